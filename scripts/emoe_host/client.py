@@ -1,0 +1,239 @@
+"""Queues a graph over HTTP, follows it over the WebSocket, and tells what ran.
+
+**Which nodes ran.** ComfyUI announces a node by an `executing` message *before* it looks at the node's inputs. A node
+with an `ExecutionBlocker` among its inputs is announced like any other, but its function is never called
+(`_async_map_node_over_list` in execution.py). What tells the two apart from outside:
+
+* a node served from the cache sends no `executing` at all, and is listed in `execution_cached`;
+* an output node that was really called sends `executed` with what it has to show (SaveImage and PreviewImage always
+  have something), a blocked one sends nothing more;
+* a node blocked with a message sends `execution_error` of type `ExecutionBlocked`.
+
+So `nodes_run` is: announced, minus the output nodes that had nothing to show and raised no error of their own, minus
+those blocked with a message. This errs on one side only. A node that is *not* an output node and stands behind a silent
+blocker is counted as run, although it was not: nothing on the socket tells. A graph in which that matters hangs the
+gate on a lazy input, where the branch is not even announced. An output node that never shows anything (ModelSave and
+its like) would be left out although it ran.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import time
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+
+from . import HostError
+
+Graph = dict[str, dict[str, Any]]
+Event = tuple[str, dict[str, Any]]
+
+
+class GraphRefused(HostError):
+    """ComfyUI would not queue the graph."""
+
+
+@dataclass
+class Result:
+    """What one queued graph did. Node ids are the graph's own; nodes of an expanded subgraph have ComfyUI's made-up
+    ids.
+    """
+
+    prompt_id: str
+    graph: Graph
+    output_classes: frozenset[str] = frozenset()
+    announced: list[str] = field(default_factory=list)
+    cached: list[str] = field(default_factory=list)
+    executed: dict[str, dict[str, Any]] = field(default_factory=dict)
+    progress: list[dict[str, Any]] = field(default_factory=list)
+    errors: list[dict[str, Any]] = field(default_factory=list)
+    history: dict[str, Any] = field(default_factory=dict)
+    seconds: float = 0.0
+
+    def class_of(self, node_id: str) -> str:
+        return str(self.graph.get(node_id, {}).get("class_type", node_id))
+
+    @property
+    def nodes_run(self) -> list[str]:
+        """Ids of the nodes that ran, in order; see the module's text for what counts."""
+        blocked = {e["node_id"] for e in self.errors if e.get("exception_type") == "ExecutionBlocked"}
+        failed = {e["node_id"] for e in self.errors} - blocked
+
+        def ran(node: str) -> bool:
+            if node in failed or self.executed.get(node):
+                return True
+            return node not in blocked and self.class_of(node) not in self.output_classes
+
+        return [node for node in self.announced if ran(node)]
+
+    @property
+    def classes_run(self) -> list[str]:
+        return [self.class_of(node) for node in self.nodes_run]
+
+    def did_run(self, node_id: str) -> bool:
+        return node_id in self.nodes_run
+
+    def was_announced(self, node_id: str) -> bool:
+        return node_id in self.announced
+
+    @property
+    def status(self) -> str:
+        """`success` or `error`, as the history says."""
+        return str(self.history.get("status", {}).get("status_str", ""))
+
+    @property
+    def ok(self) -> bool:
+        return self.status == "success" and not self.errors
+
+    @property
+    def error(self) -> str | None:
+        """The first error's message, stripped; None when there was none."""
+        return str(self.errors[0].get("exception_message", "")).strip() if self.errors else None
+
+    @property
+    def outputs(self) -> dict[str, Any]:
+        """The history's outputs, by node id: what a client that polls gets to see."""
+        return dict(self.history.get("outputs", {}))
+
+    def files(self, kind: str = "images") -> list[dict[str, str]]:
+        return [entry for output in self.outputs.values() for entry in output.get(kind) or [] if "filename" in entry]
+
+    @property
+    def images(self) -> list[dict[str, str]]:
+        """Every kept image as ComfyUI names it: filename, subfolder, type."""
+        return [image for image in self.files() if image.get("type") == "output"]
+
+    def image_paths(self, output: Path) -> list[Path]:
+        return [output / image.get("subfolder", "") / image["filename"] for image in self.images]
+
+
+class Client:
+    """Talks to one server, one graph at a time."""
+
+    def __init__(self, url: str, timeout: float = 300.0) -> None:
+        self.url = url
+        self.timeout = timeout
+        self._output_classes: frozenset[str] | None = None
+
+    def run(
+        self, graph: Graph, *, follow: bool = True, on_event: Callable[[str, dict[str, Any]], None] | None = None
+    ) -> Result:
+        """Queues `graph` and returns when it has ended. `follow=False` polls the history alone, as a client without a
+        socket does.
+        """
+        return asyncio.run(asyncio.wait_for(self._run(graph, follow, on_event), self.timeout))
+
+    async def _run(self, graph: Graph, follow: bool, on_event: Callable[[str, dict[str, Any]], None] | None) -> Result:
+        started = time.monotonic()
+        async with aiohttp.ClientSession(self.url) as session:
+            if self._output_classes is None:
+                self._output_classes = await _output_classes(session)
+            if not follow:
+                result = Result(await _queue(session, graph, None), graph, self._output_classes)
+                while not (history := await _history(session, result.prompt_id)):
+                    await asyncio.sleep(0.1)
+            else:
+                client_id = uuid.uuid4().hex
+                async with session.ws_connect(f"/ws?clientId={client_id}", max_msg_size=0) as socket:
+                    result = Result(await _queue(session, graph, client_id), graph, self._output_classes)
+                    history = await _follow(session, socket, result, on_event)
+            result.history = history
+            _errors_of_history(result)
+        result.seconds = time.monotonic() - started
+        return result
+
+
+async def _output_classes(session: aiohttp.ClientSession) -> frozenset[str]:
+    async with session.get("/object_info") as answer:
+        return frozenset(name for name, info in (await answer.json()).items() if info.get("output_node"))
+
+
+async def _queue(session: aiohttp.ClientSession, graph: Graph, client_id: str | None) -> str:
+    body = {"prompt": graph} | ({"client_id": client_id} if client_id else {})
+    async with session.post("/prompt", json=body) as answer:
+        reply = await answer.json()
+        if answer.status != 200 or reply.get("node_errors"):
+            raise GraphRefused(f"ComfyUI refused the graph: {_refusal(graph, reply)}")
+        return str(reply["prompt_id"])
+
+
+def _refusal(graph: Graph, reply: dict[str, Any]) -> str:
+    """Every node error in one line, the general message when there is none."""
+    parts = [
+        f"node {node} ({graph.get(node, {}).get('class_type', '?')}): {error.get('message')} ({error.get('details')})"
+        for node, info in (reply.get("node_errors") or {}).items()
+        for error in info.get("errors", [])
+    ]
+    general = reply.get("error")
+    return "; ".join(parts) or (general.get("message", "") if isinstance(general, dict) else str(general))
+
+
+async def _history(session: aiohttp.ClientSession, prompt_id: str) -> dict[str, Any]:
+    """The prompt's history entry; empty until it has ended."""
+    async with session.get(f"/history/{prompt_id}") as answer:
+        return dict((await answer.json()).get(prompt_id, {}))
+
+
+async def _follow(
+    session: aiohttp.ClientSession,
+    socket: aiohttp.ClientWebSocketResponse,
+    result: Result,
+    on_event: Callable[[str, dict[str, Any]], None] | None,
+) -> dict[str, Any]:
+    """Collects messages until the prompt's last one. A socket that falls silent or closes is no end: the history
+    decides.
+    """
+    while True:
+        message = None
+        with contextlib.suppress(asyncio.TimeoutError):
+            message = await socket.receive(timeout=5)
+        if message is not None and message.type == aiohttp.WSMsgType.TEXT:
+            event, data = _event(message.data)
+            if data.get("prompt_id") == result.prompt_id:
+                record(result, event, data)
+                if on_event is not None:
+                    on_event(event, data)
+            if not (event == "executing" and data.get("node") is None and data.get("prompt_id") == result.prompt_id):
+                continue
+        elif message is not None and message.type == aiohttp.WSMsgType.BINARY:
+            continue  # previews
+        elif message is not None:
+            await asyncio.sleep(0.2)  # the socket is closed: poll
+        if history := await _history(session, result.prompt_id):
+            return history
+
+
+def _event(text: str) -> Event:
+    message = json.loads(text)
+    return str(message.get("type")), dict(message.get("data") or {})
+
+
+def record(result: Result, event: str, data: dict[str, Any]) -> None:
+    """Puts one socket message of the result's prompt where it belongs."""
+    node = data.get("node")
+    if event == "executing" and node is not None:
+        if node not in result.announced:  # a node with lazy inputs is announced again when they have come
+            result.announced.append(node)
+    elif event == "execution_cached":
+        result.cached.extend(n for n in data.get("nodes", []) if n not in result.cached)
+    elif event == "executed":
+        result.executed[str(node)] = data.get("output") or {}
+    elif event == "progress":
+        result.progress.append(data)
+    elif event == "execution_error":
+        result.errors.append(data)
+
+
+def _errors_of_history(result: Result) -> None:
+    """A polling client learns of an error from the history alone; one that followed has it already."""
+    known = {(e.get("node_id"), e.get("exception_type")) for e in result.errors}
+    for event, data in result.history.get("status", {}).get("messages", []):
+        if event == "execution_error" and (data.get("node_id"), data.get("exception_type")) not in known:
+            result.errors.append(data)
