@@ -1,0 +1,118 @@
+"""Custom nodes for the tests: each writes a line when its function is REALLY called.
+
+The socket announces a node that a silent blocker keeps from running just as it announces one that runs. These nodes
+settle it: what is not in `recorder.jsonl` (in ComfyUI's user folder) was not called. Every node has a `tag`, so that a
+test finds its own lines.
+"""
+
+import json
+from pathlib import Path
+
+import folder_paths
+import torch
+
+
+class _Any(str):
+    """A socket type that fits every other."""
+
+    __slots__ = ()
+
+    def __ne__(self, other):
+        return False
+
+
+ANY = _Any("*")
+TAG = ("STRING", {"default": ""})
+
+
+def record(node, tag):
+    with open(Path(folder_paths.get_user_directory()) / "recorder.jsonl", "a") as file:
+        file.write(json.dumps({"class": type(node).__name__, "tag": tag}) + "\n")
+
+
+class RecorderImage:
+    """Stands for a loader or a generator: no inputs but values, gives an image of one colour."""
+
+    INPUT_TYPES = classmethod(lambda cls: {"required": {"tag": TAG, "value": ("FLOAT", {"default": 0.5})}})
+    RETURN_TYPES = ("IMAGE",)
+    FUNCTION = "run"
+    CATEGORY = "test"
+
+    def run(self, tag, value):
+        record(self, tag)
+        return (torch.full((1, 16, 16, 3), value),)
+
+
+class RecorderPass:
+    """Hands anything on."""
+
+    INPUT_TYPES = classmethod(lambda cls: {"required": {"tag": TAG, "anything": (ANY,)}})
+    RETURN_TYPES = (ANY,)
+    FUNCTION = "run"
+    CATEGORY = "test"
+
+    def run(self, tag, anything):
+        record(self, tag)
+        return (anything,)
+
+
+class RecorderSink:
+    """An output node: takes anything, shows a line."""
+
+    INPUT_TYPES = classmethod(lambda cls: {"required": {"tag": TAG, "anything": (ANY,)}})
+    RETURN_TYPES = ()
+    OUTPUT_NODE = True
+    FUNCTION = "run"
+    CATEGORY = "test"
+
+    def run(self, tag, anything):
+        record(self, tag)
+        return {"ui": {"text": [f"{tag}: {type(anything).__name__}"]}}
+
+
+class RecorderBlock:
+    """Hands anything on, or a blocker: silent with an empty message."""
+
+    INPUT_TYPES = classmethod(
+        lambda cls: {"required": {"tag": TAG, "anything": (ANY,), "block": ("BOOLEAN", {}), "message": ("STRING", {})}}
+    )
+    RETURN_TYPES = (ANY,)
+    FUNCTION = "run"
+    CATEGORY = "test"
+
+    def run(self, tag, anything, block, message):
+        from comfy_execution.graph_utils import ExecutionBlocker
+
+        record(self, tag)
+        return (ExecutionBlocker(message or None) if block else anything,)
+
+
+class RecorderBooleans:
+    """A list of booleans, one a word ("yes no yes"): for what happens an item at a time."""
+
+    INPUT_TYPES = classmethod(lambda cls: {"required": {"tag": TAG, "words": ("STRING", {})}})
+    RETURN_TYPES = ("BOOLEAN",)
+    OUTPUT_IS_LIST = (True,)
+    FUNCTION = "run"
+    CATEGORY = "test"
+
+    def run(self, tag, words):
+        record(self, tag)
+        return ([word == "yes" for word in words.split()],)
+
+
+class RecorderFail:
+    """Raises."""
+
+    INPUT_TYPES = classmethod(lambda cls: {"required": {"tag": TAG, "anything": (ANY,)}})
+    RETURN_TYPES = (ANY,)
+    FUNCTION = "run"
+    CATEGORY = "test"
+
+    def run(self, tag, anything):
+        record(self, tag)
+        raise ValueError(f"failed as asked: {tag}")
+
+
+_NODES = (RecorderImage, RecorderPass, RecorderSink, RecorderBlock, RecorderBooleans, RecorderFail)
+NODE_CLASS_MAPPINGS = {cls.__name__: cls for cls in _NODES}
