@@ -1,0 +1,95 @@
+"""The embedded demo experts: where their files are, what they were trained on, which prompts they are shown with.
+
+Four tiny text-to-emoji latent diffusion models of one lineage, trained at known sampling shares (MODEL_CARD.md). This
+module knows paths and metadata only; the objects a host needs are made at the host's edge.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from safetensors import safe_open
+
+from ..errors import EMoEError
+
+FOLDER = Path(__file__).resolve().parent
+EXPERTS = 4
+SIZE = 128
+"""Width and height of the pictures, in pixels."""
+
+
+def _present(path: Path) -> Path:
+    if not path.exists():
+        raise EMoEError(
+            f"The demo experts are incomplete: {path.name} is missing from {path.parent}; install the node pack again."
+        )
+    return path
+
+
+def expert_files() -> list[Path]:
+    """The checkpoints of the four experts (U-Net and text encoder), in order."""
+    return [_present(FOLDER / "weights" / f"expert_{i}.safetensors") for i in range(1, EXPERTS + 1)]
+
+
+def vae_file() -> Path:
+    """The picture autoencoder's weights."""
+    return _present(FOLDER / "weights" / "vae.safetensors")
+
+
+def tokenizer_dir() -> Path:
+    """The folder of the CLIP-format tokenizer that all experts share."""
+    _present(FOLDER / "weights" / "tokenizer" / "vocab.json")
+    return FOLDER / "weights" / "tokenizer"
+
+
+def calibration_files() -> list[Path]:
+    """The calibrations made for these experts; none is a valid answer."""
+    return sorted((FOLDER / "calibrations").glob("*.json"))
+
+
+def reference_sheet() -> Path:
+    """A PNG with a 32x32 thumbnail of every concept, 25 a row, in the order of the ground truth."""
+    return _present(FOLDER / "reference.png")
+
+
+def metadata(path: Path) -> dict[str, str]:
+    """What a weight file says of itself: name, seed, steps, licence.
+
+    Raises:
+        EMoEError: the file is missing or is not a whole safetensors file.
+    """
+    try:
+        with safe_open(_present(path), framework="pt") as file:
+            return dict(file.metadata() or {})
+    except EMoEError:
+        raise
+    except Exception as error:  # the library raises its own type, and it is not exported under a stable name
+        raise EMoEError(f"{path} is damaged ({error}); install the node pack again.") from error
+
+
+def latent_rgb() -> tuple[list[list[float]], list[float]]:
+    """Linear map from the four scaled latent channels to red, green and blue, and its bias: for previews."""
+    known = metadata(vae_file())
+    factors: list[list[float]] = json.loads(known["latent_rgb_factors"])
+    bias: list[float] = json.loads(known["latent_rgb_bias"])
+    return factors, bias
+
+
+def ground_truth() -> dict[str, Any]:
+    """What the experts were trained on: shares of the languages, and every concept with its captions' exact counts."""
+    return _json("ground_truth.json")
+
+
+def prompts() -> dict[str, list[str]]:
+    """Groups of prompts: `calibration` and `fresh` (well-sampled English, disjoint concepts), and every other group."""
+    return _json("prompts.json")
+
+
+def _json(name: str) -> Any:
+    path = _present(FOLDER / name)
+    try:
+        return json.loads(path.read_text("utf-8"))
+    except ValueError as error:
+        raise EMoEError(f"{path} is damaged ({error}); install the node pack again.") from error

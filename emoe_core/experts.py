@@ -1,0 +1,112 @@
+"""Experts and expert sets: which models are compared, and how each is known."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from itertools import combinations
+from typing import TYPE_CHECKING, Any
+
+from .errors import EMoEError
+from .presets import HIDDEN_TAPS
+from .signature import RELATED, Signature, relatedness
+
+if TYPE_CHECKING:
+    from .calibration import Calibration
+
+
+@dataclass(frozen=True, eq=False)
+class Expert:
+    """One model of an expert set.
+
+    Attributes:
+        name: what the user calls it; unique in its set.
+        model: the host's model object (ComfyUI: a ModelPatcher).
+        clip: the host's text encoder, or None where the expert brings none of its own.
+        signature: identity of the model's own weights, patches not applied.
+        identity: hex digest of weights and patches together.
+        clip_identity: the same of the text encoder, or "".
+        family: architecture and latent format in words, e.g. "SD15, 4-channel latents".
+        prediction: what the network predicts, e.g. "EPS" or "V_PREDICTION".
+        dtype: the type the network computes in.
+        file: file name and SHA-256 where the expert was read from a file, else "".
+    """
+
+    name: str
+    model: Any
+    clip: Any
+    signature: Signature
+    identity: str
+    clip_identity: str
+    family: str
+    prediction: str
+    dtype: str
+    file: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class ExpertSet:
+    """Experts in the order they were added, and the calibrations that came with them."""
+
+    experts: tuple[Expert, ...] = ()
+    calibrations: tuple[Calibration, ...] = field(default=())
+
+    def __len__(self) -> int:
+        return len(self.experts)
+
+    def add(self, expert: Expert) -> ExpertSet:
+        """A new set with one more expert; an `EMoEError` if it is of another family than the ones before.
+
+        Calibrations belong to the very set they were made with, so they do not follow into the larger one.
+        """
+        if self.experts and self.experts[0].family != expert.family:
+            first = self.experts[0]
+            raise EMoEError(
+                f"'{expert.name}' is {expert.family}, but '{first.name}' is {first.family}: experts of one set must be "
+                "of one model family with one latent format, so add only models of the first one's family."
+            )
+        return ExpertSet((*self.experts, _renamed(expert, self.experts)))
+
+
+def _renamed(expert: Expert, others: tuple[Expert, ...]) -> Expert:
+    """The expert with a name that no other has, counting up where it is taken."""
+    from dataclasses import replace
+
+    base = expert.name.strip() or f"expert {len(others) + 1}"
+    taken = {other.name for other in others}
+    name, count = base, 2
+    while name in taken:
+        name, count = f"{base} ({count})", count + 1
+    return replace(expert, name=name)
+
+
+def check_comparable(experts: tuple[Expert, ...], tap: str) -> list[str]:
+    """Whether these experts can be compared at this tap. Gives warnings; raises `EMoEError` where it makes no sense.
+
+    Hidden features of unrelated networks are not aligned: any two differ by about as much as they are large, for every
+    prompt, so a score made from them would be a constant with noise (`docs` "Limits").
+    """
+    warnings: list[str] = []
+    predictions = {expert.prediction for expert in experts}
+    if len(predictions) > 1:
+        listed = ", ".join(f"'{expert.name}' {expert.prediction}" for expert in experts)
+        if tap not in HIDDEN_TAPS:
+            raise EMoEError(
+                f"The experts predict different things ({listed}): their noise predictions are not comparable. Use "
+                "experts with one prediction type, or a preset that reads the middle block (fast)."
+            )
+        warnings.append(f"The experts predict different things ({listed}); part of the score is that difference.")
+    if tap not in HIDDEN_TAPS:
+        return warnings
+    for a, b in combinations(experts, 2):
+        if a.signature.layout != b.signature.layout:
+            raise EMoEError(
+                f"'{a.name}' and '{b.name}' have networks of different shape, so their hidden latents at '{tap}' cannot "
+                "be compared; choose the preset 'thorough' (tap noise_pred)."
+            )
+        kinship = relatedness(a.signature, b.signature)
+        if kinship < RELATED:
+            raise EMoEError(
+                f"'{a.name}' and '{b.name}' do not descend from one base model (weight correlation {kinship:.2f}), so "
+                f"their hidden latents at '{tap}' are not comparable; choose the preset 'thorough' (tap noise_pred)."
+            )
+    return warnings

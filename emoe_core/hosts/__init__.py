@@ -1,0 +1,1 @@
+"""The edges: where the science meets a program that can run the models."""

@@ -1,0 +1,28 @@
+"""The embedded experts as one expert set, with the calibrations that were made for them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ... import demo
+from ...calibration import Calibration
+from ...experts import ExpertSet
+from ...files import file_sha256
+from .demo import load_demo_expert, load_demo_vae
+from .experts import expert_from_model
+
+
+def embedded_experts() -> ExpertSet:
+    """Loads the four experts; an `EMoEError` when a file of the pack is missing or damaged."""
+    experts = ExpertSet()
+    for path in demo.expert_files():
+        model, clip = load_demo_expert(path)
+        experts = experts.add(expert_from_model(model, clip, path.stem, f"{path.name} sha256:{file_sha256(path)}"))
+    identities = tuple(expert.identity for expert in experts.experts)
+    shipped = [Calibration.load(path) for path in demo.calibration_files()]
+    return ExpertSet(experts.experts, tuple(c for c in shipped if c.settings.experts == identities))
+
+
+def demo_vae() -> Any:
+    """The VAE of the embedded experts."""
+    return load_demo_vae()

@@ -1,0 +1,122 @@
+"""Experts from ComfyUI's models and from files in ComfyUI's folders."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+from typing import Any
+
+import comfy.sd
+import comfy.utils
+import folder_paths
+from safetensors import SafetensorError
+
+from ...errors import EMoEError
+from ...experts import Expert, ExpertSet
+from ...files import file_sha256
+from . import identity
+
+#: Files of this folder are listed with the folder's name in front, so that they do not clash with checkpoints.
+DIFFUSION_MODELS = "diffusion_models"
+NONE = "none"
+
+
+def expert_from_model(model: Any, clip: Any, name: str, file: str = "") -> Expert:
+    """An expert from a MODEL (a ModelPatcher, with whatever LoRA and patches it carries) and its CLIP, or None."""
+    where = f"expert '{name}'" if name else "the model"
+    weights = identity.weights_signature(model, "diffusion_model.", where)
+    return Expert(
+        name=name,
+        model=model,
+        clip=clip,
+        signature=weights,
+        identity=identity.model_identity(model, weights),
+        clip_identity=identity.clip_identity(clip, f"the text encoder of {where}"),
+        family=identity.family(model),
+        prediction=identity.prediction(model),
+        dtype=identity.compute_dtype(model),
+        file=file,
+    )
+
+
+def model_files() -> list[str]:
+    """Checkpoints, then diffusion models as "diffusion_models/NAME"."""
+    checkpoints = folder_paths.get_filename_list("checkpoints")
+    models = folder_paths.get_filename_list(DIFFUSION_MODELS)
+    return [*checkpoints, *(f"{DIFFUSION_MODELS}/{name}" for name in models)]
+
+
+def model_path(name: str) -> Path:
+    """Full path of a name from `model_files`; an `EMoEError` when the file is not there."""
+    folder, file = "checkpoints", name
+    path = folder_paths.get_full_path(folder, file)
+    if path is None and name.startswith(f"{DIFFUSION_MODELS}/"):
+        folder, file = DIFFUSION_MODELS, name.removeprefix(f"{DIFFUSION_MODELS}/")
+        path = folder_paths.get_full_path(folder, file)
+    if path is None:
+        raise EMoEError(
+            f"The model file '{name}' is not in ComfyUI's {folder} folder; refresh the list and choose another."
+        )
+    return Path(path)
+
+
+def load_expert(name: str) -> Expert:
+    """Load one expert, with its own text encoder where the file has one.
+
+    Raises:
+        EMoEError: the file is missing, cut short, no model, or a pickle that ComfyUI refuses to load.
+    """
+    path = model_path(name)
+    try:
+        if name.startswith(f"{DIFFUSION_MODELS}/"):
+            model, clip = comfy.sd.load_diffusion_model(str(path)), None
+        else:
+            model, clip = comfy.sd.load_checkpoint_guess_config(
+                str(path),
+                output_vae=False,
+                output_clip=True,
+                embedding_directory=folder_paths.get_folder_paths("embeddings"),
+            )[:2]
+    except (SafetensorError, ValueError) as error:
+        # Some ComfyUI releases turn safetensors' own error into a ValueError.
+        raise EMoEError(
+            f"The model file '{name}' is damaged or no safetensors file ({_first_line(error)}); download it again."
+        ) from error
+    except pickle.UnpicklingError as error:
+        raise EMoEError(
+            f"The model file '{name}' is a pickle that is not safe to load; use the model's safetensors version."
+        ) from error
+    except (RuntimeError, KeyError, EOFError, OSError) as error:
+        raise EMoEError(
+            f"The model file '{name}' is not a model that ComfyUI knows ({_first_line(error)}); choose another."
+        ) from error
+    if model is None:
+        raise EMoEError(f"The model file '{name}' holds no diffusion model; choose another.")
+    return expert_from_model(model, clip, Path(name).stem, f"{path.name} sha256:{file_sha256(path)}")
+
+
+def load_experts(names: list[str]) -> ExpertSet:
+    """Load several experts as one set, in order."""
+    experts = ExpertSet()
+    progress = comfy.utils.ProgressBar(len(names))
+    for name in names:
+        experts = experts.add(load_expert(name))
+        progress.update(1)
+    return experts
+
+
+def files_fingerprint(names: list[str]) -> str:
+    """Changes when one of the files does; a missing file is left to the load itself, which says so."""
+    parts = []
+    for name in names:
+        try:
+            stat = model_path(name).stat()
+            parts.append(f"{name}:{stat.st_size}:{stat.st_mtime_ns}")
+        except (EMoEError, OSError):
+            parts.append(f"{name}:missing")
+    return "|".join(parts)
+
+
+def _first_line(error: BaseException) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0][:200] if lines else type(error).__name__

@@ -1,0 +1,125 @@
+"""What a ComfyUI model is: its weights, its patches and its family, without moving or changing anything."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any
+
+import torch
+
+from ...errors import EMoEError
+from ...signature import DIGEST_VALUES, Signature, sample_values, signature
+
+
+def weights_signature(patcher: Any, prefix: str, where: str) -> Signature:
+    """Signature of a ModelPatcher's own weights, patches not applied, whether or not they are merged in right now.
+
+    Args:
+        prefix: only weights whose key starts with it, e.g. "diffusion_model.".
+        where: what to call the model in an error.
+    """
+    try:
+        # get_key_patches gives the untouched weight first, also while patches are merged into the loaded model.
+        entries = patcher.get_key_patches(prefix)
+        return signature((key, patches[0][0]) for key, patches in entries.items())
+    except (RuntimeError, NotImplementedError) as error:
+        raise EMoEError(f"The weights of {where} cannot be read ({error}); load it with a core loader node.") from error
+
+
+def model_identity(patcher: Any, weights: Signature) -> str:
+    """Digest of weights and patches: equal for equal models, whichever road they were loaded by."""
+    digest = hashlib.sha256(weights.digest.encode())
+    for key in sorted(patcher.patches):
+        digest.update(key.encode())
+        _feed(digest, patcher.patches[key])
+    for key in sorted(patcher.object_patches):
+        digest.update(f"{key}={type(patcher.object_patches[key]).__qualname__};".encode())
+        sigma_max = getattr(patcher.object_patches[key], "sigma_max", None)
+        if sigma_max is not None:
+            digest.update(f"{float(sigma_max):.6g};".encode())
+    _feed(digest, _option_names(patcher.model_options))
+    _feed(digest, {kind: sorted(map(str, keys)) for kind, keys in patcher.wrappers.items() if keys})
+    return digest.hexdigest()
+
+
+def clip_identity(clip: Any, where: str) -> str:
+    """Digest of a text encoder with its patches and clip-skip; "" for None."""
+    if clip is None:
+        return ""
+    digest = hashlib.sha256(model_identity(clip.patcher, weights_signature(clip.patcher, "", where)).encode())
+    digest.update(str(clip.layer_idx).encode())
+    return digest.hexdigest()
+
+
+def family(patcher: Any) -> str:
+    """Architecture and latent format in words, equal for models whose latents mean the same."""
+    base = patcher.model
+    config = type(getattr(base, "model_config", base)).__name__
+    latent = base.latent_format
+    return f"{config} ({type(base).__name__}) with {latent.latent_channels}-channel {type(latent).__name__} latents"
+
+
+def prediction(patcher: Any) -> str:
+    """What the network predicts, object patches such as ModelSamplingDiscrete counted."""
+    sampling = patcher.get_model_object("model_sampling")
+    kinds = ("V_PREDICTION", "EPS", "X0", "EDM", "CONST", "IMG_TO_IMG", "COSMOS_RFLOW")
+    names = {cls.__name__ for cls in type(sampling).__mro__}
+    return next((kind for kind in kinds if kind in names), str(base_type(patcher)))
+
+
+def base_type(patcher: Any) -> str:
+    """The host's own name of the model's prediction type."""
+    return str(getattr(getattr(patcher.model, "model_type", None), "name", "unknown"))
+
+
+def compute_dtype(patcher: Any) -> str:
+    """The type the network computes in, e.g. "float32"."""
+    dtype = getattr(patcher.model, "manual_cast_dtype", None) or patcher.model_dtype()
+    return str(dtype).removeprefix("torch.")
+
+
+def _option_names(options: dict[str, Any]) -> dict[str, Any]:
+    """Which hooks sit in model_options: names of functions, since functions themselves have no content to hash."""
+    named: dict[str, Any] = {}
+    for key, value in options.items():
+        if key == "transformer_options":
+            patches = value.get("patches", {})
+            replaced = value.get("patches_replace", {})
+            named[key] = {
+                "patches": {name: [_qualified(patch) for patch in patches[name]] for name in sorted(patches)},
+                "replace": {name: sorted(map(str, replaced[name])) for name in sorted(replaced)},
+            }
+        else:
+            named[key] = _qualified(value)
+    return named if named.get("transformer_options") != {"patches": {}, "replace": {}} or len(named) > 1 else {}
+
+
+def _qualified(value: Any) -> str:
+    if isinstance(value, (bool, int, float, str)) or value is None:
+        return repr(value)
+    if isinstance(value, (list, tuple)):
+        return ",".join(_qualified(item) for item in value)
+    return str(getattr(value, "__qualname__", type(value).__qualname__))
+
+
+def _feed(digest: Any, value: Any) -> None:
+    """Add any nesting of tensors, numbers, names and weight adapters to a hash."""
+    if isinstance(value, torch.Tensor):
+        digest.update(str(tuple(value.shape)).encode())
+        digest.update(sample_values(value, DIGEST_VALUES).astype("<f4").tobytes())
+    elif isinstance(value, dict):
+        for key in value:
+            digest.update(f"{key}:".encode())
+            _feed(digest, value[key])
+    elif isinstance(value, (list, tuple)):
+        digest.update(f"[{len(value)}".encode())
+        for item in value:
+            _feed(digest, item)
+    elif hasattr(value, "weights"):  # comfy's LoRA, LoHa, ... adapters
+        digest.update(type(value).__name__.encode())
+        _feed(digest, value.weights)
+    elif isinstance(value, (bool, int, float, str)) or value is None:
+        digest.update(json.dumps(value).encode())
+    else:
+        digest.update(_qualified(value).encode())

@@ -1,0 +1,150 @@
+"""What a score depends on, and the report that carries it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, fields
+from typing import TYPE_CHECKING, Any
+
+from .errors import EMoEError
+
+if TYPE_CHECKING:
+    from .calibration import Calibration
+
+#: Raised when a change in the maths makes old scores incomparable with new ones.
+SCORE_VERSION = 1
+REPORT_SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything that a score depends on besides the prompt. Two scores are comparable when these are equal.
+
+    Attributes:
+        experts: identity digest of each expert, in order.
+        text_encoders: identity digest of each expert's text encoder, or ("shared",) for one CONDITIONING for all.
+        tap, estimator: where the latent is taken and how it is read.
+        sigma: noise level of the step, rounded to 6 significant digits.
+        noise_seed: seed of the first noise sample, or None where no noise is added.
+        noise_samples: number of noise samples K.
+        latent_shape: shape of one latent, channels first.
+        latent: "empty" for an empty latent, "given" for an image or a half-made one.
+        dtype: the type the first expert computes in.
+        conditioning: names of whatever the CONDITIONING carries beside text (areas, masks, ControlNet, ...).
+    """
+
+    experts: tuple[str, ...]
+    text_encoders: tuple[str, ...]
+    tap: str
+    estimator: str
+    sigma: float
+    noise_seed: int | None
+    noise_samples: int
+    latent_shape: tuple[int, ...]
+    latent: str
+    dtype: str
+    conditioning: tuple[str, ...] = ()
+    mode: str = "ensemble"
+    version: int = SCORE_VERSION
+
+    def fingerprint(self) -> str:
+        """Short digest of all settings, for files and history."""
+        text = json.dumps(asdict(self), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    def differences(self, other: Settings) -> list[str]:
+        """One phrase for each setting in which `other` differs from this one."""
+        found = []
+        for field in fields(self):
+            mine, theirs = getattr(self, field.name), getattr(other, field.name)
+            if mine != theirs:
+                found.append(f"{field.name} is {_brief(theirs)} instead of {_brief(mine)}")
+        return found
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> Settings:
+        """Settings from JSON; an `EMoEError` that names a missing or unknown field."""
+        known = {field.name for field in fields(cls)}
+        if missing := known - data.keys():
+            raise EMoEError(
+                f"These settings lack {', '.join(sorted(missing))}; the file is damaged or of another version."
+            )
+        if unknown := data.keys() - known:
+            raise EMoEError(
+                f"These settings have the unknown field {', '.join(sorted(unknown))}; update the node pack."
+            )
+        lists = {"experts", "text_encoders", "latent_shape", "conditioning"}
+        values: dict[str, Any] = {key: tuple(value) if key in lists else value for key, value in data.items()}
+        return cls(**values)
+
+
+def _brief(value: Any) -> str:
+    if isinstance(value, tuple):
+        return "(" + ", ".join(_brief(item) for item in value) + ")"
+    return value[:8] if isinstance(value, str) and len(value) == 64 else str(value)
+
+
+@dataclass(frozen=True)
+class ItemScore:
+    """The score of one batch item.
+
+    Attributes:
+        score: mean of the estimator over noise samples. Higher means less certain.
+        stderr: its standard error over noise samples; None with one sample.
+        epistemic: variance across experts, in the latent's unit squared.
+        seed_variance: what the noise alone changes, same unit; None with one sample.
+        response: the no-ensemble baseline, 1 / mean square of the first expert's latent (at the middle block if any).
+        guidance: the no-ensemble baseline, 1 / mean square of the first expert's prompt minus empty-prompt noise
+            prediction; None where the empty prompt was not measured.
+    """
+
+    score: float
+    stderr: float | None
+    epistemic: float
+    seed_variance: float | None
+    response: float
+    guidance: float | None
+
+
+@dataclass(frozen=True)
+class Report:
+    """All that is known of one scored prompt."""
+
+    settings: Settings
+    items: tuple[ItemScore, ...]
+    experts: tuple[str, ...]
+    pairwise: tuple[tuple[float, ...], ...]
+    warnings: tuple[str, ...] = ()
+    prompt: str = ""
+    calibrations: tuple[Calibration, ...] = ()
+    schema: int = REPORT_SCHEMA
+
+    @property
+    def score(self) -> float:
+        """The score that decides: the highest of the batch, so that no item hides behind the others."""
+        return max(item.score for item in self.items)
+
+    def line(self) -> str:
+        """One line for a person."""
+        deciding = max(self.items, key=lambda item: item.score)
+        error = "" if deciding.stderr is None else f" ± {deciding.stderr:.2g}"
+        batch = "" if len(self.items) == 1 else f", highest of {len(self.items)} items"
+        return (
+            f"uncertainty {deciding.score:.4g}{error} ({self.settings.estimator} at {self.settings.tap}, "
+            f"{len(self.experts)} experts, {self.settings.noise_samples} noise samples{batch})"
+        )
+
+    def as_dict(self) -> dict[str, Any]:
+        """Everything but the calibrations, ready for JSON."""
+        return {
+            "schema": self.schema,
+            "score": self.score,
+            "items": [asdict(item) for item in self.items],
+            "experts": list(self.experts),
+            "pairwise": [list(row) for row in self.pairwise],
+            "warnings": list(self.warnings),
+            "prompt": self.prompt,
+            "settings": asdict(self.settings),
+            "fingerprint": self.settings.fingerprint(),
+        }

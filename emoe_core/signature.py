@@ -1,0 +1,84 @@
+"""What a model is, told from its weights: a content digest, and whether two models descend from one base.
+
+Both read a fixed, evenly spaced sample of every tensor instead of all of it: milliseconds instead of seconds for a
+model of a billion weights, and any fine-tune moves the sampled values as it moves the others. It is an identity for
+honest files, not a defence against somebody who edits single weights on purpose.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+DIGEST_VALUES = 256
+LINEAGE_VALUES = 64
+#: Fine-tunes of one base keep correlated weights (above 0.5 even after long training); independent seeds give about 0.
+RELATED = 0.2
+
+
+@dataclass(frozen=True, eq=False)
+class Signature:
+    """Identity of a set of weights.
+
+    Attributes:
+        digest: SHA-256 (hex) over names, shapes and sampled values of every tensor.
+        layout: SHA-256 (hex) over names and shapes only: equal for models of one architecture.
+        rows: sampled values of the matrices and kernels, [tensors, LINEAGE_VALUES], for the lineage check.
+    """
+
+    digest: str
+    layout: str
+    rows: NDArray[np.float32]
+
+
+def sample_values(tensor: Tensor, count: int) -> NDArray[np.float32]:
+    """At most `count` evenly spaced values of the flattened tensor, as float32 on the CPU."""
+    flat = tensor.detach().reshape(-1)
+    if flat.numel() > count:
+        step = flat.numel() // count
+        flat = flat[torch.arange(count, device=flat.device) * step]
+    values: NDArray[np.float32] = flat.to(device="cpu", dtype=torch.float32).numpy()
+    return values
+
+
+def signature(weights: Iterable[tuple[str, Tensor]]) -> Signature:
+    """Signature of named weights, in any order."""
+    content, layout = hashlib.sha256(), hashlib.sha256()
+    rows: list[NDArray[np.float32]] = []
+    for name, tensor in sorted(weights, key=lambda item: item[0]):
+        label = f"{name}:{tuple(tensor.shape)};".encode()
+        layout.update(label)
+        content.update(label)
+        values = sample_values(tensor, DIGEST_VALUES)
+        content.update(values.astype("<f4").tobytes())
+        if tensor.ndim >= 2 and tensor.numel() >= LINEAGE_VALUES:
+            rows.append(sample_values(tensor, LINEAGE_VALUES))
+    stacked = np.stack(rows) if rows else np.zeros((0, LINEAGE_VALUES), dtype=np.float32)
+    return Signature(content.hexdigest(), layout.hexdigest(), stacked)
+
+
+def relatedness(a: Signature, b: Signature) -> float:
+    """Median over weight tensors of the correlation between two models of one layout, in [-1, 1].
+
+    1 for copies, high for fine-tunes of one base, about 0 for models trained from different seeds. Compares matrices
+    and kernels only: normalisation scales and biases start at 1 and 0 in every model and would correlate by themselves.
+    NaN weights count as unrelated.
+    """
+    if a.layout != b.layout or len(a.rows) == 0:
+        return 0.0
+    if a.digest == b.digest:
+        return 1.0
+    x = a.rows - a.rows.mean(axis=1, keepdims=True)
+    y = b.rows - b.rows.mean(axis=1, keepdims=True)
+    scale = np.sqrt((x * x).sum(axis=1) * (y * y).sum(axis=1))
+    alive = scale > 0
+    if not alive.any():
+        return 1.0 if np.array_equal(a.rows, b.rows) else 0.0
+    correlation = (x * y).sum(axis=1)[alive] / scale[alive]
+    return float(np.median(np.nan_to_num(correlation)))

@@ -1,0 +1,16 @@
+"""The nodes that ComfyUI sees. Each file is one job: schema, tooltips and one call into `emoe_core`."""
+
+from __future__ import annotations
+
+from comfy_api.latest import ComfyExtension, io
+
+from . import encode, experts, gate, route, score
+
+NODES: list[type[io.ComfyNode]] = [*experts.NODES, *encode.NODES, *score.NODES, *gate.NODES, *route.NODES]
+
+
+class EMoEExtension(ComfyExtension):
+    """Registers the pack's nodes and nothing else."""
+
+    async def get_node_list(self) -> list[type[io.ComfyNode]]:
+        return NODES

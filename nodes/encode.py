@@ -1,0 +1,42 @@
+"""Text to conditioning, one encoding an expert."""
+
+from __future__ import annotations
+
+from comfy_api.latest import io
+
+from ..emoe_core.experts import ExpertSet
+from ..emoe_core.hosts.comfyui.conditioning import encode_for_experts
+from .types import CATEGORY, Experts
+
+
+class EncodeForExperts(io.ComfyNode):
+    """As CLIPTextEncode, for every expert at once."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="EMoE_EncodeForExperts",
+            display_name="Encode for Experts",
+            category=CATEGORY,
+            description=(
+                "Encodes the prompt for every expert with its own text encoder, as checkpoints bring their own. The result "
+                "also works in KSampler together with the first expert's MODEL."
+            ),
+            inputs=[
+                Experts.Input("experts", tooltip="The same experts that Score gets."),
+                io.String.Input("text", multiline=True, dynamic_prompts=True, tooltip="The prompt to score."),
+            ],
+            outputs=[
+                io.Conditioning.Output(
+                    display_name="conditioning",
+                    tooltip="The prompt for Score; areas, masks and ControlNet added to it hold for every expert.",
+                )
+            ],
+        )
+
+    @classmethod
+    def execute(cls, experts: ExpertSet, text: str) -> io.NodeOutput:
+        return io.NodeOutput(encode_for_experts(experts, text))
+
+
+NODES: list[type[io.ComfyNode]] = [EncodeForExperts]

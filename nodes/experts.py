@@ -1,0 +1,128 @@
+"""Experts: the embedded ones, any MODEL, or files from ComfyUI's folders."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from comfy_api.latest import io
+
+from ..emoe_core.experts import ExpertSet
+from ..emoe_core.hosts.comfyui import experts as host
+from ..emoe_core.hosts.comfyui.embedded import demo_vae, embedded_experts
+from .types import CATEGORY, Experts
+
+_MOST_FILES = 8
+
+
+class DemoExperts(io.ComfyNode):
+    """The embedded text-to-emoji experts: true models, small enough to ship."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="EMoE_DemoExperts",
+            display_name="Demo Experts",
+            category=CATEGORY,
+            description=(
+                "Four tiny text-to-emoji models that come with EMoE, to try uncertainty, gate and reroute without "
+                "downloading a checkpoint. They know emoji names mostly in English, less in eight other languages, and "
+                "not at all in five more. Use a 128x128 latent."
+            ),
+            inputs=[],
+            outputs=[
+                Experts.Output(display_name="experts", tooltip="The four experts, with their calibrations."),
+                io.Model.Output(display_name="model", tooltip="The first expert, to make images with KSampler."),
+                io.Clip.Output(display_name="clip", tooltip="The first expert's text encoder."),
+                io.Vae.Output(display_name="vae", tooltip="Turns the experts' latents into 128x128 pictures."),
+            ],
+        )
+
+    @classmethod
+    def execute(cls) -> io.NodeOutput:
+        experts = embedded_experts()
+        first = experts.experts[0]
+        return io.NodeOutput(experts, first.model, first.clip, demo_vae())
+
+
+class AddExpert(io.ComfyNode):
+    """One more expert: the main way, works with every loader and every client."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="EMoE_AddExpert",
+            display_name="Add Expert",
+            category=CATEGORY,
+            description=(
+                "Adds a MODEL, with whatever LoRA and patches it carries, to the experts whose disagreement is the "
+                "uncertainty. Chain one node an expert. Experts should be fine-tunes of one base model."
+            ),
+            inputs=[
+                io.Model.Input(
+                    "model", tooltip="The expert. It is never changed; KSampler can use it beside the score."
+                ),
+                io.String.Input("name", default="", tooltip="What to call it in reports. Empty: it is numbered."),
+                io.Clip.Input(
+                    "clip",
+                    optional=True,
+                    tooltip="The expert's own text encoder, used by Encode for Experts. Without it, the first expert's.",
+                ),
+                Experts.Input("experts", optional=True, tooltip="The experts so far. Leave open for the first one."),
+            ],
+            outputs=[Experts.Output(display_name="experts", tooltip="The experts with this one added.")],
+        )
+
+    @classmethod
+    def execute(cls, model: Any, name: str, clip: Any = None, experts: ExpertSet | None = None) -> io.NodeOutput:
+        so_far = experts or ExpertSet()
+        return io.NodeOutput(so_far.add(host.expert_from_model(model, clip, name)))
+
+
+class LoadExperts(io.ComfyNode):
+    """Several checkpoints at once."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        files = host.model_files()
+        first = [
+            io.Combo.Input(f"expert_{i}", options=files, tooltip=f"Expert {i}: a checkpoint or a diffusion model.")
+            for i in (1, 2)
+        ]
+        more = [
+            io.Combo.Input(
+                f"expert_{i}",
+                options=[host.NONE, *files],
+                default=host.NONE,
+                optional=True,
+                tooltip=f"Expert {i}, or '{host.NONE}'.",
+            )
+            for i in range(3, _MOST_FILES + 1)
+        ]
+        return io.Schema(
+            node_id="EMoE_LoadExperts",
+            display_name="Load Experts",
+            category=CATEGORY,
+            description=(
+                "Loads two to eight checkpoints or diffusion models as experts, each with its own text encoder where the "
+                "file has one. Choose fine-tunes of one base model, e.g. four SD 1.5 or four SDXL checkpoints."
+            ),
+            inputs=[*first, *more],
+            outputs=[Experts.Output(display_name="experts", tooltip="The experts in the order of the list.")],
+        )
+
+    @classmethod
+    def execute(cls, **files: str) -> io.NodeOutput:
+        return io.NodeOutput(host.load_experts(_chosen(files)))
+
+    @classmethod
+    def fingerprint_inputs(cls, **files: str) -> str:
+        """A file that was replaced under the same name is loaded again."""
+        return host.files_fingerprint(_chosen(files))
+
+
+def _chosen(files: dict[str, str]) -> list[str]:
+    names = (files.get(f"expert_{i}", host.NONE) for i in range(1, _MOST_FILES + 1))
+    return [name for name in names if name and name != host.NONE]
+
+
+NODES: list[type[io.ComfyNode]] = [DemoExperts, AddExpert, LoadExperts]

@@ -1,0 +1,117 @@
+"""The gate: a decision with a known error rate, written where every client finds it."""
+
+from __future__ import annotations
+
+import math
+
+from comfy_api.latest import io
+
+from ..emoe_core.calibration import Calibration
+from ..emoe_core.gate import DECIDE, OBSERVE, POLICIES, decide
+from ..emoe_core.hosts.comfyui.files import save_json
+from ..emoe_core.report import Report
+from .types import CATEGORY, CalibrationType, ReportType
+
+
+class Gate(io.ComfyNode):
+    """An output node: it runs whatever becomes of the branches, and its verdict stays in the history."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        policies = "; ".join(f"{name}: {summary}" for name, summary in POLICIES.items())
+        return io.Schema(
+            node_id="EMoE_Gate",
+            display_name="Gate",
+            category=CATEGORY,
+            description=(
+                "Decides whether a prompt may go on: passed drives Route or Stop, which skip or reroute the generation. "
+                "The verdict is kept in the history and as a JSON file in the output folder, also for API clients."
+            ),
+            inputs=[
+                ReportType.Input("report", tooltip="From Score Uncertainty."),
+                io.Combo.Input("policy", options=list(POLICIES), default="false_block_rate", tooltip=f"{policies}."),
+                io.Float.Input(
+                    "alpha",
+                    default=0.05,
+                    min=0.0,
+                    max=1.0,
+                    step=0.01,
+                    round=0.0001,
+                    tooltip=(
+                        "With false_block_rate: the share of good prompts you accept to lose. 0.05 means that of prompts "
+                        "like those of the calibration at most 1 in 20 is blocked, whatever the model."
+                    ),
+                ),
+                io.Float.Input(
+                    "threshold",
+                    default=0.5,
+                    min=-1e12,
+                    max=1e12,
+                    step=0.001,
+                    round=0.000001,
+                    tooltip="With raw_threshold: the highest score that passes.",
+                ),
+                io.Combo.Input(
+                    "mode",
+                    options=[DECIDE, OBSERVE],
+                    default=DECIDE,
+                    tooltip="decide: blocked prompts stop here. observe: record the verdict, let everything pass.",
+                ),
+                io.String.Input(
+                    "filename_prefix",
+                    default="emoe/verdict",
+                    tooltip="Where the verdict's JSON file goes in the output folder, as in Save Image.",
+                ),
+                CalibrationType.Input(
+                    "calibration",
+                    optional=True,
+                    tooltip="Reference scores made with the same experts and settings. Demo Experts bring their own.",
+                ),
+            ],
+            outputs=[
+                io.Boolean.Output(
+                    display_name="passed", tooltip="True when the prompt may go on. Connect it to Route or Stop."
+                ),
+                io.String.Output(display_name="verdict", tooltip="'pass' or 'block', also in mode observe."),
+                io.Float.Output(
+                    display_name="percentile", tooltip="Share of calibration prompts that score lower; NaN without one."
+                ),
+                io.Float.Output(
+                    display_name="p_value",
+                    tooltip="Conformal p-value, small for unknown prompts; NaN without calibration.",
+                ),
+            ],
+            is_output_node=True,
+        )
+
+    @classmethod
+    def execute(
+        cls,
+        report: Report,
+        policy: str,
+        alpha: float,
+        threshold: float,
+        mode: str,
+        filename_prefix: str,
+        calibration: Calibration | None = None,
+    ) -> io.NodeOutput:
+        verdict = decide(
+            report,
+            policy,
+            alpha=alpha,
+            threshold=threshold,
+            mode=mode,
+            calibrations=None if calibration is None else (calibration,),
+        )
+        saved = save_json({**verdict.as_dict(), "report": report.as_dict()}, filename_prefix)
+        ui = {"text": [verdict.line()], "emoe": [verdict.as_dict()], "files": [saved]}
+        return io.NodeOutput(
+            verdict.passed, verdict.verdict, _number(verdict.percentile), _number(verdict.p_value), ui=ui
+        )
+
+
+def _number(value: float | None) -> float:
+    return math.nan if value is None else value
+
+
+NODES: list[type[io.ComfyNode]] = [Gate]

@@ -1,0 +1,11 @@
+"""The pack's own socket types."""
+
+from __future__ import annotations
+
+from comfy_api.latest import io
+
+CATEGORY = "EMoE"
+
+Experts = io.Custom("EMOE_EXPERTS")
+ReportType = io.Custom("EMOE_REPORT")
+CalibrationType = io.Custom("EMOE_CALIBRATION")

@@ -1,0 +1,192 @@
+"""Calibration and gate: the guarantee, its edges, and files that must be refused."""
+
+from __future__ import annotations
+
+import json
+import math
+import random
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from emoe_core.calibration import Calibration
+from emoe_core.errors import EMoEError, SettingsMismatch
+from emoe_core.gate import decide
+from emoe_core.report import ItemScore, Report, Settings
+
+SETTINGS = Settings(
+    experts=("a" * 64, "b" * 64),
+    text_encoders=("shared",),
+    tap="mid_out",
+    estimator="relative",
+    sigma=14.6146,
+    noise_seed=0,
+    noise_samples=2,
+    latent_shape=(4, 16, 16),
+    latent="empty",
+    dtype="float32",
+)
+
+
+def calibration(scores: list[float], settings: Settings = SETTINGS) -> Calibration:
+    return Calibration("test", settings, tuple(scores))
+
+
+def report(*scores: float, calibrations: tuple[Calibration, ...] = (), settings: Settings = SETTINGS) -> Report:
+    items = tuple(ItemScore(s, None, s, None, 1.0, None) for s in scores)
+    return Report(settings, items, ("x", "y"), ((0.0, 1.0), (1.0, 0.0)), prompt="cat", calibrations=calibrations)
+
+
+def test_p_value_and_percentile_by_hand() -> None:
+    c = calibration([1, 2, 3, 4])
+    assert [c.p_value(s) for s in (0, 1, 2.5, 4, 5)] == [1, 1, 3 / 5, 2 / 5, 1 / 5]
+    assert [c.percentile(s) for s in (0, 2, 2.5, 5)] == [0, 37.5, 50, 100]
+
+
+@pytest.mark.parametrize("alpha", [0.05, 0.1, 0.3, 0.5])
+@pytest.mark.parametrize("n", [19, 20, 99, 137])
+@pytest.mark.parametrize("ties", [False, True])
+def test_threshold_blocks_exactly_where_p_is_at_most_alpha(alpha: float, n: int, ties: bool) -> None:
+    rng = random.Random(n)
+    draw = (lambda: float(rng.randrange(10))) if ties else rng.random
+    c = calibration([draw() for _ in range(n)])
+    limit = c.threshold(alpha)
+    for _ in range(200):
+        s = draw()
+        assert (s > limit) == (c.p_value(s) <= alpha + 1e-12)
+    assert not any(s > limit for s in sorted(c.scores)[: n - math.floor(alpha * (n + 1)) + 1])
+
+
+@pytest.mark.parametrize("alpha", [0.05, 0.1, 0.2])
+def test_false_block_rate_holds_over_random_splits(alpha: float) -> None:
+    """Exchangeable prompts: the blocked share stays within alpha up to four standard errors of this simulation."""
+    rng = random.Random(7)
+    blocked = 0
+    rounds = 4000
+    for _ in range(rounds):
+        scores = [rng.lognormvariate(0, 1) for _ in range(41)]
+        blocked += scores[-1] > calibration(scores[:-1]).threshold(alpha)
+    assert blocked / rounds <= alpha + 4 * math.sqrt(alpha * (1 - alpha) / rounds)
+    assert blocked / rounds >= alpha - 1 / 41 - 4 * math.sqrt(alpha * (1 - alpha) / rounds)
+
+
+def test_too_few_prompts_for_alpha_is_said_and_never_a_pass() -> None:
+    with pytest.raises(EMoEError, match="has 18 prompts, too few for alpha 0.05: it needs at least 19"):
+        calibration([1.0] * 18).threshold(0.05)
+    assert calibration([float(i) for i in range(19)]).threshold(0.05) == 18
+
+
+@pytest.mark.parametrize("alpha", [0, 1, -0.1, math.nan])
+def test_alpha_must_be_a_share(alpha: float) -> None:
+    with pytest.raises(EMoEError, match="alpha"):
+        decide(report(1.0, calibrations=(calibration([1.0] * 99),)), "false_block_rate", alpha=alpha)
+
+
+def test_verdicts_pass_and_block() -> None:
+    c = (calibration([float(i) for i in range(99)]),)
+    good = decide(report(50, calibrations=c), "false_block_rate", alpha=0.05)
+    bad = decide(report(200, calibrations=c), "false_block_rate", alpha=0.05)
+    assert (good.verdict, good.passed, bad.verdict, bad.passed) == ("pass", True, "block", False)
+    assert bad.p_value == 0.01 and bad.percentile == 100 and bad.threshold == good.threshold == 94
+    assert "p = 0.01 is at most alpha 0.05" in bad.line() and "cat" in bad.line()
+
+
+def test_observe_records_and_lets_pass() -> None:
+    seen = decide(report(2.0), "raw_threshold", threshold=1.0, mode="observe")
+    assert seen.verdict == "block" and seen.passed and seen.line().startswith("observed block")
+
+
+def test_a_batch_passes_only_when_every_item_does() -> None:
+    both = decide(report(0.5, 2.0), "raw_threshold", threshold=1.0)
+    assert not both.passed and [item.verdict for item in both.items] == ["pass", "block"] and both.score == 2.0
+    assert decide(report(0.5, 0.9), "raw_threshold", threshold=1.0).passed
+
+
+def test_the_threshold_itself_passes() -> None:
+    assert decide(report(1.0), "raw_threshold", threshold=1.0).passed
+    assert not decide(report(math.nextafter(1.0, 2)), "raw_threshold", threshold=1.0).passed
+
+
+def test_raw_threshold_shows_the_p_value_where_a_calibration_fits() -> None:
+    c = (calibration([0.0, 1.0, 2.0]),)
+    assert decide(report(5.0, calibrations=c), "raw_threshold", threshold=9).p_value == 0.25
+    assert decide(report(5.0), "raw_threshold", threshold=9).p_value is None
+
+
+@pytest.mark.parametrize("score", [math.nan, math.inf])
+def test_a_score_that_is_no_number_never_passes(score: float) -> None:
+    with pytest.raises(EMoEError, match="not a finite number"):
+        decide(report(score), "raw_threshold", threshold=1.0)
+
+
+@pytest.mark.parametrize("threshold", [math.nan, math.inf])
+def test_a_threshold_that_is_no_number_is_refused(threshold: float) -> None:
+    with pytest.raises(EMoEError, match="finite"):
+        decide(report(1.0), "raw_threshold", threshold=threshold)
+
+
+def test_unknown_policy_and_mode() -> None:
+    with pytest.raises(EMoEError, match="policy"):
+        decide(report(1.0), "guess")
+    with pytest.raises(EMoEError, match="mode"):
+        decide(report(1.0), "raw_threshold", mode="maybe")
+
+
+def test_no_calibration_is_an_error() -> None:
+    with pytest.raises(SettingsMismatch, match="no calibration"):
+        decide(report(1.0), "false_block_rate")
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"noise_seed": 1}, "noise_seed is 1 instead of 0"),
+        ({"tap": "noise_pred"}, "tap is noise_pred instead of mid_out"),
+        ({"experts": ("a" * 64, "c" * 64)}, "experts is (aaaaaaaa, cccccccc) instead of (aaaaaaaa, bbbbbbbb)"),
+        ({"sigma": 3.0, "latent": "given"}, "sigma is 3.0 instead of 14.6146; latent is given instead of empty"),
+    ],
+)
+def test_other_settings_are_refused_and_named(change: dict[str, object], said: str) -> None:
+    c = (calibration([1.0] * 50),)
+    other = report(1.0, calibrations=c, settings=replace(SETTINGS, **change))  # type: ignore[arg-type]
+    with pytest.raises(SettingsMismatch) as error:
+        decide(other, "false_block_rate")
+    assert said in str(error.value)
+
+
+def test_calibration_survives_its_file(tmp_path: Path) -> None:
+    made = Calibration("mine", SETTINGS, (0.1, 1 / 3, 2e-7), ("a", "ä", "猫"), "three words")
+    made.save(tmp_path / "c.json")
+    assert Calibration.load(tmp_path / "c.json") == made
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (lambda text: text[: len(text) // 2], "not whole JSON"),
+        (lambda text: text.replace("0.25", "0.35"), "changed after it was saved"),
+        (lambda text: text.replace('"emoe_calibration": 1', '"emoe_calibration": 2'), "version 2"),
+        (lambda text: "[]", "not an EMoE calibration"),
+    ],
+)
+def test_spoiled_files_are_refused(tmp_path: Path, spoil, said: str) -> None:  # type: ignore[no-untyped-def]
+    path = tmp_path / "c.json"
+    calibration([0.25, 0.5]).save(path)
+    path.write_text(spoil(path.read_text()))
+    with pytest.raises(EMoEError, match=said):
+        Calibration.load(path)
+    with pytest.raises(EMoEError, match="cannot be read"):
+        Calibration.load(tmp_path / "missing.json")
+
+
+@pytest.mark.parametrize("scores", [[], [math.nan], [1.0, math.inf]])
+def test_a_calibration_needs_finite_scores(scores: list[float]) -> None:
+    with pytest.raises(EMoEError):
+        calibration(scores)
+
+
+def test_the_verdict_is_plain_json() -> None:
+    c = (calibration([float(i) for i in range(99)]),)
+    text = json.dumps(decide(report(200, calibrations=c), "false_block_rate").as_dict(), allow_nan=False)
+    assert json.loads(text)["fingerprint"] == SETTINGS.fingerprint()

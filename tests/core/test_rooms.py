@@ -1,0 +1,69 @@
+"""The house rules: arrows point down only, nothing executes text, nothing heavy is required."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+CORE = sorted((ROOT / "emoe_core").rglob("*.py"))
+PACK = [ROOT / "__init__.py", *CORE, *sorted((ROOT / "nodes").rglob("*.py"))]
+HOST_MODULES = {"comfy", "comfy_api", "comfy_execution", "comfy_extras", "folder_paths", "server", "nodes", "execution"}
+
+
+def imported(path: Path) -> set[str]:
+    """Top-level names that a file imports absolutely, inside functions too."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
+            names.add(node.module.split(".")[0])
+    return names
+
+
+def rooms_above(path: Path) -> set[str]:
+    """What a file of emoe_core reaches by going up out of it."""
+    depth = len(path.relative_to(ROOT / "emoe_core").parts)
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    return {n.module or "" for n in ast.walk(tree) if isinstance(n, ast.ImportFrom) and n.level > depth}
+
+
+@pytest.mark.parametrize("path", CORE, ids=lambda p: str(p.relative_to(ROOT)))
+def test_core_knows_no_host_outside_its_edge(path: Path) -> None:
+    where = path.relative_to(ROOT / "emoe_core").parts
+    allowed = {"comfyui": HOST_MODULES, "diffusers": {"diffusers"}}.get(
+        where[1] if where[0] == "hosts" and len(where) > 1 else "", set()
+    )
+    assert not imported(path) & ((HOST_MODULES | {"diffusers"}) - allowed)
+    assert not rooms_above(path)
+
+
+@pytest.mark.parametrize("path", PACK, ids=lambda p: str(p.relative_to(ROOT)))
+def test_nothing_unsafe_and_no_extra_dependency(path: Path) -> None:
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    called = {n.func.id for n in ast.walk(tree) if isinstance(n, ast.Call) and isinstance(n.func, ast.Name)}
+    assert not called & {"eval", "exec", "compile", "__import__"}
+    assert not imported(path) & {
+        "subprocess",
+        "pip",
+        "requests",
+        "urllib",
+        "socket",
+        "marshal",
+        "shelve",
+        "huggingface_hub",
+    }
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "nodes").rglob("*.py")), ids=lambda p: p.name)
+def test_nodes_leave_the_hosts_models_to_the_edge(path: Path) -> None:
+    assert not imported(path) & {"comfy", "folder_paths", "server", "nodes"}
+
+
+def test_the_root_imports_nothing_before_comfyui_asks() -> None:
+    tree = ast.parse((ROOT / "__init__.py").read_text(encoding="utf-8"))
+    assert not [n for n in tree.body if isinstance(n, (ast.Import, ast.ImportFrom))]
+    assert "NODE_CLASS_MAPPINGS" not in (ROOT / "__init__.py").read_text(encoding="utf-8")
