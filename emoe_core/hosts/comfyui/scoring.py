@@ -85,7 +85,8 @@ def score_prompt(
         if progress is not None:
             progress(done, total, expert)
 
-    return score(probe, experts, settings, cond.prompt_text(positive), advance)
+    with torch.no_grad():
+        return score(probe, experts, settings, cond.prompt_text(positive), advance)
 
 
 def _latent_samples(model: Any, latent: dict[str, Any]) -> Tensor:

@@ -1,0 +1,403 @@
+"""Scores through ComfyUI's own sampling entry: right numbers, nothing touched, every bad input said."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+import torch
+from emoe_testing.checkpoints import make_sd15
+
+Loaded = dict[str, Any]
+
+
+@pytest.fixture(scope="module")
+def files(comfy_base: Path) -> dict[str, Path]:
+    """Three descendants of one base, one stranger, one SD1.5-like net of another shape."""
+    folder = comfy_base / "models" / "checkpoints"
+    base = make_sd15(folder / "base.safetensors", 0)
+    return {
+        "base": base,
+        "one": make_sd15(folder / "one.safetensors", 1, base=base, delta=0.1),
+        "two": make_sd15(folder / "two.safetensors", 2, base=base, delta=0.1),
+        "stranger": make_sd15(folder / "stranger.safetensors", 9),
+        "wide": make_sd15(folder / "wide.safetensors", 3, channel_mult=(1, 1)),
+    }
+
+
+@pytest.fixture(scope="module")
+def expert(pack: ModuleType, files: dict[str, Path]) -> Callable[[str], Any]:
+    """`expert(name)`: loaded once."""
+    made: Loaded = {}
+
+    def get(name: str) -> Any:
+        if name not in made:
+            made[name] = pack.emoe_core.hosts.comfyui.experts.load_expert(f"{name}.safetensors")
+        return made[name]
+
+    return get
+
+
+@pytest.fixture
+def experts(pack: ModuleType, expert: Callable[[str], Any]) -> Callable[..., Any]:
+    def build(*names: str) -> Any:
+        made = pack.emoe_core.experts.ExpertSet()
+        for name in names:
+            made = made.add(expert(name))
+        return made
+
+    return build
+
+
+def prompt(seed: int = 0, width: int = 768, **options: Any) -> list[list[Any]]:
+    return [[torch.randn(1, 77, width, generator=torch.Generator().manual_seed(seed)), dict(options)]]
+
+
+def latent(batch: int = 1, size: int = 8) -> dict[str, torch.Tensor]:
+    return {"samples": torch.zeros(batch, 4, size, size)}
+
+
+@pytest.fixture
+def score(pack: ModuleType, experts: Callable[..., Any]) -> Callable[..., Any]:
+    """`score(names, **changes)` with the settings of preset fast."""
+
+    def run(
+        names: tuple[str, ...] | Any = ("one", "two"), positive: Any = None, where: Any = None, **changes: Any
+    ) -> Any:
+        plain = {
+            "tap": "mid_out",
+            "estimator_name": "relative",
+            "add_noise": True,
+            "noise_seed": 5,
+            "steps": 20,
+            "scheduler": "normal",
+            "at_step": 0,
+            "noise_samples": 2,
+        }
+        made = experts(*names) if isinstance(names, tuple) else names
+        scored = pack.emoe_core.hosts.comfyui.scoring.score_prompt(
+            made, positive or prompt(), where or latent(), **{**plain, **changes}
+        )
+        return scored
+
+    return run
+
+
+def middle_by_hand(model: Any, context: torch.Tensor, seed: int, size: int = 8) -> tuple[torch.Tensor, torch.Tensor]:
+    """Middle-block output and noise prediction by calling the network's own modules at sigma_max, without the host."""
+    import comfy.model_management
+    import comfy.sample
+    from comfy.ldm.modules.diffusionmodules.openaimodel import forward_timestep_embed
+    from comfy.ldm.modules.diffusionmodules.util import timestep_embedding
+
+    comfy.model_management.load_models_gpu([model])
+    net, sampling = model.model.diffusion_model, model.get_model_object("model_sampling")
+    noise = comfy.sample.prepare_noise(torch.zeros(1, 4, size, size), seed)
+    sigma = sampling.sigma_max
+    x = noise * torch.sqrt(1 + sigma**2)  # ComfyUI's start at the highest noise level
+    scaled = (x / (sigma**2 + 1) ** 0.5).to(model.model_dtype())
+    context = context.to(scaled.dtype)
+    with torch.no_grad():
+        emb = net.time_embed(timestep_embedding(torch.tensor([999.0]), net.model_channels).to(scaled.dtype))
+        h, skips = scaled, []
+        for module in net.input_blocks:
+            h = forward_timestep_embed(module, h, emb, context, {})
+            skips.append(h)
+        middle = h = forward_timestep_embed(net.middle_block, h, emb, context, {})
+        for module in net.output_blocks:
+            h = forward_timestep_embed(module, torch.cat([h, skips.pop()], 1), emb, context, {})
+        return middle.float(), net.out(h).float()
+
+
+def test_the_latents_are_the_networks_own(
+    pack: ModuleType, experts: Callable[..., Any], score: Callable[..., Any]
+) -> None:
+    """Variance at the middle block and at the prediction, against the modules called one by one."""
+    made, context = experts("one", "two"), prompt()[0][0]
+    by_hand = [[middle_by_hand(e.model, context, 5 + k) for k in range(2)] for e in made.experts]
+    for tap, place, tolerance in (("mid_out", 0, 1e-4), ("noise_pred", 1, 1e-3)):
+        m = torch.stack([torch.stack([taken[place] for taken in row]) for row in by_hand]).flatten(3).double()
+        expected = float(m.var(dim=0, correction=1).mean())
+        got = score(made, tap=tap, estimator_name="variance").report.score
+        assert got == pytest.approx(expected, rel=tolerance)
+
+
+def test_bit_for_bit_the_same_twice_for_every_preset(pack: ModuleType, score: Callable[..., Any]) -> None:
+    for preset in pack.emoe_core.presets.PRESETS.values():
+        options = {"tap": preset.tap, "estimator_name": preset.estimator, "empty_prompt": prompt(1)}
+        first, second = score(**options), score(**options)
+        assert first.report == second.report and torch.equal(first.disagreement, second.disagreement)
+
+
+def test_the_same_model_twice_is_exactly_zero_and_named(
+    pack: ModuleType, expert: Callable[[str], Any], score: Callable[..., Any]
+) -> None:
+    host = pack.emoe_core.hosts.comfyui.experts
+    for count in (2, 3):
+        made = pack.emoe_core.experts.ExpertSet()
+        for i in range(count):
+            made = made.add(host.expert_from_model(expert("one").model, None, f"copy {i}"))
+        report = score(made).report
+        assert report.score == 0.0
+        assert "'copy 1' and 'copy 0'" in report.warnings[0]
+
+
+def test_the_users_model_is_untouched(expert: Callable[[str], Any], score: Callable[..., Any]) -> None:
+    """Same picture from KSampler's own function before and after, no patch left, no wrapper left."""
+    import comfy.sample
+
+    model = expert("one").model
+
+    def sample() -> torch.Tensor:
+        noise = comfy.sample.prepare_noise(latent()["samples"], 3)
+        return comfy.sample.sample(
+            model, noise, 3, 5.0, "euler", "normal", prompt(), prompt(1), latent()["samples"], disable_pbar=True, seed=3
+        )
+
+    before, options = sample(), str(model.model_options)
+    score()
+    score(tap="noise_pred")
+    assert torch.equal(before, sample())
+    assert str(model.model_options) == options
+    assert not model.patches and not model.object_patches and not any(model.wrappers.values())
+
+
+def test_the_decoder_is_skipped_and_only_at_hidden_taps(
+    expert: Callable[[str], Any], score: Callable[..., Any]
+) -> None:
+    calls: list[str] = []
+    net = expert("one").model.model.diffusion_model
+    hooks = [
+        net.middle_block[0].register_forward_hook(lambda *_: calls.append("middle")),
+        net.output_blocks[0][0].register_forward_hook(lambda *_: calls.append("decoder")),
+    ]
+    try:
+        score(noise_samples=1)
+        assert calls == ["middle"]  # the conditional branch alone, once
+        calls.clear()
+        score(noise_samples=1, tap="noise_pred")
+        assert calls == ["middle", "decoder"]
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def test_every_item_of_a_batch_is_scored_with_its_own_noise(score: Callable[..., Any]) -> None:
+    report = score(where=latent(3), estimator_name="variance").report
+    assert len(report.items) == 3 and len({item.score for item in report.items}) == 3
+    alone = score(estimator_name="variance").report
+    assert report.items[0].score == pytest.approx(alone.score, rel=1e-4)  # the first item's noise is the single one's
+
+
+def test_noise_sample_k_is_the_noise_of_seed_plus_k(score: Callable[..., Any]) -> None:
+    both = score(noise_samples=2).report.score
+    one, two = (score(noise_samples=1, noise_seed=5 + k).report.score for k in (0, 1))
+    assert both == pytest.approx((one + two) / 2, rel=1e-5)
+
+
+def test_prompt_seed_step_and_size_all_matter(score: Callable[..., Any]) -> None:
+    scores = [
+        score().report.score,
+        score(positive=prompt(7)).report.score,
+        score(noise_seed=6).report.score,
+        score(at_step=10).report.score,
+        score(where=latent(size=16)).report.score,
+    ]
+    assert len(set(scores)) == len(scores)
+
+
+def test_in_mid_generation_no_noise_is_added_and_the_seed_is_not_used(score: Callable[..., Any]) -> None:
+    half = {"samples": torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(0))}
+    options: dict[str, Any] = {"where": half, "add_noise": False, "at_step": 8}
+    first, second = score(**options, noise_seed=1).report, score(**options, noise_seed=2).report
+    assert first == second
+    assert first.settings.noise_seed is None and first.settings.noise_samples == 1
+    assert first.settings.latent == "given" and first.settings.sigma < 14
+
+
+def test_an_active_area_and_a_second_prompt_are_part_of_the_latent(score: Callable[..., Any]) -> None:
+    """Two entries: their latents stand side by side, so the score is neither of the single ones."""
+    two = prompt(0) + prompt(7)
+    together = score(positive=two).report
+    assert together.settings.conditioning == ("2 entries",)
+    singles = [score(positive=prompt(seed)).report.score for seed in (0, 7)]
+    assert min(singles) < together.score < max(singles)
+    area = [*prompt(0), [prompt(7)[0][0], {"area": (4, 4, 0, 0), "strength": 1.0, "set_area_to_bounds": False}]]
+    assert score(positive=area).report.settings.conditioning == ("area", "set_area_to_bounds", "strength", "2 entries")
+
+
+def test_the_order_of_entries_does_not_depend_on_how_the_host_batches_them(
+    monkeypatch: pytest.MonkeyPatch, expert: Callable[[str], Any], score: Callable[..., Any]
+) -> None:
+    two = prompt(0) + prompt(7)
+    together = score(positive=two).report.score
+    monkeypatch.setattr(expert("two").model.model, "memory_required", lambda *a, **k: 1e18)  # one entry at a time
+    assert score(positive=two).report.score == pytest.approx(together, rel=1e-5)
+
+
+def test_the_empty_prompts_pass_is_made_once(expert: Callable[[str], Any], score: Callable[..., Any]) -> None:
+    class Clip:
+        """Encodes every text to one fixed tensor, and counts."""
+
+        def tokenize(self, text: str) -> str:
+            return text
+
+        def encode_from_tokens_scheduled(self, tokens: str) -> list[list[Any]]:
+            return prompt(len(tokens) + 1)
+
+    import importlib
+    from dataclasses import replace
+
+    module = importlib.import_module(type(expert("one")).__module__)
+    made = module.ExpertSet(tuple(replace(expert(name), clip=Clip()) for name in ("one", "two")))
+    calls: list[int] = []
+    net = expert("one").model.model.diffusion_model
+    hook = net.middle_block[0].register_forward_hook(lambda *_: calls.append(1))
+    options = {"tap": "noise_pred", "estimator_name": "centred_relative", "noise_samples": 2}
+    try:
+        first = score(made, **options).report
+        assert len(calls) == 4  # two noise samples, with and without the prompt
+        calls.clear()
+        assert score(made, **options).report == first and len(calls) == 2
+        calls.clear()
+        score(made, **{**options, "noise_seed": 77})
+        assert len(calls) == 4  # other noise, other pass
+        calls.clear()
+        score(made, positive=prompt(3), **options)
+        assert len(calls) == 2
+    finally:
+        hook.remove()
+
+
+def test_guidance_and_response_stand_beside_a_thorough_score(score: Callable[..., Any]) -> None:
+    item = score(tap="noise_pred", estimator_name="centred_relative", empty_prompt=prompt(1)).report.items[0]
+    assert item.guidance is not None and item.guidance > 0 and item.response > 0
+    assert item.response == score().report.items[0].response
+
+
+def test_a_lora_makes_another_expert_of_the_same_lineage(
+    pack: ModuleType, expert: Callable[[str], Any], score: Callable[..., Any]
+) -> None:
+    """Patches on a clone of one model: own identity, same weights, and a disagreement where the plain clone has none."""
+    host = pack.emoe_core.hosts.comfyui.experts
+    base = expert("one").model
+    key = "diffusion_model.middle_block.1.transformer_blocks.0.attn2.to_k.weight"
+    sets = []
+    for strength in (0.5, 1.0):
+        patched = base.clone()
+        shape = base.model.state_dict()[key].shape
+        patched.add_patches({key: (torch.ones(shape) * 0.05,)}, strength)
+        with_lora = host.expert_from_model(patched, None, f"lora {strength}")
+        assert with_lora.signature.digest == expert("one").signature.digest
+        assert with_lora.identity != expert("one").identity
+        sets.append(with_lora)
+    assert sets[0].identity != sets[1].identity
+    made = pack.emoe_core.experts.ExpertSet().add(expert("one")).add(sets[0])
+    assert score(made).report.score > 0
+    # The identity is the same while the patch is merged into the loaded weights, as it is now.
+    assert host.expert_from_model(sets[0].model, None, "again").identity == sets[0].identity
+    assert host.expert_from_model(base, None, "plain").identity == expert("one").identity
+
+
+def test_another_nodes_patch_on_the_decoder_does_not_reach_the_middle_block(
+    pack: ModuleType, expert: Callable[[str], Any], score: Callable[..., Any]
+) -> None:
+    """FreeU-like patches change the decoder's input at the very place where the tap sits."""
+    host = pack.emoe_core.hosts.comfyui.experts
+    made = pack.emoe_core.experts.ExpertSet()
+    for name in ("one", "two"):
+        patched = expert(name).model.clone()
+        patched.set_model_output_block_patch(lambda h, skip, options: (h * 2, skip))
+        made = made.add(host.expert_from_model(patched, None, name))
+    assert score(made).report.score == score().report.score
+    assert made.experts[0].identity != expert("one").identity
+
+
+def test_an_interrupt_ends_the_score_and_the_next_one_is_right(
+    monkeypatch: pytest.MonkeyPatch, score: Callable[..., Any]
+) -> None:
+    import comfy.model_management as management
+
+    expected = score().report
+    told: list[int] = []
+
+    def stop_after_two(done: int, total: int, name: str) -> None:
+        told.append(done)
+        if done == 2:
+            management.interrupt_current_processing()
+
+    with pytest.raises(management.InterruptProcessingException):
+        score(progress=stop_after_two)
+    assert told == [0, 1, 2]
+    assert score().report == expected
+
+
+BAD: list[tuple[dict[str, Any], str]] = [
+    ({"names": ("one",)}, "the set has 1: add at least 1 more"),
+    ({"names": ()}, "no experts"),
+    ({"names": ("one", "stranger")}, "do not descend from one base model"),
+    ({"names": ("one", "wide")}, "networks of different shape"),
+    ({"at_step": 20}, "at_step is 20, beyond the last of 20 steps; choose 0 to 19"),
+    ({"at_step": -1}, "at_step is -1"),
+    ({"noise_samples": 0}, "noise_samples is 0"),
+    ({"where": {"samples": torch.zeros(0, 4, 8, 8)}}, "batch of zero"),
+    ({"where": {"samples": torch.ones(1, 16, 8, 8)}}, "has 16 channels and the experts want 4"),
+    ({"where": {"samples": torch.full((1, 4, 8, 8), torch.nan)}}, "NaN or infinite"),
+    ({"positive": prompt(width=1024)}, "1024 numbers a token and expert 'one' wants 768"),
+    ({"tap": "noise_pred", "estimator_name": "centred_relative"}, "no expert has a text encoder"),
+    ({"positive": prompt(0, start_percent=0.5, end_percent=1.0)}, "No part of the conditioning is active"),
+]
+
+
+@pytest.mark.parametrize(("change", "said"), BAD, ids=[said[:30] for _, said in BAD])
+def test_bad_input_gets_one_sentence(
+    pack: ModuleType, score: Callable[..., Any], change: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(pack.emoe_core.errors.EMoEError) as error:
+        score(**change)
+    assert said in str(error.value) and "\n" not in str(error.value)
+
+
+def test_unrelated_experts_can_still_be_scored_by_their_predictions(score: Callable[..., Any]) -> None:
+    assert (
+        score(
+            ("one", "stranger"), tap="noise_pred", estimator_name="centred_relative", empty_prompt=prompt(1)
+        ).report.score
+        > 0
+    )
+
+
+def test_nan_weights_are_an_error_that_names_the_expert(
+    pack: ModuleType, comfy_base: Path, files: dict[str, Path], experts: Callable[..., Any], score: Callable[..., Any]
+) -> None:
+    from safetensors.torch import load_file, save_file
+
+    weights = load_file(files["one"])
+    weights["model.diffusion_model.middle_block.2.out_layers.3.bias"][:] = torch.nan
+    save_file(weights, comfy_base / "models" / "checkpoints" / "broken.safetensors")
+    made = experts("one", "two").add(pack.emoe_core.hosts.comfyui.experts.load_expert("broken.safetensors"))
+    with pytest.raises(pack.emoe_core.errors.EMoEError, match="Expert 'broken' gives NaN"):
+        score(made)
+
+
+def test_files_that_are_missing_cut_short_or_no_models(
+    pack: ModuleType, comfy_base: Path, files: dict[str, Path]
+) -> None:
+    load, wrong = pack.emoe_core.hosts.comfyui.experts.load_expert, pack.emoe_core.errors.EMoEError
+    folder = comfy_base / "models" / "checkpoints"
+    (folder / "cut.safetensors").write_bytes(files["one"].read_bytes()[:100_000])
+    (folder / "text.safetensors").write_text("not a model at all")
+    (folder / "empty.safetensors").write_bytes(b"")
+    (folder / "pickle.ckpt").write_bytes(b"cos\nsystem\n(S'true'\ntR.")
+    from safetensors.torch import save_file
+
+    save_file({"a": torch.zeros(2)}, folder / "other.safetensors")
+    for name in ("missing", "cut", "text", "empty", "other"):
+        with pytest.raises(wrong) as error:
+            load(f"{name}.safetensors")
+        assert f"'{name}.safetensors'" in str(error.value) and "\n" not in str(error.value)
+    with pytest.raises(wrong, match="'pickle.ckpt'"):
+        load("pickle.ckpt")
