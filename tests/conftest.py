@@ -14,7 +14,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 
 sys.path[:] = [entry for entry in sys.path if Path(entry or ".").resolve() != ROOT]
-sys.path.append(str(ROOT / "scripts"))
+sys.path.extend([str(ROOT / "scripts"), str(ROOT / "tests" / "support")])
 
 
 def _register_emoe_core() -> None:
