@@ -77,6 +77,11 @@ class Result:
     def classes_run(self) -> list[str]:
         return [self.class_of(node) for node in self.nodes_run]
 
+    @property
+    def titles_run(self) -> list[str]:
+        """As `classes_run`, by the titles people gave the nodes: tells two nodes of one class apart."""
+        return [str(self.graph.get(node, {}).get("_meta", {}).get("title", node)) for node in self.nodes_run]
+
     def did_run(self, node_id: str) -> bool:
         return node_id in self.nodes_run
 
@@ -96,6 +101,15 @@ class Result:
     def error(self) -> str | None:
         """The first error's message, stripped; None when there was none."""
         return str(self.errors[0].get("exception_message", "")).strip() if self.errors else None
+
+    @property
+    def error_line(self) -> str | None:
+        """The first error in one line, with the node and the kind of error where the message alone says little."""
+        if not self.errors:
+            return None
+        first, message = self.errors[0], (self.error or "").splitlines()
+        kind = str(first.get("exception_type", "")).rsplit(".", 1)[-1]
+        return f"{first.get('node_type', 'node')}: {message[0] if message and ' ' in message[0] else f'{kind} {self.error}'}"
 
     @property
     def outputs(self) -> dict[str, Any]:

@@ -47,6 +47,7 @@ class Run:
     verdict: str = "error"
     images: list[str] = field(default_factory=list)
     nodes_run: list[str] = field(default_factory=list)
+    titles_run: list[str] = field(default_factory=list)
     seconds: float = 0.0
     error: str | None = None
 
@@ -68,9 +69,9 @@ def choose_prompts(path: Path = PROMPTS) -> list[tuple[str, str]]:
 
 def read_result(run: Run, result: Any, output: Path) -> None:
     """Takes from a queued graph's result what the table and the JSON show."""
-    run.nodes_run, run.seconds = result.classes_run, round(result.seconds, 2)
+    run.nodes_run, run.titles_run, run.seconds = result.classes_run, result.titles_run, round(result.seconds, 2)
     run.images = [str(path) for path in result.image_paths(output)]
-    run.error = result.error.splitlines()[0] if result.error else None
+    run.error = result.error_line
     verdicts = [entry for node in result.outputs.values() for entry in node.get("emoe") or []]
     if run.error is None and verdicts:
         first = verdicts[0]

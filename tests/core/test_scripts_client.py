@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from emoe_host.client import Graph, Result, _refusal, record
 
 GRAPH: Graph = {
@@ -56,6 +57,15 @@ def test_a_node_that_raised_did_run() -> None:
     raised = {"node_id": "4", "exception_type": "ValueError", "exception_message": "bad\n"}
     result = replay(*announce("1", "4"), ("execution_error", raised))
     assert result.nodes_run == ["1", "4"] and result.error == "bad"
+
+
+@pytest.mark.parametrize(
+    ("message", "line"), [("the file is cut\n\nmore", "Load: the file is cut"), ("'key'", "Load: KeyError 'key'")]
+)
+def test_an_error_in_one_line(message: str, line: str) -> None:
+    result = replay()
+    result.errors = [{"node_type": "Load", "exception_type": "builtins.KeyError", "exception_message": message}]
+    assert result.error_line == line
 
 
 def test_kept_images_are_told_from_previews() -> None:

@@ -101,8 +101,10 @@ def test_a_verdict_is_read_from_the_history(tmp_path: Path) -> None:
 def test_no_verdict_and_an_error_are_failures(tmp_path: Path) -> None:
     silent, raised = demo.Run("w", "cat", "g"), demo.Run("w", "cat", "g")
     demo.read_result(silent, result({}), tmp_path)
-    demo.read_result(raised, result({}, [{"node_id": "3", "exception_message": "bad\nmore"}]), tmp_path)
-    assert silent.error == "the workflow ended without a verdict" and raised.error == "bad"
+    demo.read_result(
+        raised, result({}, [{"node_id": "3", "node_type": "N", "exception_message": "it is bad\nmore"}]), tmp_path
+    )
+    assert silent.error == "the workflow ended without a verdict" and raised.error == "N: it is bad"
     assert silent.verdict == raised.verdict == "error"
 
 
@@ -134,5 +136,5 @@ def test_the_json_has_the_agreed_shape(tmp_path: Path) -> None:
     assert written["comfyui"] == "0.3.75"
     assert set(written["runs"][0]) == {
         *("workflow", "prompt", "group", "score", "percentile", "p_value"),
-        *("verdict", "images", "nodes_run", "seconds"),
+        *("verdict", "images", "nodes_run", "titles_run", "seconds"),
     }
