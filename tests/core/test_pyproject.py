@@ -1,0 +1,49 @@
+"""The Comfy Registry's rules for pyproject.toml, and what the files beside it promise."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+
+import tomllib
+
+ROOT = Path(__file__).resolve().parents[2]
+PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+
+
+def test_the_name_and_version_are_what_the_registry_takes() -> None:
+    project = PYPROJECT["project"]
+    assert re.fullmatch(r"[a-z][a-z0-9_-]{0,99}", project["name"]) and "comfyui" not in project["name"]
+    assert re.fullmatch(r"\d+\.\d+\.\d+", project["version"])
+    assert project["urls"]["Repository"].startswith("https://") and project["license"] == {"file": "LICENSE"}
+    assert (ROOT / "LICENSE").read_text("utf-8").startswith("MIT License")
+
+
+def test_nothing_of_the_hosts_can_be_moved_by_installing_the_pack() -> None:
+    assert PYPROJECT["project"]["dependencies"] == [] and not (ROOT / "requirements.txt").exists()
+    assert not (ROOT / "install.py").exists()
+
+
+def test_the_comfy_section_is_complete() -> None:
+    comfy = PYPROJECT["tool"]["comfy"]
+    assert comfy["PublisherId"] and comfy["DisplayName"] == "EMoE" and comfy["requires-comfyui"] == ">=0.3.75"
+    assert "web" not in comfy, "WEB_DIRECTORY names the folder; naming it twice registers it twice"
+
+
+def test_the_registry_does_not_get_tests_and_tools() -> None:
+    ignored = (ROOT / ".comfyignore").read_text("utf-8").split()
+    assert {"tests/", "tools/", "scripts/", "benchmarks/", "requirements/"} <= set(ignored)
+    assert not {"emoe_core/", "nodes/", "web/", "locales/", "example_workflows/"} & set(ignored)
+
+
+def test_no_tracked_text_names_a_machine_or_a_package_host() -> None:
+    """Settings of one place have no business in the project."""
+    found = subprocess.run(
+        ["git", "grep", "-nIE", r"(--index-url|--extra-index-url|--find-links|/home/[a-z]+/|/root/|/work/)", "--", "."],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    lines = [line for line in found.stdout.splitlines() if not line.startswith("tests/core/test_pyproject.py:")]
+    assert found.returncode in (0, 1) and lines == []
