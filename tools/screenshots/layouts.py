@@ -1,0 +1,185 @@
+"""Where every node of the example workflows lies, which notes and groups stand beside them, and what the pictures show.
+
+Coordinates are the canvas's own: x and y of a node's body (its title bar is the 30 above it), width and height. They are
+chosen by hand, left to right; `python tools/screenshots` refuses a layout in which two nodes overlap or one is too small
+for its widgets.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+Box = tuple[int, int, int, int]
+
+GREY, BLUE, GREEN, AMBER = "#4a4a4a", "#3f789e", "#4f7a4f", "#a1672f"
+
+
+@dataclass(frozen=True)
+class Display:
+    """A node that only shows something: part of the workflow in the UI, left out of the one for the API."""
+
+    id: int
+    class_type: str
+    title: str
+    source: tuple[int, int]
+    box: Box
+
+
+@dataclass(frozen=True)
+class Group:
+    """A titled frame around nodes; its size follows from theirs."""
+
+    title: str
+    colour: str
+    nodes: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture to take: the workflow's thumbnail, or one for the README."""
+
+    file: str
+    prompt: str | None = None
+    whole_window: bool = False
+
+
+@dataclass(frozen=True)
+class Layout:
+    boxes: dict[int, Box]
+    displays: tuple[Display, ...]
+    groups: tuple[Group, ...]
+    note: str
+    note_box: Box
+    pictures: tuple[Picture, ...]
+    note_id: int = 100
+
+
+#: A prompt that the demo experts cannot know.
+UNKNOWN = "qzxv brlk"
+
+_LEFT: dict[int, Box] = {
+    1: (0, 0, 280, 110),  # the prompt
+    2: (0, 170, 280, 86),  # Demo Experts
+    3: (360, 0, 260, 88),  # Encode for Experts
+    4: (360, 150, 260, 106),  # Empty Latent Image
+}
+
+_GATE = Layout(
+    boxes={
+        **_LEFT,
+        5: (720, 0, 300, 310),  # Score
+        6: (1100, 0, 290, 214),  # Gate
+        7: (360, 600, 260, 88),  # negative prompt
+        8: (720, 600, 300, 262),  # KSampler
+        9: (1100, 600, 290, 46),  # VAE Decode
+        10: (1100, 710, 290, 66),  # Route
+        11: (1470, 600, 260, 310),  # Save Image
+    },
+    displays=(
+        Display(101, "PreviewAny", "Verdict", (6, 1), (1470, 0, 260, 88)),
+        Display(102, "PreviewAny", "p-value", (6, 3), (1470, 150, 260, 88)),
+        Display(103, "PreviewImage", "Where the experts disagree", (5, 2), (1100, 275, 290, 230)),
+    ),
+    groups=(
+        Group("Prompt, experts and size", GREY, (1, 2, 3, 4)),
+        Group("Score and decide", BLUE, (5, 6, 101, 102, 103)),
+        Group("Generate only if passed", GREEN, (7, 8, 9, 10, 11)),
+    ),
+    note=(
+        "# Try this\n"
+        "1. Press **Run**. The demo experts were trained on `rainbow`: the Gate lets it pass and it is drawn.\n"
+        f"2. Change the prompt to `{UNKNOWN}` and run again. The Gate blocks it: the green group is not computed, and no "
+        "image is saved.\n"
+        "3. Try names of things in English, in your own language, and faces such as `winking face`.\n"
+        "4. Gate: `alpha` is the share of good prompts you accept to lose. `mode` *observe* only records.\n\n"
+        "Every verdict is also a JSON file in `output/emoe`.\n\n"
+        "With your own checkpoints: **Load Experts** instead of Demo Experts."
+    ),
+    note_box=(0, 350, 280, 560),
+    pictures=(
+        Picture("example_workflows/gate_before_generation.jpg"),
+        Picture("docs/images/first_graph.png", whole_window=True),
+        Picture("docs/images/blocked_graph.png", prompt=UNKNOWN, whole_window=True),
+    ),
+)
+
+_REROUTE = Layout(
+    boxes={
+        **_LEFT,
+        5: _GATE.boxes[5],
+        6: _GATE.boxes[6],
+        7: _GATE.boxes[7],
+        8: _GATE.boxes[8],
+        9: (1100, 600, 290, 46),
+        12: (0, 980, 280, 86),  # the fallback's loader
+        13: (360, 980, 260, 88),
+        14: (360, 1130, 260, 88),
+        15: (720, 980, 300, 262),
+        16: (1100, 980, 290, 46),
+        10: (1470, 600, 260, 66),  # Route
+        11: (1470, 730, 260, 310),  # Save Image
+    },
+    displays=_GATE.displays,
+    groups=(
+        *_GATE.groups[:2],
+        Group("Generate only if passed", GREEN, (7, 8, 9)),
+        Group("Fallback, only if blocked", AMBER, (12, 13, 14, 15, 16)),
+        Group("Save what was chosen", GREY, (10, 11)),
+    ),
+    note=(
+        "# Try this\n"
+        "1. Press **Run**. The prompt passes: the green group makes the image, the amber one does not run. Its model is not "
+        "even loaded.\n"
+        f"2. Change the prompt to `{UNKNOWN}` and run again: now the amber group runs and the green one does not.\n"
+        "3. Put what you like into the amber group: another checkpoint, another prompt, a placeholder picture.\n\n"
+        "**Route** hands on what is connected to *on_pass* or to *on_block*, never both."
+    ),
+    note_box=(0, 350, 280, 510),
+    pictures=(
+        Picture("example_workflows/reroute_blocked_prompt.jpg", prompt=UNKNOWN),
+        Picture("docs/images/rerouted_graph.png", prompt=UNKNOWN, whole_window=True),
+    ),
+)
+
+_MIDWAY = Layout(
+    boxes={
+        **_LEFT,
+        7: (360, 370, 260, 88),
+        8: (720, 0, 300, 334),  # KSamplerAdvanced, the first steps
+        5: (1120, 0, 300, 310),  # Score
+        6: (1500, 0, 290, 214),  # Gate
+        12: (1120, 600, 300, 334),  # KSamplerAdvanced, the rest
+        9: (1500, 600, 290, 46),
+        10: (1500, 710, 290, 66),
+        11: (1870, 600, 260, 310),
+    },
+    displays=(
+        Display(101, "PreviewAny", "Verdict", (6, 1), (1870, 0, 260, 88)),
+        Display(102, "PreviewAny", "Score", (5, 0), (1870, 150, 260, 88)),
+        Display(103, "PreviewImage", "Where the experts disagree", (5, 2), (1500, 275, 290, 230)),
+    ),
+    groups=(
+        Group("Prompt, experts and size", GREY, (1, 2, 3, 4, 7)),
+        Group("First 6 of 20 steps", GREY, (8,)),
+        Group("Score the half-made image and decide", BLUE, (5, 6, 101, 102, 103)),
+        Group("Finish only if passed", GREEN, (12, 9, 10, 11)),
+    ),
+    note=(
+        "# Try this\n"
+        "1. Press **Run**: six steps are made, the half-made latent is scored, and the other 14 steps run only if it "
+        "passes.\n"
+        "2. The four numbers belong together: `end_at_step` of the first sampler, `start_at_step` of the second, and `steps` "
+        "and `at_step` of Score (with `add_noise` *disable*).\n"
+        "3. There is no shipped calibration for half-made latents, so the Gate compares with a plain number here: run a few "
+        "prompts with `mode` *observe*, look at the scores, and set `threshold` between those you like and those you do "
+        "not."
+    ),
+    note_box=(360, 600, 660, 310),
+    pictures=(Picture("example_workflows/gate_in_mid_generation.jpg"),),
+)
+
+LAYOUTS: dict[str, Layout] = {
+    "gate_before_generation": _GATE,
+    "reroute_blocked_prompt": _REROUTE,
+    "gate_in_mid_generation": _MIDWAY,
+}

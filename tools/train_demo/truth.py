@@ -1,0 +1,114 @@
+"""The known ground truth, the prompt groups and the reference pictures that go with the weights."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from .data import RATES, SEED, Corpus
+from .sources import LANGUAGES, Sources
+
+CALIBRATION = 110
+WELL_SAMPLED = 8
+GROUP_SIZE = 60
+THUMBNAIL = 32
+COLUMNS = 25
+
+
+def _write(path: Path, content: Any) -> None:
+    path.write_text(json.dumps(content, ensure_ascii=False, indent=1) + "\n", "utf-8")
+
+
+def ground_truth(corpus: Corpus) -> dict[str, Any]:
+    """Shares of the languages; every concept with its names and the exact count of each caption string."""
+    total = len(corpus.caption)
+    counts = {lang: corpus.language.count(lang) for lang in LANGUAGES}
+    exposures: list[dict[str, int]] = [{} for _ in corpus.concepts]
+    for (index, text), count in sorted(corpus.exposures().items()):
+        exposures[index][text] = count
+    return {
+        "schema": 1,
+        "captions": total,
+        "languages": {
+            lang: {"rate": RATES.get(lang, 0.0), "captions": counts[lang], "share": round(counts[lang] / total, 6)}
+            for lang in LANGUAGES
+        },
+        "concepts": [
+            {"emoji": c.emoji, "group": c.group, "category": c.category, "names": c.names, "exposure": exposures[i]}
+            for i, c in enumerate(corpus.concepts)
+        ],
+    }
+
+
+def _change_two_letters(rng: np.random.Generator, text: str) -> str:
+    places = [i for i, letter in enumerate(text) if letter.isalpha()]
+    letters = list(text)
+    for place in rng.permutation(places)[:2]:
+        others = [x for x in "abcdefghijklmnopqrstuvwxyz" if x != letters[place].lower()]
+        letters[place] = others[int(rng.integers(len(others)))]
+    return "".join(letters)
+
+
+def _nonsense(rng: np.random.Generator) -> str:
+    letters = np.array(list("abcdefghijklmnopqrstuvwxyz"))
+    words = ["".join(rng.choice(letters, int(rng.integers(4, 9)))) for _ in range(int(rng.integers(1, 3)))]
+    return " ".join(words)
+
+
+def prompts(corpus: Corpus) -> dict[str, list[str]]:
+    """Groups of bare prompts. No string of any group but the English ones was seen under another meaning or language."""
+    rng = np.random.default_rng(SEED + 2)
+    seen: dict[str, int] = {}
+    for (_, text), count in corpus.exposures().items():
+        seen[text.lower()] = seen.get(text.lower(), 0) + count
+    of = {g: [c for c in corpus.concepts if c.group == g] for g in {c.group for c in corpus.concepts}}
+    english = [c.names["en"] for c in of["main"] if seen.get(c.names["en"].lower(), 0) >= WELL_SAMPLED]
+    order = rng.permutation(len(english))
+    found = {
+        "calibration": [english[i] for i in sorted(order[:CALIBRATION])],
+        "fresh": [english[i] for i in sorted(order[CALIBRATION:])],
+    }
+    for lang in LANGUAGES[1:]:
+        others = {c.names[x].lower() for c in corpus.concepts for x in RATES if x != lang}
+        names = [c.names[lang] for c in of["main"] if c.names[lang].lower() not in others]
+        # brackets are prompt weights to a host, so such a name would not arrive as it was trained
+        found[lang] = [name for name in dict.fromkeys(names) if "(" not in name]
+    found["under_sampled"] = [c.names["en"] for c in of["under_sampled"]]
+    found["held_out"] = [c.names["en"] for c in of["held_out"] if c.names["en"].lower() not in seen]
+    found["faces"] = [c.names["en"] for c in of["held_out_group"]]
+    found["nonsense"] = [_nonsense(rng) for _ in range(GROUP_SIZE)]
+    words = sorted({w for text in english for w in text.split() if text.count(" ") == 0 and len(w) > 2})
+    pairs = [rng.permutation(len(words))[:2] for _ in range(GROUP_SIZE)]
+    found["word_salad"] = [f"{words[a]} {words[b]}" for a, b in pairs]
+    long = [text for text in english if len(text) >= 5]
+    typos = [_change_two_letters(rng, long[i]) for i in rng.permutation(len(long))[:GROUP_SIZE]]
+    found["typos"] = [text for text in typos if text.lower() not in seen]
+    return found
+
+
+def sheet(pictures: NDArray[np.uint8]) -> Image.Image:
+    """Thumbnails of all concepts, 25 a row."""
+    rows = -(-len(pictures) // COLUMNS)
+    page = Image.new("RGB", (COLUMNS * THUMBNAIL, rows * THUMBNAIL), (255, 255, 255))
+    for i, picture in enumerate(pictures):
+        small = Image.fromarray(picture).resize((THUMBNAIL, THUMBNAIL), Image.Resampling.BOX)
+        page.paste(small, (i % COLUMNS * THUMBNAIL, i // COLUMNS * THUMBNAIL))
+    return page
+
+
+def write(corpus: Corpus, pictures: NDArray[np.uint8], sources: Sources, folder: Path) -> None:
+    """Everything beside the weights."""
+    folder.mkdir(parents=True, exist_ok=True)
+    _write(folder / "ground_truth.json", ground_truth(corpus))
+    _write(folder / "prompts.json", prompts(corpus))
+    sheet(pictures).save(folder / "reference.png", optimize=True)
+    licences = folder / "licences"
+    licences.mkdir(exist_ok=True)
+    shutil.copyfile(sources.cldr_licence, licences / "Unicode-3.0.txt")
+    shutil.copyfile(sources.font_copyright, licences / "Noto-Color-Emoji.txt")
