@@ -115,6 +115,14 @@ class LoadExperts(io.ComfyNode):
         return io.NodeOutput(host.load_experts(_chosen(files)))
 
     @classmethod
+    def validate_inputs(cls, **files: str) -> bool | str:
+        """Refuse a file that is not there when the graph is queued, before anything runs."""
+        missing = [name for name in _chosen(files) if name not in host.model_files()]
+        if not missing:
+            return True
+        return f"The model file '{missing[0]}' is not in ComfyUI's models folder; refresh the list and choose another."
+
+    @classmethod
     def fingerprint_inputs(cls, **files: str) -> str:
         """A file that was replaced under the same name is loaded again."""
         return host.files_fingerprint(_chosen(files))

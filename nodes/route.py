@@ -90,7 +90,7 @@ class Stop(io.ComfyNode):
     def execute(cls, passed: bool, on_block: str, value: Any = _OPEN) -> io.NodeOutput:
         if passed:
             return io.NodeOutput(value)
-        if on_block == "error":
+        if on_block != "silent":
             raise PromptBlocked("EMoE: the Gate blocked this prompt, and Stop was set to end the run with an error.")
         return io.NodeOutput(ExecutionBlocker(None))
 

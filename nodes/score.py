@@ -7,6 +7,7 @@ from typing import Any
 from comfy_api.latest import io
 
 from ..emoe_core.colours import disagreement_image
+from ..emoe_core.errors import EMoEError
 from ..emoe_core.estimators import ESTIMATORS
 from ..emoe_core.experts import ExpertSet
 from ..emoe_core.hosts.comfyui.scoring import MOST_NOISE_SAMPLES, SCHEDULERS, score_prompt
@@ -14,6 +15,7 @@ from ..emoe_core.presets import CUSTOM, PRESETS, TAPS, resolve
 from .types import CATEGORY, Experts, ReportType
 
 _PIXELS_A_LATENT = 8
+_ADD_NOISE = ("enable", "disable")
 
 
 class Score(io.ComfyNode):
@@ -51,7 +53,7 @@ class Score(io.ComfyNode):
                 ),
                 io.Combo.Input(
                     "add_noise",
-                    options=["enable", "disable"],
+                    options=list(_ADD_NOISE),
                     default="enable",
                     tooltip="As in KSamplerAdvanced: enable for a fresh latent, disable for one with leftover noise.",
                 ),
@@ -125,13 +127,15 @@ class Score(io.ComfyNode):
         empty_prompt: list[list[Any]] | None = None,
     ) -> io.NodeOutput:
         tap, estimator_name = resolve(preset, tap, estimator)
+        if add_noise not in _ADD_NOISE:
+            raise EMoEError(f"Score's add_noise is '{add_noise}'; choose {' or '.join(_ADD_NOISE)}.")
         scored = score_prompt(
             experts,
             positive,
             latent_image,
             tap=tap,
             estimator_name=estimator_name,
-            add_noise=add_noise == "enable",
+            add_noise=add_noise == _ADD_NOISE[0],
             noise_seed=noise_seed,
             steps=steps,
             scheduler=scheduler,

@@ -139,8 +139,8 @@ def _read(path: Path) -> dict[str, torch.Tensor]:
     return state
 
 
-def _load_model(state: dict[str, torch.Tensor], path: Path) -> Any:
-    """The ModelPatcher, on the devices and in the precision that ComfyUI chooses for its checkpoints."""
+def _load_model(state: dict[str, torch.Tensor], path: Path) -> tuple[Any, Any]:
+    """The ModelPatcher, on the devices and in the precision ComfyUI chooses for checkpoints; and its family."""
     management = comfy.model_management
     parameters = comfy.utils.calculate_parameters(state, _UNET)
     config = comfy.model_detection.detect_unet_config(state, _UNET)

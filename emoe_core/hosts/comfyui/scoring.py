@@ -109,6 +109,8 @@ def _latent_samples(model: Any, latent: dict[str, Any]) -> Tensor:
 
 def _sigmas(experts: ExpertSet, scheduler: str, steps: int, at_step: int) -> Tensor:
     """The schedule from the scored step on, made from the first expert and checked against the others."""
+    if scheduler not in SCHEDULERS:
+        raise EMoEError(f"Score's scheduler is '{scheduler}'; the known ones are {', '.join(SCHEDULERS)}.")
     if not 0 <= at_step < steps:
         raise EMoEError(f"Score's at_step is {at_step}, beyond the last of {steps} steps; choose 0 to {steps - 1}.")
     schedules = [

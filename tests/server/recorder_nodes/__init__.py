@@ -114,5 +114,28 @@ class RecorderFail:
         raise ValueError(f"failed as asked: {tag}")
 
 
-_NODES = (RecorderImage, RecorderPass, RecorderSink, RecorderBlock, RecorderBooleans, RecorderFail)
+class RecorderConditioning:
+    """Random text encodings of any width, for models whose text encoder is too large for a test."""
+
+    INPUT_TYPES = classmethod(
+        lambda cls: {"required": {"tag": TAG, "seed": ("INT", {}), "width": ("INT", {"default": 768})}}
+    )
+    RETURN_TYPES = ("CONDITIONING",)
+    FUNCTION = "run"
+    CATEGORY = "test"
+
+    def run(self, tag, seed, width):
+        record(self, tag)
+        return ([[torch.randn(1, 77, width, generator=torch.Generator().manual_seed(seed)), {}]],)
+
+
+_NODES = (
+    RecorderImage,
+    RecorderConditioning,
+    RecorderPass,
+    RecorderSink,
+    RecorderBlock,
+    RecorderBooleans,
+    RecorderFail,
+)
 NODE_CLASS_MAPPINGS = {cls.__name__: cls for cls in _NODES}

@@ -1,0 +1,96 @@
+"""Promises to saved workflows: ids, inputs, outputs and their order do not change; and every socket explains itself."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+GOLDEN = Path(__file__).parent / "golden_schemas.json"
+#: What saved workflows depend on; words may be improved at any time.
+_FREE = {"tooltip", "placeholder"}
+_FILES = "(files)"
+
+
+def promise(cls: Any) -> dict[str, Any]:
+    """The part of a node's schema that workflows on disk rely on."""
+    info = cls.GET_NODE_INFO_V1()
+    inputs = {}
+    for group in ("required", "optional"):
+        for name, (kind, *rest) in info["input"].get(group, {}).items():
+            options = {k: v for k, v in (rest[0] if rest else {}).items() if k not in _FREE}
+            if cls.__name__ == "LoadExperts":  # depends on the files that lie in the models folder
+                options["options"] = _FILES
+            elif name == "scheduler":  # the host's own list
+                options["options"] = "(schedulers)"
+            inputs[name] = {"type": str(kind), "group": group, **options}
+    return {
+        "inputs": inputs,
+        "outputs": list(zip(map(str, info["output"]), info["output_name"], info["output_is_list"], strict=True)),
+        "output_node": info["output_node"],
+        "category": info["category"],
+    }
+
+
+def test_schemas_are_the_golden_ones(node_classes: dict[str, Any]) -> None:
+    """After adding (never changing) something, write the file anew with EMOE_UPDATE_GOLDEN=1 and read its diff."""
+    now = json.loads(json.dumps({name: promise(cls) for name, cls in sorted(node_classes.items())}))
+    if os.environ.get("EMOE_UPDATE_GOLDEN"):
+        GOLDEN.write_text(json.dumps(now, indent=1) + "\n", encoding="utf-8")
+    golden = json.loads(GOLDEN.read_text(encoding="utf-8"))
+    assert list(now) == list(golden)
+    for name in golden:
+        assert list(now[name]["inputs"]) == list(golden[name]["inputs"]), f"{name}: inputs or their order changed"
+        assert now[name] == golden[name]
+
+
+def test_everything_explains_itself(node_classes: dict[str, Any]) -> None:
+    for name, cls in node_classes.items():
+        info = cls.GET_NODE_INFO_V1()
+        assert len(info["description"]) > 40, name
+        for group in info["input"].values():
+            for socket, (_, *options) in group.items():
+                assert options and len(options[0].get("tooltip", "")) > 10, f"{name}: input {socket} has no tooltip"
+        assert len(info["output_tooltips"]) == len(info["output"])
+        for output, tooltip in zip(info["output_name"], info["output_tooltips"], strict=True):
+            assert tooltip and len(tooltip) > 10, f"{name}: output {output} has no tooltip"
+        assert (ROOT / "web" / "docs" / f"{name}.md").is_file(), f"{name} has no help page"
+
+
+def test_lazy_inputs_ask_for_the_chosen_branch_only(node_classes: dict[str, Any]) -> None:
+    """None means connected and not computed; an input that is not given is not connected."""
+    route, stop = node_classes["EMoE_Route"], node_classes["EMoE_Stop"]
+    ask = route.check_lazy_status
+    assert ask(passed=True, on_pass=None, on_block=None) == ["on_pass"]
+    assert ask(passed=False, on_pass=None, on_block=None) == ["on_block"]
+    assert ask(passed=False, on_pass=None) == []
+    assert ask(passed=True, on_pass="image", on_block=None) == []
+    assert stop.check_lazy_status(passed=True, on_block="silent", value=None) == ["value"]
+    assert stop.check_lazy_status(passed=False, on_block="error", value=None) == []
+
+
+def test_an_open_branch_blocks_silently_and_per_output(node_classes: dict[str, Any]) -> None:
+    """`block_execution` without a value would fail open on this host: the blocker must be the output itself."""
+    from comfy_execution.graph_utils import ExecutionBlocker
+
+    for output in (
+        node_classes["EMoE_Route"].execute(passed=False, on_pass=None),
+        node_classes["EMoE_Stop"].execute(passed=False, on_block="silent", value=None),
+    ):
+        assert isinstance(output.args[0], ExecutionBlocker) and output.args[0].message is None
+    assert node_classes["EMoE_Route"].execute(passed=True, on_pass="x").args == ("x",)
+    assert node_classes["EMoE_Route"].execute(passed=False, on_pass=None, on_block="y").args == ("y",)
+
+
+def test_the_gate_is_an_output_node_for_both_ways_the_host_asks(node_classes: dict[str, Any]) -> None:
+    assert node_classes["EMoE_Gate"].OUTPUT_NODE is True
+    assert not any(cls.OUTPUT_NODE for name, cls in node_classes.items() if name != "EMoE_Gate")
+
+
+@pytest.mark.parametrize("preset", ["fast", "thorough", "paper", "custom"])
+def test_presets_are_all_offered(node_classes: dict[str, Any], preset: str) -> None:
+    assert preset in node_classes["EMoE_Score"].GET_NODE_INFO_V1()["input"]["required"]["preset"][1]["options"]

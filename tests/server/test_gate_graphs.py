@@ -1,0 +1,344 @@
+"""The gate on a live server: what runs, what does not, and what every client finds afterwards."""
+
+from __future__ import annotations
+
+import json
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from emoe_host.client import GraphRefused, Result
+from emoe_testing.checkpoints import make_sd15
+
+Graph = dict[str, dict[str, Any]]
+Run = Callable[..., Result]
+PASS, BLOCK = 1e12, -1e12
+
+
+def node(class_type: str, **inputs: Any) -> dict[str, Any]:
+    return {"class_type": class_type, "inputs": inputs}
+
+
+def scored(prompt: str = "rainbow", batch: int = 1, **changes: Any) -> Graph:
+    """Demo experts, a prompt and its score: nodes experts, text, latent, score."""
+    settings: dict[str, Any] = {
+        "preset": "fast",
+        "add_noise": "enable",
+        "noise_seed": 0,
+        "steps": 20,
+        "scheduler": "normal",
+        "at_step": 0,
+        "noise_samples": 1,
+        "tap": "mid_out",
+        "estimator": "relative",
+    }
+    return {
+        "experts": node("EMoE_DemoExperts"),
+        "text": node("EMoE_EncodeForExperts", experts=["experts", 0], text=prompt),
+        "latent": node("EmptyLatentImage", width=128, height=128, batch_size=batch),
+        "score": node(
+            "EMoE_Score",
+            experts=["experts", 0],
+            positive=["text", 0],
+            latent_image=["latent", 0],
+            **{**settings, **changes},
+        ),
+    }
+
+
+def gate(threshold: float, **changes: Any) -> dict[str, Any]:
+    inputs = {"policy": "raw_threshold", "alpha": 0.05, "mode": "decide", "filename_prefix": "emoe/verdict", **changes}
+    return node("EMoE_Gate", report=["score", 1], threshold=threshold, **inputs)
+
+
+def generated(steps: int = 2) -> Graph:
+    """Stock nodes on the demo experts: nodes negative, sampler, picture."""
+    return {
+        "negative": node("CLIPTextEncode", clip=["experts", 2], text=""),
+        "sampler": node(
+            "KSampler",
+            model=["experts", 1],
+            positive=["text", 0],
+            negative=["negative", 0],
+            latent_image=["latent", 0],
+            seed=3,
+            steps=steps,
+            cfg=4.0,
+            sampler_name="euler",
+            scheduler="normal",
+            denoise=1.0,
+        ),
+        "picture": node("VAEDecode", samples=["sampler", 0], vae=["experts", 3]),
+    }
+
+
+def save(source: str, prefix: str = "emoe/image") -> dict[str, Any]:
+    return node("SaveImage", images=[source, 0], filename_prefix=prefix)
+
+
+def gated(threshold: float, tag: str) -> Graph:
+    return {
+        **scored(prompt=tag),
+        "gate": gate(threshold),
+        **generated(),
+        "route": node("EMoE_Route", passed=["gate", 0], on_pass=["picture", 0]),
+        "save": save("route"),
+    }
+
+
+def test_a_passed_prompt_is_drawn(run: Run, tag: str) -> None:
+    result = run(gated(PASS, tag))
+    assert result.ok, result.errors
+    assert len(result.images) == 1
+    assert all(result.did_run(n) for n in ("score", "gate", "sampler", "picture", "save"))
+    assert result.outputs["gate"]["emoe"][0]["verdict"] == "pass"
+
+
+def test_of_a_blocked_prompt_nothing_is_even_announced(run: Run, tag: str) -> None:
+    result = run(gated(BLOCK, tag))
+    assert result.ok and not result.images
+    assert result.did_run("score") and result.did_run("gate")
+    assert not any(result.was_announced(n) for n in ("negative", "sampler", "picture"))
+    assert not result.did_run("save")
+    assert result.outputs["gate"]["emoe"][0]["verdict"] == "block"
+
+
+@pytest.mark.parametrize(("threshold", "taken"), [(PASS, "main"), (BLOCK, "fallback")])
+def test_reroute_touches_one_branch_only_its_loader_included(
+    server: Any, run: Run, tag: str, threshold: float, taken: str
+) -> None:
+    graph = {
+        **scored(),
+        "gate": gate(threshold),
+        "main_loader": node("RecorderImage", tag=f"{tag} main", value=0.1),
+        "main": node("RecorderPass", tag=f"{tag} main", anything=["main_loader", 0]),
+        "fallback_loader": node("RecorderImage", tag=f"{tag} fallback", value=0.9),
+        "fallback": node("RecorderPass", tag=f"{tag} fallback", anything=["fallback_loader", 0]),
+        "route": node("EMoE_Route", passed=["gate", 0], on_pass=["main", 0], on_block=["fallback", 0]),
+        "save": save("route", tag),
+    }
+    other = "fallback" if taken == "main" else "main"
+    result = run(graph)
+    assert result.ok and len(result.images) == 1 and result.did_run("save")
+    assert server.called(f"{tag} {taken}") == ["RecorderImage", "RecorderPass"]
+    assert server.called(f"{tag} {other}") == []
+    assert not result.was_announced(f"{other}_loader")
+
+
+def test_route_on_the_model_keeps_the_sampler_from_being_called(server: Any, run: Run, tag: str) -> None:
+    """The gate hung upstream: nodes behind the blocker are announced, and none of them is called."""
+    graph = {
+        **scored(),
+        "gate": gate(BLOCK),
+        "loader": node("RecorderImage", tag=tag, value=0.5),
+        "route": node("EMoE_Route", passed=["gate", 0], on_pass=["loader", 0]),
+        "work": node("RecorderPass", tag=tag, anything=["route", 0]),
+        "sink": node("RecorderSink", tag=tag, anything=["work", 0]),
+    }
+    result = run(graph)
+    assert result.ok and server.called(tag) == []
+    assert not result.did_run("sink") and not result.was_announced("loader")
+
+
+@pytest.mark.parametrize("on_block", ["silent", "error"])
+def test_stop(server: Any, run: Run, tag: str, on_block: str) -> None:
+    def graph(threshold: float) -> Graph:
+        return {
+            **scored(),
+            "gate": gate(threshold),
+            "loader": node("RecorderImage", tag=tag, value=0.5),
+            "stop": node("EMoE_Stop", value=["loader", 0], passed=["gate", 0], on_block=on_block),
+            "sink": node("RecorderSink", tag=tag, anything=["stop", 0]),
+        }
+
+    blocked = run(graph(BLOCK))
+    assert server.called(tag) == []
+    if on_block == "silent":
+        assert blocked.status == "success" and not blocked.errors
+    else:
+        assert blocked.status == "error"
+        assert blocked.error == "EMoE: the Gate blocked this prompt, and Stop was set to end the run with an error."
+        assert blocked.errors[0]["exception_type"].endswith("PromptBlocked")
+    assert blocked.outputs["gate"]["emoe"][0]["verdict"] == "block"
+    assert run(graph(PASS)).ok and server.called(tag) == ["RecorderImage", "RecorderSink"]
+
+
+def test_the_verdict_is_in_the_history_and_in_a_file_also_when_all_is_cached(server: Any, run: Run, tag: str) -> None:
+    graph = gated(BLOCK, tag)
+    first, second = run(graph), run(graph)
+    for result in (first, second):
+        entry = result.outputs["gate"]
+        verdict = entry["emoe"][0]
+        assert verdict["schema"] == 1 and verdict["verdict"] == "block" and verdict["passed"] is False
+        assert {"score", "percentile", "p_value", "threshold", "reason", "fingerprint", "items"} <= verdict.keys()
+        assert len(entry["text"]) == 1 and entry["text"][0].startswith("block: ") and tag in entry["text"][0]
+        (file,) = entry["files"]
+        kept = json.loads((Path(server.output) / file["subfolder"] / file["filename"]).read_text("utf-8"))
+        assert {key: kept[key] for key in verdict} == verdict and kept["report"]["prompt"] == tag
+        assert result.status == "success"
+    assert first.outputs["gate"]["emoe"] == second.outputs["gate"]["emoe"]
+    listed = json.loads(urllib.request.urlopen(f"{server.url}/history/{second.prompt_id}").read())
+    assert listed[second.prompt_id]["outputs"]["gate"]["emoe"][0] == first.outputs["gate"]["emoe"][0]
+
+
+def test_a_client_without_a_socket_finds_the_verdict_too(run: Run, tag: str) -> None:
+    result = run(gated(PASS, tag), follow=False)
+    assert result.status == "success" and len(result.images) == 1
+    assert result.outputs["gate"]["emoe"][0]["verdict"] == "pass" and result.files("files")
+
+
+def test_observe_records_a_block_and_lets_it_pass(run: Run, tag: str) -> None:
+    graph = gated(BLOCK, tag)
+    graph["gate"]["inputs"]["mode"] = "observe"
+    result = run(graph)
+    verdict = result.outputs["gate"]["emoe"][0]
+    assert len(result.images) == 1 and (verdict["verdict"], verdict["passed"]) == ("block", True)
+
+
+def test_an_item_of_a_list_is_blocked_alone(server: Any, run: Run, tag: str) -> None:
+    graph = {
+        "flags": node("RecorderBooleans", tag=f"{tag} flags", words="yes no yes"),
+        "picture": node("RecorderImage", tag=f"{tag} picture", value=0.5),
+        "route": node("EMoE_Route", passed=["flags", 0], on_pass=["picture", 0]),
+        "save": save("route", tag),
+    }
+    result = run(graph)
+    assert result.ok and len(result.images) == 2
+
+
+def test_a_batch_has_a_score_an_item_and_one_verdict(run: Run, tag: str) -> None:
+    verdict = run({**scored(prompt=tag, batch=3), "gate": gate(PASS)}).outputs["gate"]["emoe"][0]
+    scores = [item["score"] for item in verdict["items"]]
+    assert len(set(scores)) == 3 and verdict["score"] == max(scores)
+    middle = sorted(scores)[1]
+    again = run({**scored(prompt=tag, batch=3), "gate": gate(middle)}).outputs["gate"]["emoe"][0]
+    assert again["verdict"] == "block" and sorted(i["verdict"] for i in again["items"]) == ["block", "pass", "pass"]
+
+
+def test_the_same_inputs_give_the_same_score_bit_for_bit(run: Run, tag: str) -> None:
+    """Other prefixes make other gates, so the verdict is made anew; with no cache the whole graph is."""
+    scores = []
+    for prefix in ("emoe/a", "emoe/b"):
+        graph = {**scored(prompt=tag), "gate": gate(PASS, filename_prefix=prefix)}
+        scores.append(run(graph).outputs["gate"]["emoe"][0]["score"])
+    assert scores[0] == scores[1]
+
+
+def test_the_picture_is_the_same_with_and_without_a_score(servers: Callable[[str], Any], tag: str) -> None:
+    """On a server that caches nothing, so that the sampler really runs again."""
+    live = servers("none")
+    with_score = live.run({**scored(prompt=tag), "gate": gate(PASS), **generated(), "save": save("picture", f"{tag}a")})
+    plain = {k: v for k, v in scored(prompt=tag).items() if k != "score"}
+    without = live.run({**plain, **generated(), "save": save("picture", f"{tag}b")})
+    pictures = [result.image_paths(Path(live.output))[0] for result in (with_score, without)]
+    from PIL import Image
+
+    assert with_score.did_run("sampler") and without.did_run("sampler")
+    first, second = (Image.open(path).convert("RGB").tobytes() for path in pictures)
+    assert first == second and len(set(first)) > 10
+
+
+def test_two_scores_with_other_experts_in_one_graph(run: Run, tag: str) -> None:
+    graph = {**scored(prompt=tag), "gate": gate(PASS)}
+    graph["pair"] = node("EMoE_AddExpert", model=["experts", 1], name="twin", clip=["experts", 2])
+    graph["twins"] = node("EMoE_AddExpert", model=["experts", 1], name="", clip=["experts", 2], experts=["pair", 0])
+    graph["text2"] = node("EMoE_EncodeForExperts", experts=["twins", 0], text=tag)
+    graph["score2"] = node(
+        "EMoE_Score", **{**graph["score"]["inputs"], "experts": ["twins", 0], "positive": ["text2", 0]}
+    )
+    graph["gate2"] = gate(0.0)
+    graph["gate2"]["inputs"]["report"] = ["score2", 1]
+    result = run(graph)
+    assert result.outputs["gate"]["emoe"][0]["score"] > 0
+    twins = result.outputs["gate2"]["emoe"][0]
+    assert twins["score"] == 0 and twins["verdict"] == "pass"
+    assert "'expert 2' and 'twin'" in twins["warnings"][0]
+
+
+def test_a_checkpoint_scores_the_same_by_both_roads(server: Any, run: Run, models: Path, tag: str) -> None:
+    """Load Experts, and CheckpointLoaderSimple with Add Expert, on a cut-down SD1.5."""
+    base = models / "checkpoints" / "road_base.safetensors"
+    if not base.exists():
+        make_sd15(base, 0)
+        for seed in (1, 2):
+            make_sd15(models / "checkpoints" / f"road_{seed}.safetensors", seed, base=base, delta=0.1)
+    common = {
+        "prompt": node("RecorderConditioning", tag=tag, seed=1, width=768),
+        "latent": node("EmptyLatentImage", width=64, height=64, batch_size=1),
+    }
+    own = node("EMoE_LoadExperts", expert_1="road_1.safetensors", expert_2="road_2.safetensors")
+    graph: Graph = {
+        **common,
+        "own": own,
+        "load1": node("CheckpointLoaderSimple", ckpt_name="road_1.safetensors"),
+        "load2": node("CheckpointLoaderSimple", ckpt_name="road_2.safetensors"),
+        "add1": node("EMoE_AddExpert", model=["load1", 0], name="a"),
+        "add2": node("EMoE_AddExpert", model=["load2", 0], name="b", experts=["add1", 0]),
+    }
+    for road, source in (("own", "own"), ("stock", "add2")):
+        inputs = {**scored()["score"]["inputs"], "experts": [source, 0], "positive": ["prompt", 0]}
+        graph[f"score_{road}"] = node("EMoE_Score", **inputs)
+        graph[f"gate_{road}"] = gate(PASS)
+        graph[f"gate_{road}"]["inputs"]["report"] = [f"score_{road}", 1]
+    result = run(graph)
+    assert result.ok, result.error
+    own_verdict, stock_verdict = (result.outputs[f"gate_{road}"]["emoe"][0] for road in ("own", "stock"))
+    assert own_verdict["score"] == stock_verdict["score"] > 0
+    assert own_verdict["fingerprint"] == stock_verdict["fingerprint"]
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"at_step": 20}, "Score's at_step is 20, beyond the last of 20 steps; choose 0 to 19."),
+        ({"preset": "best"}, "There is no preset 'best'; the known ones are fast, thorough, paper and custom."),
+        ({"preset": "custom", "tap": "skip"}, "There is no tap 'skip'"),
+        ({"preset": "custom", "estimator": "guess"}, "There is no estimator 'guess'"),
+        ({"add_noise": "maybe"}, "Score's add_noise is 'maybe'"),
+        ({"scheduler": "mine"}, "Score's scheduler is 'mine'"),
+    ],
+)
+def test_bad_settings_end_in_one_sentence(run: Run, tag: str, change: dict[str, Any], said: str) -> None:
+    result = run({**scored(prompt=tag, **change), "gate": gate(PASS)})
+    assert result.status == "error" and result.error is not None
+    assert said in result.error and "\n" not in result.error
+
+
+def test_a_policy_without_calibration_is_an_error_and_never_a_pass(run: Run, tag: str) -> None:
+    graph = gated(PASS, tag)
+    graph["gate"]["inputs"]["policy"] = "false_block_rate"
+    graph["score"]["inputs"]["noise_seed"] = 12345
+    result = run(graph)
+    assert result.status == "error" and not result.images and not result.was_announced("sampler")
+    assert result.error is not None and "calibration" in result.error
+
+
+def test_one_expert_only(run: Run, tag: str) -> None:
+    graph = {**scored(prompt=tag), "gate": gate(PASS)}
+    graph["single"] = node("EMoE_AddExpert", model=["experts", 1], name="", clip=["experts", 2])
+    graph["text"]["inputs"]["experts"] = graph["score"]["inputs"]["experts"] = ["single", 0]
+    assert "add at least 1 more" in (run(graph).error or "")
+
+
+def test_a_missing_file_is_refused_before_anything_runs(default_server: Any) -> None:
+    with pytest.raises(GraphRefused, match="not_there.safetensors"):
+        default_server.run(
+            {
+                "own": node("EMoE_LoadExperts", expert_1="not_there.safetensors", expert_2="x"),
+                "s": node("RecorderSink", tag="", anything=["own", 0]),
+            }
+        )
+
+
+def test_a_file_that_is_cut_short(default_server: Any, models: Path, tag: str) -> None:
+    whole = make_sd15(models / "checkpoints" / f"{tag}.safetensors", 4)
+    whole.write_bytes(whole.read_bytes()[:200_000])
+    name = whole.name
+    graph = {
+        "own": node("EMoE_LoadExperts", expert_1=name, expert_2=name),
+        "sink": node("RecorderSink", tag=tag, anything=["own", 0]),
+    }
+    error = default_server.run(graph).error
+    assert error is not None and f"'{name}' is damaged" in error and "\n" not in error
