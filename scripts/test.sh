@@ -2,5 +2,4 @@
 # Runs lint, types and the three test tiers. See --help.
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/python.sh"
-cd "$root"
 exec "$start_python" -m emoe_host.check "$@"

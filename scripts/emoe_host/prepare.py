@@ -198,7 +198,8 @@ def make_venv(folder: Path, log: Path, lock: Path = LOCK) -> Path:
     def collected(text: str) -> str:
         if "Installing collected packages" in text:
             return "installing"
-        return f"{len(re.findall(r'^(?:Collecting|Processing) ', text, flags=re.MULTILINE))} of {total} packages found"
+        found = len(re.findall(r"^(?:Collecting|Processing) ", text, flags=re.MULTILINE))
+        return f"{min(found, total)} of {total} packages found"
 
     say(f"preparing a Python environment of {total} pinned packages (about 6.5 GB, once) in {venv}")
     run_logged([base, "-m", "venv", str(venv)], log, f"making a virtual environment with {base}")
@@ -280,6 +281,9 @@ def prepare(env: Mapping[str, str] = os.environ) -> Host:
                 raise HostError(
                     f"EMOE_PYTHON is {python}, which has no {module}: it is not the Python that runs ComfyUI."
                 )
+        python = os.path.abspath(
+            python
+        )  # not resolved: a venv's python is a link, and works as the venv's by its place
         return Host(tree, Path(python), version, f"COMFYUI_PATH={tree}")
 
     check_platform()

@@ -75,6 +75,16 @@ def test_own_comfyui_with_own_python_needs_no_cache(tmp_path: Path) -> None:
     assert not (tmp_path / "no").exists()
 
 
+def test_places_may_be_named_from_where_one_stands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The server runs in a folder of its own, so nothing may stay relative; a venv's python must stay the link it is."""
+    fake_comfyui(tmp_path / "c")
+    (tmp_path / "venv").symlink_to(sys.prefix, target_is_directory=True)
+    inside = Path(sys.executable).relative_to(sys.prefix)
+    monkeypatch.chdir(tmp_path)
+    host = prepare.prepare({"COMFYUI_PATH": "c", "EMOE_PYTHON": str("venv" / inside)})
+    assert host.comfyui == tmp_path / "c" and host.python == tmp_path / "venv" / inside
+
+
 def test_a_python_that_cannot_run_comfyui_is_named(tmp_path: Path) -> None:
     comfyui = str(fake_comfyui(tmp_path / "c"))
     with pytest.raises(HostError, match="EMOE_PYTHON is nowhere-python, which is not a program"):
