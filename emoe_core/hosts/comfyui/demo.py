@@ -148,12 +148,9 @@ def _load_model(state: dict[str, torch.Tensor], path: Path) -> tuple[Any, Any]:
         raise EMoEError(f"{path} is not one of the demo experts; load other checkpoints with Load Experts.")
     family = DemoModel(config)
     device = management.get_torch_device()
-    dtype = management.unet_dtype(
-        model_params=parameters,
-        supported_dtypes=list(family.supported_inference_dtypes),
-        weight_dtype=comfy.utils.weight_dtype(state, _UNET),
-    )
-    family.set_inference_dtype(dtype, management.unet_manual_cast(dtype, device, family.supported_inference_dtypes))
+    # Always float32: they are tiny, and their calibrations then hold on every device.
+    dtype = torch.float32
+    family.set_inference_dtype(dtype, None)
     first = management.unet_inital_load_device(parameters, dtype)
     model = family.get_model(state, _UNET, device=first)
     missing = {_UNET + key for key in model.diffusion_model.state_dict()} - state.keys()
@@ -182,6 +179,7 @@ def load_demo_expert(path: Path) -> tuple[Any, Any]:
         embedding_directory=folder_paths.get_folder_paths("embeddings"),
         tokenizer_data=text,
         parameters=comfy.utils.calculate_parameters(text),
+        model_options={"dtype": torch.float32},
     )
     missing = [key for key in clip.load_sd(text, full_model=True)[0] if not key.endswith(_NOT_IN_FILE)]
     if missing:
