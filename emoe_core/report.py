@@ -109,11 +109,23 @@ class ItemScore:
 
 @dataclass(frozen=True)
 class Report:
-    """All that is known of one scored prompt."""
+    """All that is known of one scored prompt.
+
+    Attributes:
+        settings: everything the score depends on besides the prompt.
+        items: one score a batch item.
+        experts: the experts' names, in the order of `settings.experts`.
+        files: file name and SHA-256 of each expert, "" where it was not read from a file by this pack.
+        pairwise: mean squared distance between every two experts over their mean square.
+        warnings: what a user should know before trusting the score.
+        prompt: the text, "" where it is not known.
+        calibrations: the calibrations that came with the experts.
+    """
 
     settings: Settings
     items: tuple[ItemScore, ...]
     experts: tuple[str, ...]
+    files: tuple[str, ...]
     pairwise: tuple[tuple[float, ...], ...]
     warnings: tuple[str, ...] = ()
     prompt: str = ""
@@ -123,11 +135,25 @@ class Report:
     @property
     def score(self) -> float:
         """The score that decides: the highest of the batch, so that no item hides behind the others."""
-        return max(item.score for item in self.items)
+        return self._deciding().score
+
+    def lines(self) -> list[str]:
+        """For a person: the score, what it stands beside, and the warnings."""
+        item = self._deciding()
+        alone = f"without the ensemble: response {item.response:.4g}"
+        if item.guidance is not None:
+            alone += f", guidance {item.guidance:.4g}"
+        found = [self.line(), alone]
+        if item.seed_variance is not None:
+            found.append(f"variance across experts {item.epistemic:.3g}, across seeds {item.seed_variance:.3g}")
+        return [*found, *self.warnings]
+
+    def _deciding(self) -> ItemScore:
+        return max(self.items, key=lambda item: item.score)
 
     def line(self) -> str:
         """One line for a person."""
-        deciding = max(self.items, key=lambda item: item.score)
+        deciding = self._deciding()
         error = "" if deciding.stderr is None else f" ± {deciding.stderr:.2g}"
         batch = "" if len(self.items) == 1 else f", highest of {len(self.items)} items"
         return (
@@ -141,7 +167,10 @@ class Report:
             "schema": self.schema,
             "score": self.score,
             "items": [asdict(item) for item in self.items],
-            "experts": list(self.experts),
+            "experts": [
+                {"name": name, "identity": identity, "file": file}
+                for name, identity, file in zip(self.experts, self.settings.experts, self.files, strict=True)
+            ],
             "pairwise": [list(row) for row in self.pairwise],
             "warnings": list(self.warnings),
             "prompt": self.prompt,

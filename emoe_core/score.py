@@ -82,6 +82,7 @@ def score(
         settings=settings,
         items=items,
         experts=tuple(expert.name for expert in experts.experts),
+        files=tuple(expert.file for expert in experts.experts),
         pairwise=tuple(tuple(float(x) for x in row) for row in pairwise),
         warnings=tuple(warnings),
         prompt=prompt,

@@ -146,7 +146,7 @@ class Score(io.ComfyNode):
         report = scored.report
         height, width = (side * _PIXELS_A_LATENT for side in latent_image["samples"].shape[-2:])
         picture = disagreement_image(scored.disagreement, height, width)
-        ui = {"text": [report.line(), *report.warnings], "emoe_report": [report.as_dict()]}
+        ui = {"text": report.lines(), "emoe_report": [report.as_dict()]}
         return io.NodeOutput(report.score, report, picture, ui=ui)
 
 

@@ -35,7 +35,9 @@ def calibration(scores: list[float], settings: Settings = SETTINGS) -> Calibrati
 
 def report(*scores: float, calibrations: tuple[Calibration, ...] = (), settings: Settings = SETTINGS) -> Report:
     items = tuple(ItemScore(s, None, s, None, 1.0, None) for s in scores)
-    return Report(settings, items, ("x", "y"), ((0.0, 1.0), (1.0, 0.0)), prompt="cat", calibrations=calibrations)
+    return Report(
+        settings, items, ("x", "y"), ("", ""), ((0.0, 1.0), (1.0, 0.0)), prompt="cat", calibrations=calibrations
+    )
 
 
 def test_p_value_and_percentile_by_hand() -> None:

@@ -361,6 +361,23 @@ def test_bad_input_gets_one_sentence(
     assert said in str(error.value) and "\n" not in str(error.value)
 
 
+def test_another_family_cannot_be_added(pack: ModuleType, experts: Callable[..., Any]) -> None:
+    """A demo expert has SD1.5's topology and latent size, and its latents mean something else."""
+    first = pack.emoe_core.hosts.comfyui.embedded.embedded_experts().experts[0]
+    with pytest.raises(pack.emoe_core.errors.EMoEError, match="'expert_1' is DemoModel.*but 'one' is SD15"):
+        experts("one").add(first)
+
+
+def test_the_report_names_each_experts_file(files: dict[str, Path], score: Callable[..., Any]) -> None:
+    import hashlib
+
+    listed = score().report.as_dict()["experts"]
+    assert [entry["name"] for entry in listed] == ["one", "two"]
+    for entry in listed:
+        digest = hashlib.sha256(files[entry["name"]].read_bytes()).hexdigest()
+        assert entry["file"] == f"{entry['name']}.safetensors sha256:{digest}" and len(entry["identity"]) == 64
+
+
 def test_unrelated_experts_can_still_be_scored_by_their_predictions(score: Callable[..., Any]) -> None:
     assert (
         score(

@@ -1,0 +1,101 @@
+"""What the demo experts are there to show, with the weights and calibrations that ship.
+
+Which prompts the experts have seen is known (emoe_core/demo/ground_truth.json), so each claim can fail.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any
+
+import pytest
+import torch
+
+ALPHA = 0.1
+A_GROUP = 40
+Score = Callable[[str, str], Any]
+
+
+@pytest.fixture(scope="module")
+def experts(pack: ModuleType) -> Any:
+    return pack.emoe_core.hosts.comfyui.embedded.embedded_experts()
+
+
+@pytest.fixture(scope="module")
+def score(pack: ModuleType, experts: Any) -> Score:
+    """`score(preset, prompt) -> Report` under the calibrations' settings; each is made once."""
+    host, kept = pack.emoe_core.hosts.comfyui, {}
+
+    def run(preset: str, prompt: str) -> Any:
+        if (preset, prompt) not in kept:
+            chosen = pack.emoe_core.presets.PRESETS[preset]
+            with torch.inference_mode():
+                scored = host.scoring.score_prompt(
+                    experts,
+                    host.conditioning.encode_for_experts(experts, prompt),
+                    {"samples": torch.zeros(1, 4, 16, 16)},
+                    tap=chosen.tap,
+                    estimator_name=chosen.estimator,
+                    add_noise=True,
+                    noise_seed=0,
+                    steps=20,
+                    scheduler="normal",
+                    at_step=0,
+                    noise_samples=2,
+                )
+            kept[preset, prompt] = scored.report
+        return kept[preset, prompt]
+
+    return run
+
+
+def spread(prompts: list[str], count: int = A_GROUP) -> list[str]:
+    """At most `count` prompts at even distances through the list."""
+    return prompts if len(prompts) <= count else [prompts[i * len(prompts) // count] for i in range(count)]
+
+
+def blocked_share(pack: ModuleType, score: Score, preset: str, group: str) -> tuple[float, int]:
+    prompts = spread(pack.emoe_core.demo.prompts()[group])
+    verdicts = [pack.emoe_core.gate.decide(score(preset, p), "false_block_rate", alpha=ALPHA) for p in prompts]
+    return sum(v.verdict == "block" for v in verdicts) / len(prompts), len(prompts)
+
+
+@pytest.mark.parametrize("preset", ["fast", "thorough", "paper"])
+def test_shipped_calibrations_are_these_experts(pack: ModuleType, experts: Any, score: Score, preset: str) -> None:
+    """The same settings to the letter, and the stored scores come out again (rounding differs between processors)."""
+    report = score(preset, pack.emoe_core.demo.prompts()["calibration"][0])
+    calibration = pack.emoe_core.calibration.matching(report, experts.calibrations)
+    assert calibration.name == f"demo experts, {preset}" and len(calibration.scores) >= 99
+    for index in range(0, len(calibration.scores), 20):
+        again = score(preset, calibration.prompts[index]).score
+        assert again == pytest.approx(calibration.scores[index], rel=1e-3)
+
+
+@pytest.mark.parametrize("preset", ["fast", "thorough"])
+def test_english_the_experts_know_is_blocked_no_more_than_promised(pack: ModuleType, score: Score, preset: str) -> None:
+    """Within the promise up to what chance allows: three standard errors of this many prompts."""
+    share, count = blocked_share(pack, score, preset, "fresh")
+    assert share <= ALPHA + 3 * math.sqrt(ALPHA * (1 - ALPHA) / count)
+
+
+@pytest.mark.parametrize("group", ["held_out", "faces", "nonsense", "ru", "zh", "ja"])
+@pytest.mark.parametrize("preset", ["fast", "thorough"])
+def test_what_the_experts_never_saw_is_mostly_blocked(pack: ModuleType, score: Score, preset: str, group: str) -> None:
+    share, _ = blocked_share(pack, score, preset, group)
+    assert share > 0.5
+
+
+def test_a_report_of_another_seed_is_refused(pack: ModuleType, experts: Any, score: Score) -> None:
+    from dataclasses import replace
+
+    report = score("fast", "rainbow")
+    other = replace(report, settings=replace(report.settings, noise_seed=1))
+    with pytest.raises(pack.emoe_core.errors.SettingsMismatch, match="noise_seed is 1 instead of 0"):
+        pack.emoe_core.gate.decide(other, "false_block_rate")
+
+
+def test_another_expert_drops_the_calibrations(pack: ModuleType, experts: Any) -> None:
+    """They hold for the very set they were made with."""
+    assert experts.calibrations and not experts.add(experts.experts[0]).calibrations
