@@ -205,7 +205,7 @@ def make_venv(folder: Path, log: Path, lock: Path = LOCK) -> Path:
     run_logged([base, "-m", "venv", str(venv)], log, f"making a virtual environment with {base}")
     pip = [str(python), "-m", "pip", "--no-input", "--disable-pip-version-check"]
     run_logged(
-        [*pip, "install", "--only-binary", ":all:", "-r", str(lock)],
+        [*pip, "install", "--no-compile", "--only-binary", ":all:", "-r", str(lock)],
         log,
         "installing the pinned packages with pip",
         collected,
