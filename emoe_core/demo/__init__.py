@@ -79,12 +79,14 @@ def latent_rgb() -> tuple[list[list[float]], list[float]]:
 
 def ground_truth() -> dict[str, Any]:
     """What the experts were trained on: shares of the languages, and every concept with its captions' exact counts."""
-    return _json("ground_truth.json")
+    found: dict[str, Any] = _json("ground_truth.json")
+    return found
 
 
 def prompts() -> dict[str, list[str]]:
     """Groups of prompts: `calibration` and `fresh` (well-sampled English, disjoint concepts), and every other group."""
-    return _json("prompts.json")
+    found: dict[str, list[str]] = _json("prompts.json")
+    return found
 
 
 def _json(name: str) -> Any:

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from . import evaluate, export, runs, tokenizer, train, train_vae, truth
+from . import evaluate, export, report, runs, tokenizer, train, train_vae, truth
 from .data import Concept, Corpus, build_corpus, pictures, select_concepts
 from .sources import Sources, prepare
 from .vae import SCALE
@@ -92,6 +92,13 @@ def stage_export(work: Work) -> None:
     truth.write(work.corpus, work.pictures, work.sources, out)
 
 
+def stage_report(work: Work) -> None:
+    """Measure what was exported."""
+    vae = train_vae.finished(work.runs / "vae.pt", work.runs / "decoder.pt", work.pictures)
+    names = [plan.name for plan in train.EXPERTS]
+    report.run(work.runs, names, vae, work.corpus, work.pictures, work.tokenizer, work.out / "prompts.json", work.cache)
+
+
 STAGES = {
     "vae": stage_vae,
     "decoder": stage_decoder,
@@ -101,6 +108,7 @@ STAGES = {
     "expert_3": lambda work: stage_expert(work, 2),
     "expert_4": lambda work: stage_expert(work, 3),
     "export": stage_export,
+    "report": stage_report,
 }
 
 

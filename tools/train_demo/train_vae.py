@@ -18,7 +18,9 @@ BATCH = 8
 SHAPES = 900
 STEPS = 1100
 """Shapes come first; then a linear head on the latents asks for the mean colours, or the encoder drops a hue for good."""
-REFINE_STEPS = 1300
+REFINE_STEPS = 850
+REFINE_FALL = 400
+"""The decoder's second part; from the second number on its learning rate falls in a straight line."""
 RATE = 1.5e-3
 REFINE_RATE = 8e-4
 KL = 3e-4
@@ -54,6 +56,13 @@ def _rate(step: int) -> float:
     if step < SHAPES:
         return runs.cosine(step, SHAPES, RATE, 50)
     return runs.cosine(step - SHAPES, STEPS - SHAPES, 1e-3, 10)
+
+
+def _refine_rate(step: int) -> float:
+    """The start of a long half cosine, then a straight line to almost nothing."""
+    top = runs.cosine(min(step, REFINE_FALL), 1300, REFINE_RATE, 50, floor=0.01)
+    left = (REFINE_STEPS - step) / (REFINE_STEPS - REFINE_FALL)
+    return top * min(1.0, max(0.01, left))
 
 
 def colour_loss(predicted: Tensor, true: Tensor) -> Tensor:
@@ -192,7 +201,7 @@ def refine(net: Autoencoder, pictures: NDArray[np.uint8], weights: NDArray[np.fl
     progress = runs.Progress("decoder", first, steps)
     for step in range(first, steps):
         for group in optimizer.param_groups:
-            group["lr"] = runs.cosine(step, steps, REFINE_RATE, 50, floor=0.01)
+            group["lr"] = _refine_rate(step)
         index = torch.multinomial(chance, BATCH, replacement=True, generator=generator)
         level = NOISE / SCALE * torch.rand((BATCH, 1, 1, 1), generator=generator) * 1.5
         z = latents[index] + level * torch.randn((BATCH, *latents.shape[1:]), generator=generator)
