@@ -42,7 +42,7 @@ def sample_values(tensor: Tensor, count: int) -> NDArray[np.float32]:
     flat = tensor.detach().reshape(-1)
     if flat.numel() > count:
         step = flat.numel() // count
-        flat = flat[torch.arange(count, device=flat.device) * step]
+        flat = flat[: step * count : step]  # a slice, since 8-bit floats cannot be indexed
     values: NDArray[np.float32] = flat.to(device="cpu", dtype=torch.float32).numpy()
     return values
 

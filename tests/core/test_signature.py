@@ -31,6 +31,11 @@ def test_same_weights_same_digest_in_any_order_and_precision_that_holds_them() -
     assert a.digest == b.digest and relatedness(a, b) == 1
 
 
+def test_eight_bit_floats_can_be_read() -> None:
+    weights = {name: w.to(torch.float8_e4m3fn) for name, w in net(0).items()}
+    assert signature(weights.items()).digest == signature((name, w.float()) for name, w in weights.items()).digest
+
+
 @pytest.mark.parametrize("name", ["in.weight", "norm.bias"])
 def test_one_changed_tensor_changes_the_digest(name: str) -> None:
     changed = net(0)

@@ -208,6 +208,26 @@ def test_an_item_of_a_list_is_blocked_alone(server: Any, run: Run, tag: str) -> 
     assert result.ok and len(result.images) == 2
 
 
+def test_a_list_of_prompts_is_scored_and_gated_prompt_by_prompt(run: Run, tag: str) -> None:
+    def graph(threshold: float) -> Graph:
+        made = {**gated(threshold, tag), "prompts": node("RecorderStrings", tag=tag, lines=f"{tag}\nrainbow\nhorse")}
+        made["text"]["inputs"]["text"] = ["prompts", 0]
+        return made
+
+    verdicts = run(graph(PASS)).outputs["gate"]["emoe"]
+    assert [v["prompt"] for v in verdicts] == [tag, "rainbow", "horse"]
+    scores = sorted(v["score"] for v in verdicts)
+    result = run(graph(scores[1]))
+    assert sorted(v["verdict"] for v in result.outputs["gate"]["emoe"]) == ["block", "pass", "pass"]
+    assert len(result.images) == 2 and len(result.outputs["gate"]["files"]) == 3
+
+
+def test_progress_counts_every_model_call(run: Run, tag: str) -> None:
+    result = run({**scored(prompt=tag, noise_samples=3), "gate": gate(PASS)})
+    told = [(p["value"], p["max"]) for p in result.progress if p["node"] == "score"]
+    assert told and told[-1] == (12, 12) and told == sorted(told)
+
+
 def test_a_batch_has_a_score_an_item_and_one_verdict(run: Run, tag: str) -> None:
     verdict = run({**scored(prompt=tag, batch=3), "gate": gate(PASS)}).outputs["gate"]["emoe"][0]
     scores = [item["score"] for item in verdict["items"]]

@@ -101,6 +101,20 @@ class RecorderBooleans:
         return ([word == "yes" for word in words.split()],)
 
 
+class RecorderStrings:
+    """A list of strings, one a line."""
+
+    INPUT_TYPES = classmethod(lambda cls: {"required": {"tag": TAG, "lines": ("STRING", {"multiline": True})}})
+    RETURN_TYPES = ("STRING",)
+    OUTPUT_IS_LIST = (True,)
+    FUNCTION = "run"
+    CATEGORY = "test"
+
+    def run(self, tag, lines):
+        record(self, tag)
+        return (lines.splitlines(),)
+
+
 class RecorderFail:
     """Raises."""
 
@@ -136,6 +150,7 @@ _NODES = (
     RecorderSink,
     RecorderBlock,
     RecorderBooleans,
+    RecorderStrings,
     RecorderFail,
 )
 NODE_CLASS_MAPPINGS = {cls.__name__: cls for cls in _NODES}
