@@ -216,6 +216,7 @@ def test_a_list_of_prompts_is_scored_and_gated_prompt_by_prompt(run: Run, tag: s
 
     verdicts = run(graph(PASS)).outputs["gate"]["emoe"]
     assert [v["prompt"] for v in verdicts] == [tag, "rainbow", "horse"]
+    assert len({v["score"] for v in verdicts}) == 3, verdicts
     scores = sorted(v["score"] for v in verdicts)
     result = run(graph(scores[1]))
     assert sorted(v["verdict"] for v in result.outputs["gate"]["emoe"]) == ["block", "pass", "pass"]
