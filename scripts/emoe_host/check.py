@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -66,13 +67,29 @@ def run_lint(host: Host) -> Count:
     return count
 
 
+def run_to_its_end(command: Sequence[str], env: dict[str, str]) -> int:
+    """Runs pytest. When we are asked to stop, so is pytest, and it gets the time to stop its servers."""
+    process = subprocess.Popen(command, cwd=ROOT, env=env)
+    try:
+        return process.wait()
+    except BaseException as error:
+        if not isinstance(error, KeyboardInterrupt):  # a terminal's Ctrl-C has reached pytest as well
+            process.send_signal(signal.SIGINT)
+        try:
+            process.wait(30)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        raise
+
+
 def run_tier(host: Host, tier: str, pytest_args: Sequence[str]) -> Count:
     """One tier in one pytest of its own: the tiers import the same code in different ways."""
     say(f"== tests/{tier}")
     with tempfile.TemporaryDirectory() as temporary:
         report = Path(temporary) / "report.xml"
         command = [str(host.python), "-m", "pytest", f"tests/{tier}", f"--junitxml={report}", *pytest_args]
-        code = subprocess.run(command, cwd=ROOT, env=environment(host)).returncode
+        code = run_to_its_end(command, environment(host))
         count = read_junit(report)
     if code == 5 and pytest_args:
         return count  # the arguments chose no test of this tier

@@ -197,7 +197,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = parse(arguments)
     try:
         if options.host is None:
-            host = prepare()
+            with stopped_by_sigterm():
+                host = prepare()
             found = json.dumps({k: str(v) for k, v in asdict(host).items()})
             command = [str(host.python), "-m", "emoe_host.demo", *arguments, "--host", found]
             os.execv(command[0], command)  # the client needs the prepared environment

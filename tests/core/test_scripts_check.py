@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -61,8 +64,28 @@ def test_the_counts_come_from_pytests_own_report(tmp_path: Path) -> None:
 def test_a_tier_without_a_report_is_judged_by_its_exit_code(
     monkeypatch: pytest.MonkeyPatch, code: int, arguments: list[str], failed: int
 ) -> None:
-    class Done:
-        returncode = code
-
-    monkeypatch.setattr(check.subprocess, "run", lambda *a, **k: Done())
+    monkeypatch.setattr(check, "run_to_its_end", lambda command, env: code)
     assert check.run_tier(HOST, "core", arguments).failed == failed
+
+
+def test_a_stopped_run_lets_pytest_clean_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stopped from outside (SystemExit), the child gets SIGINT and its time, not a kill."""
+    code = (
+        "import sys, time\n"
+        "try:\n    open(sys.argv[1], 'w').close(); time.sleep(60)\n"
+        "except KeyboardInterrupt:\n    open(sys.argv[2], 'w').close()\n"
+    )
+    started, cleaned = tmp_path / "started", tmp_path / "cleaned"
+    real_wait = check.subprocess.Popen.wait
+
+    def wait(process, timeout=None):
+        if timeout is None and not cleaned.exists():
+            while not started.exists():
+                time.sleep(0.02)
+            raise SystemExit(143)
+        return real_wait(process, timeout)
+
+    monkeypatch.setattr(check.subprocess.Popen, "wait", wait)
+    with pytest.raises(SystemExit):
+        check.run_to_its_end([sys.executable, "-c", code, str(started), str(cleaned)], dict(os.environ))
+    assert cleaned.exists()
