@@ -125,7 +125,9 @@ def summary(runs: Sequence[Run], output: Path, seconds: float) -> str:
     parts = [f"{drawn} passed and drawn", f"{count(verdict='block') - rerouted} blocked before any sampling"]
     parts += [f"{rerouted} blocked and rerouted"] if rerouted else []
     parts += [f"{count(verdict='error')} failed"] if count(verdict="error") else []
-    return f"{len(runs)} runs in {seconds:.0f} s: {', '.join(parts)}. Images and verdicts: {output}"
+    return (
+        f"{len(runs)} run{'s' * (len(runs) != 1)} in {seconds:.0f} s: {', '.join(parts)}. Images and verdicts: {output}"
+    )
 
 
 # --- running it ------------------------------------------------------------------------------------
