@@ -48,6 +48,15 @@ class Calibration:
                 f"The calibration '{self.name}' has {len(self.prompts)} prompts for {len(self.scores)} scores."
             )
 
+    def line(self) -> str:
+        """One sentence for a person."""
+        ordered = sorted(self.scores)
+        least = 1 / (len(ordered) + 1)
+        return (
+            f"Calibration '{self.name}': {len(ordered)} prompts, scores {ordered[0]:.4g} to {ordered[-1]:.4g}, "
+            f"smallest alpha {least:.2g}."
+        )
+
     def p_value(self, score: float) -> float:
         """Conformal p-value: small means less certain than nearly all reference prompts. In (0, 1]."""
         return (1 + sum(other >= score for other in self.scores)) / (len(self.scores) + 1)

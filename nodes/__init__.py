@@ -4,9 +4,16 @@ from __future__ import annotations
 
 from comfy_api.latest import ComfyExtension, io
 
-from . import encode, experts, gate, route, score
+from . import calibrate, encode, experts, gate, route, score
 
-NODES: list[type[io.ComfyNode]] = [*experts.NODES, *encode.NODES, *score.NODES, *gate.NODES, *route.NODES]
+NODES: list[type[io.ComfyNode]] = [
+    *experts.NODES,
+    *encode.NODES,
+    *score.NODES,
+    *gate.NODES,
+    *route.NODES,
+    *calibrate.NODES,
+]
 
 
 class EMoEExtension(ComfyExtension):

@@ -7,15 +7,12 @@ from typing import Any
 from comfy_api.latest import io
 
 from ..emoe_core.colours import disagreement_image
-from ..emoe_core.errors import EMoEError
-from ..emoe_core.estimators import ESTIMATORS
 from ..emoe_core.experts import ExpertSet
-from ..emoe_core.hosts.comfyui.scoring import MOST_NOISE_SAMPLES, SCHEDULERS, score_prompt
-from ..emoe_core.presets import CUSTOM, PRESETS, TAPS, resolve
+from ..emoe_core.hosts.comfyui.scoring import score_prompt
+from . import settings
 from .types import CATEGORY, Experts, ReportType
 
 _PIXELS_A_LATENT = 8
-_ADD_NOISE = ("enable", "disable")
 
 
 class Score(io.ComfyNode):
@@ -23,9 +20,6 @@ class Score(io.ComfyNode):
 
     @classmethod
     def define_schema(cls) -> io.Schema:
-        presets = "; ".join(f"{name}: {preset.summary}" for name, preset in PRESETS.items())
-        taps = "; ".join(f"{name}: {summary}" for name, summary in TAPS.items())
-        estimators = "; ".join(f"{e.name}: {e.summary}" for e in ESTIMATORS.values())
         return io.Schema(
             node_id="EMoE_Score",
             display_name="Score Uncertainty",
@@ -45,54 +39,10 @@ class Score(io.ComfyNode):
                     "latent_image",
                     tooltip="Size and batch to score. With add_noise off: the half-made latent of a KSamplerAdvanced.",
                 ),
-                io.Combo.Input(
-                    "preset",
-                    options=[*PRESETS, CUSTOM],
-                    default="fast",
-                    tooltip=f"What is compared. {presets}; {CUSTOM}: the tap and estimator chosen below.",
-                ),
-                io.Combo.Input(
-                    "add_noise",
-                    options=list(_ADD_NOISE),
-                    default="enable",
-                    tooltip="As in KSamplerAdvanced: enable for a fresh latent, disable for one with leftover noise.",
-                ),
-                io.Int.Input(
-                    "noise_seed",
-                    default=0,
-                    min=0,
-                    max=0xFFFFFFFFFFFFFFFF,
-                    control_after_generate=False,
-                    tooltip="Seed of the noise all experts get. Keep it fixed: a calibration holds for one seed.",
-                ),
-                io.Int.Input("steps", default=20, min=1, max=10000, tooltip="Steps of the schedule at_step counts in."),
-                io.Combo.Input(
-                    "scheduler",
-                    options=SCHEDULERS,
-                    default="normal",
-                    tooltip="Schedule of noise levels, as in KSampler.",
-                ),
-                io.Int.Input(
-                    "at_step",
-                    default=0,
-                    min=0,
-                    max=9999,
-                    tooltip="The step that is scored. 0 is pure noise, the paper's; later steps gate in mid-generation.",
-                ),
-                io.Int.Input(
-                    "noise_samples",
-                    default=2,
-                    min=1,
-                    max=MOST_NOISE_SAMPLES,
-                    tooltip="Noise samples to average over: seed, seed + 1, ... More is steadier and costs as much more.",
-                ),
-                io.Combo.Input("tap", options=list(TAPS), default="mid_out", tooltip=f"With preset {CUSTOM}: {taps}."),
-                io.Combo.Input(
-                    "estimator",
-                    options=list(ESTIMATORS),
-                    default="relative",
-                    tooltip=f"With preset {CUSTOM}: {estimators}.",
-                ),
+                settings.preset_input(),
+                settings.add_noise_input(),
+                *settings.step_inputs(),
+                *settings.custom_inputs(),
                 io.Conditioning.Input(
                     "empty_prompt",
                     optional=True,
@@ -126,16 +76,12 @@ class Score(io.ComfyNode):
         estimator: str,
         empty_prompt: list[list[Any]] | None = None,
     ) -> io.NodeOutput:
-        tap, estimator_name = resolve(preset, tap, estimator)
-        if add_noise not in _ADD_NOISE:
-            raise EMoEError(f"Score's add_noise is '{add_noise}'; choose {' or '.join(_ADD_NOISE)}.")
         scored = score_prompt(
             experts,
             positive,
             latent_image,
-            tap=tap,
-            estimator_name=estimator_name,
-            add_noise=add_noise == _ADD_NOISE[0],
+            **settings.chosen(preset, tap, estimator),
+            add_noise=settings.adds_noise(add_noise),
             noise_seed=noise_seed,
             steps=steps,
             scheduler=scheduler,

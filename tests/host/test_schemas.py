@@ -23,7 +23,7 @@ def promise(cls: Any) -> dict[str, Any]:
     for group in ("required", "optional"):
         for name, (kind, *rest) in info["input"].get(group, {}).items():
             options = {k: v for k, v in (rest[0] if rest else {}).items() if k not in _FREE}
-            if cls.__name__ == "LoadExperts":  # depends on the files that lie in the models folder
+            if cls.__name__ in ("LoadExperts", "LoadCalibration"):  # depends on the files that are there
                 options["options"] = _FILES
             elif name == "scheduler":  # the host's own list
                 options["options"] = "(schedulers)"
@@ -88,7 +88,8 @@ def test_an_open_branch_blocks_silently_and_per_output(node_classes: dict[str, A
 
 def test_the_gate_is_an_output_node_for_both_ways_the_host_asks(node_classes: dict[str, Any]) -> None:
     assert node_classes["EMoE_Gate"].OUTPUT_NODE is True
-    assert not any(cls.OUTPUT_NODE for name, cls in node_classes.items() if name != "EMoE_Gate")
+    outputs = {name for name, cls in node_classes.items() if cls.OUTPUT_NODE}
+    assert outputs == {"EMoE_Gate", "EMoE_SaveCalibration"}
 
 
 @pytest.mark.parametrize("preset", ["fast", "thorough", "paper", "custom"])

@@ -336,6 +336,53 @@ def test_a_policy_without_calibration_is_an_error_and_never_a_pass(run: Run, tag
     assert result.error is not None and "calibration" in result.error
 
 
+def test_calibrate_save_load_and_gate(run: Run, tag: str) -> None:
+    """The whole road in two graphs; the second one on another day, with a prompt that must not pass."""
+    settings = {k: v for k, v in scored()["score"]["inputs"].items() if not isinstance(v, list)}
+    settings["noise_seed"] = 4
+    prompts = "\n".join(f"{tag} {i}" for i in range(9)) + "\n# a comment"
+    make = {
+        **{k: v for k, v in scored().items() if k in ("experts", "latent")},
+        "made": node(
+            "EMoE_Calibrate",
+            experts=["experts", 0],
+            latent_image=["latent", 0],
+            prompts=prompts,
+            name=tag,
+            **settings,
+        ),
+        "kept": node("EMoE_SaveCalibration", calibration=["made", 0], name="", overwrite=False),
+    }
+    saved = run(make)
+    assert saved.ok, saved.error
+    assert "9 prompts" in saved.outputs["kept"]["text"][0] and f"Kept as '{tag}'" in saved.outputs["kept"]["text"][0]
+
+    def use(**changes: Any) -> Graph:
+        graph = gated(0.0, tag)
+        graph["score"]["inputs"] |= {"noise_seed": 4, **changes}
+        graph["loaded"] = node("EMoE_LoadCalibration", name=tag)
+        graph["gate"]["inputs"] |= {"policy": "false_block_rate", "alpha": 0.1, "calibration": ["loaded", 0]}
+        return graph
+
+    used = run(use())
+    assert used.ok, used.error
+    verdict = used.outputs["gate"]["emoe"][0]
+    assert 0.1 <= verdict["p_value"] <= 1 and 0 <= verdict["percentile"] <= 100
+    assert (verdict["verdict"] == "block") == (verdict["p_value"] <= 0.1)
+    refused = run(use(noise_seed=5)).error
+    assert refused is not None and f"the calibration '{tag}': noise_seed is 5 instead of 4" in refused
+    too_few = use()
+    too_few["gate"]["inputs"]["alpha"] = 0.05
+    assert "has 9 prompts, too few for alpha 0.05: it needs at least 19" in (run(too_few).error or "")
+
+
+def test_a_calibration_that_is_not_there_is_refused_before_anything_runs(default_server: Any) -> None:
+    graph = {**gated(0.0, "x"), "loaded": node("EMoE_LoadCalibration", name="nowhere")}
+    graph["gate"]["inputs"]["calibration"] = ["loaded", 0]
+    with pytest.raises(GraphRefused, match="no calibration named 'nowhere'"):
+        default_server.run(graph)
+
+
 def test_one_expert_only(run: Run, tag: str) -> None:
     graph = {**scored(prompt=tag), "gate": gate(PASS)}
     graph["single"] = node("EMoE_AddExpert", model=["experts", 1], name="", clip=["experts", 2])

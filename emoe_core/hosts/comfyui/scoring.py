@@ -41,7 +41,7 @@ def score_prompt(
 ) -> Scored:
     """Score the prompt in a ComfyUI process. Arguments are those of KSamplerAdvanced where they share a name.
 
-    The node's progress bar moves with every model call; `progress` is told as well.
+    The node's progress bar moves with every model call, unless somebody else's `progress` is told instead.
 
     Raises:
         EMoEError: any bad input, in one sentence.
@@ -78,15 +78,14 @@ def score_prompt(
     keep = empty_prompt is None and not extras
     key = _key(samples, noises, sigmas) if keep else None
     probe = ComfyProbe(experts, prompts, empties, samples, noises, sigmas, key)
-    bar = comfy.utils.ProgressBar(1)
-
-    def advance(done: int, total: int, expert: str) -> None:
-        bar.update_absolute(done, total)
-        if progress is not None:
-            progress(done, total, expert)
-
+    told = progress or _node_progress()
     with torch.no_grad():
-        return score(probe, experts, settings, cond.prompt_text(positive), advance)
+        return score(probe, experts, settings, cond.prompt_text(positive), told)
+
+
+def _node_progress() -> Progress:
+    bar = comfy.utils.ProgressBar(1)
+    return lambda done, total, expert: bar.update_absolute(done, total)
 
 
 def _latent_samples(model: Any, latent: dict[str, Any]) -> Tensor:

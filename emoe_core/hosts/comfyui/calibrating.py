@@ -1,0 +1,146 @@
+"""Calibrations in ComfyUI: made prompt by prompt, kept in the user directory, resumed where they were stopped."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import comfy.utils
+import folder_paths
+
+from ...calibration import Calibration
+from ...errors import EMoEError
+from ...experts import ExpertSet
+from ...report import Settings
+from .conditioning import encode, encode_for_experts
+from .scoring import score_prompt
+
+_NAME = re.compile(r"[\w][\w .,()+-]{0,99}")
+
+
+def folder() -> Path:
+    """Where calibrations are kept: `emoe/calibrations` in ComfyUI's user directory."""
+    return Path(folder_paths.get_user_directory()) / "emoe" / "calibrations"
+
+
+def names() -> list[str]:
+    """Names of the kept calibrations, sorted."""
+    return sorted(path.stem for path in folder().glob("*.json"))
+
+
+def path_of(name: str) -> Path:
+    """The file of a name; an `EMoEError` for a name that is no plain file name."""
+    if not _NAME.fullmatch(name):
+        raise EMoEError(
+            f"'{name}' cannot be a calibration's name; use letters, digits, spaces and . , ( ) + - _, at most 100."
+        )
+    return folder() / f"{name}.json"
+
+
+def load(name: str) -> Calibration:
+    """A kept calibration; an `EMoEError` when it is missing or was damaged."""
+    return Calibration.load(path_of(name))
+
+
+def save(calibration: Calibration, name: str, overwrite: bool) -> Path:
+    """Keep a calibration under a name.
+
+    Raises:
+        EMoEError: another calibration has that name already and `overwrite` is off.
+    """
+    path = path_of(name.strip() or calibration.name)
+    if path.exists() and not overwrite:
+        if _same(path, calibration):
+            return path
+        raise EMoEError(
+            f"There is another calibration named '{path.stem}'; choose another name, or switch overwrite on."
+        )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    calibration.save(path)
+    return path
+
+
+def _same(path: Path, calibration: Calibration) -> bool:
+    try:
+        return Calibration.load(path) == calibration
+    except EMoEError:
+        return False
+
+
+def prompts_of(text: str) -> list[str]:
+    """The prompts of a text box: one a line, blank lines and lines starting with # left out, each once."""
+    lines = (line.strip() for line in text.splitlines())
+    return list(dict.fromkeys(line for line in lines if line and not line.startswith("#")))
+
+
+def calibrate(
+    experts: ExpertSet, prompts: list[str], latent: dict[str, Any], name: str, clip: Any, **how: Any
+) -> Calibration:
+    """Score reference prompts and make a calibration of them.
+
+    Every score is written down at once: after an interrupt, or the death of the server, the same call goes on where it
+    was stopped.
+
+    Args:
+        clip: one text encoder for all experts, or None for each expert's own.
+        how: the settings of `score_prompt`.
+
+    Raises:
+        EMoEError: no prompts, or bad input to the score.
+    """
+    if not prompts:
+        raise EMoEError("Calibrate has no prompts; write at least 19 (for alpha 0.05), one a line.")
+    bar = comfy.utils.ProgressBar(len(prompts))
+    scores: dict[str, float] = {}
+    settings: Settings | None = None
+    for prompt in prompts:
+        if prompt not in scores:
+            positive = encode_for_experts(experts, prompt) if clip is None else encode(clip, prompt)
+            report = score_prompt(experts, positive, latent, progress=lambda *_: None, **how).report
+            if settings is None:
+                settings = report.settings
+                scores = _unfinished(settings)
+            scores[prompt] = report.score
+            _write_down(settings, prompt, report.score)
+        bar.update_absolute(sum(p in scores for p in prompts), len(prompts))
+    assert settings is not None
+    made = Calibration(name or "calibration", settings, tuple(scores[p] for p in prompts), tuple(prompts))
+    _unfinished_file(settings).unlink(missing_ok=True)
+    return made
+
+
+def _unfinished_file(settings: Settings) -> Path:
+    return folder() / "unfinished" / f"{settings.fingerprint()}.jsonl"
+
+
+def _unfinished(settings: Settings) -> dict[str, float]:
+    """Scores of an earlier try under the same settings; a line cut short by its death is left out."""
+    found: dict[str, float] = {}
+    path = _unfinished_file(settings)
+    if path.exists():
+        for line in path.read_text(encoding="utf-8").splitlines():
+            try:
+                entry = json.loads(line)
+                found[str(entry["prompt"])] = float(entry["score"])
+            except (ValueError, KeyError, TypeError):
+                continue
+    return found
+
+
+def _write_down(settings: Settings, prompt: str, score: float) -> None:
+    path = _unfinished_file(settings)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a", encoding="utf-8") as file:
+        file.write("\n" if _cut_short(path) else "")
+        file.write(json.dumps({"prompt": prompt, "score": score}, ensure_ascii=False) + "\n")
+
+
+def _cut_short(path: Path) -> bool:
+    with path.open("rb") as file:
+        end = file.seek(0, 2)
+        if end == 0:
+            return False
+        file.seek(end - 1)
+        return file.read(1) != b"\n"

@@ -1,0 +1,154 @@
+"""Calibrations: reference scores that give the Gate its unit."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from comfy_api.latest import io
+
+from ..emoe_core.calibration import Calibration
+from ..emoe_core.errors import EMoEError
+from ..emoe_core.experts import ExpertSet
+from ..emoe_core.hosts.comfyui import calibrating
+from . import settings
+from .types import CATEGORY, CalibrationType, Experts
+
+
+class Calibrate(io.ComfyNode):
+    """Scores reference prompts."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="EMoE_Calibrate",
+            display_name="Calibrate",
+            category=CATEGORY,
+            description=(
+                "Scores prompts that you know your models draw well. A Gate with this calibration then blocks at most the "
+                "share alpha of prompts like them. Use the same settings here and in Score. An interrupted run goes on "
+                "where it stopped."
+            ),
+            inputs=[
+                Experts.Input("experts", tooltip="The same experts that Score gets."),
+                io.Latent.Input("latent_image", tooltip="An empty latent of the size that Score gets, batch size 1."),
+                io.String.Input(
+                    "prompts",
+                    multiline=True,
+                    tooltip="Reference prompts, one a line. At least 19 for alpha 0.05, 99 for 0.01; # starts a comment.",
+                ),
+                io.String.Input("name", default="my calibration", tooltip="What to call it in messages and as a file."),
+                settings.preset_input(),
+                settings.add_noise_input(),
+                *settings.step_inputs(),
+                *settings.custom_inputs(),
+                io.Clip.Input(
+                    "clip",
+                    optional=True,
+                    tooltip="One text encoder for all, as when Score gets CLIPTextEncode. Open: each expert's own.",
+                ),
+            ],
+            outputs=[
+                CalibrationType.Output(display_name="calibration", tooltip="For Gate, and for Save Calibration."),
+            ],
+        )
+
+    @classmethod
+    def execute(
+        cls,
+        experts: ExpertSet,
+        latent_image: dict[str, Any],
+        prompts: str,
+        name: str,
+        preset: str,
+        add_noise: str,
+        noise_seed: int,
+        steps: int,
+        scheduler: str,
+        at_step: int,
+        noise_samples: int,
+        tap: str,
+        estimator: str,
+        clip: Any = None,
+    ) -> io.NodeOutput:
+        made = calibrating.calibrate(
+            experts,
+            calibrating.prompts_of(prompts),
+            latent_image,
+            name.strip(),
+            clip,
+            **settings.chosen(preset, tap, estimator),
+            add_noise=settings.adds_noise(add_noise),
+            noise_seed=noise_seed,
+            steps=steps,
+            scheduler=scheduler,
+            at_step=at_step,
+            noise_samples=noise_samples,
+        )
+        return io.NodeOutput(made, ui={"text": [made.line()]})
+
+
+class SaveCalibration(io.ComfyNode):
+    """Keeps a calibration for other graphs and other days."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="EMoE_SaveCalibration",
+            display_name="Save Calibration",
+            category=CATEGORY,
+            description="Keeps a calibration as a JSON file in ComfyUI's user directory, where Load Calibration finds it.",
+            inputs=[
+                CalibrationType.Input("calibration", tooltip="From Calibrate."),
+                io.String.Input("name", default="", tooltip="Name of the file. Empty: the calibration's own name."),
+                io.Boolean.Input(
+                    "overwrite", default=False, tooltip="Replace another calibration of this name instead of an error."
+                ),
+            ],
+            outputs=[],
+            is_output_node=True,
+        )
+
+    @classmethod
+    def execute(cls, calibration: Calibration, name: str, overwrite: bool) -> io.NodeOutput:
+        path = calibrating.save(calibration, name, overwrite)
+        return io.NodeOutput(ui={"text": [f"{calibration.line()} Kept as '{path.stem}'."]})
+
+
+class LoadCalibration(io.ComfyNode):
+    """A kept calibration."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="EMoE_LoadCalibration",
+            display_name="Load Calibration",
+            category=CATEGORY,
+            description="Loads a calibration that Save Calibration kept. The Gate refuses it for other experts or settings.",
+            inputs=[
+                io.Combo.Input("name", options=calibrating.names(), tooltip="One of the kept calibrations."),
+            ],
+            outputs=[CalibrationType.Output(display_name="calibration", tooltip="For a Gate.")],
+        )
+
+    @classmethod
+    def execute(cls, name: str) -> io.NodeOutput:
+        return io.NodeOutput(calibrating.load(name))
+
+    @classmethod
+    def validate_inputs(cls, name: str) -> bool | str:
+        """Refuse a calibration that is not there when the graph is queued."""
+        if name in calibrating.names():
+            return True
+        return f"There is no calibration named '{name}'; make one with Calibrate and Save Calibration, or refresh the list."
+
+    @classmethod
+    def fingerprint_inputs(cls, name: str) -> str:
+        """A calibration that was replaced is loaded again."""
+        try:
+            stat = calibrating.path_of(name).stat()
+        except (EMoEError, OSError):
+            return "missing"
+        return f"{stat.st_size}:{stat.st_mtime_ns}"
+
+
+NODES: list[type[io.ComfyNode]] = [Calibrate, SaveCalibration, LoadCalibration]

@@ -1,0 +1,96 @@
+"""The settings that Score and Calibrate share: a calibration only holds for scores made with the same ones."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from comfy_api.latest import io
+
+from ..emoe_core.errors import EMoEError
+from ..emoe_core.estimators import ESTIMATORS
+from ..emoe_core.hosts.comfyui.scoring import MOST_NOISE_SAMPLES, SCHEDULERS
+from ..emoe_core.presets import CUSTOM, PRESETS, TAPS, resolve
+
+_ADD_NOISE = ("enable", "disable")
+
+
+def preset_input() -> io.Combo.Input:
+    presets = "; ".join(f"{name}: {preset.summary}" for name, preset in PRESETS.items())
+    return io.Combo.Input(
+        "preset",
+        options=[*PRESETS, CUSTOM],
+        default="fast",
+        tooltip=f"What is compared. {presets}; {CUSTOM}: the tap and estimator chosen below.",
+    )
+
+
+def add_noise_input() -> io.Combo.Input:
+    return io.Combo.Input(
+        "add_noise",
+        options=list(_ADD_NOISE),
+        default=_ADD_NOISE[0],
+        tooltip="As in KSamplerAdvanced: enable for a fresh latent, disable for one with leftover noise.",
+    )
+
+
+def step_inputs() -> list[Any]:
+    """Seed, schedule and step, and how many noise samples."""
+    return [
+        io.Int.Input(
+            "noise_seed",
+            default=0,
+            min=0,
+            max=0xFFFFFFFFFFFFFFFF,
+            control_after_generate=False,
+            tooltip="Seed of the noise all experts get. Keep it fixed: a calibration holds for one seed.",
+        ),
+        io.Int.Input("steps", default=20, min=1, max=10000, tooltip="Steps of the schedule at_step counts in."),
+        io.Combo.Input(
+            "scheduler",
+            options=SCHEDULERS,
+            default="normal",
+            tooltip="Schedule of noise levels, as in KSampler.",
+        ),
+        io.Int.Input(
+            "at_step",
+            default=0,
+            min=0,
+            max=9999,
+            tooltip="The step that is scored. 0 is pure noise, the paper's; later steps gate in mid-generation.",
+        ),
+        io.Int.Input(
+            "noise_samples",
+            default=2,
+            min=1,
+            max=MOST_NOISE_SAMPLES,
+            tooltip="Noise samples to average over: seed, seed + 1, ... More is steadier and costs as much more.",
+        ),
+    ]
+
+
+def custom_inputs() -> list[Any]:
+    """Tap and estimator, read with preset custom only."""
+    taps = "; ".join(f"{name}: {summary}" for name, summary in TAPS.items())
+    estimators = "; ".join(f"{e.name}: {e.summary}" for e in ESTIMATORS.values())
+    return [
+        io.Combo.Input("tap", options=list(TAPS), default="mid_out", tooltip=f"With preset {CUSTOM}: {taps}."),
+        io.Combo.Input(
+            "estimator",
+            options=list(ESTIMATORS),
+            default="relative",
+            tooltip=f"With preset {CUSTOM}: {estimators}.",
+        ),
+    ]
+
+
+def chosen(preset: str, tap: str, estimator: str) -> dict[str, str]:
+    """The arguments of `score_prompt` that a preset stands for."""
+    tap, estimator_name = resolve(preset, tap, estimator)
+    return {"tap": tap, "estimator_name": estimator_name}
+
+
+def adds_noise(add_noise: str) -> bool:
+    """Whether noise is added; an `EMoEError` for anything but the two options."""
+    if add_noise not in _ADD_NOISE:
+        raise EMoEError(f"Score's add_noise is '{add_noise}'; choose {' or '.join(_ADD_NOISE)}.")
+    return add_noise == _ADD_NOISE[0]
