@@ -1,0 +1,119 @@
+"""Makes `example_workflows/*.json` from their API twins, with their thumbnails and the README's pictures.
+
+    python tools/screenshots [--only NAME] [--no-run] [--url URL]
+
+Needs `playwright` beside ComfyUI's packages, and a chromium on PATH. Run it again when an API graph or a node's look
+has changed. Every workflow is written by ComfyUI's own frontend, opened again, and refused when a node is unknown, two
+nodes overlap, or the graph that goes back to the server is not the API twin with the display nodes added.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import io
+import json
+import sys
+import urllib.request
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "scripts"))
+
+import browser  # noqa: E402
+from emoe_host.prepare import prepare  # noqa: E402
+from emoe_host.server import Server, stopped_by_sigterm  # noqa: E402
+from layouts import LAYOUTS, Layout, Picture  # noqa: E402
+from PIL import Image  # noqa: E402
+
+WORKFLOWS = ROOT / "example_workflows"
+THUMBNAIL_WIDTH, THUMBNAIL_BYTES = 1000, 100_000
+
+
+def without_titles(graph: dict[str, Any]) -> dict[str, Any]:
+    return {
+        node_id: {"class_type": node["class_type"], "inputs": node["inputs"]} for node_id, node in sorted(graph.items())
+    }
+
+
+def make_workflow(page: Any, name: str, layout: Layout) -> list[str]:
+    """Writes one workflow; gives what is wrong with it."""
+    api = json.loads((WORKFLOWS / "api" / f"{name}.json").read_text("utf-8"))
+    graph_id = str(uuid.uuid5(uuid.NAMESPACE_URL, f"emoe/{name}"))
+    workflow = browser.lay_out(page, name, graph_id, api, layout)
+    nodes, back = browser.reopen(page, name, workflow)
+    wrong = browser.problems(nodes)
+    shown = {str(display.id) for display in layout.displays}
+    if missing := shown - back.keys():
+        wrong.append(f"display nodes {missing} are not in the graph")
+    mine = without_titles({node_id: node for node_id, node in back.items() if node_id not in shown})
+    if mine != without_titles(api):
+        for node_id in sorted(mine.keys() | api.keys()):
+            if mine.get(node_id) != without_titles(api).get(node_id):
+                wrong.append(f"node {node_id} is {mine.get(node_id)} and in the API twin {api.get(node_id)}")
+    text = json.dumps(workflow, ensure_ascii=False, indent=1) + "\n"
+    (WORKFLOWS / f"{name}.json").write_text(text, encoding="utf-8")
+    return wrong
+
+
+def take(page: Any, name: str, layout: Layout, picture: Picture, run: bool) -> str:
+    """Runs the workflow with the picture's prompt and takes it; gives a line that says how it went."""
+    browser.reopen(page, name, json.loads((WORKFLOWS / f"{name}.json").read_text("utf-8")))
+    if picture.prompt is not None:
+        browser.set_prompt(page, picture.prompt)
+    state = browser.run(page) if run else "not run"
+    photo = Image.open(io.BytesIO(browser.photograph(page, layout, picture.whole_window))).convert("RGB")
+    target = ROOT / picture.file
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if target.suffix == ".jpg":
+        photo = photo.resize((THUMBNAIL_WIDTH, round(photo.height * THUMBNAIL_WIDTH / photo.width)), Image.LANCZOS)
+        for quality in range(88, 30, -4):
+            photo.save(target, quality=quality, optimize=True)
+            if target.stat().st_size < THUMBNAIL_BYTES:
+                break
+    else:
+        photo.quantize(256, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE).save(target, optimize=True)
+    return f"{picture.file}: {state}, {photo.width}x{photo.height}, {target.stat().st_size / 1000:.0f} kB"
+
+
+@contextlib.contextmanager
+def server_url(url: str | None) -> Iterator[str]:
+    if url is not None:
+        yield url
+        return
+    with stopped_by_sigterm(), Server(prepare()) as server:
+        yield server.url
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="tools/screenshots", description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--only", action="append", choices=list(LAYOUTS), help="only this workflow (may be repeated)")
+    parser.add_argument("--no-run", action="store_true", help="take the pictures without running the workflows")
+    parser.add_argument("--url", help="a running ComfyUI with the pack, instead of one of its own")
+    options = parser.parse_args()
+    failed = False
+    with server_url(options.url) as url:
+        for key, value in browser.SETTINGS.items():
+            request = urllib.request.Request(
+                f"{url}/api/settings/{key}", json.dumps(value).encode(), {"Content-Type": "application/json"}
+            )
+            urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request).read()
+        with browser.open_browser() as chromium:
+            for name in options.only or LAYOUTS:
+                with browser.open_page(chromium, url) as page:
+                    wrong = make_workflow(page, name, LAYOUTS[name])
+                print(f"{name}: {'; '.join(wrong) or 'whole, and equal to its API twin'}", flush=True)
+                failed |= bool(wrong)
+                for picture in LAYOUTS[name].pictures:
+                    with browser.open_page(chromium, url) as page:
+                        line = take(page, name, LAYOUTS[name], picture, not options.no_run)
+                    failed |= not options.no_run and ": success" not in line
+                    print(f"  {line}", flush=True)
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

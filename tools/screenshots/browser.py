@@ -1,0 +1,226 @@
+"""ComfyUI's own frontend in a headless Chromium: graphs are laid out, written, read back, run and photographed in it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shutil
+from collections.abc import Iterator
+from typing import Any
+
+from layouts import Group, Layout
+from playwright.sync_api import Browser, Page, sync_playwright
+
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--force-color-profile=srgb",
+]
+WINDOW = {"width": 1920, "height": 1080}
+#: The classic canvas, quiet: no tutorial, no map, no counters, nothing greyed out when it is zoomed.
+SETTINGS: dict[str, object] = {
+    "Comfy.TutorialCompleted": True,
+    "Comfy.VueNodes.Enabled": False,
+    "Comfy.Minimap.Visible": False,
+    "Comfy.Graph.CanvasInfo": False,
+    "Comfy.Workflow.ShowMissingNodesWarning": True,
+    "LiteGraph.Canvas.MinFontSizeForLOD": 0,
+    "LiteGraph.Canvas.LowQualityRenderingZoomThreshold": 0,
+}
+TITLE, MARGIN = 30, 24
+COLOURS = {"color": "#432", "bgcolor": "#3f352b"}  # of the note
+
+_LAY_OUT = """async ([api, layout]) => {
+    await app.loadApiJson(api, layout.name);
+    const graph = app.graph;
+    graph.id = layout.id;
+    const place = (node, [x, y, w, h]) => { node.pos = [x, y]; node.size = [w, h]; };
+    for (const [id, box] of Object.entries(layout.boxes)) place(graph.getNodeById(Number(id)), box);
+    for (const node of graph._nodes)
+        for (const widget of node.widgets ?? []) if (widget.name === "control_after_generate") widget.value = "fixed";
+    for (const display of layout.displays) {
+        const node = LiteGraph.createNode(display.class_type);
+        node.id = display.id;
+        node.title = display.title;
+        graph.add(node);
+        graph.getNodeById(display.source[0]).connect(display.source[1], node, 0);
+        place(node, display.box);
+    }
+    const note = LiteGraph.createNode("MarkdownNote");
+    note.id = layout.note_id;
+    note.title = "Note";
+    note.widgets[0].value = layout.note;
+    Object.assign(note, layout.colours);
+    graph.add(note);
+    place(note, layout.note_box);
+    layout.groups.forEach((wanted, index) => {
+        const group = new LiteGraph.LGraphGroup(wanted.title, index + 1);
+        group.color = wanted.colour;
+        group.font_size = 22;
+        group.pos = wanted.box.slice(0, 2);
+        group.size = wanted.box.slice(2);
+        graph.add(group);
+    });
+    return JSON.stringify(graph.serialize());
+}"""
+
+_NODES = """() => app.graph._nodes.map(node => ({
+    id: node.id, type: node.type, known: !!LiteGraph.registered_node_types[node.type], errors: !!node.has_errors,
+    box: [...node.pos, ...node.size], least: [...node.computeSize()],
+}))"""
+
+_RUN = """() => new Promise((resolve) => {
+    const done = (answer) => { clearTimeout(timer); resolve(answer); };
+    const timer = setTimeout(() => done("timeout"), 180000);
+    app.api.addEventListener("execution_success", () => done("success"), { once: true });
+    app.api.addEventListener("execution_error", (event) => done(event.detail.exception_message.trim()), { once: true });
+    app.queuePrompt(0, 1);
+})"""
+
+_FIT = """([left, top, right, bottom, inset]) => {
+    const view = app.canvas.canvas.getBoundingClientRect();
+    const room = [view.width - inset.left - inset.right, view.height - inset.top - inset.bottom];
+    const scale = Math.min(room[0] / (right - left), room[1] / (bottom - top));
+    const ds = app.canvas.ds;
+    ds.scale = scale;
+    ds.offset[0] = (inset.left + room[0] / 2) / scale - (left + right) / 2;
+    ds.offset[1] = (inset.top + room[1] / 2) / scale - (top + bottom) / 2;
+    app.canvas.deselectAllNodes();
+    app.canvas.setDirty(true, true);
+    return [view.left + (left + ds.offset[0]) * scale, view.top + (top + ds.offset[1]) * scale,
+            (right - left) * scale, (bottom - top) * scale];
+}"""
+
+
+@contextlib.contextmanager
+def open_browser() -> Iterator[Browser]:
+    chromium = shutil.which("chromium") or shutil.which("google-chrome")
+    if chromium is None:
+        raise SystemExit("error: no chromium was found on PATH; on Debian and Ubuntu: apt-get install chromium.")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
+        try:
+            yield browser
+        finally:
+            browser.close()
+
+
+@contextlib.contextmanager
+def open_page(browser: Browser, url: str) -> Iterator[Page]:
+    """The frontend of the server at `url` in a new window, ready to use."""
+    context = browser.new_context(viewport=WINDOW)  # type: ignore[arg-type]
+    try:
+        context.add_init_script("localStorage.setItem('vueNodesBannerDismissed', 'true')")
+        page = context.new_page()
+        page.goto(url)
+        page.wait_for_function("window.app?.graph && window.app.extensionManager", timeout=60000)
+        page.wait_for_timeout(3000)  # the default workflow comes a moment after the graph
+        yield page
+    finally:
+        context.close()
+
+
+def frame(group: Group, boxes: dict[int, tuple[int, int, int, int]]) -> tuple[int, int, int, int]:
+    """A group's box around its nodes, with room for their title bars and its own."""
+    inside = [boxes[node] for node in group.nodes]
+    left, top = min(b[0] for b in inside) - MARGIN, min(b[1] for b in inside) - TITLE - 2 * MARGIN + 4
+    right, bottom = max(b[0] + b[2] for b in inside) + MARGIN, max(b[1] + b[3] for b in inside) + MARGIN
+    return left, top, right - left, bottom - top
+
+
+def frames(layout: Layout) -> list[tuple[int, int, int, int]]:
+    boxes = layout.boxes | {display.id: display.box for display in layout.displays}
+    return [frame(group, boxes) for group in layout.groups]
+
+
+def extent(layout: Layout) -> tuple[int, int, int, int]:
+    """Left, top, right and bottom of everything."""
+    x, y, w, h = layout.note_box
+    boxes = [*frames(layout), (x, y - TITLE, w, h + TITLE)]
+    return (
+        min(b[0] for b in boxes) - MARGIN,
+        min(b[1] for b in boxes) - MARGIN,
+        max(b[0] + b[2] for b in boxes) + MARGIN,
+        max(b[1] + b[3] for b in boxes) + MARGIN,
+    )
+
+
+def lay_out(page: Page, name: str, graph_id: str, api: dict[str, Any], layout: Layout) -> dict[str, Any]:
+    """The workflow in UI format, as the frontend itself writes it."""
+    wanted = {
+        "name": name,
+        "id": graph_id,
+        "boxes": layout.boxes,
+        "displays": [vars(display) for display in layout.displays],
+        "groups": [
+            {"title": g.title, "colour": g.colour, "box": box}
+            for g, box in zip(layout.groups, frames(layout), strict=True)
+        ],
+        "note": layout.note,
+        "note_id": layout.note_id,
+        "note_box": layout.note_box,
+        "colours": COLOURS,
+    }
+    workflow: dict[str, Any] = json.loads(page.evaluate(_LAY_OUT, [api, wanted]))
+    left, top, right, bottom = extent(layout)
+    scale = round(min(1650 / (right - left), 850 / (bottom - top)), 3)  # whole in an ordinary window
+    workflow["extra"] = {"ds": {"scale": scale, "offset": [60 / scale - left, 90 / scale - top]}}
+    return workflow
+
+
+def reopen(page: Page, name: str, workflow: dict[str, Any]) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """Opens a workflow as a user does; gives its nodes as the canvas has them, and the API graph made of it."""
+    page.evaluate(
+        "async ([workflow, name]) => { await app.loadGraphData(workflow, true, true, name); }", [workflow, name]
+    )
+    page.wait_for_timeout(500)
+    nodes: list[dict[str, Any]] = page.evaluate(_NODES)
+    back = json.loads(page.evaluate("async () => JSON.stringify((await app.graphToPrompt()).output)"))
+    return nodes, back
+
+
+def problems(nodes: list[dict[str, Any]]) -> list[str]:
+    """Unknown nodes, overlaps, and nodes too small for what is on them."""
+    found = [f"node {n['id']}: ComfyUI does not know {n['type']}" for n in nodes if not n["known"]]
+    for index, node in enumerate(nodes):
+        x, y, w, h = node["box"]
+        if node["type"] not in ("MarkdownNote", "PreviewImage") and (w < node["least"][0] or h < node["least"][1] - 1):
+            found.append(f"node {node['id']} ({node['type']}): {w}x{h} is smaller than {node['least']}")
+        for other in nodes[:index]:
+            a, b, c, d = other["box"]
+            if x < a + c and a < x + w and y - TITLE < b + d and b - TITLE < y + h:
+                found.append(f"nodes {node['id']} and {other['id']} overlap")
+    return found
+
+
+def set_prompt(page: Page, text: str) -> None:
+    page.evaluate(
+        """(text) => { for (const node of app.graph._nodes) if (node.type === "PrimitiveStringMultiline")
+        node.widgets[0].value = text; }""",
+        text,
+    )
+
+
+def run(page: Page) -> str:
+    """Presses Run; 'success', or what went wrong."""
+    answer: str = page.evaluate(_RUN)
+    page.wait_for_timeout(7000)  # the images are fetched after the run, and the notice of its end goes away
+    return answer
+
+
+def photograph(page: Page, layout: Layout, whole_window: bool) -> bytes:
+    """A PNG of the workflow alone, or of the whole window."""
+    inset = {"left": 8, "right": 8, "top": 64, "bottom": 8} if whole_window else dict.fromkeys(("left", "right"), 70)
+    if not whole_window:
+        inset |= {"top": 70, "bottom": 70}
+    box = page.evaluate(_FIT, [*extent(layout), inset])
+    page.mouse.move(5, WINDOW["height"] - 5)
+    page.wait_for_timeout(700)
+    if whole_window:
+        return page.screenshot()
+    return page.screenshot(clip=dict(zip(("x", "y", "width", "height"), box, strict=True)))  # type: ignore[arg-type]
