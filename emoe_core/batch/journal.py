@@ -1,0 +1,233 @@
+"""What is done and what is under way, on disk: the results file, and a small state file beside it.
+
+Results are appended a line at a time and forced to disk. The state file names, for every row that a server has, the
+server and the prompt id; it is written *before* a row is posted and cleaned *after* its result is on disk. So whenever
+the command dies, a row is in the results, or in the state, or was never posted.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import uuid
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import IO, Any
+
+from ..errors import EMoEError
+from ..prompts import PromptRow
+
+STATE_SCHEMA = 1
+_LOCK_OFFSET = 1 << 40  # far behind any line: on Windows a locked range cannot be read by others
+
+
+def row_key(row: PromptRow) -> str:
+    """A row's identity: its number and a hash of what is in it."""
+    content = json.dumps([row.prompt, sorted(row.columns.items())], ensure_ascii=False)
+    return f"{row.row}-{hashlib.sha256(content.encode('utf-8', 'surrogatepass')).hexdigest()[:16]}"
+
+
+@dataclass
+class Job:
+    """A row on its way. `prompt_id` is the latest attempt's; it is empty while the row waits for a server."""
+
+    row: PromptRow
+    key: str
+    attempts: int = 0
+    server: str = ""
+    prompt_id: str = ""
+    token: str = ""  # the id we asked for: an older server chooses another, and the token finds it
+
+    def begin(self, server: str) -> None:
+        """A new attempt on a server."""
+        self.attempts, self.server = self.attempts + 1, server
+        self.prompt_id = self.token = str(uuid.uuid4())
+
+    def clear(self) -> None:
+        self.server = self.prompt_id = self.token = ""
+
+
+@dataclass
+class Flight:
+    """What the state file keeps of a job."""
+
+    server: str
+    prompt_id: str
+    token: str
+    attempts: int
+
+
+@dataclass
+class Totals:
+    """Rows by how they ended."""
+
+    ok: int = 0
+    blocked: int = 0
+    error: int = 0
+
+    def add(self, status: str) -> None:
+        setattr(self, status, getattr(self, status) + 1)
+
+    @property
+    def done(self) -> int:
+        return self.ok + self.blocked + self.error
+
+
+@dataclass
+class Journal:
+    """The results file of a batch and its state file, held by one command at a time."""
+
+    path: Path
+    workflow: str
+    finished: dict[str, str] = field(default_factory=dict)  # key: status
+    flights: dict[str, Flight] = field(default_factory=dict)
+    _out: IO[bytes] | None = None
+
+    @property
+    def state_path(self) -> Path:
+        return self.path.with_name(self.path.name + ".state")
+
+    def open(self, retry_errors: bool = False) -> None:
+        """Takes up where the last run ended: repairs a half-written line, learns what is finished and in flight.
+
+        Raises:
+            EMoEError: another command has the file, it is no results file, or it belongs to another workflow.
+        """
+        self._out = self._open_locked()
+        self._read_state()
+        kept = self._repair_and_read()
+        if retry_errors and "error" in self.finished.values():
+            self._replace(
+                b"".join(line.rstrip(b"\n") + b"\n" for line in kept if json.loads(line)["status"] != "error")
+            )
+            self.finished = {key: status for key, status in self.finished.items() if status != "error"}
+        self.flights = {key: flight for key, flight in self.flights.items() if key not in self.finished}
+        self._write_state()
+
+    def close(self) -> None:
+        """Lets the results file go."""
+        if self._out is not None:
+            self._out.close()
+            self._out = None
+
+    def flying(self, job: Job) -> None:
+        """Notes that a server has the row, or is about to get it."""
+        self.flights[job.key] = Flight(job.server, job.prompt_id, job.token, job.attempts)
+        self._write_state()
+
+    def landed(self, key: str) -> None:
+        """Notes that no server has the row any more."""
+        if self.flights.pop(key, None) is not None:
+            self._write_state()
+
+    def write(self, result: dict[str, Any]) -> None:
+        """Appends a row's result; when this returns it is on disk and the row is finished."""
+        assert self._out is not None
+        self._out.write(json.dumps(result, ensure_ascii=False).encode("utf-8", "replace") + b"\n")
+        self._out.flush()
+        os.fsync(self._out.fileno())
+        self.finished[result["key"]] = result["status"]
+        self.landed(result["key"])
+
+    # --- reading what is there ----------------------------------------------------------------------------------------
+
+    def _repair_and_read(self) -> list[bytes]:
+        assert self._out is not None
+        self._out.seek(0)
+        kept: list[bytes] = []
+        size = 0
+        for number, raw in enumerate(self._out, start=1):
+            entry = _entry(raw)
+            if entry is None and not raw.endswith(b"\n"):  # the last line, cut off when the command was killed
+                self._out.truncate(size)
+                break
+            if entry is None:
+                raise EMoEError(
+                    f"Line {number} of '{self.path}' is no result of a batch; give another --out or mend that line."
+                )
+            size += len(raw)
+            kept.append(raw)
+            self.finished[entry["key"]] = entry["status"]
+            if not raw.endswith(b"\n"):
+                self._out.write(b"\n")
+        self._out.seek(0, os.SEEK_END)
+        return kept
+
+    def _replace(self, content: bytes) -> None:
+        """Puts other lines in the results file, all at once."""
+        self.close()
+        _write_whole(self.path, content)
+        self._out = self._open_locked()
+
+    def _read_state(self) -> None:
+        try:
+            state = json.loads(self.state_path.read_text(encoding="utf-8"))
+            flights = {str(key): Flight(**flight) for key, flight in state["flights"].items()}
+            workflow = str(state["workflow"])
+        except FileNotFoundError:
+            return
+        except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+            raise EMoEError(
+                f"The state file '{self.state_path}' cannot be read; remove it if no server has rows of this batch."
+            ) from error
+        if workflow != self.workflow:
+            raise EMoEError(
+                f"'{self.path}' was begun with another workflow or other --set; give another --out, or remove the file "
+                f"'{self.state_path}' to go on in it."
+            )
+        self.flights = flights
+
+    def _write_state(self) -> None:
+        flights = {key: asdict(flight) for key, flight in self.flights.items()}
+        state = {"schema": STATE_SCHEMA, "workflow": self.workflow, "flights": flights}
+        _write_whole(self.state_path, json.dumps(state).encode())
+
+    def _open_locked(self) -> IO[bytes]:
+        try:
+            file = open(self.path, "ab+")  # noqa: SIM115 (open, and so locked, as long as the batch runs)
+        except OSError as error:
+            raise EMoEError(f"The results file '{self.path}' cannot be written ({error.strerror}).") from error
+        try:
+            _lock(file)
+        except OSError as error:
+            file.close()
+            raise EMoEError(f"Another batch is writing '{self.path}'; wait for it or give another --out.") from error
+        return file
+
+
+def _lock(file: IO[bytes]) -> None:
+    """Locks a file for this process; the system lets go of it however the process ends."""
+    try:
+        import fcntl
+    except ImportError:
+        import msvcrt
+
+        file.seek(_LOCK_OFFSET)
+        msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined, unused-ignore]
+        return
+    fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def _write_whole(path: Path, content: bytes) -> None:
+    """Replaces a file so that it is the old one or the new one, whenever the power goes."""
+    fresh = path.with_name(path.name + ".new")
+    with open(fresh, "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(fresh, path)
+
+
+def _entry(raw: bytes) -> dict[str, Any] | None:
+    try:
+        entry = json.loads(raw)
+    except ValueError:
+        return None
+    if (
+        isinstance(entry, dict)
+        and isinstance(entry.get("key"), str)
+        and entry.get("status") in ("ok", "blocked", "error")
+    ):
+        return entry
+    return None

@@ -1,0 +1,103 @@
+"""What a batch would do: its files read, its first row filled, and what is wrong with it, before anything is queued."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ..errors import EMoEError
+from ..prompts import BadRow, PromptRow, read_prompts
+from .check import findings, notes
+from .console import out, out_json
+from .journal import row_key
+from .workflow import Graph, ObjectInfo, Target, cell, fill, has_column, is_prompt_column, label, load_workflow
+
+
+@dataclass
+class Plan:
+    """What the files say, before a server is asked."""
+
+    graph: Graph
+    prompts: Path
+    keys: list[str] = field(default_factory=list)
+    columns: set[str] = field(default_factory=set)
+    bad: list[BadRow] = field(default_factory=list)
+
+    def rows(self) -> Iterator[PromptRow]:
+        """The good rows, read anew."""
+        return read_prompts(self.prompts)
+
+    def bad_rows(self) -> list[dict[str, Any]]:
+        """The rows that are left out, ready for JSON."""
+        return [asdict(bad) for bad in self.bad]
+
+
+def read_plan(workflow: str | Path, prompts: str | Path) -> Plan:
+    """Reads both files once; an `EMoEError` says which cannot be used."""
+    plan = Plan(load_workflow(workflow), Path(prompts))
+    for row in read_prompts(plan.prompts, plan.bad):
+        plan.keys.append(row_key(row))
+        plan.columns.update(row.columns)
+    return plan
+
+
+def problems(plan: Plan, targets: Sequence[Target], infos: Mapping[str, ObjectInfo]) -> list[str]:
+    """What would fail, as far as it can be known: columns, the cells' types, and the first row on every server."""
+    found = []
+    for target in targets:
+        if not has_column(target.column, plan.columns):
+            known = ", ".join(["prompt", *sorted(plan.columns)])
+            found.append(f"The prompt file has no column '{target.column}'; its columns are {known}.")
+    info = next(iter(infos.values()))
+    first: Graph | None = None
+    for row in plan.rows():
+        try:
+            first = first or fill(plan.graph, row, targets, info)
+            if any(not is_prompt_column(target.column) for target in targets):
+                fill(plan.graph, row, targets, info)
+            else:
+                break
+        except EMoEError as error:
+            found.append(f"Row {row.row} (line {row.line}): {error}")
+    for url, offered in infos.items():
+        where = f"{url}: " if len(infos) > 1 else ""
+        found.extend(where + problem for problem in findings(first or plan.graph, offered))
+    return found
+
+
+def report(plan: Plan, targets: Sequence[Target], info: ObjectInfo, found: Sequence[str], as_json: bool) -> int:
+    """Tells what would be done and what was found; the exit code."""
+    row = next(plan.rows())
+    sets = []
+    with contextlib.suppress(EMoEError):  # it is among the findings
+        filled = fill(plan.graph, row, targets, info)
+        sets = [
+            {"column": t.column, "node": t.node, "title": label(plan.graph, t.node), "input": t.input, "value": value}
+            for t in targets
+            if cell(row, t.column) is not None
+            for value in [filled[t.node]["inputs"].get(t.input)]
+        ]
+    code = 2 if found or plan.bad else 0
+    if as_json:
+        first = {"row": row.row, "line": row.line, "set": sets}
+        out_json(
+            {
+                "rows": len(plan.keys),
+                "bad_rows": plan.bad_rows(),
+                "first": first,
+                "findings": list(found),
+                "exit_code": code,
+            }
+        )
+        return code
+    out(f"{len(plan.keys)} rows, {len(plan.bad)} left out; columns: {', '.join(['prompt', *sorted(plan.columns)])}")
+    out(f"row {row.row} (line {row.line}) would set:")
+    for entry in sets:
+        out(f"  {entry['column']} -> {entry['title']} {entry['input']} = {entry['value']!r}")
+    for text in (*notes(plan.graph), *found):
+        out(f"- {text}")
+    out("nothing was queued" if code else "no problem found; nothing was queued")
+    return code

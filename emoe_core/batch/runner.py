@@ -1,0 +1,211 @@
+"""Hands rows to servers, and follows each until its result is on disk."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ..errors import EMoEError
+from .console import Console
+from .journal import Job, Journal
+from .results import failed_result, row_result
+from .server import Link, Refused, Unreachable
+from .workflow import Graph, ObjectInfo, Target, fill
+
+
+@dataclass(frozen=True)
+class Rules:
+    """How patient the batch is."""
+
+    in_flight: int = 1
+    attempts: int = 5
+    give_up: float = 600.0
+    poll: float = 2.0
+
+
+SURE_GRACE, UNSURE_GRACE = 0.4, 2.0  # seconds in neither queue nor history before a prompt counts as lost
+LONGEST_PAUSE = 5.0
+
+
+class _Gone(Exception):
+    """The server has been away for too long, or the batch is stopping while it is."""
+
+
+class Runner:
+    """Gives every row to one server at a time and writes its result once."""
+
+    def __init__(
+        self,
+        graph: Graph,
+        targets: Sequence[Target],
+        info: ObjectInfo,
+        journal: Journal,
+        rules: Rules,
+        console: Console,
+    ) -> None:
+        self._graph, self._targets, self._info = graph, targets, info
+        self._journal, self._rules, self._console = journal, rules, console
+        self._again: deque[Job] = deque()
+        self._taken = 0
+        self._changed = asyncio.Condition()
+        self.stopping = False
+        self.requeued = 0
+
+    async def run(
+        self, rows: Iterator[Job], links: Sequence[Link], found: Mapping[str, list[Job]], helpers: Sequence[Link]
+    ) -> None:
+        """Runs all rows.
+
+        Args:
+            rows: those that no server has.
+            links: the servers that take them.
+            found: by server, rows that it had when the last run ended.
+            helpers: servers that are only asked for what they had.
+        """
+        self._taken = sum(map(len, found.values()))
+        everyone = [*links, *helpers]
+        listeners = [asyncio.ensure_future(link.listen()) for link in everyone]
+        slots = [
+            asyncio.ensure_future(self._slot(link, rows if link in links else None, had, links))
+            for link in everyone
+            for had in [deque(found.get(link.url, []))]
+            for _ in range(max(self._rules.in_flight, 1 if link in links else len(had)))
+        ]
+        try:
+            await asyncio.gather(*slots)
+        finally:
+            for task in (*slots, *listeners):
+                task.cancel()
+            await asyncio.gather(*slots, *listeners, return_exceptions=True)
+
+    async def stop(self) -> None:
+        """No row is begun any more; those that servers have are waited for."""
+        self.stopping = True
+        async with self._changed:
+            self._changed.notify_all()
+
+    # --- one row after another ----------------------------------------------------------------------------------------
+
+    async def _slot(self, link: Link, rows: Iterator[Job] | None, had: deque[Job], links: Sequence[Link]) -> None:
+        while not link.gone and (job := await self._next(link, rows, had)) is not None:
+            left = False
+            try:
+                left = await self._one(link, job)
+            except _Gone:
+                left = self._leave(link, job, links)
+            async with self._changed:
+                self._taken -= 1
+                if left:
+                    self._again.append(job)
+                self._changed.notify_all()
+
+    async def _next(self, link: Link, rows: Iterator[Job] | None, had: deque[Job]) -> Job | None:
+        async with self._changed:
+            while True:
+                if had:  # counted as taken from the start
+                    return had.popleft()
+                if self.stopping or link.gone or rows is None:
+                    return None
+                job = self._again.popleft() if self._again else next(rows, None)
+                if job is not None:
+                    self._taken += 1
+                    return job
+                if not self._taken:
+                    return None
+                await self._changed.wait()  # a row that another server has may come back
+
+    def _leave(self, link: Link, job: Job, links: Sequence[Link]) -> bool:
+        """A server that is away keeps its rows when the batch ends with it, and loses them to the other servers."""
+        if self.stopping:
+            return False
+        if not link.gone:
+            link.gone = True
+            self._console.note(f"{link.url} has not answered for {link.seconds_down:.0f} s and is given up.")
+        if not any(other is not link and not other.gone for other in links):
+            return False
+        self._give_back(job)
+        return True
+
+    async def _one(self, link: Link, job: Job) -> bool:
+        """Brings a row to its result. True: the row is lost and must be queued again."""
+        started, refused, sure = time.monotonic(), None, False
+        if not job.prompt_id:
+            try:
+                graph = fill(self._graph, job.row, self._targets, self._info)
+            except EMoEError as error:
+                return self._end(failed_result(job, str(error)))
+            job.begin(link.url)
+            self._journal.flying(job)
+            try:
+                refused, sure = await self._post(link, job, graph)
+            except Refused as error:
+                return self._end(failed_result(job, str(error)))
+            if job.prompt_id != job.token:
+                self._journal.flying(job)
+        entry = await self._ended(link, job, sure)
+        if entry is not None:
+            return self._end(row_result(job, entry, self._graph, time.monotonic() - started, refused))
+        if job.attempts >= self._rules.attempts:
+            times = f"{job.attempts} times" if job.attempts > 1 else "once"
+            text = f"{link.url} lost this row {times} (restarted, or its queue was cleared); see the server's log."
+            return self._end(failed_result(job, text))
+        self._console.note(f"{link.url} lost row {job.row.row}, which is queued again.")
+        self._give_back(job)
+        return True
+
+    async def _post(self, link: Link, job: Job, graph: Graph) -> tuple[str | None, bool]:
+        """What the server will not run of the graph, and whether it surely has the rest."""
+        pause = 0.2
+        while True:
+            try:
+                return await link.post(job, graph), True
+            except Unreachable as error:
+                if not error.certain:
+                    return None, False  # it may have it: look
+                await self._pause(link, pause)
+                pause = min(pause * 1.5, LONGEST_PAUSE)
+
+    async def _ended(self, link: Link, job: Job, sure: bool) -> dict[str, Any] | None:
+        """The prompt's history entry once it has ended; None when the server has lost the prompt."""
+        missing_since: float | None = None
+        pause = 0.2
+        while True:
+            try:
+                queued = await link.is_queued(job)
+                entry = None if queued else await link.history(job, search=not sure)
+            except Unreachable:
+                missing_since = None
+                await self._pause(link, pause)
+                pause = min(pause * 1.5, LONGEST_PAUSE)
+                continue
+            pause = 0.2
+            if entry is not None:
+                return entry
+            if queued:
+                missing_since = None
+                await link.stirred(self._rules.poll)
+                continue
+            missing_since = missing_since or time.monotonic()
+            if time.monotonic() - missing_since >= (SURE_GRACE if sure else UNSURE_GRACE):
+                return None
+            await asyncio.sleep(0.2)
+
+    async def _pause(self, link: Link, seconds: float) -> None:
+        if self.stopping or link.gone or link.seconds_down > self._rules.give_up:
+            raise _Gone
+        await asyncio.sleep(seconds)
+
+    def _give_back(self, job: Job) -> None:
+        """Nobody has the row any more; its attempts stay counted."""
+        job.clear()
+        self._journal.flying(job)
+        self.requeued += 1
+
+    def _end(self, result: dict[str, Any]) -> bool:
+        self._journal.write(result)
+        self._console.ended(result)
+        return False

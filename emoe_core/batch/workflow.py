@@ -1,0 +1,258 @@
+"""A workflow saved in API format, and which of its inputs a row of the prompt file fills."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..errors import EMoEError
+from ..prompts import PromptRow
+
+Graph = dict[str, dict[str, Any]]
+ObjectInfo = Mapping[str, Any]
+
+PROMPT = "prompt"
+ENCODER = "EMoE_EncodeForExperts"
+TEXT_INPUTS = ("value", "text", "prompt", "string")  # where a node titled "Prompt" may keep its text
+TRUE, FALSE = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
+
+
+@dataclass(frozen=True)
+class Target:
+    """A column and the input it fills."""
+
+    column: str
+    node: str
+    input: str
+
+
+def load_workflow(path: str | Path) -> Graph:
+    """Reads a workflow in API format; an `EMoEError` names what else the file is."""
+    try:
+        data = json.loads(Path(path).read_text(encoding="utf-8-sig"))
+    except OSError as error:
+        raise EMoEError(f"The workflow '{path}' cannot be read ({error.strerror}); check the path.") from error
+    except ValueError as error:
+        raise EMoEError(f"The workflow '{path}' is not JSON ({error}); export it again.") from error
+    if isinstance(data, dict) and isinstance(data.get("nodes"), list):
+        raise EMoEError(
+            f"The workflow '{path}' is saved for the canvas; in ComfyUI choose Export (API) and use that file."
+        )
+    if isinstance(data, dict) and isinstance(data.get("prompt"), dict) and "class_type" not in data["prompt"]:
+        data = data["prompt"]  # the body of a POST /prompt
+    if not isinstance(data, dict) or not data or not all(_is_node(node) for node in data.values()):
+        raise EMoEError(f"The workflow '{path}' is not in ComfyUI's API format; in ComfyUI choose Export (API).")
+    return {str(name): node for name, node in data.items()}
+
+
+def _is_node(node: object) -> bool:
+    return isinstance(node, dict) and isinstance(node.get("class_type"), str) and isinstance(node.get("inputs"), dict)
+
+
+def is_link(value: object) -> bool:
+    """Whether an input's value is another node's output."""
+    return isinstance(value, list) and len(value) == 2 and isinstance(value[0], str) and type(value[1]) is int
+
+
+def title(graph: Graph, node: str) -> str:
+    """The name a person gave the node, its class when none."""
+    meta = graph[node].get("_meta")
+    given = meta.get("title") if isinstance(meta, dict) else None
+    return str(given or graph[node]["class_type"])
+
+
+def label(graph: Graph, node: str) -> str:
+    """For messages: title and id."""
+    return f"'{title(graph, node)}' (node {node})"
+
+
+def input_spec(info: ObjectInfo, class_type: str, name: str) -> tuple[Any, Mapping[str, Any]] | None:
+    """Type (or list of choices) and options of an input, as /object_info tells; None when it does not know it."""
+    groups = info.get(class_type, {}).get("input", {})
+    for group in ("required", "optional"):
+        spec = (groups.get(group) or {}).get(name)
+        if isinstance(spec, (list, tuple)) and spec:
+            options = spec[1] if len(spec) > 1 and isinstance(spec[1], dict) else {}
+            return spec[0], options
+    return None
+
+
+# --- which input a column fills ---------------------------------------------------------------------------------------
+
+
+def find_targets(graph: Graph, assignments: Sequence[str], info: ObjectInfo) -> list[Target]:
+    """The targets of `--set COLUMN=NODE.INPUT`, and the prompt's own place when no assignment names it."""
+    targets = [_assigned(graph, text, info) for text in assignments]
+    if not any(is_prompt_column(target.column) for target in targets):
+        targets.insert(0, prompt_target(graph))
+    seen: dict[tuple[str, str], Target] = {}
+    for target in targets:
+        other = seen.setdefault((target.node, target.input), target)
+        if other is not target:
+            where = f"'{target.input}' of {label(graph, target.node)}"
+            raise EMoEError(f"The columns '{other.column}' and '{target.column}' both fill {where}; leave one out.")
+    return targets
+
+
+def is_prompt_column(column: str) -> bool:
+    return column.strip().lower() == PROMPT
+
+
+def _assigned(graph: Graph, text: str, info: ObjectInfo) -> Target:
+    column, equals, place = text.partition("=")
+    column, place = column.strip(), place.strip()
+    if not (equals and column and "." in place):
+        raise EMoEError(
+            f"--set '{text}' cannot be understood; write COLUMN=NODE.INPUT, for example seed=KSampler.seed."
+        )
+    cuts = [index for index, letter in enumerate(place) if letter == "." and 0 < index < len(place) - 1]
+    found = [(place[:cut], place[cut + 1 :]) for cut in cuts if _matches(graph, place[:cut])]
+    if not found:
+        known = ", ".join(sorted({title(graph, node) for node in graph}))
+        raise EMoEError(f"--set '{text}' names a node that the workflow does not have; its nodes are {known}.")
+    for name, entry in found:
+        node = _one_node(graph, name, f"--set '{text}'")
+        class_type = graph[node]["class_type"]
+        if entry in graph[node]["inputs"] or input_spec(info, class_type, entry) is not None:
+            return Target(column, node, entry)
+    name, entry = found[-1]
+    node = _one_node(graph, name, f"--set '{text}'")
+    known = ", ".join(graph[node]["inputs"]) or "none"
+    raise EMoEError(
+        f"--set '{text}' names an input that {label(graph, node)} does not have ('{entry}'); its inputs are {known}."
+    )
+
+
+def _matches(graph: Graph, name: str) -> list[str]:
+    """Ids of the nodes that `name` may mean: an id, else a title, else a title in another case."""
+    if name in graph:
+        return [name]
+    exact = [node for node in graph if title(graph, node) == name]
+    return exact or [node for node in graph if title(graph, node).lower() == name.lower()]
+
+
+def _one_node(graph: Graph, name: str, who: str) -> str:
+    nodes = _matches(graph, name)
+    if len(nodes) > 1:
+        raise EMoEError(f"{who} may mean any of the nodes {', '.join(nodes)}, all titled '{name}'; use the node's id.")
+    return nodes[0]
+
+
+def prompt_target(graph: Graph) -> Target:
+    """Where the prompt goes by itself: the node titled Prompt, else the text of the only Encode for Experts."""
+    if _matches(graph, PROMPT.capitalize()):
+        node = _one_node(graph, PROMPT.capitalize(), "The prompt's node")
+        return Target(PROMPT, node, _text_input(graph, node))
+    encoders = [node for node in graph if graph[node]["class_type"] == ENCODER]
+    if len(encoders) == 1:
+        text = graph[encoders[0]]["inputs"].get("text")
+        if is_link(text) and text[0] in graph:
+            return Target(PROMPT, str(text[0]), _text_input(graph, text[0]))
+        return Target(PROMPT, encoders[0], "text")
+    count = "no" if not encoders else f"{len(encoders)}"
+    raise EMoEError(
+        f"The workflow has no node titled 'Prompt' and {count} Encode for Experts, so where the prompt goes is unknown; "
+        "say it with --set prompt=NODE.INPUT."
+    )
+
+
+def _text_input(graph: Graph, node: str) -> str:
+    inputs = graph[node]["inputs"]
+    texts = [name for name in inputs if isinstance(inputs[name], str)]
+    for name in (*TEXT_INPUTS, *(texts if len(texts) == 1 else ())):
+        if name in texts:
+            return str(name)
+    raise EMoEError(
+        f"Which input of {label(graph, node)} is the prompt's is unknown; say it with --set prompt=NODE.INPUT."
+    )
+
+
+# --- filling ----------------------------------------------------------------------------------------------------------
+
+
+def fill(graph: Graph, row: PromptRow, targets: Iterable[Target], info: ObjectInfo) -> Graph:
+    """The graph of one row. A cell that is missing, or empty where a number is due, leaves the workflow's own value."""
+    filled = copy.deepcopy(graph)
+    for target in targets:
+        text = cell(row, target.column)
+        if text is None:
+            continue
+        node = graph[target.node]
+        spec = input_spec(info, node["class_type"], target.input)
+        try:
+            value = typed(text, node["inputs"].get(target.input), spec[0] if spec else None)
+        except ValueError as error:
+            where = f"'{target.input}' of {label(graph, target.node)}"
+            raise EMoEError(f"'{text}' in column '{target.column}' is not {error}, which {where} needs.") from error
+        if value is not None:
+            filled[target.node]["inputs"][target.input] = value
+    return filled
+
+
+def cell(row: PromptRow, column: str) -> str | None:
+    """A row's text in a column, upper and lower case being the same; None when the row has no such column."""
+    if is_prompt_column(column):
+        return row.prompt
+    if column in row.columns:
+        return row.columns[column]
+    return next((value for name, value in row.columns.items() if name.lower() == column.lower()), None)
+
+
+def has_column(column: str, names: Iterable[str]) -> bool:
+    """Whether a file whose columns beside the prompt are `names` has this column."""
+    return is_prompt_column(column) or column.lower() in {name.lower() for name in names}
+
+
+def typed(text: str, current: Any, kind: Any = None) -> Any:
+    """`text` in the type the server tells, else in that of the workflow's own value. None: keep that value.
+
+    A whole number in a workflow may stand for a fraction (1 is how 1.0 is saved), so there both are taken.
+
+    Raises:
+        ValueError: the text is not of that type; the message says what was due.
+    """
+    stripped = text.strip()
+    if isinstance(kind, (list, tuple)):
+        return next((choice for choice in kind if str(choice) == text), text)
+    boolean = kind == "BOOLEAN" or (kind is None and isinstance(current, bool))
+    whole = kind == "INT"
+    number = whole or kind == "FLOAT" or (kind is None and not boolean and isinstance(current, (int, float)))
+    if (boolean or number) and not stripped:
+        return None
+    if boolean:
+        if stripped.lower() not in (*TRUE, *FALSE):
+            raise ValueError("true or false")
+        return stripped.lower() in TRUE
+    if not number:
+        return text
+    try:
+        return int(stripped) if whole or (kind is None and isinstance(current, int)) else _finite(stripped)
+    except ValueError:
+        pass
+    try:
+        value = _finite(stripped)
+    except ValueError:
+        raise ValueError("a whole number" if whole else "a number") from None
+    if whole:
+        if value != int(value):
+            raise ValueError("a whole number")
+        return int(value)
+    return value
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if value - value != 0:
+        raise ValueError
+    return value
+
+
+def fingerprint(graph: Graph, targets: Iterable[Target]) -> str:
+    """SHA-256 of what makes two batches the same work: the graph and what fills it."""
+    filled = [(target.column, target.node, target.input) for target in targets]
+    return hashlib.sha256(json.dumps([graph, filled], sort_keys=True).encode()).hexdigest()
