@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from comfy_api.latest import ComfyExtension, io
 
-from . import calibrate, encode, experts, gate, route, score
+from . import calibrate, encode, experts, filter, gate, route, score
 
 NODES: list[type[io.ComfyNode]] = [
     *experts.NODES,
@@ -12,6 +12,7 @@ NODES: list[type[io.ComfyNode]] = [
     *score.NODES,
     *gate.NODES,
     *route.NODES,
+    *filter.NODES,
     *calibrate.NODES,
 ]
 

@@ -8,6 +8,7 @@ from comfy_api.latest import io
 
 from ..emoe_core.experts import ExpertSet
 from ..emoe_core.hosts.comfyui import experts as host
+from ..emoe_core.hosts.comfyui import loras
 from ..emoe_core.hosts.comfyui.embedded import demo_vae, embedded_experts
 from .types import CATEGORY, Experts
 
@@ -128,9 +129,71 @@ class LoadExperts(io.ComfyNode):
         return host.files_fingerprint(_chosen(files))
 
 
+class ExpertsFromLoras(io.ComfyNode):
+    """Experts for users with one checkpoint and many LoRAs."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        files = loras.lora_files()
+        pairs: list[Any] = []
+        for i in range(1, _MOST_FILES + 1):
+            needed = i <= 2
+            pairs += [
+                io.Combo.Input(
+                    f"lora_{i}",
+                    options=files if needed else [host.NONE, *files],
+                    default=None if needed else host.NONE,
+                    optional=not needed,
+                    tooltip=f"LoRA of expert {i}." if needed else f"LoRA of expert {i}, or '{host.NONE}'.",
+                ),
+                io.Float.Input(
+                    f"strength_{i}",
+                    default=1.0,
+                    min=-20.0,
+                    max=20.0,
+                    step=0.05,
+                    optional=not needed,
+                    tooltip=f"Strength of LoRA {i}, in the model and in the text encoder.",
+                ),
+            ]
+        return io.Schema(
+            node_id="EMoE_ExpertsFromLoras",
+            display_name="Experts from LoRAs",
+            category=CATEGORY,
+            description=(
+                "Makes two to eight experts of one model, each with another LoRA. They share the model's weights, so they "
+                "cost the memory of one. The model as it is can be added with Add Expert."
+            ),
+            inputs=[
+                io.Model.Input("model", tooltip="The model that all experts share. It is never changed."),
+                io.Clip.Input(
+                    "clip", optional=True, tooltip="Its text encoder; each LoRA changes its own expert's copy."
+                ),
+                *pairs,
+            ],
+            outputs=[Experts.Output(display_name="experts", tooltip="One expert a LoRA.")],
+        )
+
+    @classmethod
+    def execute(cls, model: Any, clip: Any = None, **pairs: Any) -> io.NodeOutput:
+        given = [(pairs.get(f"lora_{i}"), pairs.get(f"strength_{i}", 1.0)) for i in range(1, _MOST_FILES + 1)]
+        wanted = [(name, strength) for name, strength in given if name and name != host.NONE]
+        return io.NodeOutput(loras.experts_from_loras(model, clip, wanted))
+
+    @classmethod
+    def validate_inputs(cls, **pairs: Any) -> bool | str:
+        """Refuse a LoRA that is not there when the graph is queued."""
+        known = {host.NONE, *loras.lora_files()}
+        for i in range(1, _MOST_FILES + 1):
+            name = pairs.get(f"lora_{i}")
+            if name and name not in known:
+                return f"The LoRA '{name}' is not in ComfyUI's loras folder; refresh the list and choose another."
+        return True
+
+
 def _chosen(files: dict[str, str]) -> list[str]:
     names = (files.get(f"expert_{i}", host.NONE) for i in range(1, _MOST_FILES + 1))
     return [name for name in names if name and name != host.NONE]
 
 
-NODES: list[type[io.ComfyNode]] = [DemoExperts, AddExpert, LoadExperts]
+NODES: list[type[io.ComfyNode]] = [DemoExperts, AddExpert, LoadExperts, ExpertsFromLoras]

@@ -23,8 +23,8 @@ def promise(cls: Any) -> dict[str, Any]:
     for group in ("required", "optional"):
         for name, (kind, *rest) in info["input"].get(group, {}).items():
             options = {k: v for k, v in (rest[0] if rest else {}).items() if k not in _FREE}
-            if cls.__name__ in ("LoadExperts", "LoadCalibration"):  # depends on the files that are there
-                options["options"] = _FILES
+            if cls.__name__ in ("LoadExperts", "LoadCalibration") or name.startswith("lora_"):
+                options["options"] = _FILES  # depends on the files that are there
             elif name == "scheduler":  # the host's own list
                 options["options"] = "(schedulers)"
             inputs[name] = {"type": str(kind), "group": group, **options}
@@ -52,8 +52,8 @@ def test_everything_explains_itself(node_classes: dict[str, Any]) -> None:
     for name, cls in node_classes.items():
         info = cls.GET_NODE_INFO_V1()
         assert len(info["description"]) > 40, name
-        for group in info["input"].values():
-            for socket, (_, *options) in group.items():
+        for group in ("required", "optional"):
+            for socket, (_, *options) in info["input"].get(group, {}).items():
                 assert options and len(options[0].get("tooltip", "")) > 10, f"{name}: input {socket} has no tooltip"
         assert len(info["output_tooltips"]) == len(info["output"])
         for output, tooltip in zip(info["output_name"], info["output_tooltips"], strict=True):

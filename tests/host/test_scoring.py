@@ -418,3 +418,36 @@ def test_files_that_are_missing_cut_short_or_no_models(
         assert f"'{name}.safetensors'" in str(error.value) and "\n" not in str(error.value)
     with pytest.raises(wrong, match="'pickle.ckpt'"):
         load("pickle.ckpt")
+
+
+def test_experts_from_loras(
+    pack: ModuleType, expert: Callable[[str], Any], comfy_base: Path, score: Callable[..., Any]
+) -> None:
+    """Real LoRA files on one model: own experts of one lineage, weights shared, foreign and damaged files refused."""
+    from safetensors.torch import save_file
+
+    loras, wrong = pack.emoe_core.hosts.comfyui.loras, pack.emoe_core.errors.EMoEError
+    folder = comfy_base / "models" / "loras"
+    folder.mkdir(exist_ok=True)
+    layer = "lora_unet_mid_block_attentions_0_transformer_blocks_0_attn2_to_k"
+    for seed, name in enumerate(("ink", "clay")):
+        generator = torch.Generator().manual_seed(seed)
+        save_file(
+            {
+                f"{layer}.lora_up.weight": torch.randn(320, 4, generator=generator) / 4,
+                f"{layer}.lora_down.weight": torch.randn(4, 768, generator=generator) / 8,
+                f"{layer}.alpha": torch.tensor(4.0),
+            },
+            folder / f"{name}.safetensors",
+        )
+    save_file({"lora_unet_nowhere.lora_up.weight": torch.zeros(2, 2)}, folder / "foreign.safetensors")
+    (folder / "cut.safetensors").write_bytes(b"123")
+    model = expert("one").model
+    made = loras.experts_from_loras(model, None, [("ink.safetensors", 1.0), ("clay.safetensors", 0.5)])
+    assert [e.name for e in made.experts] == ["ink 1", "clay 0.5"]
+    assert made.experts[0].model.model is model.model and not model.patches
+    assert len({e.identity for e in made.experts}) == 2 and len({e.signature.digest for e in made.experts}) == 1
+    assert score(made).report.score > 0
+    for name, said in (("foreign", "changes nothing"), ("cut", "damaged"), ("gone", "not in ComfyUI's loras folder")):
+        with pytest.raises(wrong, match=f"'{name}.safetensors'.*{said}|{said}"):
+            loras.experts_from_loras(model, None, [(f"{name}.safetensors", 1.0)])

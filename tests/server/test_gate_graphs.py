@@ -223,6 +223,32 @@ def test_a_list_of_prompts_is_scored_and_gated_prompt_by_prompt(run: Run, tag: s
     assert len(result.images) == 2 and len(result.outputs["gate"]["files"]) == 3
 
 
+@pytest.mark.parametrize("words", ["yes no yes", "yes yes yes", "no no no", "yes"])
+def test_filter_list_keeps_lists_aligned_and_bears_an_empty_side(server: Any, run: Run, tag: str, words: str) -> None:
+    flags = [word == "yes" for word in words.split()]
+    names = [f"{tag} {i}" for i in range(len(flags))]
+    graph = {
+        "flags": node("RecorderBooleans", tag=f"{tag} flags", words=words),
+        "names": node("RecorderStrings", tag=f"{tag} names", lines="\n".join(names)),
+        "one": node("RecorderImage", tag=f"{tag} one", value=0.5),
+        "filter": node("EMoE_FilterList", passed=["flags", 0], list_1=["names", 0], list_2=["one", 0]),
+        "good": node("PreviewAny", source=["filter", 0]),
+        "bad": node("PreviewAny", source=["filter", 4]),
+        "count": node("PreviewAny", source=["filter", 10]),
+        "picture": save("filter", tag),
+    }
+    graph["picture"]["inputs"]["images"] = ["filter", 1]
+    result = run(graph)
+    assert result.ok, result.errors
+
+    def texts(output: str) -> list[str]:
+        return result.outputs.get(output, {}).get("text", [])
+
+    assert texts("good") == [name for name, flag in zip(names, flags, strict=True) if flag]
+    assert texts("bad") == [name for name, flag in zip(names, flags, strict=True) if not flag]
+    assert texts("count") == [str(sum(flags))] and len(result.images) == sum(flags)
+
+
 def test_progress_counts_every_model_call(run: Run, tag: str) -> None:
     result = run({**scored(prompt=tag, noise_samples=3), "gate": gate(PASS)})
     told = [(p["value"], p["max"]) for p in result.progress if p["node"] == "score"]

@@ -1,0 +1,82 @@
+"""Lists that stay aligned: what passed goes one way, what was blocked the other, prompt beside picture."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from comfy_api.latest import io
+from comfy_execution.graph_utils import ExecutionBlocker
+
+from ..emoe_core.lists import partition
+from .types import CATEGORY
+
+_LISTS = ("list_1", "list_2", "list_3", "list_4")
+
+
+class FilterList(io.ComfyNode):
+    """The gate for many prompts at once."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        lists = [
+            io.AnyType.Input(
+                name,
+                optional=name != _LISTS[0],
+                tooltip="A list with one item a prompt: prompts, conditionings, latents, images, seeds, anything.",
+            )
+            for name in _LISTS
+        ]
+        outputs = [
+            io.AnyType.Output(
+                display_name=f"{side}_{number}",
+                is_output_list=True,
+                tooltip=f"The items of list_{number} whose prompt was {side}; nodes after it rest when there is none.",
+            )
+            for side in ("accepted", "rejected")
+            for number in range(1, len(_LISTS) + 1)
+        ]
+        return io.Schema(
+            node_id="EMoE_FilterList",
+            display_name="Filter List",
+            category=CATEGORY,
+            description=(
+                "Splits up to four aligned lists by the Gate's decisions, so that a prompt stays beside its picture and "
+                "its seed. An empty side lets the nodes after it rest instead of ending the run with an error."
+            ),
+            inputs=[
+                io.Boolean.Input("passed", force_input=True, tooltip="One decision a prompt, from Gate."),
+                *lists,
+            ],
+            outputs=[
+                *outputs,
+                io.Int.Output(
+                    display_name="kept_indices",
+                    is_output_list=True,
+                    tooltip="Places of the accepted items in the lists, from 0.",
+                ),
+                io.Int.Output(
+                    display_name="dropped_indices",
+                    is_output_list=True,
+                    tooltip="Places of the rejected items in the lists, from 0.",
+                ),
+                io.Int.Output(display_name="kept_count", tooltip="How many items were accepted."),
+                io.Int.Output(display_name="dropped_count", tooltip="How many items were rejected."),
+            ],
+            is_input_list=True,
+        )
+
+    @classmethod
+    def execute(cls, passed: list[bool], **lists: list[Any]) -> io.NodeOutput:
+        given = {name: lists[name] for name in _LISTS if name in lists}
+        parts = partition(passed, given)
+        sides = [_bearable(side.get(name, [])) for side in (parts.accepted, parts.rejected) for name in _LISTS]
+        indices = [_bearable(parts.kept), _bearable(parts.dropped)]
+        return io.NodeOutput(*sides, *indices, len(parts.kept), len(parts.dropped))
+
+
+def _bearable(items: list[Any]) -> list[Any]:
+    """The host's nodes fail on an empty list; a silent blocker makes them rest instead."""
+    return items or [ExecutionBlocker(None)]
+
+
+NODES: list[type[io.ComfyNode]] = [FilterList]
