@@ -28,7 +28,7 @@ class Route(io.ComfyNode):
                 "here silently and nothing after this node runs."
             ),
             inputs=[
-                io.Boolean.Input("passed", force_input=True, tooltip="From Gate."),
+                io.Boolean.Input("passed", force_input=True, tooltip="The decision, from Gate."),
                 io.AnyType.Input(
                     "on_pass",
                     lazy=True,
@@ -71,7 +71,7 @@ class Stop(io.ComfyNode):
             ),
             inputs=[
                 io.AnyType.Input("value", lazy=True, tooltip="Whatever should only go on when the prompt passed."),
-                io.Boolean.Input("passed", force_input=True, tooltip="From Gate."),
+                io.Boolean.Input("passed", force_input=True, tooltip="The decision, from Gate."),
                 io.Combo.Input(
                     "on_block",
                     options=["silent", "error"],
