@@ -10,7 +10,7 @@ from __future__ import annotations
 import weakref
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import comfy.model_management
@@ -59,6 +59,7 @@ class ComfyProbe:
     noises: list[Tensor]
     sigmas: Tensor
     empty_key: str | None
+    _tapped: dict[tuple[str, bool], _TappedModel] = field(default_factory=dict, repr=False)
 
     def latents(self, request: Request) -> dict[str, list[Tensor]]:
         """See `emoe_core.probe.Probe.latents`."""
@@ -72,7 +73,8 @@ class ComfyProbe:
         if self.empty_key is not None and key in kept:
             kept.move_to_end(key)
             return kept[key]
-        answer = self._measure(expert, self.empties[request.expert], request)
+        measured = self._measure(expert, self.empties[request.expert], request)
+        answer = {request.tap: measured[request.tap]}  # what is kept stays small
         if self.empty_key is not None:
             kept[key] = answer
             while len(kept) > _KEPT_EMPTY_PASSES:
@@ -83,33 +85,47 @@ class ComfyProbe:
         comfy.model_management.throw_exception_if_processing_interrupted()
         check_width(conditioning, expert)
         stop_early = request.tap in HIDDEN_TAPS
-        model = expert.model.clone()
-        captured: list[tuple[Any, Tensor]] = []
-        if has_middle_block(model):
-            _tap_middle_block(model, lambda entry, h: captured.append((entry, h)), stop_early)
-        elif stop_early:
+        tapped = self._tapped_model(expert, stop_early)
+        if stop_early and not tapped.has_middle_block:
             raise EMoEError(
-                f"Expert '{expert.name}' ({expert.family}) has no middle block, so the tap '{request.tap}' does not exist "
-                "there; choose the preset thorough (tap noise_pred)."
+                f"Expert '{expert.name}' ({expert.family}) has no middle block, so the tap '{request.tap}' does not "
+                "exist there; choose the preset thorough (tap noise_pred)."
             )
+        tapped.captured.clear()
         step = _OneStep()
-        guider = comfy.samplers.CFGGuider(model)
+        guider = comfy.samplers.CFGGuider(tapped.model)
         guider.inner_set_conds({"positive": conditioning})  # no negative: the conditional branch alone
         guider.set_cfg(1.0)
         noise = self.noises[request.noise_sample]
         guider.sample(noise, self.latent, step, self.sigmas, disable_pbar=True)
         answer: dict[str, list[Tensor]] = {}
-        if captured:
-            answer["mid_out"] = _in_order(captured, step.order)
+        if tapped.has_middle_block:
+            answer["mid_out"] = _in_order(tapped.captured, step.order)
         if not stop_early:
             if step.prediction is None:
                 raise EMoEError(
                     f"Expert '{expert.name}' was not asked for its prediction; another node skipped the sampling."
                 )
             answer["noise_pred"] = [step.prediction]
-        elif not captured:
-            answer["mid_out"] = []
         return answer
+
+    def _tapped_model(self, expert: Expert, stop_early: bool) -> _TappedModel:
+        """A private clone with the tap on it, one for all noise samples of an expert."""
+        key = (expert.name, stop_early)
+        if key not in self._tapped:
+            model, captured = expert.model.clone(), []
+            middle = has_middle_block(model)
+            if middle:
+                _tap_middle_block(model, lambda entry, h: captured.append((entry, h)), stop_early)
+            self._tapped[key] = _TappedModel(model, captured, middle)
+        return self._tapped[key]
+
+
+@dataclass(frozen=True, eq=False)
+class _TappedModel:
+    model: Any
+    captured: list[tuple[Any, Tensor]]
+    has_middle_block: bool
 
 
 def has_middle_block(model: Any) -> bool:
