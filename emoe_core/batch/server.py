@@ -92,7 +92,6 @@ class Link:
         if status in (429, 502, 503, 504):  # a proxy whose ComfyUI is away
             self._down()
             raise Unreachable(certain=False)
-        self._down_since = None
         try:
             return status, json.loads(text)
         except ValueError:
@@ -103,6 +102,7 @@ class Link:
         status, info = await self._ask("GET", "/object_info", timeout=300)
         if status != 200 or not isinstance(info, dict):
             raise EMoEError(f"'{self.url}' answers {status} to /object_info, so it is no ComfyUI that lets us in.")
+        self._down_since = None
         return info
 
     async def _look(self, path: str) -> dict[str, Any]:
@@ -130,6 +130,7 @@ class Link:
             "extra_data": {MARK: {"row": job.row.row, "key": job.key, "attempt": job.attempts, "token": job.token}},
         }
         status, reply = await self._ask("POST", "/prompt", body)
+        self._down_since = None
         if status == 200 and isinstance(reply, dict) and "prompt_id" in reply:
             job.prompt_id = str(reply["prompt_id"])
             return f"The server does not run all of it: {said}" if (said := _node_errors(reply, graph)) else None
@@ -139,7 +140,10 @@ class Link:
         """Whether the prompt waits or runs. Learns the id of a prompt whose answer never came."""
         queue = await self._look("/queue")
         items = [item for part in ("queue_running", "queue_pending") for item in queue.get(part) or []]
-        return any(_is_it(item, job) for item in items)
+        found = any(_is_it(item, job) for item in items)
+        if found:  # else the history has to answer too
+            self._down_since = None
+        return found
 
     async def history(self, job: Job, search: bool) -> dict[str, Any] | None:
         """The prompt's history entry, None when there is none. `search`: the server may have given it another id."""
@@ -147,6 +151,7 @@ class Link:
         if entry is None and search:
             recent = await self._look(f"/history?max_items={RECENT}")
             entry = next((e for e in recent.values() if isinstance(e, dict) and _is_it(e.get("prompt"), job)), None)
+        self._down_since = None
         return entry if isinstance(entry, dict) else None
 
     # --- being away ---------------------------------------------------------------------------------------------------
