@@ -215,9 +215,11 @@ def run(page: Page) -> str:
 
 def photograph(page: Page, layout: Layout, whole_window: bool) -> bytes:
     """A PNG of the workflow alone, or of the whole window."""
-    inset = {"left": 8, "right": 8, "top": 64, "bottom": 8} if whole_window else dict.fromkeys(("left", "right"), 70)
+    inset = (
+        {"left": 76, "right": 16, "top": 104, "bottom": 16} if whole_window else dict.fromkeys(("left", "right"), 70)
+    )
     if not whole_window:
-        inset |= {"top": 70, "bottom": 70}
+        inset |= {"top": 100, "bottom": 100}
     box = page.evaluate(_FIT, [*extent(layout), inset])
     page.mouse.move(5, WINDOW["height"] - 5)
     page.wait_for_timeout(700)

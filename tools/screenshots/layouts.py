@@ -72,12 +72,12 @@ _GATE = Layout(
         7: (360, 600, 260, 88),  # negative prompt
         8: (720, 600, 300, 262),  # KSampler
         9: (1100, 600, 290, 46),  # VAE Decode
-        10: (1470, 600, 260, 66),  # Route
-        11: (1470, 730, 260, 280),  # Save Image
+        10: (1470, 600, 200, 66),  # Route
+        11: (1750, 600, 260, 280),  # Save Image
     },
     displays=(
-        Display(101, "PreviewAny", "Verdict", (6, 1), (1470, 0, 260, 88)),
-        Display(102, "PreviewAny", "p-value", (6, 3), (1470, 150, 260, 88)),
+        Display(101, "PreviewAny", "Verdict", (6, 1), (1470, 0, 200, 88)),
+        Display(102, "PreviewAny", "p-value", (6, 3), (1470, 150, 200, 88)),
         Display(103, "PreviewImage", "Where the experts disagree", (5, 2), (1100, 275, 290, 230)),
     ),
     groups=(
@@ -95,7 +95,7 @@ _GATE = Layout(
         "Every verdict is also a JSON file in `output/emoe`.\n\n"
         "With your own checkpoints: **Load Experts** instead of Demo Experts."
     ),
-    note_box=(0, 350, 280, 480),
+    note_box=(0, 350, 280, 340),
     pictures=(
         Picture("example_workflows/gate_before_generation.jpg"),
         Picture("docs/images/first_graph.png", whole_window=True),
@@ -116,8 +116,8 @@ _REROUTE = Layout(
         14: (360, 1130, 260, 88),
         15: (720, 980, 300, 262),
         16: (1100, 980, 290, 46),
-        10: (1470, 600, 260, 66),  # Route
-        11: (1470, 730, 260, 280),  # Save Image
+        10: (1470, 600, 200, 66),  # Route
+        11: (1750, 600, 260, 280),  # Save Image
     },
     displays=_GATE.displays,
     groups=(
@@ -134,7 +134,7 @@ _REROUTE = Layout(
         "3. Put what you like into the amber group: another checkpoint, another prompt, a placeholder picture.\n\n"
         "**Route** hands on what is connected to *on_pass* or to *on_block*, never both."
     ),
-    note_box=(0, 350, 280, 480),
+    note_box=(0, 350, 280, 340),
     pictures=(
         Picture("example_workflows/reroute_blocked_prompt.jpg", prompt=UNKNOWN),
         Picture("docs/images/rerouted_graph.png", prompt=UNKNOWN, whole_window=True),
@@ -150,12 +150,12 @@ _MIDWAY = Layout(
         6: (1500, 0, 290, 214),  # Gate
         12: (1120, 600, 300, 334),  # KSamplerAdvanced, the rest
         9: (1500, 600, 290, 46),
-        10: (1870, 600, 260, 66),
-        11: (1870, 730, 260, 280),
+        10: (1870, 600, 200, 66),
+        11: (2150, 600, 260, 280),
     },
     displays=(
-        Display(101, "PreviewAny", "Verdict", (6, 1), (1870, 0, 260, 88)),
-        Display(102, "PreviewAny", "Score", (5, 0), (1870, 150, 260, 88)),
+        Display(101, "PreviewAny", "Verdict", (6, 1), (1870, 0, 200, 88)),
+        Display(102, "PreviewAny", "Score", (5, 0), (1870, 150, 200, 88)),
         Display(103, "PreviewImage", "Where the experts disagree", (5, 2), (1500, 275, 290, 230)),
     ),
     groups=(
@@ -174,7 +174,7 @@ _MIDWAY = Layout(
         "prompts with `mode` *observe*, look at the scores, and set `threshold` between those you like and those you do "
         "not."
     ),
-    note_box=(360, 600, 660, 250),
+    note_box=(360, 600, 660, 210),
     pictures=(Picture("example_workflows/gate_in_mid_generation.jpg"),),
 )
 

@@ -1,0 +1,177 @@
+"""The documentation is whole: every node has its page, every link leads somewhere, both READMEs say the same things."""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+HELP = ROOT / "web" / "docs"
+READMES = (ROOT / "README.md", ROOT / "README.ja.md")
+DOCUMENTS = [*READMES, *sorted(HELP.rglob("*.md"))]
+
+#: English and Japanese titles of the README's sections, in order.
+SECTIONS = (
+    ("What it is", "これは何か"),
+    ("Install", "インストール"),
+    ("The two commands", "2つのコマンド"),
+    ("First graph", "最初のグラフ"),
+    ("How to read the score", "スコアの読み方"),
+    ("Nodes", "ノード"),
+    ("API and batch use", "APIとバッチ処理"),
+    ("Calibration", "キャリブレーション"),
+    ("Audit", "監査"),
+    ("Limits", "限界"),
+    ("Citation", "引用"),
+)
+
+
+def node_ids() -> list[str]:
+    """Every `node_id="..."` in nodes/, without importing ComfyUI."""
+    found = []
+    for path in sorted((ROOT / "nodes").glob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.keyword) and node.arg == "node_id" and isinstance(node.value, ast.Constant):
+                found.append(str(node.value.value))
+    return found
+
+
+def schemas() -> dict[str, Any]:
+    """The golden schemas; the host tier holds them against the real ones."""
+    return dict(json.loads((ROOT / "tests" / "host" / "golden_schemas.json").read_text("utf-8")))
+
+
+def prose(text: str) -> str:
+    """A document without its code blocks and comments."""
+    text = re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL)
+    return re.sub(r"<!--.*?-->", "", text, flags=re.DOTALL)
+
+
+def headings(path: Path, level: int = 2) -> list[str]:
+    if path.suffix != ".md":
+        return []
+    return re.findall(rf"^{'#' * level} (.+)$", prose(path.read_text("utf-8")), flags=re.MULTILINE)
+
+
+def anchor(heading: str) -> str:
+    """The anchor that GitHub makes of a heading."""
+    return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
+
+
+def section(page: str, title: str) -> str:
+    found = re.search(rf"^## {re.escape(title)}\n(.*?)(?=^## |\Z)", page, flags=re.MULTILINE | re.DOTALL)
+    assert found is not None, f"there is no section '{title}'"
+    return found[1]
+
+
+def local_links(text: str) -> list[str]:
+    """Targets of Markdown links, images and HTML images that are no web addresses."""
+    text = prose(text)
+    found = re.findall(r"\]\(\s*([^)\s]+)[^)]*\)", text) + re.findall(r"(?:src|href)=\"([^\"]+)\"", text)
+    return [target for target in found if not re.match(r"[a-z]+:", target)]
+
+
+def test_the_nodes_are_found() -> None:
+    assert len(node_ids()) >= 8 and len(set(node_ids())) == len(node_ids())
+    assert set(node_ids()) == set(schemas())
+
+
+@pytest.mark.parametrize("node_id", node_ids())
+def test_every_node_has_a_help_page_that_names_every_input_and_output(node_id: str) -> None:
+    page = (HELP / f"{node_id}.md").read_text("utf-8")
+    assert page.startswith("# ")
+    schema = schemas()[node_id]
+    inputs, outputs = section(page, "Inputs"), section(page, "Outputs")
+    missing = [f"input {name}" for name in schema["inputs"] if f"`{name}`" not in inputs]
+    missing += [f"output {name}" for _, name, _ in schema["outputs"] if f"`{name}`" not in outputs]
+    assert not missing
+    assert not re.search("TODO|TBD|FIXME", page)
+    warnings = re.search(r"^## (Pitfalls|Good to know)\n", page, flags=re.MULTILINE)
+    assert warnings is not None and len(section(page, warnings[1])) > 80
+
+
+def test_no_help_page_is_left_over() -> None:
+    assert {path.stem for path in HELP.glob("*.md")} == set(node_ids())
+
+
+def test_the_frontend_is_given_no_script() -> None:
+    """ComfyUI's frontend loads every .js under web/ at once: documentation must not bring any."""
+    assert not list(HELP.rglob("*.js"))
+
+
+@pytest.mark.parametrize("index", range(len(READMES)), ids=["en", "ja"])
+def test_the_sections_are_there_in_order(index: int) -> None:
+    assert headings(READMES[index]) == [titles[index] for titles in SECTIONS]
+
+
+@pytest.mark.parametrize("path", READMES, ids=lambda p: p.name)
+def test_every_node_is_in_the_readmes_table(path: Path) -> None:
+    index = READMES.index(path)
+    table = section(path.read_text("utf-8"), SECTIONS[5][index])
+    assert set(re.findall(r"^\| \[[^\]]+\]\(web/docs/(\w+)\.md\)", table, flags=re.MULTILINE)) == set(node_ids())
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda p: p.name)
+def test_every_link_leads_somewhere(path: Path) -> None:
+    text = path.read_text("utf-8")
+    broken = []
+    for target in local_links(text):
+        file, _, fragment = target.partition("#")
+        other = (path.parent / file).resolve() if file else path
+        anchors = {anchor(h) for level in (1, 2, 3) for h in headings(other, level)} if other.is_file() else set()
+        if not other.exists() or (fragment and fragment not in anchors):
+            broken.append(target)
+    assert not broken
+
+
+def test_the_link_check_sees_links() -> None:
+    found = local_links('![a](x.png) [b](y.md#z) [c](https://e.org) <img src="w.png">\n```\n[d](no.md)\n```\n')
+    assert found == ["x.png", "y.md#z", "w.png"]
+    assert len(local_links(READMES[0].read_text("utf-8"))) > 10
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda p: p.name)
+def test_no_path_of_anybodys_machine(path: Path) -> None:
+    text = path.read_text("utf-8")
+    assert not re.search(r"(?<![\w.])/(?:home|root|work|Users|tmp|mnt|opt)/|[A-Z]:\\", text)
+
+
+@pytest.mark.parametrize("command", ["bash scripts/demo.sh", "bash scripts/test.sh"])
+def test_the_two_commands_are_real(command: str) -> None:
+    script = ROOT / command.split()[1]
+    assert script.is_file()
+    for path in READMES:
+        assert command in path.read_text("utf-8")
+
+
+@pytest.mark.parametrize("path", READMES, ids=lambda p: p.name)
+def test_the_figures_are_filled_in(path: Path) -> None:
+    """The tables of measured figures hold numbers, the same ones in both languages."""
+    blocks = [
+        re.search(r"<!-- figures:demo -->(.*?)<!-- /figures:demo -->", p.read_text("utf-8"), flags=re.DOTALL)
+        for p in READMES
+    ]
+    assert all(block is not None for block in blocks)
+    numbers = [re.findall(r"\d+(?:\.\d+)?", block[1]) for block in blocks if block is not None]
+    assert len(numbers[0]) > 20 and numbers[0] == numbers[1]
+    assert path.read_text("utf-8").count("figures:demo") == 2
+
+
+def example(path: Path) -> str:
+    found = re.findall(r"^```python\n(.*?)^```", path.read_text("utf-8"), flags=re.MULTILINE | re.DOTALL)
+    assert len(found) == 1
+    return str(found[0])
+
+
+def test_the_python_example_needs_nothing_but_python() -> None:
+    """That it works is shown on a live server, in the server tier."""
+    tree = ast.parse(example(READMES[0]))
+    imported = {a.name.split(".")[0] for n in ast.walk(tree) if isinstance(n, ast.Import) for a in n.names}
+    assert imported and imported <= {"json", "time", "urllib"}
+    english, japanese = (re.sub(r"\s*#.*", "", example(path)) for path in READMES)
+    assert english == japanese
