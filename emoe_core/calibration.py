@@ -29,6 +29,7 @@ class Calibration:
         settings: everything the scores depend on.
         scores: one score a reference prompt.
         prompts: the prompts, in the same order; may be empty.
+        bad: for each prompt whether the models draw it badly; empty when all are good.
         reference: one sentence that says what the reference prompts are.
     """
 
@@ -37,6 +38,7 @@ class Calibration:
     scores: tuple[float, ...]
     prompts: tuple[str, ...] = ()
     reference: str = ""
+    bad: tuple[bool, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.scores:
@@ -48,41 +50,40 @@ class Calibration:
                 f"The calibration '{self.name}' has {len(self.prompts)} prompts for {len(self.scores)} scores."
             )
 
+        if self.bad and len(self.bad) != len(self.scores):
+            raise EMoEError(
+                f"The calibration '{self.name}' has {len(self.bad)} marks for {len(self.scores)} scores; make it again."
+            )
+        if not self.good_scores:
+            raise EMoEError(f"The calibration '{self.name}' has only bad prompts; add some that your models draw well.")
+
+    @property
+    def good_scores(self) -> tuple[float, ...]:
+        """Scores of the prompts that are not marked as bad: what a new prompt is compared with."""
+        if not self.bad:
+            return self.scores
+        return tuple(score for score, is_bad in zip(self.scores, self.bad, strict=True) if not is_bad)
+
     def line(self) -> str:
         """One sentence for a person."""
         ordered = sorted(self.scores)
-        least = 1 / (len(ordered) + 1)
+        marked = f" ({sum(self.bad)} of them bad)" if any(self.bad) else ""
         return (
-            f"Calibration '{self.name}': {len(ordered)} prompts, scores {ordered[0]:.4g} to {ordered[-1]:.4g}, "
-            f"smallest alpha {least:.2g}."
+            f"Calibration '{self.name}': {len(ordered)} prompts{marked}, scores {ordered[0]:.4g} to {ordered[-1]:.4g}, "
+            f"smallest alpha {1 / (len(self.good_scores) + 1):.2g}."
         )
 
     def p_value(self, score: float) -> float:
-        """Conformal p-value: small means less certain than nearly all reference prompts. In (0, 1]."""
-        return (1 + sum(other >= score for other in self.scores)) / (len(self.scores) + 1)
+        """Conformal p-value against the good prompts: small means less certain than nearly all of them. In (0, 1]."""
+        good = self.good_scores
+        return (1 + sum(other >= score for other in good)) / (len(good) + 1)
 
     def percentile(self, score: float) -> float:
-        """Share of reference prompts with a lower score, ties counted half, in [0, 100]."""
-        below = sum(other < score for other in self.scores)
-        equal = sum(other == score for other in self.scores)
-        return 100.0 * (below + 0.5 * equal) / len(self.scores)
-
-    def threshold(self, alpha: float) -> float:
-        """The score above which the p-value is at most alpha.
-
-        An `EMoEError` where alpha is smaller than 1 / (n + 1): no score could ever be blocked then.
-        """
-        if not 0 < alpha < 1:
-            raise EMoEError(f"alpha is {alpha:g}, but it is a share of prompts: choose a number between 0 and 1.")
-        # p <= alpha iff at most `allowed` reference scores reach s; the small term forgives 0.1 * 10 = 0.999...
-        allowed = math.floor(alpha * (len(self.scores) + 1) + 1e-9) - 1
-        if allowed < 0:
-            raise EMoEError(
-                f"The calibration '{self.name}' has {len(self.scores)} prompts, too few for alpha {alpha:g}: it needs at "
-                f"least {math.ceil(1 / alpha - 1e-9) - 1}, or choose alpha {1 / (len(self.scores) + 1):.3g} or more."
-            )
-        # At most `allowed` scores may reach s: s must be above the (allowed + 1)-th highest.
-        return sorted(self.scores, reverse=True)[allowed]
+        """Share of the good prompts with a lower score, ties counted half, in [0, 100]."""
+        good = self.good_scores
+        below = sum(other < score for other in good)
+        equal = sum(other == score for other in good)
+        return 100.0 * (below + 0.5 * equal) / len(good)
 
     def as_dict(self) -> dict[str, Any]:
         """Ready for JSON, with a digest of the content that `from_dict` checks."""
@@ -93,6 +94,7 @@ class Calibration:
             "settings": asdict(self.settings),
             "scores": list(self.scores),
             "prompts": list(self.prompts),
+            "bad": list(self.bad),
         }
         return {**body, "digest": _digest(body)}
 
@@ -113,7 +115,8 @@ class Calibration:
             )
         try:
             settings = Settings.from_dict(data["settings"])
-            return cls(data["name"], settings, tuple(data["scores"]), tuple(data["prompts"]), data.get("reference", ""))
+            scores, prompts, bad = (tuple(data[key]) for key in ("scores", "prompts", "bad"))
+            return cls(data["name"], settings, scores, prompts, data["reference"], bad)
         except (KeyError, TypeError) as error:
             raise EMoEError(f"{where} is a damaged calibration ({error}); make the calibration again.") from error
 

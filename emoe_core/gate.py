@@ -8,16 +8,12 @@ from typing import Any
 
 from .calibration import Calibration, matching
 from .errors import EMoEError, SettingsMismatch
+from .policies import POLICIES, Policy
 from .report import Report
 
 VERDICT_SCHEMA = 1
 PASS, BLOCK = "pass", "block"
 DECIDE, OBSERVE = "decide", "observe"
-
-POLICIES: dict[str, str] = {
-    "false_block_rate": "block at most the share alpha of prompts like the calibration's: no labels needed",
-    "raw_threshold": "block every score above the number you give",
-}
 
 
 @dataclass(frozen=True)
@@ -88,7 +84,7 @@ def decide(
 
     Args:
         policy: a key of `POLICIES`.
-        alpha: with false_block_rate, the share of reference-like prompts that may be blocked.
+        alpha: the rate that the policy keeps (see `policies`).
         threshold: with raw_threshold, the highest score that passes.
         mode: 'decide', or 'observe' to record the verdict and let everything pass.
         calibrations: candidates; the report's own ones when None.
@@ -103,16 +99,17 @@ def decide(
     if not all(math.isfinite(item.score) for item in report.items):
         raise EMoEError("The report holds a score that is not a finite number; score the prompt again.")
     candidates = report.calibrations if calibrations is None else calibrations
-    if policy == "false_block_rate":
-        calibration: Calibration | None = matching(report, candidates)
-        assert calibration is not None
-        limit = calibration.threshold(alpha)
-    elif policy == "raw_threshold":
-        if not math.isfinite(threshold):
-            raise EMoEError(f"The Gate's threshold is {threshold}; give a finite number.")
+    if policy not in POLICIES:
+        raise EMoEError(f"There is no gate policy '{policy}'; the known ones are {', '.join(POLICIES)}.")
+    chosen = POLICIES[policy]
+    calibration: Calibration | None
+    if chosen.threshold is not None:
+        calibration = matching(report, candidates)
+        limit = chosen.threshold(calibration, alpha)
+    elif math.isfinite(threshold):
         limit, calibration = threshold, _matching_or_none(report, candidates)
     else:
-        raise EMoEError(f"There is no gate policy '{policy}'; the known ones are {', '.join(POLICIES)}.")
+        raise EMoEError(f"The Gate's threshold is {threshold}; give a finite number.")
 
     items = tuple(_judge(item.score, limit, calibration) for item in report.items)
     worst = max(items, key=lambda item: item.score)
@@ -121,10 +118,10 @@ def decide(
         passed=mode == OBSERVE or worst.verdict == PASS,
         mode=mode,
         policy=policy,
-        reason=_reason(worst, policy, alpha, limit),
+        reason=_reason(worst, chosen, alpha, limit),
         score=worst.score,
         threshold=limit,
-        alpha=alpha if policy == "false_block_rate" else None,
+        alpha=None if chosen.threshold is None else alpha,
         p_value=worst.p_value,
         percentile=worst.percentile,
         items=items,
@@ -146,10 +143,12 @@ def _judge(score: float, limit: float, calibration: Calibration | None) -> ItemV
     return ItemVerdict(verdict, score, calibration.p_value(score), calibration.percentile(score))
 
 
-def _reason(worst: ItemVerdict, policy: str, alpha: float, limit: float) -> str:
+def _reason(worst: ItemVerdict, policy: Policy, alpha: float, limit: float) -> str:
     side = "above" if worst.verdict == BLOCK else "at or below"
     scores = f"score {worst.score:.4g} is {side} the threshold {limit:.4g}"
-    if policy == "false_block_rate" and worst.p_value is not None:
+    if policy.name == "false_block_rate" and worst.p_value is not None:
         compare = "at most" if worst.verdict == BLOCK else "more than"
         return f"p = {worst.p_value:.3g} is {compare} alpha {alpha:g} ({scores})"
+    if policy.threshold is not None:
+        return f"{scores} for at most {alpha:g} of {policy.alpha_is}"
     return scores

@@ -34,7 +34,10 @@ class Calibrate(io.ComfyNode):
                 io.String.Input(
                     "prompts",
                     multiline=True,
-                    tooltip="Reference prompts, one a line. At least 19 for alpha 0.05, 99 for 0.01; # starts a comment.",
+                    tooltip=(
+                        "Reference prompts that your models draw well, one a line. At least 19 for alpha 0.05, 99 for "
+                        "0.01. A leading ! marks one that comes out wrong, # starts a comment."
+                    ),
                 ),
                 io.String.Input("name", default="my calibration", tooltip="What to call it in messages and as a file."),
                 settings.preset_input(),

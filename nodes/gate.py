@@ -7,8 +7,9 @@ import math
 from comfy_api.latest import io
 
 from ..emoe_core.calibration import Calibration
-from ..emoe_core.gate import DECIDE, OBSERVE, POLICIES, decide
+from ..emoe_core.gate import DECIDE, OBSERVE, decide
 from ..emoe_core.hosts.comfyui.files import save_json
+from ..emoe_core.policies import POLICIES
 from ..emoe_core.report import Report
 from .types import CATEGORY, CalibrationType, ReportType
 
@@ -18,7 +19,7 @@ class Gate(io.ComfyNode):
 
     @classmethod
     def define_schema(cls) -> io.Schema:
-        policies = "; ".join(f"{name}: {summary}" for name, summary in POLICIES.items())
+        policies = "; ".join(f"{name}: {policy.summary}" for name, policy in POLICIES.items())
         return io.Schema(
             node_id="EMoE_Gate",
             display_name="Gate",
@@ -38,8 +39,8 @@ class Gate(io.ComfyNode):
                     step=0.01,
                     round=0.0001,
                     tooltip=(
-                        "With false_block_rate: the share of good prompts you accept to lose. 0.05 means that of prompts "
-                        "like those of the calibration at most 1 in 20 is blocked, whatever the model."
+                        "The share that the policy keeps. With false_block_rate, 0.05 means: of good prompts like those of "
+                        "the calibration at most 1 in 20 is blocked, whatever the model."
                     ),
                 ),
                 io.Float.Input(

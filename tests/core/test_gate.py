@@ -13,6 +13,7 @@ import pytest
 from emoe_core.calibration import Calibration
 from emoe_core.errors import EMoEError, SettingsMismatch
 from emoe_core.gate import decide
+from emoe_core.policies import bad_pass_rate, block_share, false_block_rate
 from emoe_core.report import ItemScore, Report, Settings
 
 SETTINGS = Settings(
@@ -53,7 +54,7 @@ def test_threshold_blocks_exactly_where_p_is_at_most_alpha(alpha: float, n: int,
     rng = random.Random(n)
     draw = (lambda: float(rng.randrange(10))) if ties else rng.random
     c = calibration([draw() for _ in range(n)])
-    limit = c.threshold(alpha)
+    limit = false_block_rate(c, alpha)
     for _ in range(200):
         s = draw()
         assert (s > limit) == (c.p_value(s) <= alpha + 1e-12)
@@ -68,15 +69,69 @@ def test_false_block_rate_holds_over_random_splits(alpha: float) -> None:
     rounds = 4000
     for _ in range(rounds):
         scores = [rng.lognormvariate(0, 1) for _ in range(41)]
-        blocked += scores[-1] > calibration(scores[:-1]).threshold(alpha)
+        blocked += scores[-1] > false_block_rate(calibration(scores[:-1]), alpha)
     assert blocked / rounds <= alpha + 4 * math.sqrt(alpha * (1 - alpha) / rounds)
     assert blocked / rounds >= alpha - 1 / 41 - 4 * math.sqrt(alpha * (1 - alpha) / rounds)
 
 
+def labelled(rng: random.Random, count: int) -> list[tuple[float, bool]]:
+    """Scores and whether the prompt is bad: the higher the score, the likelier."""
+    scores = [rng.random() for _ in range(count)]
+    return [(score, rng.random() < score**2) for score in scores]
+
+
+def of(pairs: list[tuple[float, bool]]) -> Calibration:
+    scores, bad = zip(*pairs, strict=True)
+    return Calibration("labelled", SETTINGS, scores, bad=bad)
+
+
+@pytest.mark.parametrize("alpha", [0.05, 0.1, 0.2])
+def test_bad_pass_rate_holds_over_random_splits(alpha: float) -> None:
+    """Conformal risk control: P(bad and passes) stays within alpha, and is not much below what n = 60 allows."""
+    rng = random.Random(3)
+    rounds = 4000
+    passed = 0
+    for _ in range(rounds):
+        pairs = labelled(rng, 61)
+        score, bad = pairs[-1]
+        passed += bad and score <= bad_pass_rate(of(pairs[:-1]), alpha)
+    slack = 4 * math.sqrt(alpha * (1 - alpha) / rounds)
+    assert alpha - 2 / 61 - slack <= passed / rounds <= alpha + slack
+
+
+def test_bad_pass_rate_by_hand() -> None:
+    """19 prompts, alpha 0.1: 1 bad one may pass, so the threshold lies just below the second."""
+    pairs = [(float(i), i in (5, 9, 14)) for i in range(19)]
+    limit = bad_pass_rate(of(pairs), 0.1)
+    assert 8 < limit < 9 and limit == math.nextafter(9, 0)
+    assert bad_pass_rate(of(pairs), 0.5) == 18  # all three may pass: up to what the reference shows, not beyond
+    with pytest.raises(EMoEError, match="has 19 prompts, too few for alpha 0.04"):
+        bad_pass_rate(of(pairs), 0.04)
+    with pytest.raises(EMoEError, match="no prompt marked as bad"):
+        bad_pass_rate(calibration([1.0] * 30), 0.1)
+
+
+def test_with_marks_good_prompts_are_the_measure() -> None:
+    pairs = [(float(i), i >= 19) for i in range(40)]
+    c = of(pairs)
+    assert c.p_value(18.5) == 1 / 20 and c.percentile(18.5) == 100
+    assert false_block_rate(c, 0.05) == 18
+    assert block_share(c, 0.5) == 20 and block_share(c, 0.05) == 38
+    with pytest.raises(EMoEError, match="only bad prompts"):
+        of([(1.0, True)])
+
+
+def test_every_policy_decides_and_says_why() -> None:
+    c = (of([(float(i), i in (30, 60)) for i in range(99)]),)
+    for policy, said in (("bad_pass_rate", "that are bad and pass"), ("block_share", "that are blocked")):
+        verdict = decide(report(200, calibrations=c), policy, alpha=0.05)
+        assert verdict.verdict == "block" and verdict.alpha == 0.05 and said in verdict.reason
+
+
 def test_too_few_prompts_for_alpha_is_said_and_never_a_pass() -> None:
-    with pytest.raises(EMoEError, match="has 18 prompts, too few for alpha 0.05: it needs at least 19"):
-        calibration([1.0] * 18).threshold(0.05)
-    assert calibration([float(i) for i in range(19)]).threshold(0.05) == 18
+    with pytest.raises(EMoEError, match="has 18 good prompts, too few for alpha 0.05: it needs at least 19"):
+        false_block_rate(calibration([1.0] * 18), 0.05)
+    assert false_block_rate(calibration([float(i) for i in range(19)]), 0.05) == 18
 
 
 @pytest.mark.parametrize("alpha", [0, 1, -0.1, math.nan])
@@ -158,7 +213,7 @@ def test_other_settings_are_refused_and_named(change: dict[str, object], said: s
 
 
 def test_calibration_survives_its_file(tmp_path: Path) -> None:
-    made = Calibration("mine", SETTINGS, (0.1, 1 / 3, 2e-7), ("a", "ä", "猫"), "three words")
+    made = Calibration("mine", SETTINGS, (0.1, 1 / 3, 2e-7), ("a", "ä", "猫"), "three words", (False, True, False))
     made.save(tmp_path / "c.json")
     assert Calibration.load(tmp_path / "c.json") == made
 

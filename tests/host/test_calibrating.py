@@ -47,7 +47,7 @@ def counted(host: Any, monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def test_scores_are_those_of_score(host: Any, experts: Any) -> None:
-    made = host.calibrating.calibrate(experts, ["horse", "rainbow"], LATENT, "two", None, **HOW)
+    made = host.calibrating.calibrate(experts, dict.fromkeys(["horse", "rainbow"], False), LATENT, "two", None, **HOW)
     for prompt, kept in zip(made.prompts, made.scores, strict=True):
         positive = host.conditioning.encode_for_experts(experts, prompt)
         report = host.scoring.score_prompt(experts, positive, LATENT, **HOW).report
@@ -57,7 +57,7 @@ def test_scores_are_those_of_score(host: Any, experts: Any) -> None:
 def test_an_interrupted_calibration_goes_on_where_it_stopped(
     host: Any, experts: Any, counted: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    prompts = ["horse", "rainbow", "tiger", "pizza", "bell"]
+    prompts = dict.fromkeys(["horse", "rainbow", "tiger", "pizza", "bell"], False)
     how = {**HOW, "noise_seed": 12}
     real = host.calibrating._write_down
 
@@ -76,7 +76,7 @@ def test_an_interrupted_calibration_goes_on_where_it_stopped(
     monkeypatch.setattr(host.calibrating, "_write_down", real)
     made = host.calibrating.calibrate(experts, prompts, LATENT, "five", None, **how)
     assert counted == ["horse", "tiger", "pizza", "bell"]  # the first again, to know the settings
-    assert list(made.prompts) == prompts
+    assert list(made.prompts) == list(prompts)
     counted.clear()
     again = host.calibrating.calibrate(experts, prompts, LATENT, "five", None, **how)
     assert len(counted) == 5 and again == made  # finished: nothing half-made is left over
@@ -84,15 +84,15 @@ def test_an_interrupted_calibration_goes_on_where_it_stopped(
 
 def test_one_text_encoder_for_all_is_another_setting(host: Any, experts: Any) -> None:
     clip = experts.experts[0].clip
-    shared = host.calibrating.calibrate(experts, ["horse"], LATENT, "shared", clip, **HOW)
-    own = host.calibrating.calibrate(experts, ["horse"], LATENT, "own", None, **HOW)
+    shared = host.calibrating.calibrate(experts, dict.fromkeys(["horse"], False), LATENT, "shared", clip, **HOW)
+    own = host.calibrating.calibrate(experts, dict.fromkeys(["horse"], False), LATENT, "own", None, **HOW)
     assert shared.settings.text_encoders == ("shared",) and len(own.settings.text_encoders) == 4
 
 
 def test_saved_loaded_and_protected(host: Any, experts: Any, pack: ModuleType) -> None:
     wrong = pack.emoe_core.errors.EMoEError
-    one = host.calibrating.calibrate(experts, ["horse"], LATENT, "keep me", None, **HOW)
-    two = host.calibrating.calibrate(experts, ["pizza", "bell"], LATENT, "keep me", None, **HOW)
+    one = host.calibrating.calibrate(experts, dict.fromkeys(["horse"], False), LATENT, "keep me", None, **HOW)
+    two = host.calibrating.calibrate(experts, dict.fromkeys(["pizza", "bell"], False), LATENT, "keep me", None, **HOW)
     path = host.calibrating.save(one, "", overwrite=False)
     assert path == host.calibrating.save(one, "keep me", overwrite=False)
     assert "keep me" in host.calibrating.names() and host.calibrating.load("keep me") == one
@@ -114,9 +114,17 @@ def test_a_name_is_a_plain_name(host: Any, pack: ModuleType, name: str) -> None:
 
 
 def test_a_text_box_of_prompts(host: Any) -> None:
-    assert host.calibrating.prompts_of(" cat \n\n# not me\ndog\r\ncat\n猫") == ["cat", "dog", "猫"]
+    read = host.calibrating.prompts_of
+    assert read(" cat \n\n# not me\ndog\r\ncat\n! 猫\n!#x") == {"cat": False, "dog": False, "猫": True}
+    with pytest.raises(ValueError, match="'cat' is there as good and as bad"):
+        read("cat\n!cat")
+
+
+def test_marked_prompts_make_a_labelled_calibration(host: Any, experts: Any) -> None:
+    made = host.calibrating.calibrate(experts, {"horse": False, "qzxv": True}, LATENT, "marked", None, **HOW)
+    assert made.bad == (False, True) and made.good_scores == made.scores[:1] and "1 of them bad" in made.line()
 
 
 def test_no_prompts(host: Any, experts: Any, pack: ModuleType) -> None:
     with pytest.raises(pack.emoe_core.errors.EMoEError, match="no prompts"):
-        host.calibrating.calibrate(experts, [], LATENT, "none", None, **HOW)
+        host.calibrating.calibrate(experts, {}, LATENT, "none", None, **HOW)

@@ -69,14 +69,21 @@ def _same(path: Path, calibration: Calibration) -> bool:
         return False
 
 
-def prompts_of(text: str) -> list[str]:
-    """The prompts of a text box: one a line, blank lines and lines starting with # left out, each once."""
-    lines = (line.strip() for line in text.splitlines())
-    return list(dict.fromkeys(line for line in lines if line and not line.startswith("#")))
+def prompts_of(text: str) -> dict[str, bool]:
+    """The prompts of a text box and whether each is marked as bad.
+
+    One a line, each once; blank lines and lines that start with # are left out, a leading ! marks a bad prompt.
+    """
+    found: dict[str, bool] = {}
+    for line in text.splitlines():
+        bad, prompt = line.strip().startswith("!"), line.strip().removeprefix("!").strip()
+        if prompt and not prompt.startswith("#") and found.setdefault(prompt, bad) != bad:
+            raise EMoEError(f"Calibrate's prompt '{prompt}' is there as good and as bad; leave one of the two out.")
+    return found
 
 
 def calibrate(
-    experts: ExpertSet, prompts: list[str], latent: dict[str, Any], name: str, clip: Any, **how: Any
+    experts: ExpertSet, prompts: dict[str, bool], latent: dict[str, Any], name: str, clip: Any, **how: Any
 ) -> Calibration:
     """Score reference prompts and make a calibration of them.
 
@@ -84,6 +91,7 @@ def calibrate(
     was stopped.
 
     Args:
+        prompts: each prompt, and whether it is a bad one.
         clip: one text encoder for all experts, or None for each expert's own.
         how: the settings of `score_prompt`.
 
@@ -106,7 +114,13 @@ def calibrate(
             _write_down(settings, prompt, report.score)
         bar.update_absolute(sum(p in scores for p in prompts), len(prompts))
     assert settings is not None
-    made = Calibration(name or "calibration", settings, tuple(scores[p] for p in prompts), tuple(prompts))
+    made = Calibration(
+        name or "calibration",
+        settings,
+        tuple(scores[prompt] for prompt in prompts),
+        tuple(prompts),
+        bad=tuple(prompts.values()) if any(prompts.values()) else (),
+    )
     _unfinished_file(settings).unlink(missing_ok=True)
     return made
 
