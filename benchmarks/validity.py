@@ -11,6 +11,7 @@ to the better of the two baselines.
 from __future__ import annotations
 
 import argparse
+import importlib
 import json
 import os
 import sys
@@ -65,7 +66,7 @@ def evaluate(pack: ModuleType, scores: dict[str, dict[str, list[float]]], shares
     """Every figure of the table, with intervals."""
     import numpy as np
 
-    ev = pack.emoe_core.evaluation
+    ev = importlib.import_module(f"{pack.__name__}.emoe_core.evaluation")
     array = {group: {name: np.array(values) for name, values in cols.items()} for group, cols in scores.items()}
     english = array["fresh"]
     groups: dict[str, dict[str, Any]] = {}
