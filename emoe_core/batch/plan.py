@@ -13,7 +13,7 @@ from ..prompts import BadRow, PromptRow, read_prompts
 from .check import findings, notes
 from .console import out, out_json
 from .journal import row_key
-from .workflow import Graph, ObjectInfo, Target, cell, fill, has_column, is_prompt_column, label, load_workflow
+from .workflow import Graph, ObjectInfo, Target, fill, has_column, is_prompt_column, label, load_workflow, values
 
 
 @dataclass
@@ -53,13 +53,15 @@ def problems(plan: Plan, targets: Sequence[Target], infos: Mapping[str, ObjectIn
             found.append(f"The prompt file has no column '{target.column}'; its columns are {known}.")
     info = next(iter(infos.values()))
     first: Graph | None = None
+    only_text = all(is_prompt_column(target.column) for target in targets)
     for row in plan.rows():
         try:
-            first = first or fill(plan.graph, row, targets, info)
-            if any(not is_prompt_column(target.column) for target in targets):
-                fill(plan.graph, row, targets, info)
-            else:
+            if first is None:
+                first = fill(plan.graph, row, targets, info)
+            elif only_text:
                 break
+            else:
+                list(values(plan.graph, row, targets, info))
         except EMoEError as error:
             found.append(f"Row {row.row} (line {row.line}): {error}")
     for url, offered in infos.items():
@@ -71,15 +73,11 @@ def problems(plan: Plan, targets: Sequence[Target], infos: Mapping[str, ObjectIn
 def report(plan: Plan, targets: Sequence[Target], info: ObjectInfo, found: Sequence[str], as_json: bool) -> int:
     """Tells what would be done and what was found; the exit code."""
     row = next(plan.rows())
-    sets = []
+    sets: list[dict[str, Any]] = []
     with contextlib.suppress(EMoEError):  # it is among the findings
-        filled = fill(plan.graph, row, targets, info)
-        sets = [
-            {"column": t.column, "node": t.node, "title": label(plan.graph, t.node), "input": t.input, "value": value}
-            for t in targets
-            if cell(row, t.column) is not None
-            for value in [filled[t.node]["inputs"].get(t.input)]
-        ]
+        for target, value in values(plan.graph, row, targets, info):
+            place = {"node": target.node, "title": label(plan.graph, target.node), "input": target.input}
+            sets.append({"column": target.column, **place, "value": value})
     code = 2 if found or plan.bad else 0
     if as_json:
         first = {"row": row.row, "line": row.line, "set": sets}

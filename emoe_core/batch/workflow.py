@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -176,8 +176,21 @@ def _text_input(graph: Graph, node: str) -> str:
 
 
 def fill(graph: Graph, row: PromptRow, targets: Iterable[Target], info: ObjectInfo) -> Graph:
-    """The graph of one row. A cell that is missing, or empty where a number is due, leaves the workflow's own value."""
+    """The graph of one row."""
     filled = copy.deepcopy(graph)
+    for target, value in values(graph, row, targets, info):
+        filled[target.node]["inputs"][target.input] = value
+    return filled
+
+
+def values(
+    graph: Graph, row: PromptRow, targets: Iterable[Target], info: ObjectInfo
+) -> Iterator[tuple[Target, str | int | float | bool]]:
+    """What a row sets. A cell that is missing, or empty where a number is due, leaves the workflow's own value.
+
+    Raises:
+        EMoEError: a cell is not of its input's type.
+    """
     for target in targets:
         text = cell(row, target.column)
         if text is None:
@@ -190,8 +203,7 @@ def fill(graph: Graph, row: PromptRow, targets: Iterable[Target], info: ObjectIn
             where = f"'{target.input}' of {label(graph, target.node)}"
             raise EMoEError(f"'{text}' in column '{target.column}' is not {error}, which {where} needs.") from error
         if value is not None:
-            filled[target.node]["inputs"][target.input] = value
-    return filled
+            yield target, value
 
 
 def cell(row: PromptRow, column: str) -> str | None:

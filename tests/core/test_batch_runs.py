@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
+import os
+import signal
+import subprocess
+import sys
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,6 +20,10 @@ import pytest
 from aiohttp import web
 
 from emoe_core.__main__ import main
+from emoe_core.batch.console import Console, duration
+from emoe_core.batch.journal import Totals
+
+ROOT = Path(__file__).resolve().parents[2]
 
 GRAPH = {
     "1": {"class_type": "Text", "inputs": {"value": "x"}, "_meta": {"title": "Prompt"}},
@@ -163,9 +173,12 @@ class Batch:
         self.prompts.write_text("\n".join(names))
         return names
 
-    def run(self, servers: str, *more: str) -> int:
+    def command(self, servers: str, *more: str) -> list[str]:
         given = ["--server", servers, "--workflow", str(self.folder / "w.json"), "--out", str(self.out)]
-        return main(["batch", *given, "--prompts", str(self.prompts), *more])
+        return [sys.executable, "-m", "emoe_core", "batch", *given, "--prompts", str(self.prompts), *more]
+
+    def run(self, servers: str, *more: str) -> int:
+        return main(self.command(servers, *more)[3:])
 
     @property
     def lines(self) -> list[dict[str, Any]]:
@@ -398,3 +411,84 @@ def test_another_workflow_does_not_go_on_in_old_results(
     changed["2"]["inputs"]["seed"] = 9
     (batch.folder / "w.json").write_text(json.dumps(changed))
     assert batch.run(fake.url) == 2 and "another workflow" in capsys.readouterr().err and len(fake.posts) == 1
+
+
+def test_an_old_console_shows_what_it_can(fake: Fake, batch: Batch) -> None:
+    batch.prompts.write_text("馬 🐴\n", encoding="utf-8")
+    done = subprocess.run(
+        batch.command(fake.url, "--dry-run"),
+        cwd=ROOT,
+        env={**os.environ, "PYTHONIOENCODING": "cp1252"},
+        capture_output=True,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+    assert b"value = '? ?'" in done.stdout
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_ctrl_c_waits_once_and_never_twice(fake: Fake, batch: Batch, times: int) -> None:
+    batch.rows(3)
+    fake.looks = 10**9
+    process = subprocess.Popen(batch.command(fake.url), cwd=ROOT, stderr=subprocess.PIPE, text=True)
+    assert process.stderr is not None
+    try:
+        deadline = time.monotonic() + 30
+        while not fake.queue and time.monotonic() < deadline:
+            time.sleep(0.02)
+        process.send_signal(signal.SIGINT)
+        while "Stopping" not in process.stderr.readline():
+            assert process.poll() is None
+        if times == 1:
+            fake.queue[next(iter(fake.queue))][-1] = 1
+        else:
+            process.send_signal(signal.SIGINT)
+        assert process.wait(20) == 130
+    finally:
+        process.kill()
+    assert len(fake.posts) == 1
+    assert len(batch.lines) == 2 - times and len(batch.state) == times - 1
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_on_a_terminal_the_progress_renews_itself_and_notes_stay_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    screen = Terminal()
+    monkeypatch.setattr(sys, "stderr", screen)
+    console = Console()
+    console.begin(2, Totals(ok=1))
+    console.note("a note")
+    console.ended({"status": "blocked", "server": "http://a"})
+    console.finish()
+    shown = screen.getvalue()
+    assert "\ra note\n" in shown and shown.endswith("\n") and shown.count("\n") == 2
+    last = shown.rstrip("\n").rsplit("\r", 1)[-1]
+    assert last.startswith("2/2, 1 passed, 1 blocked, 0 failed")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"), [(0, "0 s"), (89, "89 s"), (600, "10 min"), (5400, "1 h 30 min"), (90000, "25 h 00 min")]
+)
+def test_durations_are_said_as_people_say_them(seconds: float, said: str) -> None:
+    assert duration(seconds) == said
+
+
+@pytest.mark.parametrize(
+    "address", ["http://", "ftp://127.0.0.1", "http://[", "what is this", "http://127.0.0.1:99999"]
+)
+def test_an_address_that_is_none_is_one_clear_error(
+    batch: Batch, address: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    batch.rows(1)
+    assert batch.run(address, "--give-up", "0") == 2
+    said = capsys.readouterr().err.strip()
+    assert said.startswith("error: ") and "\n" not in said
+
+
+def test_another_web_server_is_no_comfyui(fake: Fake, batch: Batch, capsys: pytest.CaptureFixture[str]) -> None:
+    batch.rows(1)
+    assert batch.run(f"{fake.url}/elsewhere") == 2
+    assert "answers 404 to /object_info" in capsys.readouterr().err
