@@ -40,7 +40,7 @@ class Plan:
 
 
 BASE = Plan("base", 3, 4500, 1.0e-3, 0.998, bootstrap=False)
-EXPERTS = tuple(Plan(f"expert_{i}", 100 + i, 1900, 1.5e-3, 0.995, bootstrap=True) for i in (1, 2, 3, 4))
+EXPERTS = tuple(Plan(f"expert_{i}", 100 + i, 1800, 1.5e-3, 0.995, bootstrap=True) for i in (1, 2, 3, 4))
 
 
 class Net(nn.Module):
