@@ -176,6 +176,20 @@ def test_passed_blocked_and_failed_rows(default_server: Any, batch: Batch) -> No
             assert kept["outputs"]["6"]["emoe"][0]["score"] == line["score"]
 
 
+@pytest.mark.parametrize("path", sorted((ROOT / "example_workflows" / "api").glob("*.json")), ids=lambda p: p.stem)
+def test_the_shipped_workflows_are_found_sound(default_server: Any, tmp_path: Path, path: Path) -> None:
+    (tmp_path / "p.txt").write_text("rainbow\n")
+    command = [sys.executable, "-m", "emoe_core", "batch", "--server", default_server.url, "--workflow", str(path)]
+    done = subprocess.run(
+        [*command, "--prompts", str(tmp_path / "p.txt"), "--dry-run", "--json"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    said = json.loads(done.stdout)
+    assert (done.returncode, said["findings"]) == (0, []) and said["first"]["set"][0]["value"] == "rainbow"
+
+
 def test_killed_half_way_and_started_again(default_server: Any, batch: Batch) -> None:
     for done in (2, 5, 9):
         process = batch.start(default_server.url, "--in-flight", "2")
