@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
 
-PROMPTS = ["strawberry", "snowflake", "eggplant", "rainbow", "trophy", "panda", "grapes", "frog"]
+PROMPTS = ["strawberry", "snowflake", "eggplant", "rainbow", "trophy", "grapes"]
 
 
 @pytest.fixture(scope="module")
@@ -98,7 +98,7 @@ def test_the_tokenizers_agree(loaded: tuple[Any, Any, Any], files: Any) -> None:
 def test_a_latent_survives_the_autoencoder(loaded: tuple[Any, Any, Any]) -> None:
     vae = loaded[2]
     picture = draw(*loaded, "frog")
-    latent = vae.encode(picture)
+    latent = vae.encode(picture).detach()
     assert latent.shape == (1, 4, 16, 16)
     assert (vae.decode(latent) - picture).square().mean() < 0.02
     scale = loaded[0].model.latent_format.scale_factor
@@ -107,13 +107,14 @@ def test_a_latent_survives_the_autoencoder(loaded: tuple[Any, Any, Any]) -> None
 
 def test_previews_have_the_right_colours(loaded: tuple[Any, Any, Any]) -> None:
     import latent_preview
+    import numpy as np
 
     model, vae = loaded[0], loaded[2]
     picture = draw(*loaded, "frog")
-    latent = model.model.latent_format.process_in(vae.encode(picture))
+    latent = model.model.latent_format.process_in(vae.encode(picture).detach())
     fmt = model.model.latent_format
     previewer = latent_preview.Latent2RGBPreviewer(fmt.latent_rgb_factors, fmt.latent_rgb_factors_bias)
-    preview = torch.tensor(list(previewer.decode_latent_to_preview(latent).getdata())).view(16, 16, 3) / 255
+    preview = torch.from_numpy(np.asarray(previewer.decode_latent_to_preview(latent)).copy()).float() / 255
     small = F.avg_pool2d(picture.movedim(-1, 1), 8)[0].movedim(0, -1)
     assert (preview - small).abs().mean() < 0.08
 

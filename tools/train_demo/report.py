@@ -17,7 +17,7 @@ from .sources import LANGUAGES
 from .train import Net
 from .vae import Autoencoder
 
-DRAWN = 40
+DRAWN = 24
 SCORED = 120
 SEED = 21
 SCORES = ("variance", "relative", "response", "centred_relative", "guidance")
