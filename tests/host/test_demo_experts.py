@@ -159,3 +159,42 @@ def test_a_wrong_file_is_refused_in_one_sentence(pack: ModuleType, edge: Any, fi
     save_file(state, tmp_path / "short.safetensors")
     with pytest.raises(error):
         edge.load_demo_expert(tmp_path / "short.safetensors")
+
+
+def make_stranger(path: Path, like: Path, seed: int) -> Path:
+    """A file of the same shapes and of no relation: every weight at random."""
+    generator = torch.Generator().manual_seed(seed)
+    state = load_file(like)
+    save_file(
+        {
+            key: (torch.randn(value.shape, generator=generator) * float(value.float().std().nan_to_num())).half()
+            for key, value in state.items()
+        },
+        path,
+    )
+    return path
+
+
+def test_an_expert_of_another_lineage_is_refused_at_the_middle_block(
+    pack: ModuleType, edge: Any, files: Any, tmp_path: Path
+) -> None:
+    host = pack.emoe_core.hosts.comfyui
+    first = files.expert_files()[0]
+    experts = pack.emoe_core.experts.ExpertSet()
+    for path in (first, make_stranger(tmp_path / "stranger.safetensors", first, 1)):
+        model, clip = edge.load_demo_expert(path)
+        experts = experts.add(host.experts.expert_from_model(model, clip, path.stem, path.name))
+    with pytest.raises(pack.emoe_core.errors.EMoEError, match="do not descend from one base"):
+        host.scoring.score_prompt(
+            experts,
+            host.conditioning.encode_for_experts(experts, "frog"),
+            {"samples": torch.zeros(1, 4, 16, 16)},
+            tap="mid_out",
+            estimator_name="relative",
+            add_noise=True,
+            noise_seed=0,
+            steps=20,
+            scheduler="normal",
+            at_step=0,
+            noise_samples=1,
+        )
