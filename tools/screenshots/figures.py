@@ -131,7 +131,7 @@ def groups_table(figures: dict[str, Any], shares: dict[str, float], language: in
     lines += [row(words["groups_head"]), row("---" for _ in words["groups_head"])]
     for group, titles in GROUPS.items():
         code = "en" if group == "fresh" else group
-        share = f"{100 * shares[code]:.1f} %" if code in shares else ""
+        share = "" if code not in shares else f"{100 * shares[code]:.1f} %" if shares[code] else "0"
         cells = [titles[language], share, f"{100 * blocked(figures['scores'][group]['fast'], calibration):.0f} %"]
         if group == "fresh":
             cells += ["", "", "", ""]

@@ -87,11 +87,12 @@ _GATE = Layout(
     ),
     note=(
         "# Try this\n"
-        "1. Press **Run**. The demo experts were trained on `rainbow`: the Gate lets it pass and it is drawn.\n"
+        "1. Press **Run**. The demo experts were trained on `sunflower`: the Gate lets it pass and it is drawn.\n"
         f"2. Change the prompt to `{UNKNOWN}` and run again. The Gate blocks it: the green group is not computed, and no "
         "image is saved.\n"
         "3. Try names of things in English, in your own language, and faces such as `winking face`.\n"
-        "4. Gate: `alpha` is the share of good prompts you accept to lose. `mode` *observe* only records.\n\n"
+        "4. Try `rainbow`. They know it, and still it is blocked: `alpha` 0.1 gives up one good prompt in ten. With 0.01 it "
+        "passes. `mode` *observe* only records.\n\n"
         "Every verdict is also a JSON file in `output/emoe`.\n\n"
         "With your own checkpoints: **Load Experts** instead of Demo Experts."
     ),
@@ -135,10 +136,7 @@ _REROUTE = Layout(
         "**Route** hands on what is connected to *on_pass* or to *on_block*, never both."
     ),
     note_box=(0, 350, 280, 340),
-    pictures=(
-        Picture("example_workflows/reroute_blocked_prompt.jpg", prompt=UNKNOWN),
-        Picture("docs/images/rerouted_graph.png", prompt=UNKNOWN, whole_window=True),
-    ),
+    pictures=(Picture("example_workflows/reroute_blocked_prompt.jpg", prompt=UNKNOWN),),
 )
 
 _MIDWAY = Layout(
@@ -168,11 +166,12 @@ _MIDWAY = Layout(
         "# Try this\n"
         "1. Press **Run**: six steps are made, the half-made latent is scored, and the other 14 steps run only if it "
         "passes.\n"
-        "2. The four numbers belong together: `end_at_step` of the first sampler, `start_at_step` of the second, and `steps` "
-        "and `at_step` of Score (with `add_noise` *disable*).\n"
-        "3. There is no shipped calibration for half-made latents, so the Gate compares with a plain number here: run a few "
-        "prompts with `mode` *observe*, look at the scores, and set `threshold` between those you like and those you do "
-        "not."
+        f"2. Change the prompt to `{UNKNOWN}` and run again: the score is above the Gate's `threshold`, and the second "
+        "sampler does not run.\n"
+        "3. These numbers belong together: `end_at_step` of the first sampler, `start_at_step` of the second, `steps` and "
+        "`at_step` of Score (with `add_noise` *disable*).\n"
+        "4. The demo's calibrations are for fresh latents, so the Gate compares with a plain number here. For your own "
+        "models, run a few prompts with `mode` *observe* and set `threshold` between those you like and those you do not."
     ),
     note_box=(360, 600, 660, 210),
     pictures=(Picture("example_workflows/gate_in_mid_generation.jpg"),),
