@@ -40,10 +40,7 @@ class Calibrate(io.ComfyNode):
                     ),
                 ),
                 io.String.Input("name", default="my calibration", tooltip="What to call it in messages and as a file."),
-                settings.preset_input(),
-                settings.add_noise_input(),
-                *settings.step_inputs(),
-                *settings.custom_inputs(),
+                *settings.inputs(),
                 io.Clip.Input(
                     "clip",
                     optional=True,
@@ -62,16 +59,8 @@ class Calibrate(io.ComfyNode):
         latent_image: dict[str, Any],
         prompts: str,
         name: str,
-        preset: str,
-        add_noise: str,
-        noise_seed: int,
-        steps: int,
-        scheduler: str,
-        at_step: int,
-        noise_samples: int,
-        tap: str,
-        estimator: str,
         clip: Any = None,
+        **widgets: Any,
     ) -> io.NodeOutput:
         made = calibrating.calibrate(
             experts,
@@ -79,13 +68,7 @@ class Calibrate(io.ComfyNode):
             latent_image,
             name.strip(),
             clip,
-            **settings.chosen(preset, tap, estimator),
-            add_noise=settings.adds_noise(add_noise),
-            noise_seed=noise_seed,
-            steps=steps,
-            scheduler=scheduler,
-            at_step=at_step,
-            noise_samples=noise_samples,
+            **settings.arguments(**widgets),
         )
         return io.NodeOutput(made, ui={"text": [made.line()]})
 

@@ -14,28 +14,24 @@ from ..emoe_core.presets import CUSTOM, PRESETS, TAPS, resolve
 _ADD_NOISE = ("enable", "disable")
 
 
-def preset_input() -> io.Combo.Input:
+def inputs() -> list[Any]:
+    """The inputs, in the order that saved workflows rely on."""
     presets = "; ".join(f"{name}: {preset.summary}" for name, preset in PRESETS.items())
-    return io.Combo.Input(
-        "preset",
-        options=[*PRESETS, CUSTOM],
-        default="fast",
-        tooltip=f"What is compared. {presets}; {CUSTOM}: the tap and estimator chosen below.",
-    )
-
-
-def add_noise_input() -> io.Combo.Input:
-    return io.Combo.Input(
-        "add_noise",
-        options=list(_ADD_NOISE),
-        default=_ADD_NOISE[0],
-        tooltip="As in KSamplerAdvanced: enable for a fresh latent, disable for one with leftover noise.",
-    )
-
-
-def step_inputs() -> list[Any]:
-    """Seed, schedule and step, and how many noise samples."""
+    taps = "; ".join(f"{name}: {summary}" for name, summary in TAPS.items())
+    estimators = "; ".join(f"{e.name}: {e.summary}" for e in ESTIMATORS.values())
     return [
+        io.Combo.Input(
+            "preset",
+            options=[*PRESETS, CUSTOM],
+            default="fast",
+            tooltip=f"What is compared. {presets}; {CUSTOM}: the tap and estimator chosen below.",
+        ),
+        io.Combo.Input(
+            "add_noise",
+            options=list(_ADD_NOISE),
+            default=_ADD_NOISE[0],
+            tooltip="As in KSamplerAdvanced: enable for a fresh latent, disable for one with leftover noise.",
+        ),
         io.Int.Input(
             "noise_seed",
             default=0,
@@ -65,14 +61,6 @@ def step_inputs() -> list[Any]:
             max=MOST_NOISE_SAMPLES,
             tooltip="Noise samples to average over: seed, seed + 1, ... More is steadier and costs as much more.",
         ),
-    ]
-
-
-def custom_inputs() -> list[Any]:
-    """Tap and estimator, read with preset custom only."""
-    taps = "; ".join(f"{name}: {summary}" for name, summary in TAPS.items())
-    estimators = "; ".join(f"{e.name}: {e.summary}" for e in ESTIMATORS.values())
-    return [
         io.Combo.Input("tap", options=list(TAPS), default="mid_out", tooltip=f"With preset {CUSTOM}: {taps}."),
         io.Combo.Input(
             "estimator",
@@ -83,14 +71,28 @@ def custom_inputs() -> list[Any]:
     ]
 
 
-def chosen(preset: str, tap: str, estimator: str) -> dict[str, str]:
-    """The arguments of `score_prompt` that a preset stands for."""
-    tap, estimator_name = resolve(preset, tap, estimator)
-    return {"tap": tap, "estimator_name": estimator_name}
-
-
-def adds_noise(add_noise: str) -> bool:
-    """Whether noise is added; an `EMoEError` for anything but the two options."""
+def arguments(
+    preset: str,
+    add_noise: str,
+    noise_seed: int,
+    steps: int,
+    scheduler: str,
+    at_step: int,
+    noise_samples: int,
+    tap: str,
+    estimator: str,
+) -> dict[str, Any]:
+    """What these inputs are to `score_prompt`; an `EMoEError` for a value that is no option."""
     if add_noise not in _ADD_NOISE:
         raise EMoEError(f"Score's add_noise is '{add_noise}'; choose {' or '.join(_ADD_NOISE)}.")
-    return add_noise == _ADD_NOISE[0]
+    tap, estimator_name = resolve(preset, tap, estimator)
+    return {
+        "tap": tap,
+        "estimator_name": estimator_name,
+        "add_noise": add_noise == _ADD_NOISE[0],
+        "noise_seed": noise_seed,
+        "steps": steps,
+        "scheduler": scheduler,
+        "at_step": at_step,
+        "noise_samples": noise_samples,
+    }
