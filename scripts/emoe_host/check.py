@@ -67,9 +67,15 @@ def run_lint(host: Host) -> Count:
     return count
 
 
+def _hear_interrupts() -> None:
+    """A shell's background job starts with SIGINT ignored, and its children inherit that."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def run_to_its_end(command: Sequence[str], env: dict[str, str]) -> int:
     """Runs pytest. When we are asked to stop, so is pytest, and it gets the time to stop its servers."""
-    process = subprocess.Popen(command, cwd=ROOT, env=env)
+    hear = _hear_interrupts if os.name == "posix" else None
+    process = subprocess.Popen(command, cwd=ROOT, env=env, preexec_fn=hear)
     try:
         return process.wait()
     except BaseException as error:

@@ -53,7 +53,7 @@ def test_every_prompt_gets_a_verdict_and_figures(seen: dict[str, list[Seen]]) ->
         assert entry.run.error is None and entry.run.verdict in ("pass", "block")
         assert entry.run.score is not None and entry.run.score > 0
         assert entry.run.p_value is not None and 0 < entry.run.p_value <= 1
-        assert entry.run.percentile is not None and 0 <= entry.run.percentile <= 1
+        assert entry.run.percentile is not None and 0 <= entry.run.percentile <= 100
 
 
 def test_both_verdicts_occur_and_known_prompts_pass_more_often(seen: dict[str, list[Seen]]) -> None:

@@ -399,7 +399,7 @@ def test_calibrate_save_load_and_gate(run: Run, tag: str) -> None:
     assert refused is not None and f"the calibration '{tag}': noise_seed is 5 instead of 4" in refused
     too_few = use()
     too_few["gate"]["inputs"]["alpha"] = 0.05
-    assert "has 9 prompts, too few for alpha 0.05: it needs at least 19" in (run(too_few).error or "")
+    assert "has 9 good prompts, too few for alpha 0.05: it needs at least 19" in (run(too_few).error or "")
 
 
 def test_a_calibration_that_is_not_there_is_refused_before_anything_runs(default_server: Any) -> None:

@@ -55,7 +55,7 @@ class Layout:
 
 
 #: A prompt that the demo experts cannot know.
-UNKNOWN = "qzxv brlk"
+UNKNOWN = "xchtgg"
 
 _LEFT: dict[int, Box] = {
     1: (0, 0, 280, 110),  # the prompt
