@@ -47,7 +47,8 @@ def workflow() -> dict[str, Any]:
         "7": node("RecorderImage", "Loader", tag="x", value=0.5),
         "8": node("EMoE_Route", "Route", passed=["6", 0], on_pass=["7", 0]),
         "9": node("SaveImage", "Save", images=["8", 0], filename_prefix="batch"),
-        "10": node("RecorderSink", "Count", tag="x", anything=["6", 0]),
+        "10": node("RecorderSink", "Count", tag="x", anything=["11", 0]),
+        "11": node("RecorderWait", "Work", anything=["6", 0], seconds=0.25),  # a row lasts, however fast the machine
     }
 
 

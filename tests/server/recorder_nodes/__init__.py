@@ -6,6 +6,7 @@ test finds its own lines.
 """
 
 import json
+import time
 from pathlib import Path
 
 import folder_paths
@@ -53,6 +54,19 @@ class RecorderPass:
 
     def run(self, tag, anything):
         record(self, tag)
+        return (anything,)
+
+
+class RecorderWait:
+    """Hands anything on after a while, so that a test can act in the middle of a run on any machine. Records nothing."""
+
+    INPUT_TYPES = classmethod(lambda cls: {"required": {"anything": (ANY,), "seconds": ("FLOAT", {"default": 0.25})}})
+    RETURN_TYPES = (ANY,)
+    FUNCTION = "run"
+    CATEGORY = "test"
+
+    def run(self, anything, seconds):
+        time.sleep(seconds)
         return (anything,)
 
 
@@ -147,6 +161,7 @@ _NODES = (
     RecorderImage,
     RecorderConditioning,
     RecorderPass,
+    RecorderWait,
     RecorderSink,
     RecorderBlock,
     RecorderBooleans,
