@@ -226,7 +226,22 @@ def test_an_active_area_and_a_second_prompt_are_part_of_the_latent(score: Callab
     singles = [score(positive=prompt(seed)).report.score for seed in (0, 7)]
     assert min(singles) < together.score < max(singles)
     area = [*prompt(0), [prompt(7)[0][0], {"area": (4, 4, 0, 0), "strength": 1.0, "set_area_to_bounds": False}]]
-    assert score(positive=area).report.settings.conditioning == ("area", "set_area_to_bounds", "strength", "2 entries")
+    assert score(positive=area).report.settings.conditioning == (
+        "area=(4, 4, 0, 0)",
+        "set_area_to_bounds=False",
+        "strength=1.0",
+        "2 entries",
+    )
+
+
+def test_image_sizes_in_the_conditioning_are_settings(score: Callable[..., Any]) -> None:
+    """SDXL's size conditioning: another size is another setting, which a calibration must refuse."""
+
+    def sized(side: int) -> list[list[Any]]:
+        return [[prompt()[0][0], {"width": side, "height": side}]]
+
+    small, large = (score(positive=sized(side)).report.settings for side in (512, 1024))
+    assert small.differences(large) == ["conditioning is (height=1024, width=1024) instead of (height=512, width=512)"]
 
 
 def test_the_order_of_entries_does_not_depend_on_how_the_host_batches_them(

@@ -113,10 +113,17 @@ def empty_for_experts(experts: ExpertSet, given: Conditioning | None, prompt: Co
 
 
 def extras(conditioning: Conditioning) -> tuple[str, ...]:
-    """Names of what the conditioning carries beside text, sorted; the number of entries where it is not one."""
-    names = {key for _, options in conditioning for key, value in options.items() if value is not None}
-    found = sorted(names - _FROM_ENCODER)
-    return (*found, f"{len(conditioning)} entries") if len(conditioning) > 1 else tuple(found)
+    """What the conditioning carries beside text, sorted: plain values as name=value, the rest by name.
+
+    Where it is not one entry, their number stands last.
+    """
+    found = {
+        f"{key}={value}" if isinstance(value, (bool, int, float, str, tuple)) else key
+        for _, options in conditioning
+        for key, value in options.items()
+        if value is not None and key not in _FROM_ENCODER
+    }
+    return (*sorted(found), f"{len(conditioning)} entries") if len(conditioning) > 1 else tuple(sorted(found))
 
 
 def prompt_text(conditioning: Conditioning) -> str:
