@@ -60,10 +60,6 @@ def _relative(prompt: Tensor, empty: Tensor | None) -> Tensor:
     return _ratio(_variance(prompt, None), mean_square(prompt), "relative", "the latent is zero everywhere")
 
 
-def _centred(prompt: Tensor, empty: Tensor | None) -> Tensor:
-    return _variance(_difference(prompt, empty), None)
-
-
 def _centred_relative(prompt: Tensor, empty: Tensor | None) -> Tensor:
     shift = _difference(prompt, empty)
     why = "the prompt gives the same prediction as the empty prompt"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
@@ -48,7 +48,7 @@ class ExpertSet:
     """Experts in the order they were added, and the calibrations that came with them."""
 
     experts: tuple[Expert, ...] = ()
-    calibrations: tuple[Calibration, ...] = field(default=())
+    calibrations: tuple[Calibration, ...] = ()
 
     def __len__(self) -> int:
         return len(self.experts)
@@ -69,8 +69,6 @@ class ExpertSet:
 
 def _renamed(expert: Expert, others: tuple[Expert, ...]) -> Expert:
     """The expert with a name that no other has, counting up where it is taken."""
-    from dataclasses import replace
-
     base = expert.name.strip() or f"expert {len(others) + 1}"
     taken = {other.name for other in others}
     name, count = base, 2
@@ -83,7 +81,7 @@ def check_comparable(experts: tuple[Expert, ...], tap: str) -> list[str]:
     """Whether these experts can be compared at this tap. Gives warnings; raises `EMoEError` where it makes no sense.
 
     Hidden features of unrelated networks are not aligned: any two differ by about as much as they are large, for every
-    prompt, so a score made from them would be a constant with noise (`docs` "Limits").
+    prompt, so a score made from them would be a constant with noise.
     """
     warnings: list[str] = []
     predictions = {expert.prediction for expert in experts}

@@ -31,7 +31,7 @@ class Settings:
         latent_shape: shape of one latent, channels first.
         latent: "empty" for an empty latent, "given" for an image or a half-made one.
         dtype: the type the first expert computes in.
-        conditioning: names of whatever the CONDITIONING carries beside text (areas, masks, ControlNet, ...).
+        conditioning: what the CONDITIONING carries beside text (areas, sizes, masks, ControlNet, ...).
     """
 
     experts: tuple[str, ...]

@@ -9,7 +9,8 @@ from comfy_api.latest import io
 from ..emoe_core.experts import ExpertSet
 from ..emoe_core.hosts.comfyui import experts as host
 from ..emoe_core.hosts.comfyui import loras
-from ..emoe_core.hosts.comfyui.embedded import demo_vae, embedded_experts
+from ..emoe_core.hosts.comfyui.demo import load_demo_vae
+from ..emoe_core.hosts.comfyui.embedded import embedded_experts
 from .types import CATEGORY, Experts
 
 _MOST_FILES = 8
@@ -42,7 +43,7 @@ class DemoExperts(io.ComfyNode):
     def execute(cls) -> io.NodeOutput:
         experts = embedded_experts()
         first = experts.experts[0]
-        return io.NodeOutput(experts, first.model, first.clip, demo_vae())
+        return io.NodeOutput(experts, first.model, first.clip, load_demo_vae())
 
 
 class AddExpert(io.ComfyNode):
@@ -118,7 +119,8 @@ class LoadExperts(io.ComfyNode):
     @classmethod
     def validate_inputs(cls, **files: str) -> bool | str:
         """Refuse a file that is not there when the graph is queued, before anything runs."""
-        missing = [name for name in _chosen(files) if name not in host.model_files()]
+        known = host.model_files()
+        missing = [name for name in _chosen(files) if name not in known]
         if not missing:
             return True
         return f"The model file '{missing[0]}' is not in ComfyUI's models folder; refresh the list and choose another."

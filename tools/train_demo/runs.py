@@ -87,3 +87,20 @@ class Progress:
     def seconds(self) -> float:
         """Wall time of this process's part of the run."""
         return time.monotonic() - self.begun
+
+
+def resume(
+    state: dict[str, Any] | None,
+    net: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    average: Average,
+    generator: torch.Generator,
+) -> tuple[int, float]:
+    """Put a saved state back where it was: the step to go on from and the seconds spent, zeros for a new run."""
+    if state is None:
+        return 0, 0.0
+    net.load_state_dict(state["net"])
+    optimizer.load_state_dict(state["optimizer"])
+    average.restore(state["average"])
+    generator.set_state(state["generator"])
+    return state["step"], state["seconds"]

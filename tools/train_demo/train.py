@@ -77,13 +77,7 @@ def train(plan: Plan, corpus: Corpus, latents: Tensor, tokenizer: Path, out: Pat
     optimizer = torch.optim.AdamW(net.parameters(), lr=plan.rate, betas=(0.9, 0.99), weight_decay=1e-3, fused=True)
     average = runs.Average(net, plan.decay)
     generator = torch.Generator().manual_seed(plan.seed)
-    first, seconds = 0, 0.0
-    if (state := runs.load(out)) is not None:
-        net.load_state_dict(state["net"])
-        optimizer.load_state_dict(state["optimizer"])
-        average.restore(state["average"])
-        generator.set_state(state["generator"])
-        first, seconds = state["step"], state["seconds"]
+    first, seconds = runs.resume(runs.load(out), net, optimizer, average, generator)
     ids, concept = token_rows(corpus, tokenizer), torch.from_numpy(corpus.concept)
     empty = torch.tensor(Encoder(tokenizer)(""))
     rows: NDArray[np.int64] = corpus.bootstrap(plan.seed) if plan.bootstrap else np.arange(len(concept))

@@ -95,16 +95,11 @@ def train(pictures: NDArray[np.uint8], weights: NDArray[np.float64], out: Path, 
     head = torch.nn.Conv2d(LATENT, 3, 1)
     head_optimizer = torch.optim.Adam(head.parameters(), lr=3e-3)
     generator = torch.Generator().manual_seed(12)
-    first, seconds = 0, 0.0
-    if (state := runs.load(out)) is not None:
-        net.load_state_dict(state["net"])
-        optimizer.load_state_dict(state["optimizer"])
-        average.restore(state["average"])
-        generator.set_state(state["generator"])
-        first, seconds = state["step"], state["seconds"]
-        if "head" in state:
-            head.load_state_dict(state["head"])
-            head_optimizer.load_state_dict(state["head_optimizer"])
+    state = runs.load(out)
+    first, seconds = runs.resume(state, net, optimizer, average, generator)
+    if state is not None and "head" in state:
+        head.load_state_dict(state["head"])
+        head_optimizer.load_state_dict(state["head_optimizer"])
     data, chance = to_tensor(pictures), torch.from_numpy(weights)
     progress = runs.Progress("vae", first, steps)
 
@@ -191,13 +186,7 @@ def refine(net: Autoencoder, pictures: NDArray[np.uint8], weights: NDArray[np.fl
     optimizer = torch.optim.AdamW(half.parameters(), lr=REFINE_RATE, betas=(0.9, 0.99), weight_decay=1e-4)
     average = runs.Average(half, 0.998)
     generator = torch.Generator().manual_seed(13)
-    first, seconds = 0, 0.0
-    if (state := runs.load(out)) is not None:
-        half.load_state_dict(state["net"])
-        optimizer.load_state_dict(state["optimizer"])
-        average.restore(state["average"])
-        generator.set_state(state["generator"])
-        first, seconds = state["step"], state["seconds"]
+    first, seconds = runs.resume(runs.load(out), half, optimizer, average, generator)
     progress = runs.Progress("decoder", first, steps)
     for step in range(first, steps):
         for group in optimizer.param_groups:

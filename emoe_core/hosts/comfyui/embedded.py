@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from ... import demo
 from ...calibration import Calibration
 from ...experts import ExpertSet
 from ...files import file_sha256
-from .demo import load_demo_expert, load_demo_vae
+from .demo import load_demo_expert
 from .experts import expert_from_model
 
 
@@ -21,8 +19,3 @@ def embedded_experts() -> ExpertSet:
     identities = tuple(expert.identity for expert in experts.experts)
     shipped = [Calibration.load(path) for path in demo.calibration_files()]
     return ExpertSet(experts.experts, tuple(c for c in shipped if c.settings.experts == identities))
-
-
-def demo_vae() -> Any:
-    """The VAE of the embedded experts."""
-    return load_demo_vae()
