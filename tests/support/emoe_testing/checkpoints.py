@@ -1,98 +1,23 @@
-"""Stand-in Stable Diffusion 1.5 checkpoints with random weights from a seed, small enough to write in a test.
+"""Stand-in Stable Diffusion checkpoints with random weights from a seed, small enough to write in a test.
 
-ComfyUI recognises a checkpoint by its keys and shapes. These have SD1.5's own (model_channels 320, context_dim 768)
-with fewer blocks: one level and one residual block make 24 M parameters, 48 MB in fp16. Weights are scaled by their
-fan-in, so that what flows through stays finite. A checkpoint has no VAE, and a text encoder only when asked for: CLIP-L
-cannot be cut, its file is 246 MB.
+ComfyUI recognises a checkpoint by its keys and shapes. These have the families' own (see `unet`) with fewer blocks.
+Weights are scaled by their fan-in, so that what flows through stays finite. A checkpoint has no VAE, and a text encoder
+only when asked for: CLIP-L cannot be cut, its file is 246 MB.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 from safetensors.torch import load_file, save_file
 
-MODEL_CHANNELS, CONTEXT, TIME = 320, 768, 1280
+from . import unet
+from .unet import Shapes, UNet, linear, norm
+
 UNET_PREFIX = "model.diffusion_model."
 TEXT_PREFIX = "cond_stage_model.transformer."
-Shapes = Iterator[tuple[str, tuple[int, ...]]]
-
-
-def _linear(name: str, out: int, into: int, bias: bool = True) -> Shapes:
-    yield f"{name}.weight", (out, into)
-    if bias:
-        yield f"{name}.bias", (out,)
-
-
-def _conv(name: str, out: int, into: int, size: int) -> Shapes:
-    yield f"{name}.weight", (out, into, size, size)
-    yield f"{name}.bias", (out,)
-
-
-def _norm(name: str, width: int) -> Shapes:
-    yield f"{name}.weight", (width,)
-    yield f"{name}.bias", (width,)
-
-
-def _residual(name: str, into: int, out: int) -> Shapes:
-    yield from _norm(f"{name}.in_layers.0", into)
-    yield from _conv(f"{name}.in_layers.2", out, into, 3)
-    yield from _linear(f"{name}.emb_layers.1", out, TIME)
-    yield from _norm(f"{name}.out_layers.0", out)
-    yield from _conv(f"{name}.out_layers.3", out, out, 3)
-    if into != out:
-        yield from _conv(f"{name}.skip_connection", out, into, 1)
-
-
-def _transformer(name: str, width: int) -> Shapes:
-    yield from _norm(f"{name}.norm", width)
-    yield from _conv(f"{name}.proj_in", width, width, 1)
-    block = f"{name}.transformer_blocks.0"
-    for attention, context in (("attn1", width), ("attn2", CONTEXT)):
-        yield from _linear(f"{block}.{attention}.to_q", width, width, bias=False)
-        yield from _linear(f"{block}.{attention}.to_k", width, context, bias=False)
-        yield from _linear(f"{block}.{attention}.to_v", width, context, bias=False)
-        yield from _linear(f"{block}.{attention}.to_out.0", width, width)
-    yield from _linear(f"{block}.ff.net.0.proj", width * 8, width)
-    yield from _linear(f"{block}.ff.net.2", width, width * 4)
-    for number in (1, 2, 3):
-        yield from _norm(f"{block}.norm{number}", width)
-    yield from _conv(f"{name}.proj_out", width, width, 1)
-
-
-def unet_shapes(channel_mult: Sequence[int] = (1,), num_res_blocks: int = 1) -> Shapes:
-    """Keys and shapes of a U-Net of SD1.5's kind, a transformer after every residual block."""
-    yield from _linear("time_embed.0", TIME, MODEL_CHANNELS)
-    yield from _linear("time_embed.2", TIME, TIME)
-    yield from _conv("input_blocks.0.0", MODEL_CHANNELS, 4, 3)
-    number, width, skips = 1, MODEL_CHANNELS, [MODEL_CHANNELS]
-    for level, mult in enumerate(channel_mult):
-        for _ in range(num_res_blocks):
-            yield from _residual(f"input_blocks.{number}.0", width, mult * MODEL_CHANNELS)
-            width = mult * MODEL_CHANNELS
-            yield from _transformer(f"input_blocks.{number}.1", width)
-            skips.append(width)
-            number += 1
-        if level < len(channel_mult) - 1:
-            yield from _conv(f"input_blocks.{number}.0.op", width, width, 3)
-            skips.append(width)
-            number += 1
-    yield from _residual("middle_block.0", width, width)
-    yield from _transformer("middle_block.1", width)
-    yield from _residual("middle_block.2", width, width)
-    number = 0
-    for level, mult in reversed(list(enumerate(channel_mult))):
-        for index in range(num_res_blocks + 1):
-            yield from _residual(f"output_blocks.{number}.0", width + skips.pop(), mult * MODEL_CHANNELS)
-            width = mult * MODEL_CHANNELS
-            yield from _transformer(f"output_blocks.{number}.1", width)
-            if level > 0 and index == num_res_blocks:
-                yield from _conv(f"output_blocks.{number}.2.conv", width, width, 3)
-            number += 1
-    yield from _norm("out.0", width)
-    yield from _conv("out.2", 4, width, 3)
 
 
 def clip_l_shapes() -> Shapes:
@@ -103,12 +28,12 @@ def clip_l_shapes() -> Shapes:
     for number in range(12):
         layer = f"text_model.encoder.layers.{number}"
         for projection in ("q_proj", "k_proj", "v_proj", "out_proj"):
-            yield from _linear(f"{layer}.self_attn.{projection}", width, width)
-        yield from _norm(f"{layer}.layer_norm1", width)
-        yield from _linear(f"{layer}.mlp.fc1", width * 4, width)
-        yield from _linear(f"{layer}.mlp.fc2", width, width * 4)
-        yield from _norm(f"{layer}.layer_norm2", width)
-    yield from _norm("text_model.final_layer_norm", width)
+            yield from linear(f"{layer}.self_attn.{projection}", width, width)
+        yield from norm(f"{layer}.layer_norm1", width)
+        yield from linear(f"{layer}.mlp.fc1", width * 4, width)
+        yield from linear(f"{layer}.mlp.fc2", width, width * 4)
+        yield from norm(f"{layer}.layer_norm2", width)
+    yield from norm("text_model.final_layer_norm", width)
 
 
 def random_weights(shapes: Shapes, seed: int) -> dict[str, torch.Tensor]:
@@ -137,6 +62,35 @@ def descend(base: dict[str, torch.Tensor], seed: int, delta: float) -> dict[str,
     return moved
 
 
+def make_unet(
+    path: Path,
+    plan: UNet,
+    seed: int,
+    base: Path | None = None,
+    delta: float = 0.05,
+    *,
+    prefix: str = UNET_PREFIX,
+    dtype: torch.dtype = torch.float16,
+    extra: dict[str, torch.Tensor] | None = None,
+) -> Path:
+    """Writes a file with a U-Net of this plan, and returns its path.
+
+    Args:
+        base: a file this module wrote; the weights descend from its. Without, they are unrelated to any other seed's.
+        prefix: "" for a file of the diffusion_models folder.
+        extra: more tensors, by their whole name.
+    """
+    if base is None:
+        weights = random_weights(((prefix + name, shape) for name, shape in plan.shapes()), seed)
+    else:
+        kept = {name: weight for name, weight in load_file(base).items() if name.startswith(UNET_PREFIX)}
+        moved = descend(kept, seed, delta)
+        weights = {prefix + name.removeprefix(UNET_PREFIX): weight for name, weight in moved.items()}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save_file({name: weight.to(dtype) for name, weight in weights.items()} | (extra or {}), path)
+    return path
+
+
 def make_sd15(
     path: Path,
     seed: int,
@@ -146,23 +100,52 @@ def make_sd15(
     channel_mult: Sequence[int] = (1,),
     num_res_blocks: int = 1,
     text_encoder: bool = False,
+    prefix: str = UNET_PREFIX,
+    dtype: torch.dtype = torch.float16,
 ) -> Path:
-    """Writes a checkpoint that CheckpointLoaderSimple loads as SD1.5, and returns its path.
+    """Writes a checkpoint that CheckpointLoaderSimple loads as SD1.5, 48 MB, and returns its path. See `make_unet`.
 
-    With `base` (a file this function wrote) its weights descend from that one's; without, they are unrelated to any
-    other seed's. The text encoder, when wanted, is the same for every seed, as it mostly is among fine-tunes.
+    The text encoder, when wanted, is the same for every seed, as it mostly is among fine-tunes.
     """
-    if base is None:
-        shapes = ((UNET_PREFIX + name, shape) for name, shape in unet_shapes(channel_mult, num_res_blocks))
-        weights = random_weights(shapes, seed)
-    else:
-        kept = {k: v for k, v in load_file(base).items() if k.startswith(UNET_PREFIX)}
-        weights = descend(kept, seed, delta)
-    if text_encoder:
-        weights |= {TEXT_PREFIX + name: weight for name, weight in random_weights(clip_l_shapes(), 0).items()}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    save_file(weights, path)
-    return path
+    plan = unet.sd15(tuple(channel_mult), num_res_blocks)
+    text = random_weights(clip_l_shapes(), 0) if text_encoder else {}
+    extra = {TEXT_PREFIX + name: weight for name, weight in text.items()}
+    return make_unet(path, plan, seed, base, delta, prefix=prefix, dtype=dtype, extra=extra)
+
+
+def make_sd15_inpainting(path: Path, seed: int, base: Path | None = None, delta: float = 0.05) -> Path:
+    """As `make_sd15`, with the nine input channels of an inpainting model (`base` must have them too)."""
+    return make_unet(path, unet.sd15(in_channels=9), seed, base, delta)
+
+
+def make_sd2(
+    path: Path, seed: int, base: Path | None = None, delta: float = 0.05, *, v_prediction: bool = False
+) -> Path:
+    """Writes a checkpoint that loads as SD2, 49 MB (eps) or 160 MB (v-prediction), and returns its path."""
+    if not v_prediction:
+        return make_unet(path, unet.SD2_TINY, seed, base, delta)
+    # ComfyUI looks at the spread of this bias: it is wide in the v-predicting models.
+    mark = torch.randn(unet.MODEL_CHANNELS, generator=torch.Generator().manual_seed(seed)).half()
+    name = f"{UNET_PREFIX}output_blocks.11.1.transformer_blocks.0.norm1.bias"
+    return make_unet(path, unet.SD2_V_TINY, seed, base, delta, extra={name: mark})
+
+
+def make_sdxl(
+    path: Path,
+    seed: int,
+    base: Path | None = None,
+    delta: float = 0.05,
+    *,
+    v_prediction: bool = False,
+    prefix: str = UNET_PREFIX,
+    dtype: torch.dtype = torch.float16,
+) -> Path:
+    """Writes a checkpoint that loads as SDXL's kind (pooled text and image sizes as conditions), 162 MB.
+
+    It has no text encoder: its conditioning is 77 x 2048 numbers with a `pooled_output` of 1280.
+    """
+    extra = {"v_pred": torch.tensor([])} if v_prediction else {}
+    return make_unet(path, unet.SDXL_TINY, seed, base, delta, prefix=prefix, dtype=dtype, extra=extra)
 
 
 def make_clip_l(path: Path, seed: int = 0) -> Path:
