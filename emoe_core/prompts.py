@@ -264,7 +264,7 @@ def _quotes(record: str, delimiter: str) -> str:
 
 def _parquet(path: Path) -> Iterator[Parsed]:
     try:
-        from pyarrow import ArrowException, parquet  # type: ignore[import-not-found, unused-ignore]
+        from pyarrow import ArrowException, parquet  # type: ignore[import-not-found, import-untyped, unused-ignore]
     except ImportError as error:
         raise EMoEError(
             f"The prompt file '{path}' needs pyarrow, which is not installed; install it or save the prompts as .csv."
