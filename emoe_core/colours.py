@@ -6,27 +6,14 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-# Anchors of viridis (Smith and van der Walt, 2015, CC0), a perceptually uniform map, at equal steps.
-_VIRIDIS = (
-    (0.267, 0.005, 0.329),
-    (0.283, 0.141, 0.458),
-    (0.254, 0.265, 0.530),
-    (0.207, 0.372, 0.553),
-    (0.164, 0.471, 0.558),
-    (0.128, 0.567, 0.551),
-    (0.135, 0.659, 0.518),
-    (0.267, 0.749, 0.441),
-    (0.478, 0.821, 0.318),
-    (0.741, 0.873, 0.150),
-    (0.993, 0.906, 0.144),
-)
+from .charts.theme import VIRIDIS
 
 
 def viridis(values: Tensor) -> Tensor:
     """Colours in [0, 1] for values in [0, 1]: adds a last axis of 3."""
-    anchors = torch.tensor(_VIRIDIS)
-    place = values.clamp(0, 1) * (len(_VIRIDIS) - 1)
-    low = place.floor().long().clamp(max=len(_VIRIDIS) - 2)
+    anchors = torch.tensor(VIRIDIS)
+    place = values.clamp(0, 1) * (len(VIRIDIS) - 1)
+    low = place.floor().long().clamp(max=len(VIRIDIS) - 2)
     share = (place - low).unsqueeze(-1)
     return anchors[low] * (1 - share) + anchors[low + 1] * share
 
