@@ -17,7 +17,7 @@ from . import ROOT, HostError
 from .prepare import Host, prepare, say
 from .server import stopped_by_sigterm
 
-TIERS = ("core", "host", "server")
+TIERS = ("core", "host", "server", "browser")
 PARTS = ("lint", *TIERS)
 
 

@@ -14,7 +14,6 @@ import contextlib
 import io
 import json
 import sys
-import urllib.request
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,6 +23,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "scripts"))
 
 import browser  # noqa: E402
+from emoe_host.browser import SETTINGS, change_settings, open_browser, open_page  # noqa: E402
 from emoe_host.prepare import prepare  # noqa: E402
 from emoe_host.server import Server, stopped_by_sigterm  # noqa: E402
 from layouts import LAYOUTS, Layout, Picture  # noqa: E402
@@ -96,19 +96,15 @@ def main() -> int:
     options = parser.parse_args()
     failed = False
     with server_url(options.url) as url:
-        for key, value in browser.SETTINGS.items():
-            request = urllib.request.Request(
-                f"{url}/api/settings/{key}", json.dumps(value).encode(), {"Content-Type": "application/json"}
-            )
-            urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request).read()
-        with browser.open_browser() as chromium:
+        change_settings(url, SETTINGS)
+        with open_browser() as chromium:
             for name in options.only or LAYOUTS:
-                with browser.open_page(chromium, url) as page:
+                with open_page(chromium, url) as page:
                     wrong = make_workflow(page, name, LAYOUTS[name])
                 print(f"{name}: {'; '.join(wrong) or 'whole, and equal to its API twin'}", flush=True)
                 failed |= bool(wrong)
                 for picture in LAYOUTS[name].pictures:
-                    with browser.open_page(chromium, url) as page:
+                    with open_page(chromium, url) as page:
                         line = take(page, name, LAYOUTS[name], picture, not options.no_run)
                     failed |= not options.no_run and ": success" not in line
                     print(f"  {line}", flush=True)

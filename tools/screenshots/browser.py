@@ -1,37 +1,14 @@
-"""ComfyUI's own frontend in a headless Chromium: graphs are laid out, written, read back, run and photographed in it."""
+"""Graphs are laid out, written, read back, run and photographed in ComfyUI's own frontend."""
 
 from __future__ import annotations
 
-import contextlib
 import json
-import shutil
-from collections.abc import Iterator
 from typing import Any
 
+from emoe_host.browser import WINDOW, press_run
 from layouts import Group, Layout
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Page
 
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--force-color-profile=srgb",
-]
-WINDOW = {"width": 1920, "height": 1080}
-#: The classic canvas, quiet: no tutorial, no map, no counters, nothing greyed out when it is zoomed.
-SETTINGS: dict[str, object] = {
-    "Comfy.TutorialCompleted": True,
-    "Comfy.VueNodes.Enabled": False,
-    "Comfy.Minimap.Visible": False,
-    "Comfy.Graph.CanvasInfo": False,
-    "Comfy.Workflow.ShowMissingNodesWarning": True,
-    "LiteGraph.Canvas.MinFontSizeForLOD": 0,
-    "LiteGraph.Canvas.LowQualityRenderingZoomThreshold": 0,
-}
 TITLE, MARGIN = 30, 24
 COLOURS = {"color": "#432", "bgcolor": "#3f352b"}  # of the note
 
@@ -74,14 +51,6 @@ _NODES = """() => app.graph._nodes.map(node => ({
     box: [...node.pos, ...node.size], least: [...node.computeSize()],
 }))"""
 
-_RUN = """() => new Promise((resolve) => {
-    const done = (answer) => { clearTimeout(timer); resolve(answer); };
-    const timer = setTimeout(() => done("timeout"), 180000);
-    app.api.addEventListener("execution_success", () => done("success"), { once: true });
-    app.api.addEventListener("execution_error", (event) => done(event.detail.exception_message.trim()), { once: true });
-    app.queuePrompt(0, 1);
-})"""
-
 _FIT = """([left, top, right, bottom, inset]) => {
     const view = app.canvas.canvas.getBoundingClientRect();
     const room = [view.width - inset.left - inset.right, view.height - inset.top - inset.bottom];
@@ -95,34 +64,6 @@ _FIT = """([left, top, right, bottom, inset]) => {
     return [view.left + (left + ds.offset[0]) * scale, view.top + (top + ds.offset[1]) * scale,
             (right - left) * scale, (bottom - top) * scale];
 }"""
-
-
-@contextlib.contextmanager
-def open_browser() -> Iterator[Browser]:
-    chromium = shutil.which("chromium") or shutil.which("google-chrome")
-    if chromium is None:
-        raise SystemExit("error: no chromium was found on PATH; on Debian and Ubuntu: apt-get install chromium.")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
-        try:
-            yield browser
-        finally:
-            browser.close()
-
-
-@contextlib.contextmanager
-def open_page(browser: Browser, url: str) -> Iterator[Page]:
-    """The frontend of the server at `url` in a new window, ready to use."""
-    context = browser.new_context(viewport=WINDOW)  # type: ignore[arg-type]
-    try:
-        context.add_init_script("localStorage.setItem('vueNodesBannerDismissed', 'true')")
-        page = context.new_page()
-        page.goto(url)
-        page.wait_for_function("window.app?.graph && window.app.extensionManager", timeout=60000)
-        page.wait_for_timeout(3000)  # the default workflow comes a moment after the graph
-        yield page
-    finally:
-        context.close()
 
 
 def frame(group: Group, boxes: dict[int, tuple[int, int, int, int]]) -> tuple[int, int, int, int]:
@@ -208,7 +149,7 @@ def set_prompt(page: Page, text: str) -> None:
 
 def run(page: Page) -> str:
     """Presses Run; 'success', or what went wrong."""
-    answer: str = page.evaluate(_RUN)
+    answer = press_run(page)
     page.wait_for_timeout(7000)  # the images are fetched after the run, and the notice of its end goes away
     return answer
 

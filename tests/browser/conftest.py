@@ -1,0 +1,139 @@
+"""The browser tier: ComfyUI's own frontend in a real Chromium, with a live server behind it. One server, one browser."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from emoe_host import HostError
+from emoe_host.browser import SETTINGS, change_settings, chromium, open_browser, open_page
+from emoe_host.prepare import Host, comfyui_version
+from emoe_host.server import Server
+from playwright.sync_api import Browser, ConsoleMessage, Error, Page
+
+RENDERERS = {"classic": False, "nodes2": True}
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if not os.environ.get("COMFYUI_PATH"):
+        raise pytest.UsageError(
+            "the browser tier needs a ComfyUI: run `bash scripts/test.sh browser`, or set COMFYUI_PATH and use its Python"
+        )
+    try:
+        chromium()
+    except HostError as error:
+        raise pytest.UsageError(str(error)) from None
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[Server]:
+    tree = Path(os.environ["COMFYUI_PATH"])
+    with Server(Host(tree, Path(sys.executable), comfyui_version(tree), "the tests' own")) as running:
+        change_settings(running.url, SETTINGS)
+        yield running
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    with open_browser() as running:
+        yield running
+
+
+def complaints(page: Page) -> list[str]:
+    """Collects, from now on, the errors that come from the pack's own files; the frontend has some of its own."""
+    found: list[str] = []
+
+    def note(message: ConsoleMessage) -> None:
+        where = f"{message.location.get('url', '')} {message.text}"
+        if message.type in ("error", "warning") and "/extensions/emoe/" in where:
+            found.append(where)
+
+    def note_error(error: Error) -> None:
+        if "/extensions/emoe/" in str(error.stack):
+            found.append(str(error.stack))
+
+    page.on("console", note)
+    page.on("pageerror", note_error)
+    return found
+
+
+@pytest.fixture(scope="session", params=list(RENDERERS))
+def frontend(request: pytest.FixtureRequest, server: Server, browser: Browser) -> Iterator[Frontend]:
+    """One page a renderer, kept for all tests: loading it takes seconds."""
+    change_settings(server.url, {"Comfy.VueNodes.Enabled": RENDERERS[request.param]})
+    with open_page(browser, server.url) as page:
+        yield Frontend(page, request.param)
+
+
+class Frontend:
+    """A page with the frontend, and what the tests ask of it."""
+
+    def __init__(self, page: Page, renderer: str) -> None:
+        self.page = page
+        self.renderer = renderer
+        self.complaints = complaints(page)
+
+    def node(self, node_type: str, title: str | None = None) -> int:
+        """The id of the one node of a type (and title)."""
+        found: list[int] = self.page.evaluate(
+            "([type, title]) => app.graph.nodes.filter((n) => n.type === type && (title === null || n.title === title))"
+            ".map((n) => n.id)",
+            [node_type, title],
+        )
+        assert len(found) == 1, f"{len(found)} nodes of type {node_type}"
+        return found[0]
+
+    def ids(self, node_type: str) -> list[int]:
+        """The ids of all nodes of a type."""
+        return list(
+            self.page.evaluate("(t) => app.graph.nodes.filter((n) => n.type === t).map((n) => n.id)", node_type)
+        )
+
+    def images(self, node: int) -> list[int]:
+        """Widths of the pictures that a node shows, once they are loaded."""
+        if self.renderer == "classic":  # drawn on the canvas, from image elements that the node holds
+            held = "Array.from(app.graph.getNodeById(id).imgs ?? [])"
+        else:
+            held = "Array.from(document.querySelectorAll(`[data-node-id='${id}'] img`))"
+        ready = (
+            f"(id) => {{ const all = {held}; return all.length && all.every((i) => i.complete && i.naturalWidth); }}"
+        )
+        self.page.wait_for_function(ready, arg=node, timeout=15000)
+        return list(self.page.evaluate(f"(id) => {held}.map((i) => i.naturalWidth)", node))
+
+    def text(self, node: int) -> str:
+        """What a Preview Any node shows, read from the page."""
+        if self.renderer == "nodes2":
+            return self.page.get_by_test_id(f"node-body-{node}").inner_text().removeprefix("source").strip()
+        element = "app.graph.getNodeById(id).widgets.find((w) => w.name === 'preview').element"
+        self.page.wait_for_function(f"(id) => {element}.isConnected", arg=node, timeout=15000)
+        return str(self.page.evaluate(f"(id) => {element}.textContent", node)).strip()
+
+    def write_prompt(self, text: str) -> None:
+        """Types the prompt into its text area."""
+        node = self.node("PrimitiveStringMultiline")
+        if self.renderer == "nodes2":
+            area = self.page.locator(f"[data-node-id='{node}'] textarea")
+            area.fill(text)
+        else:
+            handle = self.page.evaluate_handle("(id) => app.graph.getNodeById(id).widgets[0].element", node)
+            element = handle.as_element()
+            assert element is not None
+            element.fill(text)
+        # A click anywhere makes the frontend look for changes; this is what it calls then.
+        self.page.evaluate("() => app.extensionManager.workflow.activeWorkflow.changeTracker.checkState()")
+
+    def set_widget(self, node_type: str, name: str, value: Any) -> None:
+        self.page.evaluate(
+            """([type, name, value]) => {
+                const node = app.graph.nodes.find((n) => n.type === type);
+                const widget = node.widgets.find((w) => w.name === name);
+                widget.value = value;
+                widget.callback?.(value);
+            }""",
+            [node_type, name, value],
+        )

@@ -1,0 +1,85 @@
+"""Every template as a person meets it: opened from the Templates panel, run with the Run button, looked at."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from emoe_host.browser import change_settings, go, open_template, press_run, wait_until_ready
+from emoe_host.server import Server
+from playwright.sync_api import Browser
+
+ROOT = Path(__file__).resolve().parents[2]
+TEMPLATES = sorted(path.stem for path in (ROOT / "example_workflows").glob("*.json"))
+FIRST = "gate_before_generation"
+UNKNOWN = "xchtgg"
+
+
+def saved(name: str) -> dict[str, Any]:
+    return dict(json.loads((ROOT / "example_workflows" / f"{name}.json").read_text("utf-8")))
+
+
+def shown(frontend: Any) -> dict[str, list[Any]]:
+    """What every display node shows: the widths of its pictures, or its text."""
+    found: dict[str, list[Any]] = {"texts": [frontend.text(node) for node in frontend.ids("PreviewAny")]}
+    for kind in ("PreviewImage", "SaveImage"):
+        found[kind] = [frontend.images(node) for node in frontend.ids(kind)]
+    return found
+
+
+@pytest.mark.parametrize("name", TEMPLATES)
+def test_a_template_opens_whole_runs_and_shows_its_results(frontend: Any, name: str) -> None:
+    open_template(frontend.page, name)
+    assert not frontend.page.locator(".comfy-missing-nodes, .p-toast-message-warn, .p-toast-message-error").count()
+    opened = frontend.page.evaluate("() => app.graph.nodes.map((n) => [n.id, n.type, n.widgets_values ?? null])")
+    assert sorted(node[1] for node in opened) == sorted(node["type"] for node in saved(name)["nodes"])
+    assert press_run(frontend.page) == "success"
+    found = shown(frontend)
+    assert all(found["texts"]) and all(found["PreviewImage"]) and all(found["SaveImage"])
+    assert frontend.complaints == []
+
+
+def test_results_are_there_after_a_switch_of_tabs(frontend: Any) -> None:
+    page = frontend.page
+    open_template(page, FIRST)
+    frontend.write_prompt("candle" if frontend.renderer == "classic" else "ant")  # nothing from the cache
+    assert press_run(page) == "success"
+    picture = frontend.images(frontend.node("PreviewImage"))
+    page.locator(".new-blank-workflow-button").click()
+    page.wait_for_function("() => app.graph.nodes.length === 0")
+    page.locator(".workflow-tab").filter(has_text=FIRST).last.click()
+    page.wait_for_function("() => app.graph.nodes.length > 0")
+    assert frontend.images(frontend.node("PreviewImage")) == picture
+    assert frontend.complaints == []
+
+
+def test_a_workflow_is_whole_after_a_reload_and_runs_again(frontend: Any) -> None:
+    page = frontend.page
+    open_template(page, FIRST)
+    frontend.write_prompt(UNKNOWN)
+    page.wait_for_timeout(1500)  # the frontend keeps its draft a moment after the change
+    page.reload()
+    wait_until_ready(page)
+    assert sorted(page.evaluate("() => app.graph.nodes.map((n) => n.type)")) == sorted(
+        node["type"] for node in saved(FIRST)["nodes"]
+    )
+    assert press_run(page) == "success"
+    assert frontend.text(frontend.node("PreviewAny", "Verdict")) == "block"
+    assert frontend.complaints == []
+
+
+def test_without_the_packs_scripts_the_graph_still_runs(server: Server, browser: Browser) -> None:
+    change_settings(server.url, {"Comfy.VueNodes.Enabled": False})
+    context = browser.new_context()
+    try:
+        page = context.new_page()
+        page.route("**/extensions/emoe/**", lambda route: route.abort())
+        go(page, server.url)
+        open_template(page, FIRST)
+        assert press_run(page) == "success"
+        images = page.evaluate("() => Object.values(app.nodeOutputs).flatMap((o) => o.images ?? []).map((i) => i.type)")
+        assert "output" in images
+    finally:
+        context.close()
