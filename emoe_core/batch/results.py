@@ -41,7 +41,8 @@ def row_result(
         result["items"] = items
     result["images"] = list(_files(outputs, job.server, "images"))
     result["files"] = list(_files(outputs, job.server, *{k for o in outputs.values() for k in o if k != "images"}))
-    result["seconds"] = round(_seconds(entry, seconds), 3)
+    told = run_seconds(entry)
+    result["seconds"] = round(seconds if told is None else told, 3)
     return dict(_finite(result))
 
 
@@ -112,9 +113,17 @@ def _was_blocked_by_error(entry: Mapping[str, Any]) -> bool:
     )
 
 
-def _seconds(entry: Mapping[str, Any], fallback: float) -> float:
+def run_seconds(entry: Mapping[str, Any]) -> float | None:
+    """How long a run took on the server; None where its history keeps no times."""
     times = [data["timestamp"] for _, data in _messages(entry) if isinstance(data.get("timestamp"), (int, float))]
-    return (max(times) - min(times)) / 1000 if len(times) > 1 else fallback
+    return (max(times) - min(times)) / 1000 if len(times) > 1 else None
+
+
+def run_status(entry: Mapping[str, Any]) -> str:
+    """`success` or `error`, as the history says; `blocked` where Stop ended the run with an error."""
+    if _was_blocked_by_error(entry):
+        return BLOCKED
+    return str(_mapping(entry.get("status")).get("status_str") or "unknown")
 
 
 def _number(value: Any) -> float:

@@ -147,11 +147,16 @@ class Link:
 
     async def history(self, job: Job, search: bool) -> dict[str, Any] | None:
         """The prompt's history entry, None when there is none. `search`: the server may have given it another id."""
-        entry = (await self._look(f"/history/{job.prompt_id}")).get(job.prompt_id)
+        entry = await self.ended(job.prompt_id)
         if entry is None and search:
             recent = await self._look(f"/history?max_items={RECENT}")
             entry = next((e for e in recent.values() if isinstance(e, dict) and _is_it(e.get("prompt"), job)), None)
         self._down_since = None
+        return entry
+
+    async def ended(self, prompt_id: str) -> dict[str, Any] | None:
+        """What the history keeps of a prompt id; None while it has not ended, and when the server does not know it."""
+        entry = (await self._look(f"/history/{prompt_id}")).get(prompt_id)
         return entry if isinstance(entry, dict) else None
 
     # --- being away ---------------------------------------------------------------------------------------------------

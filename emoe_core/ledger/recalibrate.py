@@ -1,0 +1,79 @@
+"""A calibration made of what the ledger has seen."""
+
+from __future__ import annotations
+
+from datetime import datetime, timezone
+
+from ..calibration import Calibration
+from ..errors import EMoEError
+from ..gate import DECIDE
+from .select import different
+from .store import BAD, GOOD, Ledger, Row
+
+
+def calibrate(
+    ledger: Ledger, fingerprint: str, name: str, *, unmarked_as_good: bool = False
+) -> tuple[Calibration, list[str]]:
+    """A calibration of one fingerprint's rows, and what a user should know about it.
+
+    Where some rows are marked, they alone are used, good and bad; where none is, all rows are reference prompts.
+
+    Args:
+        fingerprint: of the settings, or the beginning of one.
+        unmarked_as_good: take the rows without a mark too, as good ones.
+
+    Raises:
+        EMoEError: no such rows, or only bad ones.
+    """
+    settings = ledger.settings()
+    found = [known for known in settings if known.startswith(fingerprint)]
+    if len(found) != 1:
+        said = "fits no rows" if not found else f"may be {' or '.join(sorted(found))}"
+        raise EMoEError(f"The fingerprint '{fingerprint}' {said} of '{ledger.path}'; `ledger summary` lists them.")
+    everything = ledger.rows(found[0])
+    rows = different(everything)
+    marked = [row for row in rows if row.quality is not None]
+    chosen = marked if marked and not unmarked_as_good else rows
+    if not chosen:
+        raise EMoEError(f"'{ledger.path}' has no single prompts under '{found[0]}'; batches cannot be used.")
+    bad = tuple(row.quality == BAD for row in chosen)
+    made = Calibration(
+        name,
+        settings[found[0]][0],
+        tuple(row.score for row in chosen),
+        tuple(row.prompt for row in chosen),
+        reference=f"{len(chosen)} prompts of the ledger, {day(chosen[0].time)} to {day(chosen[-1].time)}"
+        + (", marked by a person" if marked and not unmarked_as_good else ""),
+        bad=bad if any(bad) else (),
+    )
+    return made, _notes(everything, rows, marked, unmarked_as_good)
+
+
+def _notes(everything: list[Row], rows: list[Row], marked: list[Row], unmarked_as_good: bool) -> list[str]:
+    notes = []
+    if not marked:
+        notes.append(
+            "No row is marked, so all prompts of the ledger are the reference: false_block_rate then keeps its share of "
+            "prompts like these, whether their images are good or not."
+        )
+    elif unmarked_as_good:
+        notes.append(f"{len(rows) - len(marked)} rows without a mark are taken as good.")
+    elif len(marked) < len(rows):
+        notes.append(f"{len(rows) - len(marked)} rows without a mark are left out.")
+    unseen = sum(row.verdict == "block" and row.mode == DECIDE and row.quality is None for row in rows)
+    if marked and unseen:
+        notes.append(
+            f"{unseen} blocked prompts have no mark, since nobody saw their images. The marked prompts are not like all "
+            "prompts then; collect marks in the Gate's mode observe."
+        )
+    if any(len(row.items) > 1 for row in everything):
+        notes.append("Batches of several images are left out; their score is the highest of their items.")
+    good = sum(row.quality == GOOD for row in marked)
+    if marked:
+        notes.append(f"{good} prompts are marked as good, {len(marked) - good} as bad.")
+    return notes
+
+
+def day(seconds: float) -> str:
+    """A time as its day, in UTC."""
+    return datetime.fromtimestamp(seconds, timezone.utc).date().isoformat()

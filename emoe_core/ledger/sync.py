@@ -1,0 +1,79 @@
+"""How long the runs took: asked from a ComfyUI's history, or read from the results of a batch.
+
+A node cannot see the nodes behind it, so the Gate does not know how long the generation took that it let through. The
+server does: its history keeps the moments at which a run began and ended.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from ..batch.results import run_seconds, run_status
+from ..batch.server import Link, Unreachable, new_session
+from ..errors import EMoEError
+from .store import Ledger
+
+Run = tuple[str, float, str]  # prompt id, seconds, status
+AT_A_TIME = 100
+
+
+async def from_server(ledger: Ledger, url: str, limit: int) -> tuple[int, int]:
+    """Asks a server for the runs that lack their seconds, newest first.
+
+    Returns:
+        How many were learned, and how many the server does not know (any more).
+
+    Raises:
+        EMoEError: the server does not answer.
+    """
+    wanted, learned = ledger.without_seconds(limit), 0
+    async with new_session() as session:
+        link = Link(url, session)
+        for begin in range(0, len(wanted), AT_A_TIME):
+            runs: list[Run] = []
+            for prompt_id in wanted[begin : begin + AT_A_TIME]:
+                try:
+                    entry = await link.ended(prompt_id)
+                except Unreachable as error:
+                    learned += ledger.add_runs(runs, url)
+                    raise EMoEError(
+                        f"'{url}' does not answer; {learned} runs were learned before. Start it, or mend --server."
+                    ) from error
+                runs.extend(_run(prompt_id, entry) if entry is not None else ())
+            learned += ledger.add_runs(runs, url)
+    return learned, len(wanted) - learned
+
+
+def _run(prompt_id: str, entry: dict[str, Any]) -> Iterator[Run]:
+    seconds = run_seconds(entry)
+    if seconds is not None:
+        yield prompt_id, seconds, run_status(entry)
+
+
+def from_results(ledger: Ledger, path: Path) -> int:
+    """Reads the results file of a batch; how many of its rows were runs of this ledger.
+
+    Raises:
+        EMoEError: the file cannot be read, or a line of it is no result.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise EMoEError(f"The results file '{path}' cannot be read ({error.strerror}); check the path.") from error
+    return ledger.add_runs(_results(text, path), str(path.name))
+
+
+def _results(text: str, path: Path) -> Iterator[Run]:
+    for number, line in enumerate(text.splitlines(), start=1):
+        if not line.strip():
+            continue
+        try:
+            result = json.loads(line)
+            prompt_id, seconds = result["prompt_id"], result["seconds"]
+        except (ValueError, KeyError, TypeError) as error:
+            raise EMoEError(f"Line {number} of '{path}' is no result of a batch.") from error
+        if prompt_id is not None and seconds is not None:
+            yield str(prompt_id), float(seconds), "error" if result.get("status") == "error" else "success"
