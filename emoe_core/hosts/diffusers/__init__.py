@@ -1,0 +1,42 @@
+"""EMoE without ComfyUI: experts and probes on diffusers' pipelines, folders and single files.
+
+The only place that imports diffusers. In a few lines:
+
+    from emoe_core.hosts.diffusers import load_experts, score
+
+    experts = load_experts(["one.safetensors", "two.safetensors"], config="a/pipeline/folder")
+    report = score(experts, "a lighthouse at night", preset="fast")
+    report.score
+
+Nothing is ever downloaded.
+"""
+
+from __future__ import annotations
+
+from ...errors import EMoEError
+
+try:
+    import diffusers  # noqa: F401 (looked for before anything here needs it)
+    import transformers  # noqa: F401
+except ImportError as _error:
+    raise EMoEError(
+        f"Scoring without ComfyUI needs diffusers and transformers ({_error}); install them with: pip install "
+        '"emoe[diffusers]", in an environment of its own rather than in ComfyUI\'s.'
+    ) from _error
+
+from .demo import demo_experts
+from .experts import expert_from_network, expert_from_pipeline, experts_from_pipelines
+from .loading import load_expert, load_experts
+from .scoring import How, score, score_many
+
+__all__ = [
+    "How",
+    "demo_experts",
+    "expert_from_network",
+    "expert_from_pipeline",
+    "experts_from_pipelines",
+    "load_expert",
+    "load_experts",
+    "score",
+    "score_many",
+]

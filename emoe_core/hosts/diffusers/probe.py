@@ -1,0 +1,131 @@
+"""The probe on diffusers: one network call an expert for as many prompts and noise samples as fit in a batch."""
+
+from __future__ import annotations
+
+import weakref
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from ...errors import EMoEError
+from ...experts import Expert, ExpertSet
+from ...probe import Request
+from .networks import Encoded, Network
+from .placement import borrowed
+from .prompts import TextEncoders
+
+Latents = dict[str, list[Tensor]]
+_KEPT_EMPTY_PASSES = 16
+
+# Latents of the empty prompt, kept as long as the expert itself: they depend on noise, size and step only.
+_empty_passes: weakref.WeakKeyDictionary[Expert, OrderedDict[str, Latents]] = weakref.WeakKeyDictionary()
+
+
+@dataclass(frozen=True, eq=False)
+class DiffusersProbe:
+    """Implements `emoe_core.probe.Probe` for several prompts at once.
+
+    Attributes:
+        texts: the prompts.
+        width, height: of the picture, in pixels.
+        noises: one noise tensor [1, C, h, w] a noise sample, on the CPU.
+        sigma: the scored noise level.
+        batch: how many (prompt, noise sample) pairs go through a network in one call.
+        device: where experts are put one at a time; None for where they are.
+        empty_key: digest of all that the empty pass depends on.
+    """
+
+    experts: ExpertSet
+    texts: Sequence[str]
+    width: int
+    height: int
+    noises: Sequence[Tensor]
+    sigma: float
+    batch: int
+    device: torch.device | None
+    empty_key: str
+    _known: dict[tuple[int, bool, str], list[Latents]] = field(default_factory=dict, repr=False)
+
+    def of(self, prompt: int) -> OnePrompt:
+        """A probe for one of the prompts. The first question about an expert is answered for all of them."""
+        return OnePrompt(self, prompt)
+
+    def answers(self, request: Request) -> list[Latents]:
+        """For each prompt (or for the empty prompt) the latents [K, 1, C, ...] at the request's tap."""
+        key = (request.expert, request.empty, request.tap)
+        if key not in self._known:
+            expert = self.experts.experts[request.expert]
+            if not request.empty:
+                self._known[key] = self._measure(expert, self.texts, (request.tap,))
+            else:
+                kept = _empty_passes.setdefault(expert, OrderedDict())
+                name = f"{self.empty_key}:{request.tap}"
+                if name not in kept:
+                    kept[name] = self._measure(expert, [""], (request.tap,))[0]
+                    while len(kept) > _KEPT_EMPTY_PASSES:
+                        kept.popitem(last=False)
+                kept.move_to_end(name)
+                self._known[key] = [kept[name]]
+        return self._known[key]
+
+    def _measure(self, expert: Expert, texts: Sequence[str], taps: tuple[str, ...]) -> list[Latents]:
+        network: Network = expert.model
+        try:
+            prompts = self._encode(expert, texts)
+            if "noise_pred" in taps and "mid_out" in network.taps and "mid_out" not in taps:
+                taps = (*taps, "mid_out")  # the pass goes by it anyway
+            pairs = [(prompt, sample) for prompt in range(len(texts)) for sample in range(len(self.noises))]
+            found: dict[str, list[Tensor]] = {tap: [] for tap in taps}
+            with borrowed([network.module], self.device):
+                for start in range(0, len(pairs), self.batch):
+                    now = pairs[start : start + self.batch]
+                    noise = torch.cat([self.noises[sample] for _, sample in now])
+                    rows = {name: row[[prompt for prompt, _ in now]] for name, row in prompts.items()}
+                    for tap, latents in network.measure(noise, self.sigma, rows, taps).items():
+                        found[tap].append(latents)
+        except torch.OutOfMemoryError as error:
+            raise EMoEError(
+                f"Expert '{expert.name}' ran out of memory with {self.batch} latents in one call; set a smaller batch."
+            ) from error
+        samples = len(self.noises)
+        whole = {tap: torch.cat(parts).unsqueeze(1) for tap, parts in found.items()}
+        return [
+            {tap: [latents[prompt * samples : (prompt + 1) * samples]] for tap, latents in whole.items()}
+            for prompt in range(len(texts))
+        ]
+
+    def _encode(self, expert: Expert, texts: Sequence[str]) -> Encoded:
+        encoders: TextEncoders | None = expert.clip
+        if encoders is None:
+            raise EMoEError(
+                f"Expert '{expert.name}' has no text encoder, so the prompt cannot be encoded; load it whole."
+            )
+        with borrowed(encoders.modules.values(), self.device):
+            parts = [
+                encoders.encode(texts[start : start + self.batch], self.width, self.height)
+                for start in range(0, len(texts), self.batch)
+            ]
+        return {name: torch.cat([part[name].cpu() for part in parts]) for name in parts[0]}
+
+
+@dataclass(frozen=True, eq=False)
+class OnePrompt:
+    """The part of a probe that one prompt asks for."""
+
+    whole: DiffusersProbe
+    prompt: int
+
+    def latents(self, request: Request) -> Latents:
+        """See `emoe_core.probe.Probe.latents`."""
+        answers = self.whole.answers(request)
+        answer = answers[0 if request.empty else self.prompt]
+        return {tap: [part[request.noise_sample] for part in parts] for tap, parts in answer.items()}
+
+
+def noise_samples(shape: tuple[int, ...], seed: int, count: int) -> list[Tensor]:
+    """Noise sample k is the noise of seed + k, made on the CPU as the other host makes it; the global state is not used."""
+    generators = (torch.Generator("cpu").manual_seed((seed + k) % 2**64) for k in range(count))
+    return [torch.randn((1, *shape), generator=generator, dtype=torch.float32) for generator in generators]

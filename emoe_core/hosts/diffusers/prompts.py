@@ -1,0 +1,88 @@
+"""Prompts as the pipeline itself encodes them: its own tokenizers, text encoders, textual inversions and LoRA."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from ...errors import EMoEError
+from .networks import Encoded, place_of
+
+_ENCODERS = ("text_encoder", "text_encoder_2", "text_encoder_3")
+_TOKENIZERS = ("tokenizer", "tokenizer_2", "tokenizer_3")
+#: Tokenizers without a limit of their own say so with a huge number.
+_NO_LIMIT = 100_000
+
+
+@dataclass(frozen=True, eq=False)
+class TextEncoders:
+    """The text half of a pipeline.
+
+    Attributes:
+        pipeline: the diffusers pipeline; only its `encode_prompt` is used.
+        clip_skip: as in the pipeline's own call; None for the default layer.
+    """
+
+    pipeline: Any
+    clip_skip: int | None = None
+
+    @property
+    def modules(self) -> dict[str, nn.Module]:
+        """The encoders that are there, by the pipeline's own names."""
+        found = {name: getattr(self.pipeline, name, None) for name in _ENCODERS}
+        return {name: module for name, module in found.items() if module is not None}
+
+    def encode(self, texts: Sequence[str], width: int, height: int) -> Encoded:
+        """One row a text; the sizes are pixels and go to networks that are told them (SDXL)."""
+        first = next(iter(self.modules.values()), None)
+        if first is None:
+            raise EMoEError("This pipeline has no text encoder, so the prompt cannot be encoded; load it whole.")
+        words: dict[str, Any] = {"prompt": list(texts), "device": place_of(first)[0], "num_images_per_prompt": 1}
+        kind = type(self.pipeline).__name__
+        if not kind.startswith("Flux"):
+            words["do_classifier_free_guidance"] = False
+            words["clip_skip"] = self.clip_skip
+        for name in ("prompt_2", "prompt_3"):
+            if name.replace("prompt", "text_encoder") in getattr(self.pipeline, "config", {}):
+                words[name] = list(texts)
+        with torch.no_grad():
+            found = self.pipeline.encode_prompt(**words)
+        return _encoded(found, kind, len(texts), width, height)
+
+    def too_long(self, text: str) -> str | None:
+        """A warning when the encoders do not see the end of the text."""
+        if any(getattr(self.pipeline, name, None) is not None for name in ("text_encoder_3",)):
+            return None  # T5 reads on where CLIP stops
+        longest = [self._room(name, text) for name in _TOKENIZERS]
+        if type(self.pipeline).__name__.startswith("Flux"):
+            longest = longest[1:]
+        over = [(have, room) for have, room in filter(None, longest) if have > room]
+        if not over:
+            return None
+        have, room = max(over)
+        return f"The prompt has {have} tokens and the text encoder reads {room}: what is beyond does not count."
+
+    def _room(self, name: str, text: str) -> tuple[int, int] | None:
+        """Tokens of the text, and how many the tokenizer's model reads."""
+        tokenizer = getattr(self.pipeline, name, None)
+        room = getattr(tokenizer, "model_max_length", _NO_LIMIT)
+        if tokenizer is None or room >= _NO_LIMIT:
+            return None
+        return len(tokenizer(text, truncation=False, verbose=False)["input_ids"]), int(room)
+
+
+def _encoded(found: Any, kind: str, count: int, width: int, height: int) -> Encoded:
+    if kind.startswith("StableDiffusionXL"):
+        embeds, _, pooled, _ = found
+        # Original height and width, crop's top and left, target height and width (Podell et al., arXiv 2307.01952, 2.2).
+        sizes = torch.tensor([height, width, 0, 0, height, width], dtype=torch.float32)
+        return {"prompt_embeds": embeds, "text_embeds": pooled, "time_ids": sizes.expand(count, -1)}
+    if kind.startswith("StableDiffusion3"):
+        return {"prompt_embeds": found[0], "text_embeds": found[2]}
+    if kind.startswith("Flux"):
+        return {"prompt_embeds": found[0], "text_embeds": found[1]}
+    return {"prompt_embeds": found[0]}

@@ -1,0 +1,170 @@
+"""From experts and prompts to reports, in Python and without ComfyUI."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+
+from ...errors import EMoEError
+from ...estimators import estimator as estimator_named
+from ...experts import ExpertSet
+from ...presets import CUSTOM, resolve
+from ...report import Report, Settings
+from ...score import Progress, Scored
+from ...score import score as score_latents
+from .networks import Network
+from .probe import DiffusersProbe, noise_samples
+from .schedules import sigma_of_step
+
+MOST_NOISE_SAMPLES = 64
+PIXELS_A_LATENT = 8
+
+
+@dataclass(frozen=True)
+class How:
+    """How prompts are scored, in the words of the Score node.
+
+    Attributes:
+        preset: fast, thorough, paper, or custom with `tap` and `estimator`.
+        size: width and height of the picture in pixels; None for the size the first expert was made for.
+        noise_seed, noise_samples: noise sample k is made from noise_seed + k.
+        steps, scheduler, at_step: the noise level, as in KSampler. Step 0 is pure noise.
+        batch: how many (prompt, noise sample) pairs go through a network in one call.
+        device: where the experts are put, one at a time; None leaves each where it is.
+    """
+
+    preset: str = "fast"
+    tap: str = "mid_out"
+    estimator: str = "relative"
+    size: tuple[int, int] | None = None
+    noise_seed: int = 0
+    noise_samples: int = 2
+    steps: int = 20
+    scheduler: str = "normal"
+    at_step: int = 0
+    batch: int = 8
+    device: str | torch.device | None = None
+
+
+def score(experts: ExpertSet, prompt: str, how: How | None = None, **changes: Any) -> Report:
+    """Score one prompt.
+
+    Args:
+        changes: attributes of `How` by name, e.g. preset="thorough", size=(768, 512).
+
+    Raises:
+        EMoEError: bad input, in one sentence.
+    """
+    return next(score_many(experts, [prompt], how, **changes)).report
+
+
+def score_many(
+    experts: ExpertSet,
+    prompts: Sequence[str],
+    how: How | None = None,
+    progress: Progress | None = None,
+    **changes: Any,
+) -> Iterator[Scored]:
+    """Score prompts in order; several go through each expert together. Gives reports with their disagreement maps.
+
+    Args:
+        progress: told (model calls done, calls in all, expert) before each call, for every group of prompts anew.
+        changes: as for `score`.
+    """
+    chosen = _changed(how or How(), changes)
+    settings, shape = _settings(experts, chosen)
+    noises = noise_samples(shape, chosen.noise_seed, chosen.noise_samples)
+    width, height = shape[2] * PIXELS_A_LATENT, shape[1] * PIXELS_A_LATENT
+    device = None if chosen.device is None else torch.device(chosen.device)
+    # Where experts take turns on a device, more prompts a turn mean fewer moves.
+    group = max(1, chosen.batch // chosen.noise_samples) * (1 if device is None else 8)
+    key = f"{settings.sigma}:{settings.noise_seed}:{settings.noise_samples}:{settings.latent_shape}"
+    for start in range(0, len(prompts), group):
+        texts = list(prompts[start : start + group])
+        sigma = sigma_of_step(experts.experts[0].model.levels, chosen.scheduler, chosen.steps, chosen.at_step)
+        probe = DiffusersProbe(experts, texts, width, height, noises, sigma, chosen.batch, device, key)
+        for number, text in enumerate(texts):
+            scored = score_latents(probe.of(number), experts, settings, text, progress)
+            yield _with_warnings(scored, experts, text)
+
+
+def settings_of(experts: ExpertSet, how: How) -> Settings:
+    """Everything that scores made this way depend on; an `EMoEError` for bad input."""
+    return _settings(experts, how)[0]
+
+
+def _changed(how: How, changes: dict[str, Any]) -> How:
+    try:
+        return replace(how, **changes)
+    except TypeError as error:
+        raise EMoEError(
+            f"score does not know {', '.join(sorted(changes.keys() - vars(how).keys()))}; it knows {', '.join(vars(how))}."
+        ) from error
+
+
+def _settings(experts: ExpertSet, how: How) -> tuple[Settings, tuple[int, ...]]:
+    if len(experts) == 0:
+        raise EMoEError("There are no experts to score with; load two or more with load_experts.")
+    tap, estimator = resolve(how.preset, how.tap, how.estimator)
+    estimator_named(estimator)
+    if not 1 <= how.noise_samples <= MOST_NOISE_SAMPLES:
+        raise EMoEError(f"noise_samples is {how.noise_samples}; choose 1 to {MOST_NOISE_SAMPLES}.")
+    if how.batch < 1:
+        raise EMoEError(f"batch is {how.batch}; choose 1 or more.")
+    first = experts.experts[0]
+    shape = _latent_shape(first.model, how.size)
+    return (
+        Settings(
+            experts=tuple(expert.identity for expert in experts.experts),
+            text_encoders=tuple(expert.clip_identity for expert in experts.experts),
+            tap=tap,
+            estimator=estimator,
+            sigma=float(f"{_common_sigma(experts, how):.6g}"),
+            noise_seed=how.noise_seed,
+            noise_samples=how.noise_samples,
+            latent_shape=shape,
+            latent="empty",
+            dtype=first.dtype,
+        ),
+        shape,
+    )
+
+
+def _latent_shape(network: Network, size: tuple[int, int] | None) -> tuple[int, ...]:
+    config = getattr(network.module, "config", {})
+    if size is None:
+        side = config.get("sample_size") or 64
+        width, height = (side[1], side[0]) if isinstance(side, (tuple, list)) else (side, side)
+        return network.channels, int(height), int(width)
+    step = PIXELS_A_LATENT * network.multiple
+    width, height = size
+    if width < step or height < step or width % step or height % step:
+        raise EMoEError(
+            f"The size is {width}x{height}; these experts want multiples of {step}, at least {step}x{step}."
+        )
+    return network.channels, height // PIXELS_A_LATENT, width // PIXELS_A_LATENT
+
+
+def _common_sigma(experts: ExpertSet, how: How) -> float:
+    sigmas = [sigma_of_step(e.model.levels, how.scheduler, how.steps, how.at_step) for e in experts.experts]
+    for expert, sigma in zip(experts.experts, sigmas, strict=True):
+        if abs(sigma - sigmas[0]) > 1e-3 * sigmas[0]:
+            raise EMoEError(
+                f"'{expert.name}' has another noise schedule than '{experts.experts[0].name}', so one step means different "
+                "noise to them; use experts with schedulers of one configuration."
+            )
+    return sigmas[0]
+
+
+def _with_warnings(scored: Scored, experts: ExpertSet, text: str) -> Scored:
+    found = dict.fromkeys(scored.report.warnings)
+    for expert in experts.experts:
+        if expert.clip is not None and (warning := expert.clip.too_long(text)):
+            found[warning] = None
+    return replace(scored, report=replace(scored.report, warnings=tuple(found)))
+
+
+__all__ = ["CUSTOM", "How", "score", "score_many", "settings_of"]

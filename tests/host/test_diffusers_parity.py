@@ -1,0 +1,264 @@
+"""One set of weights through both hosts gives one score: ComfyUI's code and diffusers' share none of it.
+
+The networks are converted by diffusers' own converter. Text encoders are compared with the demo experts; the larger
+families get one conditioning in both hosts.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+import torch
+from emoe_testing import unet
+from emoe_testing.checkpoints import make_sd15, make_sdxl
+from emoe_testing.folders import make_folder
+
+PROMPT = "a lighthouse, 山から日の出"
+PRESETS = ("fast", "thorough", "paper")
+SIGMA_STEPS = [("normal", 20, 0), ("karras", 30, 7), ("sgm_uniform", 25, 11)]
+
+
+@pytest.fixture(scope="module")
+def host(pack: ModuleType) -> Any:
+    """The diffusers host, in the same pack as ComfyUI's."""
+    return importlib.import_module(f"{pack.__name__}.emoe_core.hosts.diffusers")
+
+
+@pytest.fixture(scope="module")
+def schedules(pack: ModuleType, host: Any) -> Any:
+    return importlib.import_module(f"{pack.__name__}.emoe_core.hosts.diffusers.schedules")
+
+
+def in_comfyui(
+    pack: ModuleType, experts: Any, positive: Any, side: int, preset: str, empty: Any = None, **changes: Any
+) -> Any:
+    tap, estimator = pack.emoe_core.presets.resolve(preset, "mid_out", "relative")
+    plain = {"add_noise": True, "noise_seed": 0, "steps": 20, "scheduler": "normal", "at_step": 0, "noise_samples": 2}
+    return pack.emoe_core.hosts.comfyui.scoring.score_prompt(
+        experts,
+        positive,
+        {"samples": torch.zeros(1, 4, side, side)},
+        tap=tap,
+        estimator_name=estimator,
+        empty_prompt=empty,
+        **(plain | changes),
+    ).report
+
+
+def assert_same(one: Any, other: Any, rel: float = 1e-4) -> None:
+    """The same score, and everything beside it."""
+    for mine, theirs in zip(one.items, other.items, strict=True):
+        for name in ("score", "stderr", "epistemic", "seed_variance", "response", "guidance"):
+            one_value, other_value = getattr(mine, name), getattr(theirs, name)
+            assert (one_value is None) == (other_value is None), name
+            assert one_value is None or one_value == pytest.approx(other_value, rel=rel), name
+    assert torch.allclose(torch.tensor(one.pairwise), torch.tensor(other.pairwise), rtol=rel)
+
+
+# --- the demo experts: text encoder, network and score, whole ----------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def demo_sets(pack: ModuleType, host: Any) -> tuple[Any, Any]:
+    return pack.emoe_core.hosts.comfyui.embedded.embedded_experts(), host.demo_experts()
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_whole_scores_of_the_demo_experts_are_equal(
+    pack: ModuleType, host: Any, demo_sets: tuple[Any, Any], preset: str
+) -> None:
+    comfy_set, diffusers_set = demo_sets
+    encode = pack.emoe_core.hosts.comfyui.conditioning.encode_for_experts
+    for prompt in ("sunflower", "xchtgg", PROMPT):
+        theirs = in_comfyui(pack, comfy_set, encode(comfy_set, prompt), 16, preset)
+        mine = host.score(diffusers_set, prompt, preset=preset)
+        assert_same(mine, theirs)
+        assert mine.settings == theirs.settings and mine.prompt == prompt
+        assert mine.experts == theirs.experts and mine.files == theirs.files
+
+
+def test_the_shipped_calibrations_hold_in_both_hosts(pack: ModuleType, host: Any, demo_sets: tuple[Any, Any]) -> None:
+    """Experts are known by one identity, so a verdict is the same verdict."""
+    assert len(demo_sets[1].calibrations) == len(demo_sets[0].calibrations) == 3
+    decide = pack.emoe_core.gate.decide
+    verdicts = {
+        prompt: decide(host.score(demo_sets[1], prompt), "false_block_rate", alpha=0.1).verdict
+        for prompt in ("candle", "xchtgg")
+    }
+    assert verdicts == {"candle": "pass", "xchtgg": "block"}
+
+
+@pytest.mark.parametrize(("scheduler", "steps", "at_step"), SIGMA_STEPS)
+def test_a_later_step_is_the_same_step(
+    pack: ModuleType, host: Any, demo_sets: tuple[Any, Any], scheduler: str, steps: int, at_step: int
+) -> None:
+    comfy_set, diffusers_set = demo_sets
+    words = {"scheduler": scheduler, "steps": steps, "at_step": at_step, "noise_seed": 2**64 - 1}
+    positive = pack.emoe_core.hosts.comfyui.conditioning.encode_for_experts(comfy_set, "ant")
+    theirs = in_comfyui(pack, comfy_set, positive, 16, "fast", **words)
+    mine = host.score(diffusers_set, "ant", **words)
+    assert mine.settings == theirs.settings
+    assert_same(mine, theirs)
+
+
+# --- SD1.5's and SDXL's kinds -----------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def family(
+    pack: ModuleType, host: Any, comfy_base: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[str], Any]:
+    """`family(name)`: two descendants of one base in both hosts, loaded once: (ComfyUI's set, diffusers' set)."""
+    made: dict[str, Any] = {}
+    loading = pack.emoe_core.hosts.comfyui.experts
+
+    def get(name: str) -> Any:
+        if name not in made:
+            folder = comfy_base / "models" / "checkpoints"
+            plan, make = {
+                "sd15": (unet.sd15((1, 1)), lambda *a, **k: make_sd15(*a, channel_mult=(1, 1), **k)),
+                "sdxl": (unet.SDXL_TINY, make_sdxl),
+            }[name]
+            base = make(folder / f"parity_{name}_one.safetensors", 0)
+            files = [base, make(folder / f"parity_{name}_two.safetensors", 1, base=base, delta=0.1)]
+            config = make_folder(
+                tmp_path_factory.mktemp("config") / name, plan, Path(pack.emoe_core.demo.tokenizer_dir())
+            )
+            made[name] = loading.load_experts([file.name for file in files]), host.load_experts(files, config=config)
+        return made[name]
+
+    return get
+
+
+@pytest.mark.parametrize("name", ["sd15", "sdxl"])
+def test_latents_and_predictions_of_the_families_are_equal(pack: ModuleType, family: Any, name: str) -> None:
+    """One conditioning, one noise: what the networks give at each tap, before any maths of ours."""
+    comfy_set, diffusers_set = family(name)
+    width, side = (768, 8) if name == "sd15" else (2048, 16)
+    generator = torch.Generator().manual_seed(4)
+    text, pooled = torch.randn(1, 77, width, generator=generator), torch.randn(1, 1280, generator=generator)
+    sizes = {"width": 640, "height": 512, "crop_w": 8, "crop_h": 24, "target_width": 768, "target_height": 1024}
+    options = {} if name == "sd15" else {"pooled_output": pooled, **sizes}
+    rows = {"prompt_embeds": text}
+    if name == "sdxl":
+        rows |= {"text_embeds": pooled, "time_ids": torch.tensor([[512.0, 640, 24, 8, 1024, 768]])}
+    import comfy.sample
+
+    noise = comfy.sample.prepare_noise(torch.zeros(1, 4, side, side), 3)
+    for theirs, mine in zip(comfy_set.experts, diffusers_set.experts, strict=True):
+        assert theirs.dtype == mine.dtype == "float32"
+        sigma = float(theirs.model.get_model_object("model_sampling").sigma_max)
+        taken = mine.model.measure(noise, sigma, rows, ("mid_in", "mid_out", "noise_pred"))
+        expected = middle_and_prediction(theirs.model, [[text, options]], noise, sigma)
+        for tap in ("mid_out", "noise_pred"):
+            scale = expected[tap].abs().max()
+            assert float((taken[tap] - expected[tap]).abs().max() / scale) < 1e-4, tap
+            assert float(expected[tap].std()) > 1e-2  # something is compared
+
+
+def middle_and_prediction(model: Any, positive: Any, noise: torch.Tensor, sigma: float) -> dict[str, torch.Tensor]:
+    """Both from ComfyUI's own sampling, taken with plain hooks of torch instead of the pack's taps."""
+    import comfy.sample
+    import comfy.samplers
+
+    found: dict[str, torch.Tensor] = {}
+
+    class Once(comfy.samplers.Sampler):
+        def sample(self, wrap: Any, sigmas: Any, extra: Any, callback: Any, noise: Any, *_: Any, **__: Any) -> Any:
+            x = noise * (1 + sigmas[0] ** 2) ** 0.5
+            found["noise_pred"] = ((x - wrap(x, sigmas[:1], **extra)) / sigmas[0]).detach()
+            return x
+
+    last = model.model.diffusion_model.middle_block[-1]
+    hook = last.register_forward_hook(lambda _, __, out: found.__setitem__("mid_out", out.detach().clone()))
+    try:
+        sigmas = torch.tensor([sigma, 0.0])
+        comfy.sample.sample_custom(
+            model, noise, 1.0, Once(), sigmas, positive, positive, torch.zeros_like(noise), disable_pbar=True
+        )
+    finally:
+        hook.remove()
+    return found
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("name", ["sd15", "sdxl"])
+def test_whole_scores_of_the_families_are_equal(
+    pack: ModuleType, host: Any, family: Any, name: str, preset: str
+) -> None:
+    """From the pipeline's own encoding of a prompt on; ComfyUI is given that encoding as CONDITIONING."""
+    comfy_set, diffusers_set = family(name)
+    side = 8 if name == "sd15" else 16
+    encoders = diffusers_set.experts[0].clip
+
+    def conditioning(text: str) -> Any:
+        rows = encoders.encode([text], side * 8, side * 8)
+        return [[rows["prompt_embeds"], {"pooled_output": rows["text_embeds"]} if "text_embeds" in rows else {}]]
+
+    theirs = in_comfyui(pack, comfy_set, conditioning(PROMPT), side, preset, conditioning(""))
+    mine = host.score(diffusers_set, PROMPT, preset=preset, size=(side * 8, side * 8))
+    assert_same(mine, theirs)
+    ignored = {"text_encoders"}
+    differing = {text.split()[0] for text in theirs.settings.differences(mine.settings)}
+    assert differing == ignored
+    assert mine.files == theirs.files
+
+
+@pytest.mark.parametrize("name", ["sd15", "sdxl"])
+def test_an_expert_has_one_identity_in_both_hosts(family: Any, name: str) -> None:
+    for theirs, mine in zip(*(one.experts for one in family(name)), strict=True):
+        assert mine.identity == theirs.identity and mine.signature.layout == theirs.signature.layout
+        assert mine.prediction == theirs.prediction
+
+
+# --- noise levels -----------------------------------------------------------------------------------------------------
+
+
+def comfy_sampling(kind: str) -> Any:
+    import types
+
+    import comfy.model_sampling as sampling
+
+    return {
+        "sd": lambda: sampling.ModelSamplingDiscrete(),
+        "zsnr": lambda: sampling.ModelSamplingDiscrete(types.SimpleNamespace(sampling_settings={"zsnr": True})),
+        "sd3": lambda: sampling.ModelSamplingDiscreteFlow(types.SimpleNamespace(sampling_settings={"shift": 3.0})),
+        "flux": lambda: sampling.ModelSamplingFlux(),
+    }[kind]()
+
+
+@pytest.mark.parametrize("kind", ["sd", "zsnr", "sd3", "flux"])
+def test_every_schedulers_noise_levels_are_the_other_hosts(comfyui: Path, schedules: Any, kind: str) -> None:
+    import comfy.samplers
+
+    theirs = comfy_sampling(kind)
+    mine = {
+        "sd": schedules.stable_diffusion,
+        "zsnr": lambda: schedules.discrete(
+            {
+                "beta_schedule": "scaled_linear",
+                "beta_start": 0.00085,
+                "beta_end": 0.012,
+                "rescale_betas_zero_snr": True,
+                "prediction_type": "v_prediction",
+            },
+            "the test",
+        ),
+        "sd3": lambda: schedules.shifted_flow(3.0),
+        "flux": lambda: schedules.exponential_flow(1.15),
+    }[kind]()
+    assert torch.equal(mine.sigmas, theirs.sigmas)
+    assert set(schedules.SCHEDULERS) == set(comfy.samplers.SCHEDULER_NAMES)
+    for name in schedules.SCHEDULERS:
+        for steps in (2, 3, 20, 25, 999):
+            expected = comfy.samplers.calculate_sigmas(theirs, name, steps)
+            given = torch.tensor(schedules.SCHEDULERS[name](mine, steps))
+            assert torch.allclose(given, expected, rtol=1e-6, atol=1e-7), (name, steps)
+            for sigma in expected[:-1][:: max(1, steps // 5)]:
+                if float(sigma) > 0:
+                    assert float(mine.time(float(sigma))) == pytest.approx(float(theirs.timestep(sigma)), rel=1e-6)
