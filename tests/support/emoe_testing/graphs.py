@@ -77,3 +77,11 @@ def gated(threshold: float, tag: str) -> Graph:
         "route": node("EMoE_Route", passed=["gate", 0], on_pass=["picture", 0]),
         "save": save("route"),
     }
+
+
+def rerouted(threshold: float, tag: str) -> Graph:
+    """As `gated`, and a blocked prompt gets a white image of 16 x 16."""
+    graph = gated(threshold, tag)
+    graph["fallback"] = node("EmptyImage", width=16, height=16, batch_size=1, color=0xFFFFFF)
+    graph["route"]["inputs"]["on_block"] = ["fallback", 0]
+    return graph
