@@ -2,7 +2,8 @@
 
 The conformal p-value of a score s against n reference scores is p = (1 + #{j : s_j >= s}) / (n + 1). If the prompt is
 exchangeable with the reference prompts, P(p <= alpha) <= alpha for every n and every model (Vovk et al., "Algorithmic
-Learning in a Random World", 2005, proposition 2.8).
+Learning in a Random World", 2005, proposition 2.8). Taken against the reference prompts of one group alone, it holds for
+prompts of that group (the label-conditional, "Mondrian" form, section 4.5 there).
 """
 
 from __future__ import annotations
@@ -10,14 +11,17 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from .errors import EMoEError, SettingsMismatch
+from .references import Part
 from .report import Report, Settings
 
-CALIBRATION_SCHEMA = 1
+#: Version 2 added `groups`. A calibration without them is written as version 1, which older node packs read too.
+CALIBRATION_SCHEMA = 2
 
 
 @dataclass(frozen=True)
@@ -31,6 +35,7 @@ class Calibration:
         prompts: the prompts, in the same order; may be empty.
         bad: for each prompt whether the models draw it badly; empty when all are good.
         reference: one sentence that says what the reference prompts are.
+        groups: for each column of labels, such as `language`, one label a prompt; "" where it has none.
     """
 
     name: str
@@ -39,6 +44,7 @@ class Calibration:
     prompts: tuple[str, ...] = ()
     reference: str = ""
     bad: tuple[bool, ...] = ()
+    groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
         if not self.scores:
@@ -49,46 +55,78 @@ class Calibration:
             raise EMoEError(
                 f"The calibration '{self.name}' has {len(self.prompts)} prompts for {len(self.scores)} scores."
             )
-
         if self.bad and len(self.bad) != len(self.scores):
             raise EMoEError(
                 f"The calibration '{self.name}' has {len(self.bad)} marks for {len(self.scores)} scores; make it again."
             )
+        for column, labels in self.groups.items():
+            if len(labels) != len(self.scores):
+                raise EMoEError(
+                    f"The calibration '{self.name}' has {len(labels)} labels of '{column}' for {len(self.scores)} scores; "
+                    "make it again."
+                )
         if not self.good_scores:
             raise EMoEError(f"The calibration '{self.name}' has only bad prompts; add some that your models draw well.")
 
     @property
+    def whole(self) -> Part:
+        """All reference prompts, of whatever group."""
+        return Part(self.name, self.scores, self.bad)
+
+    @property
     def good_scores(self) -> tuple[float, ...]:
-        """Scores of the prompts that are not marked as bad: what a new prompt is compared with."""
-        if not self.bad:
-            return self.scores
-        return tuple(score for score, is_bad in zip(self.scores, self.bad, strict=True) if not is_bad)
+        """Scores of the prompts that are not marked as bad."""
+        return self.whole.good_scores
+
+    def part(self, column: str, label: str) -> Part:
+        """The reference prompts that carry a label."""
+        chosen = [i for i, other in enumerate(self.groups[column]) if other == label]
+        return Part(
+            f"{self.name}, {column}={label}",
+            tuple(self.scores[i] for i in chosen),
+            tuple(self.bad[i] for i in chosen) if self.bad else (),
+        )
+
+    def find_group(self, text: str) -> tuple[str, str] | None:
+        """Column and label of a group given as `label` or `column=label`; None when no reference prompt carries it.
+
+        Raises:
+            EMoEError: the label stands in several columns, so that it is not clear which is meant.
+        """
+        column, equals, label = (part.strip() for part in text.partition("="))
+        if equals and column in self.groups:
+            return (column, label) if label and label in self.groups[column] else None
+        label = text.strip()
+        found = [name for name, labels in self.groups.items() if label and label in labels]
+        if len(found) > 1:
+            raise EMoEError(
+                f"The group '{label}' is in the columns {' and '.join(found)} of the calibration '{self.name}'; "
+                f"write {found[0]}={label}."
+            )
+        return (found[0], label) if found else None
 
     def line(self) -> str:
         """One sentence for a person."""
         ordered = sorted(self.scores)
         marked = f" ({sum(self.bad)} of them bad)" if any(self.bad) else ""
+        columns = "".join(f", {len({*labels} - {''})} groups by {column}" for column, labels in self.groups.items())
         return (
-            f"Calibration '{self.name}': {len(ordered)} prompts{marked}, scores {ordered[0]:.4g} to {ordered[-1]:.4g}, "
+            f"Calibration '{self.name}': {len(ordered)} prompts{marked}{columns}, scores {ordered[0]:.4g} to {ordered[-1]:.4g}, "
             f"smallest alpha {1 / (len(self.good_scores) + 1):.2g}."
         )
 
     def p_value(self, score: float) -> float:
-        """Conformal p-value against the good prompts: small means less certain than nearly all of them. In (0, 1]."""
-        good = self.good_scores
-        return (1 + sum(other >= score for other in good)) / (len(good) + 1)
+        """Conformal p-value against all good prompts, in (0, 1]."""
+        return self.whole.p_value(score)
 
     def percentile(self, score: float) -> float:
-        """Share of the good prompts with a lower score, ties counted half, in [0, 100]."""
-        good = self.good_scores
-        below = sum(other < score for other in good)
-        equal = sum(other == score for other in good)
-        return 100.0 * (below + 0.5 * equal) / len(good)
+        """Share of all good prompts with a lower score, ties counted half, in [0, 100]."""
+        return self.whole.percentile(score) or 0.0
 
     def as_dict(self) -> dict[str, Any]:
         """Ready for JSON, with a digest of the content that `from_dict` checks."""
         body = {
-            "emoe_calibration": CALIBRATION_SCHEMA,
+            "emoe_calibration": CALIBRATION_SCHEMA if self.groups else 1,
             "name": self.name,
             "reference": self.reference,
             "settings": asdict(self.settings),
@@ -96,6 +134,8 @@ class Calibration:
             "prompts": list(self.prompts),
             "bad": list(self.bad),
         }
+        if self.groups:
+            body["groups"] = {column: list(labels) for column, labels in self.groups.items()}
         return {**body, "digest": _digest(body)}
 
     @classmethod
@@ -103,9 +143,10 @@ class Calibration:
         """A calibration from JSON; an `EMoEError` that says why when it is none, newer, damaged or edited."""
         if not isinstance(data, dict) or "emoe_calibration" not in data:
             raise EMoEError(f"{where} is not an EMoE calibration; choose a file that Save Calibration wrote.")
-        if data["emoe_calibration"] != CALIBRATION_SCHEMA:
+        version = data["emoe_calibration"]
+        if isinstance(version, bool) or version not in range(1, CALIBRATION_SCHEMA + 1):
             raise EMoEError(
-                f"{where} is a calibration of version {data['emoe_calibration']}, and this node pack reads version "
+                f"{where} is a calibration of version {version}, and this node pack reads versions 1 to "
                 f"{CALIBRATION_SCHEMA}; update the node pack or make the calibration again."
             )
         body = {key: value for key, value in data.items() if key != "digest"}
@@ -114,10 +155,12 @@ class Calibration:
                 f"{where} was changed after it was saved (its digest does not fit); make the calibration again."
             )
         try:
+            scores, prompts, bad = (_typed(data[key], kind) for key, kind in _LISTS)
+            groups = {column: _typed(labels, (str,)) for column, labels in data.get("groups", {}).items()}
             settings = Settings.from_dict(data["settings"])
-            scores, prompts, bad = (tuple(data[key]) for key in ("scores", "prompts", "bad"))
-            return cls(data["name"], settings, scores, prompts, data["reference"], bad)
-        except (KeyError, TypeError) as error:
+            name, reference = _typed([data["name"], data["reference"]], (str,))
+            return cls(name, settings, tuple(map(float, scores)), prompts, reference, bad, groups)
+        except (KeyError, TypeError, AttributeError) as error:
             raise EMoEError(f"{where} is a damaged calibration ({error}); make the calibration again.") from error
 
     @classmethod
@@ -130,7 +173,7 @@ class Calibration:
             raise EMoEError(
                 f"The calibration {where} cannot be read ({error.strerror}); check that it exists."
             ) from error
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise EMoEError(f"The calibration {where} is not whole JSON; it is damaged, make it again.") from error
         return cls.from_dict(data, where)
 
@@ -140,6 +183,17 @@ class Calibration:
         part = target.with_name(target.name + ".part")
         part.write_text(json.dumps(self.as_dict(), ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
         part.replace(target)
+
+
+_LISTS: tuple[tuple[str, tuple[type, ...]], ...] = (("scores", (float, int)), ("prompts", (str,)), ("bad", (bool,)))
+
+
+def _typed(values: Any, kinds: tuple[type, ...]) -> tuple[Any, ...]:
+    """The list as a tuple; a TypeError when something in it is of another kind."""
+    for value in values:
+        if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
+            raise TypeError(f"{value!r} is not what belongs there")
+    return tuple(values)
 
 
 def _digest(body: dict[str, Any]) -> str:

@@ -8,7 +8,8 @@ from typing import Any
 
 from .calibration import Calibration, matching
 from .errors import EMoEError, SettingsMismatch
-from .policies import POLICIES, Policy
+from .policies import DELTA, POLICIES, Policy, TooFewPrompts
+from .references import Part
 from .report import Report
 
 VERDICT_SCHEMA = 1
@@ -28,7 +29,13 @@ class ItemVerdict:
 
 @dataclass(frozen=True)
 class Verdict:
-    """The decision on a prompt. A batch passes only when every item passes, since its items cannot be split."""
+    """The decision on a prompt. A batch passes only when every item passes, since its items cannot be split.
+
+    Attributes:
+        group: the group that was asked for, "" for none.
+        group_threshold: whether the threshold is the group's own, instead of that of all reference prompts.
+        delta: with bad_among_passed, 1 - the confidence; None for other policies.
+    """
 
     verdict: str
     passed: bool
@@ -42,6 +49,9 @@ class Verdict:
     percentile: float | None
     items: tuple[ItemVerdict, ...]
     report: Report
+    group: str = ""
+    group_threshold: bool = False
+    delta: float | None = None
 
     def line(self) -> str:
         """One line for a person: the verdict, why, and the prompt."""
@@ -68,6 +78,9 @@ class Verdict:
             "fingerprint": self.report.settings.fingerprint(),
             "warnings": list(self.report.warnings),
             "items": [asdict(item) for item in self.items],
+            "group": self.group,
+            "group_threshold": self.group_threshold,
+            "delta": self.delta,
         }
 
 
@@ -79,6 +92,8 @@ def decide(
     threshold: float = 0.0,
     mode: str = DECIDE,
     calibrations: tuple[Calibration, ...] | None = None,
+    delta: float = DELTA,
+    group: str = "",
 ) -> Verdict:
     """Decide on a report.
 
@@ -88,10 +103,13 @@ def decide(
         threshold: with raw_threshold, the highest score that passes.
         mode: 'decide', or 'observe' to record the verdict and let everything pass.
         calibrations: candidates; the report's own ones when None.
+        delta: with bad_among_passed, the share of calibrations for which the rate may be missed.
+        group: `label` or `column=label`; the prompt is judged by the reference prompts of this group where they are
+            enough for the rate, else by all of them, which the reason then says.
 
     Raises:
-        EMoEError: unknown policy or mode, alpha outside (0, 1) or too small for the calibration, a threshold or a score
-            that is not finite.
+        EMoEError: unknown policy or mode, alpha outside (0, 1) or too small for the calibration, no threshold that keeps
+            the rate, a label that stands in several columns, a threshold or a score that is not finite.
         SettingsMismatch: no calibration fits a policy that needs one.
     """
     if mode not in (DECIDE, OBSERVE):
@@ -102,30 +120,33 @@ def decide(
     if policy not in POLICIES:
         raise EMoEError(f"There is no gate policy '{policy}'; the known ones are {', '.join(POLICIES)}.")
     chosen = POLICIES[policy]
-    calibration: Calibration | None
+    judge: _Judge
     if chosen.threshold is not None:
-        calibration = matching(report, candidates)
-        limit = chosen.threshold(calibration, alpha)
+        judge = _judge_by(chosen, matching(report, candidates), alpha, delta, group.strip())
     elif math.isfinite(threshold):
-        limit, calibration = threshold, _matching_or_none(report, candidates)
+        found = _matching_or_none(report, candidates)
+        judge = _Judge(threshold, None if found is None else found.whole)
     else:
         raise EMoEError(f"The Gate's threshold is {threshold}; give a finite number.")
 
-    items = tuple(_judge(item.score, limit, calibration) for item in report.items)
+    items = tuple(judge.item(item.score) for item in report.items)
     worst = max(items, key=lambda item: item.score)
     return Verdict(
         verdict=worst.verdict,
         passed=mode == OBSERVE or worst.verdict == PASS,
         mode=mode,
         policy=policy,
-        reason=_reason(worst, chosen, alpha, limit),
+        reason=_reason(worst, chosen, alpha, delta, judge),
         score=worst.score,
-        threshold=limit,
+        threshold=judge.limit,
         alpha=None if chosen.threshold is None else alpha,
         p_value=worst.p_value,
         percentile=worst.percentile,
         items=items,
         report=report,
+        group=group.strip(),
+        group_threshold=judge.own,
+        delta=delta if chosen.uses_delta else None,
     )
 
 
@@ -136,19 +157,50 @@ def _matching_or_none(report: Report, calibrations: tuple[Calibration, ...]) -> 
         return None
 
 
-def _judge(score: float, limit: float, calibration: Calibration | None) -> ItemVerdict:
-    verdict = BLOCK if score > limit else PASS
-    if calibration is None:
-        return ItemVerdict(verdict, score, None, None)
-    return ItemVerdict(verdict, score, calibration.p_value(score), calibration.percentile(score))
+@dataclass(frozen=True)
+class _Judge:
+    """A threshold, the reference prompts it was learnt from, and a word on which ones they are."""
+
+    limit: float
+    part: Part | None
+    own: bool = False
+    note: str = ""
+
+    def item(self, score: float) -> ItemVerdict:
+        verdict = BLOCK if score > self.limit else PASS
+        if self.part is None:
+            return ItemVerdict(verdict, score, None, None)
+        return ItemVerdict(verdict, score, self.part.p_value(score), self.part.percentile(score))
 
 
-def _reason(worst: ItemVerdict, policy: Policy, alpha: float, limit: float) -> str:
+def _judge_by(policy: Policy, calibration: Calibration, alpha: float, delta: float, group: str) -> _Judge:
+    """The group's own threshold where its reference prompts are enough, else that of all of them."""
+    assert policy.threshold is not None
+    note = ""
+    if group:
+        found = calibration.find_group(group)
+        if found is None:
+            note = f"the group '{group}' is not in the calibration, so this is the threshold of all its prompts"
+        else:
+            part = calibration.part(*found)
+            try:
+                limit = policy.threshold(part, alpha, delta)
+                return _Judge(limit, part, True, f"threshold of the group {found[0]}={found[1]}")
+            except TooFewPrompts as error:
+                note = (
+                    f"the group '{group}' has {error.have}, too few for a threshold of its own, so this is that of all"
+                )
+    return _Judge(policy.threshold(calibration, alpha, delta), calibration.whole, False, note)
+
+
+def _reason(worst: ItemVerdict, policy: Policy, alpha: float, delta: float, judge: _Judge) -> str:
     side = "above" if worst.verdict == BLOCK else "at or below"
-    scores = f"score {worst.score:.4g} is {side} the threshold {limit:.4g}"
+    reason = f"score {worst.score:.4g} is {side} the threshold {judge.limit:.4g}"
     if policy.name == "false_block_rate" and worst.p_value is not None:
         compare = "at most" if worst.verdict == BLOCK else "more than"
-        return f"p = {worst.p_value:.3g} is {compare} alpha {alpha:g} ({scores})"
-    if policy.threshold is not None:
-        return f"{scores} for at most {alpha:g} of {policy.alpha_is}"
-    return scores
+        reason = f"p = {worst.p_value:.3g} is {compare} alpha {alpha:g} ({reason})"
+    elif policy.threshold is not None:
+        reason = f"{reason} for at most {alpha:g} of {policy.alpha_is}"
+        if policy.uses_delta:
+            reason = f"{reason}, with confidence {1 - delta:g}"
+    return f"{reason}; {judge.note}" if judge.note else reason

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from comfy_api.latest import io
@@ -10,8 +11,12 @@ from ..emoe_core.calibration import Calibration
 from ..emoe_core.errors import EMoEError
 from ..emoe_core.experts import ExpertSet
 from ..emoe_core.hosts.comfyui import calibrating
+from ..emoe_core.prompts import BadRow
+from ..emoe_core.reference_prompts import BAD_BELOW
 from . import settings
 from .types import CATEGORY, CalibrationType, Experts
+
+_SHOWN = 5
 
 
 class Calibrate(io.ComfyNode):
@@ -36,7 +41,7 @@ class Calibrate(io.ComfyNode):
                     multiline=True,
                     tooltip=(
                         "Reference prompts that your models draw well, one a line. At least 19 for alpha 0.05, 99 for "
-                        "0.01. A leading ! marks one that comes out wrong, # starts a comment."
+                        "0.01. A leading ! marks one that comes out wrong, # starts a comment. May be empty with a prompt_file."
                     ),
                 ),
                 io.String.Input("name", default="my calibration", tooltip="What to call it in messages and as a file."),
@@ -45,6 +50,26 @@ class Calibrate(io.ComfyNode):
                     "clip",
                     optional=True,
                     tooltip="One text encoder for all, as when Score gets CLIPTextEncode. Open: each expert's own.",
+                ),
+                io.String.Input(
+                    "prompt_file",
+                    default="",
+                    optional=True,
+                    tooltip=(
+                        "A file of more prompts in ComfyUI's input folder, or a full path: .txt, .csv, .tsv, .jsonl or "
+                        ".parquet. Its column bad or quality marks what comes out wrong; other columns, such as language, "
+                        "become groups."
+                    ),
+                ),
+                io.Float.Input(
+                    "bad_below",
+                    default=BAD_BELOW,
+                    min=-1e12,
+                    max=1e12,
+                    step=0.01,
+                    round=0.000001,
+                    optional=True,
+                    tooltip="Where the file's column quality holds numbers: prompts below this one are bad.",
                 ),
             ],
             outputs=[
@@ -60,17 +85,31 @@ class Calibrate(io.ComfyNode):
         prompts: str,
         name: str,
         clip: Any = None,
+        prompt_file: str = "",
+        bad_below: float = BAD_BELOW,
         **widgets: Any,
     ) -> io.NodeOutput:
+        references = calibrating.reference_prompts(prompts, prompt_file, bad_below)
         made = calibrating.calibrate(
             experts,
-            calibrating.prompts_of(prompts),
+            references,
             latent_image,
             name.strip(),
             clip,
             **settings.arguments(**widgets),
         )
-        return io.NodeOutput(made, ui={"text": [made.line()]})
+        return io.NodeOutput(made, ui={"text": [made.line(), *_left_out(references.skipped)]})
+
+    @classmethod
+    def fingerprint_inputs(cls, prompt_file: str = "", **_: Any) -> str:
+        """A prompt file that was changed is read again."""
+        return calibrating.file_state(calibrating.prompt_file(prompt_file)) if prompt_file.strip() else ""
+
+
+def _left_out(rows: Sequence[BadRow]) -> list[str]:
+    """The rows that could not be read, for the node."""
+    shown = [f"left out, {row}" for row in rows[:_SHOWN]]
+    return [*shown, f"and {len(rows) - _SHOWN} more"] if len(rows) > _SHOWN else shown
 
 
 class SaveCalibration(io.ComfyNode):
@@ -131,10 +170,9 @@ class LoadCalibration(io.ComfyNode):
     def fingerprint_inputs(cls, name: str) -> str:
         """A calibration that was replaced is loaded again."""
         try:
-            stat = calibrating.path_of(name).stat()
-        except (EMoEError, OSError):
+            return calibrating.file_state(calibrating.path_of(name))
+        except EMoEError:
             return "missing"
-        return f"{stat.st_size}:{stat.st_mtime_ns}"
 
 
 NODES: list[type[io.ComfyNode]] = [Calibrate, SaveCalibration, LoadCalibration]

@@ -9,7 +9,7 @@ from comfy_api.latest import io
 from ..emoe_core.calibration import Calibration
 from ..emoe_core.gate import DECIDE, OBSERVE, decide
 from ..emoe_core.hosts.comfyui.files import save_json
-from ..emoe_core.policies import POLICIES
+from ..emoe_core.policies import DELTA, POLICIES
 from ..emoe_core.report import Report
 from .types import CATEGORY, CalibrationType, ReportType
 
@@ -68,6 +68,28 @@ class Gate(io.ComfyNode):
                     optional=True,
                     tooltip="Reference scores made with the same experts and settings. Demo Experts bring their own.",
                 ),
+                io.Float.Input(
+                    "delta",
+                    default=DELTA,
+                    min=0.0,
+                    max=1.0,
+                    step=0.01,
+                    round=0.0001,
+                    optional=True,
+                    tooltip=(
+                        "With bad_among_passed: how often a calibration may be unlucky. 0.1 means that the rate holds with "
+                        "confidence 0.9."
+                    ),
+                ),
+                io.String.Input(
+                    "group",
+                    default="",
+                    optional=True,
+                    tooltip=(
+                        "The prompt's group where the calibration has groups, such as ja or language=ja. Its own threshold "
+                        "is used if the group has enough reference prompts, else that of all. Empty: that of all."
+                    ),
+                ),
             ],
             outputs=[
                 io.Boolean.Output(
@@ -95,6 +117,8 @@ class Gate(io.ComfyNode):
         mode: str,
         filename_prefix: str,
         calibration: Calibration | None = None,
+        delta: float = DELTA,
+        group: str = "",
     ) -> io.NodeOutput:
         verdict = decide(
             report,
@@ -103,6 +127,8 @@ class Gate(io.ComfyNode):
             threshold=threshold,
             mode=mode,
             calibrations=None if calibration is None else (calibration,),
+            delta=delta,
+            group=group,
         )
         saved = save_json({**verdict.as_dict(), "report": report.as_dict()}, filename_prefix)
         ui = {"text": [verdict.line()], "emoe": [verdict.as_dict()], "files": [saved]}

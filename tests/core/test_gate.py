@@ -6,7 +6,6 @@ import json
 import math
 import random
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -210,31 +209,6 @@ def test_other_settings_are_refused_and_named(change: dict[str, object], said: s
     with pytest.raises(SettingsMismatch) as error:
         decide(other, "false_block_rate")
     assert said in str(error.value)
-
-
-def test_calibration_survives_its_file(tmp_path: Path) -> None:
-    made = Calibration("mine", SETTINGS, (0.1, 1 / 3, 2e-7), ("a", "ä", "猫"), "three words", (False, True, False))
-    made.save(tmp_path / "c.json")
-    assert Calibration.load(tmp_path / "c.json") == made
-
-
-@pytest.mark.parametrize(
-    ("spoil", "said"),
-    [
-        (lambda text: text[: len(text) // 2], "not whole JSON"),
-        (lambda text: text.replace("0.25", "0.35"), "changed after it was saved"),
-        (lambda text: text.replace('"emoe_calibration": 1', '"emoe_calibration": 2'), "version 2"),
-        (lambda text: "[]", "not an EMoE calibration"),
-    ],
-)
-def test_spoiled_files_are_refused(tmp_path: Path, spoil, said: str) -> None:  # type: ignore[no-untyped-def]
-    path = tmp_path / "c.json"
-    calibration([0.25, 0.5]).save(path)
-    path.write_text(spoil(path.read_text()))
-    with pytest.raises(EMoEError, match=said):
-        Calibration.load(path)
-    with pytest.raises(EMoEError, match="cannot be read"):
-        Calibration.load(tmp_path / "missing.json")
 
 
 @pytest.mark.parametrize("scores", [[], [math.nan], [1.0, math.inf]])

@@ -121,7 +121,7 @@ def test_jsonl(write: Write, start: bytes) -> None:
         ("p.csv", "prompt,n\n", "holds no prompt"),
         ("p.csv", "prompt,n\n,1\n", "line 2: the prompt is empty"),
         ("p.csv", "words,n\na,1\n", "no prompt column"),
-        ("p.tsv", "a caption\thttp://x\n", "no prompt column"),
+        ("p.tsv", "a caption\tnot a url\n", "no prompt column"),
         ("p.jsonl", "{}\n", "line 1: no prompt"),
         ("p.txt", "a".encode("utf-16"), "UTF-16"),
         ("p.xlsx", "prompt", "a kind that is not read"),
@@ -162,4 +162,4 @@ def test_parquet_says_what_it_needs(write: Write, monkeypatch: pytest.MonkeyPatc
 
 
 def test_the_kinds_are_those_that_are_promised() -> None:
-    assert set(prompts.KINDS) == {".txt", ".csv", ".tsv", ".jsonl", ".parquet"}
+    assert set(prompts.KINDS) == {".txt", ".csv", ".tsv", ".jsonl", ".json", ".parquet"}

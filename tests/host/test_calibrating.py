@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -19,12 +22,19 @@ HOW: dict[str, Any] = {
     "at_step": 0,
     "noise_samples": 1,
 }
+Lines = Callable[[list[str]], Any]
 LATENT = {"samples": torch.zeros(1, 4, 16, 16)}
 
 
 @pytest.fixture(scope="module")
 def host(pack: ModuleType) -> Any:
     return pack.emoe_core.hosts.comfyui
+
+
+@pytest.fixture(scope="module")
+def of(pack: ModuleType) -> Lines:
+    """Reference prompts from lines of the text box."""
+    return lambda lines: pack.emoe_core.reference_prompts.from_text("\n".join(lines))
 
 
 @pytest.fixture(scope="module")
@@ -46,8 +56,8 @@ def counted(host: Any, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return seen
 
 
-def test_scores_are_those_of_score(host: Any, experts: Any) -> None:
-    made = host.calibrating.calibrate(experts, dict.fromkeys(["horse", "rainbow"], False), LATENT, "two", None, **HOW)
+def test_scores_are_those_of_score(host: Any, experts: Any, of: Lines) -> None:
+    made = host.calibrating.calibrate(experts, of(["horse", "rainbow"]), LATENT, "two", None, **HOW)
     for prompt, kept in zip(made.prompts, made.scores, strict=True):
         positive = host.conditioning.encode_for_experts(experts, prompt)
         report = host.scoring.score_prompt(experts, positive, LATENT, **HOW).report
@@ -55,9 +65,9 @@ def test_scores_are_those_of_score(host: Any, experts: Any) -> None:
 
 
 def test_an_interrupted_calibration_goes_on_where_it_stopped(
-    host: Any, experts: Any, counted: list[str], monkeypatch: pytest.MonkeyPatch
+    host: Any, experts: Any, counted: list[str], monkeypatch: pytest.MonkeyPatch, of: Lines
 ) -> None:
-    prompts = dict.fromkeys(["horse", "rainbow", "tiger", "pizza", "bell"], False)
+    prompts = of(["horse", "rainbow", "tiger", "pizza", "bell"])
     how = {**HOW, "noise_seed": 12}
     real = host.calibrating._write_down
 
@@ -76,23 +86,23 @@ def test_an_interrupted_calibration_goes_on_where_it_stopped(
     monkeypatch.setattr(host.calibrating, "_write_down", real)
     made = host.calibrating.calibrate(experts, prompts, LATENT, "five", None, **how)
     assert counted == ["horse", "tiger", "pizza", "bell"]  # the first again, to know the settings
-    assert list(made.prompts) == list(prompts)
+    assert made.prompts == prompts.prompts
     counted.clear()
     again = host.calibrating.calibrate(experts, prompts, LATENT, "five", None, **how)
     assert len(counted) == 5 and again == made  # finished: nothing half-made is left over
 
 
-def test_one_text_encoder_for_all_is_another_setting(host: Any, experts: Any) -> None:
+def test_one_text_encoder_for_all_is_another_setting(host: Any, experts: Any, of: Lines) -> None:
     clip = experts.experts[0].clip
-    shared = host.calibrating.calibrate(experts, dict.fromkeys(["horse"], False), LATENT, "shared", clip, **HOW)
-    own = host.calibrating.calibrate(experts, dict.fromkeys(["horse"], False), LATENT, "own", None, **HOW)
+    shared = host.calibrating.calibrate(experts, of(["horse"]), LATENT, "shared", clip, **HOW)
+    own = host.calibrating.calibrate(experts, of(["horse"]), LATENT, "own", None, **HOW)
     assert shared.settings.text_encoders == ("shared",) and len(own.settings.text_encoders) == 4
 
 
-def test_saved_loaded_and_protected(host: Any, experts: Any, pack: ModuleType) -> None:
+def test_saved_loaded_and_protected(host: Any, experts: Any, pack: ModuleType, of: Lines) -> None:
     wrong = pack.emoe_core.errors.EMoEError
-    one = host.calibrating.calibrate(experts, dict.fromkeys(["horse"], False), LATENT, "keep me", None, **HOW)
-    two = host.calibrating.calibrate(experts, dict.fromkeys(["pizza", "bell"], False), LATENT, "keep me", None, **HOW)
+    one = host.calibrating.calibrate(experts, of(["horse"]), LATENT, "keep me", None, **HOW)
+    two = host.calibrating.calibrate(experts, of(["pizza", "bell"]), LATENT, "keep me", None, **HOW)
     path = host.calibrating.save(one, "", overwrite=False)
     assert path == host.calibrating.save(one, "keep me", overwrite=False)
     assert "keep me" in host.calibrating.names() and host.calibrating.load("keep me") == one
@@ -113,18 +123,98 @@ def test_a_name_is_a_plain_name(host: Any, pack: ModuleType, name: str) -> None:
         host.calibrating.path_of(name)
 
 
-def test_a_text_box_of_prompts(host: Any) -> None:
-    read = host.calibrating.prompts_of
-    assert read(" cat \n\n# not me\ndog\r\ncat\n! 猫\n!#x") == {"cat": False, "dog": False, "猫": True}
-    with pytest.raises(ValueError, match="'cat' is there as good and as bad"):
-        read("cat\n!cat")
-
-
-def test_marked_prompts_make_a_labelled_calibration(host: Any, experts: Any) -> None:
-    made = host.calibrating.calibrate(experts, {"horse": False, "qzxv": True}, LATENT, "marked", None, **HOW)
+def test_marked_prompts_make_a_labelled_calibration(host: Any, experts: Any, of: Lines) -> None:
+    made = host.calibrating.calibrate(experts, of(["horse", "!qzxv"]), LATENT, "marked", None, **HOW)
     assert made.bad == (False, True) and made.good_scores == made.scores[:1] and "1 of them bad" in made.line()
 
 
-def test_no_prompts(host: Any, experts: Any, pack: ModuleType) -> None:
+def test_no_prompts(host: Any, experts: Any, pack: ModuleType, of: Lines) -> None:
     with pytest.raises(pack.emoe_core.errors.EMoEError, match="no prompts"):
-        host.calibrating.calibrate(experts, {}, LATENT, "none", None, **HOW)
+        host.calibrating.calibrate(experts, of([]), LATENT, "none", None, **HOW)
+
+
+def test_a_prompt_file_gives_prompts_marks_and_groups(
+    host: Any, experts: Any, node_classes: dict[str, Any], comfy_base: Any
+) -> None:
+    """In the input folder or by its full path; a changed file is read again, a row that cannot be read is named."""
+    import folder_paths
+
+    rows = "prompt,language,bad\nhorse,en,no\nPferd,de,no\nqzxv,en,yes\ntoo,many,columns,here\nKatze,de,no\n"
+    path = Path(folder_paths.get_input_directory()) / "reference.csv"
+    path.write_text(rows, encoding="utf-8")
+    node = node_classes["EMoE_Calibrate"]
+    widgets = {k: v for k, v in HOW.items() if k not in ("estimator_name", "add_noise")}
+    widgets |= {"add_noise": "enable", "preset": "fast", "estimator": "relative", "noise_seed": 13}
+    before = node.fingerprint_inputs(prompt_file="reference.csv", prompts="")
+    outputs = [
+        node.execute(
+            experts=experts, latent_image=LATENT, prompts="bell", name="f", prompt_file=name, bad_below=0.5, **widgets
+        )
+        for name in ("reference.csv", str(path))
+    ]
+    made = outputs[0].args[0]
+    assert made == outputs[1].args[0]
+    assert made.prompts == ("bell", "horse", "Pferd", "qzxv", "Katze") and made.bad == (
+        False,
+        False,
+        False,
+        True,
+        False,
+    )
+    assert made.groups == {"language": ("", "en", "de", "en", "de")}
+    assert outputs[0].ui["text"][1] == "left out, line 5: 4 columns instead of 3; quote a field that holds a ','"
+    assert before != "missing" and node.fingerprint_inputs(prompt_file="nothing.csv") == "missing"
+    path.write_text(rows + "Hund,de,no\n", encoding="utf-8")
+    assert node.fingerprint_inputs(prompt_file="reference.csv", prompts="") != before
+    assert node.fingerprint_inputs(prompt_file="") == ""
+
+
+def test_the_gate_takes_a_group_and_an_old_graph_without_one(
+    host: Any, experts: Any, node_classes: dict[str, Any], pack: ModuleType, of: Lines
+) -> None:
+    made = host.calibrating.calibrate(experts, of(["horse", "bell", "tiger"]), LATENT, "grouped", None, **HOW)
+    grouped = replace(made, groups={"language": ("en", "en", "de")})
+    positive = host.conditioning.encode_for_experts(experts, "horse")
+    report = host.scoring.score_prompt(experts, positive, LATENT, **HOW).report
+    gate, common = node_classes["EMoE_Gate"], {"alpha": 0.4, "threshold": 0.5, "mode": "decide", "filename_prefix": "g"}
+
+    def verdict(**more: Any) -> dict[str, Any]:
+        answer = gate.execute(report=report, policy="block_share", calibration=grouped, **common, **more)
+        found: dict[str, Any] = answer.ui["emoe"][0]
+        return found
+
+    assert verdict()["group"] == "" and verdict()["group_threshold"] is False
+    with pytest.raises(pack.emoe_core.errors.EMoEError, match="too few for alpha 0.4"):
+        gate.execute(
+            report=report,
+            policy="block_share",
+            calibration=replace(made, scores=made.scores[:1], prompts=made.prompts[:1]),
+            **common,
+        )
+    assert "has 2 prompts" not in verdict(group="language=en")["reason"] and verdict(group="en")["group_threshold"]
+    assert "the group 'de' has 1 prompts, too few for a threshold of its own" in verdict(group="de")["reason"]
+    assert "the group 'fr' is not in the calibration" in verdict(group="fr")["reason"]
+
+
+def test_a_calibration_of_other_experts_is_refused_with_the_reason(
+    host: Any, experts: Any, node_classes: dict[str, Any], pack: ModuleType, of: Lines
+) -> None:
+    """Saved with four experts, loaded from its file, and asked about two of them."""
+    made = host.calibrating.calibrate(experts, of(["horse"]), LATENT, "of four", None, **HOW)
+    host.calibrating.save(made, "of four", overwrite=True)
+    loaded = node_classes["EMoE_LoadCalibration"].execute("of four").args[0]
+    two = replace(experts, experts=experts.experts[:2])
+    positive = host.conditioning.encode_for_experts(two, "horse")
+    report = host.scoring.score_prompt(two, positive, LATENT, **HOW).report
+    with pytest.raises(
+        pack.emoe_core.errors.EMoEError, match=r"other settings than the calibration 'of four': experts is \("
+    ):
+        node_classes["EMoE_Gate"].execute(
+            report=report,
+            policy="block_share",
+            alpha=0.5,
+            threshold=0,
+            mode="decide",
+            filename_prefix="g",
+            calibration=loaded,
+        )

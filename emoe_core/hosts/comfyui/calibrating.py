@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,10 @@ import folder_paths
 from ...calibration import Calibration
 from ...errors import EMoEError
 from ...experts import ExpertSet
+from ...reference_prompts import ReferencePrompts, from_file, from_text
 from ...report import Settings
 from .conditioning import encode, encode_for_experts
+from .messages import show_text
 from .scoring import score_prompt
 
 _NAME = re.compile(r"[\w][\w .,()+-]{0,99}")
@@ -37,6 +40,15 @@ def path_of(name: str) -> Path:
             f"'{name}' cannot be a calibration's name; use letters, digits, spaces and . , ( ) + - _, at most 100."
         )
     return folder() / f"{name}.json"
+
+
+def file_state(path: Path) -> str:
+    """Changes when the file does; "missing" where there is none."""
+    try:
+        stat = path.stat()
+    except OSError:
+        return "missing"
+    return f"{stat.st_size}:{stat.st_mtime_ns}"
 
 
 def load(name: str) -> Calibration:
@@ -69,21 +81,24 @@ def _same(path: Path, calibration: Calibration) -> bool:
         return False
 
 
-def prompts_of(text: str) -> dict[str, bool]:
-    """The prompts of a text box and whether each is marked as bad.
+def reference_prompts(text: str, file: str, bad_below: float) -> ReferencePrompts:
+    """The prompts of Calibrate's text box and of its file, together.
 
-    One a line, each once; blank lines and lines that start with # are left out, a leading ! marks a bad prompt.
+    Raises:
+        EMoEError: the file is missing or has nothing usable, or a prompt is good here and bad there.
     """
-    found: dict[str, bool] = {}
-    for line in text.splitlines():
-        bad, prompt = line.strip().startswith("!"), line.strip().removeprefix("!").strip()
-        if prompt and not prompt.startswith("#") and found.setdefault(prompt, bad) != bad:
-            raise EMoEError(f"Calibrate's prompt '{prompt}' is there as good and as bad; leave one of the two out.")
-    return found
+    found = from_text(text)
+    return found + from_file(prompt_file(file), bad_below) if file.strip() else found
+
+
+def prompt_file(name: str) -> Path:
+    """The file of a name: in ComfyUI's input folder, or wherever a full path points."""
+    given = Path(name.strip()).expanduser()
+    return given if given.is_absolute() else Path(folder_paths.get_input_directory()) / given
 
 
 def calibrate(
-    experts: ExpertSet, prompts: dict[str, bool], latent: dict[str, Any], name: str, clip: Any, **how: Any
+    experts: ExpertSet, references: ReferencePrompts, latent: dict[str, Any], name: str, clip: Any, **how: Any
 ) -> Calibration:
     """Score reference prompts and make a calibration of them.
 
@@ -91,16 +106,18 @@ def calibrate(
     was stopped.
 
     Args:
-        prompts: each prompt, and whether it is a bad one.
         clip: one text encoder for all experts, or None for each expert's own.
         how: the settings of `score_prompt`.
 
     Raises:
         EMoEError: no prompts, or bad input to the score.
     """
-    if not prompts:
-        raise EMoEError("Calibrate has no prompts; write at least 19 (for alpha 0.05), one a line.")
-    bar = comfy.utils.ProgressBar(len(prompts))
+    if not references.prompts:
+        raise EMoEError(
+            "Calibrate has no prompts; write at least 19 (for alpha 0.05), one a line, or name a prompt_file."
+        )
+    prompts = list(dict.fromkeys(references.prompts))
+    progress = _Progress(len(prompts))
     scores: dict[str, float] = {}
     settings: Settings | None = None
     for prompt in prompts:
@@ -112,17 +129,43 @@ def calibrate(
                 scores = _unfinished(settings)
             scores[prompt] = report.score
             _write_down(settings, prompt, report.score)
-        bar.update_absolute(sum(p in scores for p in prompts), len(prompts))
+        progress.update(sum(p in scores for p in prompts))
     assert settings is not None
     made = Calibration(
         name or "calibration",
         settings,
-        tuple(scores[prompt] for prompt in prompts),
-        tuple(prompts),
-        bad=tuple(prompts.values()) if any(prompts.values()) else (),
+        tuple(scores[prompt] for prompt in references.prompts),
+        references.prompts,
+        bad=references.bad,
+        groups=references.groups,
     )
     _unfinished_file(settings).unlink(missing_ok=True)
     return made
+
+
+class _Progress:
+    """ComfyUI's progress bar, and under the node how long it will still take."""
+
+    def __init__(self, total: int) -> None:
+        self._bar = comfy.utils.ProgressBar(total)
+        self._total = total
+        self._first: tuple[float, int] | None = None
+
+    def update(self, done: int) -> None:
+        self._bar.update_absolute(done, self._total)
+        now = time.monotonic()
+        if self._first is None:
+            self._first = (now, done)  # what an earlier try had scored took no time now
+            return
+        since, before = self._first
+        left = (now - since) / max(done - before, 1) * (self._total - done)
+        show_text(f"{done} of {self._total} prompts, about {_duration(left)} left" if done < self._total else "")
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
 def _unfinished_file(settings: Settings) -> Path:

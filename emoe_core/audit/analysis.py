@@ -1,0 +1,121 @@
+"""From the stored scores to the result: every group described, compared, corrected and ranked."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime, timezone
+
+import numpy as np
+
+from . import statistics as stats
+from .causes import extremes
+from .column import BASELINES, CONTROLS, FEWEST, Column, Options
+from .numbers import Numbers
+from .priorities import rank
+from .result import HIGHER, LOWER, NONE, AuditResult, Confounder, GroupStats
+from .store import Store
+
+NEGLIGIBLE = 0.147  # Cliff's delta that is too small to matter (Romano et al. 2006), whatever its p-value
+SURE = 0.05
+REJECTED = 100
+
+__all__ = ["Options", "analyse"]
+
+
+def analyse(store: Store, options: Options | None = None) -> AuditResult:
+    """The result of a finished (or half-finished) audit; it is also kept in the store."""
+    options = options or Options()
+    plan, about = store.get("plan") or {}, store.get("about") or {}
+    numbers = Numbers.load(store)
+    bins = stats.edges(numbers.scores)
+    failures = _failures(store)
+    columns = tuple(dict.fromkeys(column for _, column, _ in store.groups()))
+    groups: list[GroupStats] = []
+    warnings = [*about.get("warnings", ()), *plan.get("warnings", ())]
+    for column in columns:
+        found, said = Column(numbers, column, options, bins, failures).groups()
+        groups += found
+        warnings += said
+    groups = _judged(groups)
+    order = {column: place for place, column in enumerate(columns)}
+    groups.sort(key=lambda g: (order[g.column], -(g.score.median if g.score else -np.inf), g.value))
+    worst, best = extremes(store, None)
+    failed, bad = store.failed(), int(next(store.query("SELECT COUNT(*) FROM bad_rows"))[0])
+    left = int(plan.get("total", 0)) - store.done()
+    if left > 0:
+        warnings.append(f"{left} prompts were not scored yet: the figures are of the first part of the file only.")
+    result = AuditResult(
+        name=str(plan.get("name", store.path.stem)),
+        created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        settings=about.get("settings", {}),
+        fingerprint=str(about.get("fingerprint", "")),
+        experts=tuple(about.get("experts", ())),
+        prompts=len(numbers.rows),
+        failed=failed,
+        bad=bad,
+        bins=bins,
+        overall=stats.describe(numbers.scores, bins) if len(numbers.rows) else None,
+        columns=columns,
+        id_column=str(plan.get("id_column", "")),
+        reference=options.reference,
+        calibration=str(about.get("calibration", "")),
+        alpha=options.alpha,
+        groups=tuple(groups),
+        priorities=rank(groups),
+        confounders=_confounders(numbers, store),
+        agreement={name: stats.rank_correlation(numbers.scores, numbers.values[name]) for name in BASELINES},
+        worst=worst,
+        best=best,
+        warnings=tuple(dict.fromkeys(warnings)),
+        rejected=tuple(_rejected(store)),
+        source=str(store.path),
+    )
+    store.put(result=result.as_dict())
+    return result
+
+
+def _judged(groups: list[GroupStats]) -> list[GroupStats]:
+    """Holm's correction over all groups of the audit, and the finding that follows."""
+    compared = [i for i, group in enumerate(groups) if group.effect is not None]
+    corrected = dict(zip(compared, stats.holm([groups[i].effect.p for i in compared]), strict=True))  # type: ignore[union-attr]
+    judged = []
+    for index, group in enumerate(groups):
+        if group.effect is None:
+            judged.append(group)
+            continue
+        effect = replace(group.effect, p_holm=corrected[index])
+        finding = NONE
+        if effect.p_holm <= SURE and abs(effect.delta) >= NEGLIGIBLE:
+            finding = HIGHER if effect.delta > 0 else LOWER
+        adjusted, explained = group.adjusted, False
+        if finding != NONE and adjusted is not None and adjusted.low is not None and adjusted.high is not None:
+            explained = adjusted.low < NEGLIGIBLE if finding == HIGHER else adjusted.high > -NEGLIGIBLE
+        judged.append(replace(group, effect=effect, finding=finding, explained=explained))
+    return judged
+
+
+def _confounders(numbers: Numbers, store: Store) -> tuple[Confounder, ...]:
+    """Each property of the text against the score, over all prompts and, averaged, within the groups."""
+    found = []
+    for name in (*CONTROLS, "unknown"):
+        values = numbers.values[name]
+        within, count = 0.0, 0
+        for number, _, _ in store.groups():
+            places = numbers.members(number)
+            rho = stats.rank_correlation(numbers.scores[places], values[places]) if len(places) >= FEWEST else None
+            if rho is not None:
+                within, count = within + rho * len(places), count + len(places)
+        overall = stats.rank_correlation(numbers.scores, values)
+        found.append(Confounder(name, overall, within / count if count else None))
+    return tuple(found)
+
+
+def _failures(store: Store) -> dict[int, int]:
+    sql = "SELECT m.group_id, COUNT(*) FROM members m JOIN prompts p ON p.row = m.row WHERE p.error IS NOT NULL GROUP BY 1"
+    return {int(group): int(count) for group, count in store.query(sql)}
+
+
+def _rejected(store: Store) -> list[str]:
+    lines = [f"line {line}: {reason}" for _, line, reason in store.bad_rows(REJECTED)]
+    sql = "SELECT line, error FROM prompts WHERE error IS NOT NULL ORDER BY row LIMIT ?"
+    return (lines + [f"line {line}: {error}" for line, error in store.query(sql, (REJECTED,))])[:REJECTED]

@@ -1,0 +1,229 @@
+"""The groups of one column, each described and compared with the others."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import statistics as stats
+from .causes import extremes, lacking_concepts, raising_words
+from .numbers import Floats, Indices, Numbers
+from .priorities import Weights, weight_of
+from .result import FEW, NONE, Adjusted, Baseline, Cause, Effect, GroupStats, TextFacts
+from .statistics.compare import within_ranks
+
+FEWEST = 5  # prompts of a group below which nothing is said of it
+MOST_COMPARED = 50_000  # prompts a side of a comparison; of more a fixed random part is taken
+BASELINES = ("response", "guidance")
+CONTROLS = ("tokens", "tokens_per_word", "truncated", "shared_english")
+Array = TypeVar("Array", bound=NDArray[Any])
+
+
+@dataclass(frozen=True)
+class Options:
+    """How an audit is read.
+
+    Attributes:
+        reference: "column=value" of the group that the column's others are compared with, or "".
+        alpha: p-values up to this count as blocked.
+        weights: by (column, value); a `weight_column` of the prompt file is averaged over the group.
+    """
+
+    reference: str = ""
+    alpha: float = 0.05
+    weights: Weights = field(default_factory=dict)
+    weight_column: str = ""
+
+
+class Column:
+    """The groups of one column, beside each other."""
+
+    def __init__(
+        self, numbers: Numbers, column: str, options: Options, bins: tuple[float, ...], failures: dict[int, int]
+    ) -> None:
+        self.numbers, self.column, self.options, self.bins, self.failures = numbers, column, options, bins, failures
+        self.all = [(number, value) for number, name, value in numbers.store.groups() if name == column]
+        self.places = {number: numbers.members(number) for number, _ in self.all}
+        wanted, _, value = options.reference.partition("=")
+        known = [number for number, name in self.all if (wanted, name) == (column, value)]
+        self.reference = known[0] if known else None
+        self.table, self.repeated = numbers.table([number for number, _ in self.all])
+        shared = (self.table >= 0).sum(axis=1) > 1
+        self.parallel = bool(shared.any())
+
+    def groups(self) -> tuple[list[GroupStats], list[str]]:
+        """Every group, and what must be said of the column."""
+        said = []
+        if self.parallel and self.repeated:
+            said.append(
+                f"{self.repeated} prompts have an id that their group of '{self.column}' has twice; of these the first "
+                "one counts in paired comparisons."
+            )
+        found = [self._group(index, number, value) for index, (number, value) in enumerate(self.all)]
+        for group in found:
+            if group.n == 0:
+                said.append(f"The group '{self.column}={group.value}' is empty: none of its prompts was scored.")
+            elif group.n < FEWEST:
+                said.append(f"The group '{self.column}={group.value}' has {group.n} prompts: too few to compare.")
+        return found, said
+
+    def _group(self, index: int, number: int, value: str) -> GroupStats:
+        places, values = self.places[number], self.numbers.values
+        scores = values["score"][places]
+        blocked = _blocked(values["p_value"][places], self.options.alpha)
+        effect = unpaired = None
+        adjusted: Adjusted | None = None
+        baselines: list[Baseline] = []
+        others = self._others(number)
+        if number != self.reference and len(places) >= FEWEST and len(others) >= FEWEST:
+            unpaired = self._unpaired("score", places, others)
+            effect = self._paired("score", index) or unpaired
+            adjusted = self._adjusted(places, others)
+            baselines = self._baselines(index, places, others, effect.paired)
+        worst, best = extremes(self.numbers.store, number)
+        concepts: tuple[Cause, ...] = ()
+        if self.parallel:
+            first = next((i for i, (n, _) in enumerate(self.all) if n == self.reference), 0)
+            concepts = lacking_concepts(self.numbers, self.table, self._scores_table("score"), index, first)
+        return GroupStats(
+            column=self.column,
+            value=value,
+            n=len(places),
+            failed=self.failures.get(number, 0),
+            score=stats.describe(scores, self.bins) if len(places) else None,
+            blocked=blocked[0],
+            blocked_low=blocked[1],
+            blocked_high=blocked[2],
+            effect=effect,
+            unpaired=unpaired,
+            adjusted=adjusted,
+            finding=FEW if effect is None else NONE,
+            explained=False,
+            baselines=tuple(baselines),
+            text=_facts({name: array[places] for name, array in values.items()}) if len(places) else None,
+            worst=worst,
+            best=best,
+            words=raising_words(self._texts(number), 2 if len(places) < 200 else 3),
+            concepts=concepts,
+            weight=self._weight(number, value),
+        )
+
+    @property
+    def _against(self) -> str:
+        return "the other groups" if self.reference is None else self.options.reference
+
+    def _others(self, number: int) -> Indices:
+        """Places of the prompts that the group is compared with; a prompt of both sides is of the group's."""
+        if self.reference is not None:
+            return np.setdiff1d(self.places[self.reference], self.places[number])
+        others = [places for other, places in self.places.items() if other != number]
+        if not others:
+            return np.empty(0, dtype=np.int64)
+        return np.setdiff1d(np.concatenate(others), self.places[number])
+
+    def _units(self, name: str, places: Indices) -> Floats:
+        """One value an independent prompt: translations of one prompt within a group are averaged first."""
+        values, ids = self.numbers.values[name][places], self.numbers.ids[places]
+        with_id = ids >= 0
+        if self.parallel or not with_id.any():
+            return _part(values)
+        own, inverse = np.unique(ids[with_id], return_inverse=True)
+        means = np.bincount(inverse, values[with_id]) / np.bincount(inverse)
+        return _part(np.concatenate([means[: len(own)], values[~with_id]]))
+
+    def _unpaired(self, name: str, places: Indices, others: Indices) -> Effect:
+        found = stats.between(self._units(name, places), self._units(name, others))
+        return Effect(against=self._against, paired=False, p_holm=found.p, **asdict(found))
+
+    def _scores_table(self, name: str) -> Floats:
+        values = self.numbers.values[name]
+        found: Floats = np.where(self.table >= 0, values[np.maximum(self.table, 0)], np.nan)
+        return found
+
+    def _paired(self, name: str, index: int) -> Effect | None:
+        """The paired comparison where at least half of the group's prompts have a partner."""
+        if not self.parallel:
+            return None
+        table = self._scores_table(name)
+        if self.reference is not None:
+            base = next(i for i, (number, _) in enumerate(self.all) if number == self.reference)
+            gaps, tested = table[:, index] - table[:, base], None
+        else:
+            others = np.delete(table, index, axis=1)
+            usable = np.isfinite(others).any(axis=1)
+            gaps = np.full(len(table), np.nan)
+            gaps[usable] = table[usable, index] - np.nanmedian(others[usable], axis=1)
+            tested = within_ranks(table, index)
+        known = np.isfinite(gaps)
+        if known.sum() < max(FEWEST, len(self.places[self.all[index][0]]) / 2):
+            return None
+        found = stats.paired(gaps[known], None if tested is None else tested[known])
+        return Effect(against=self._against, paired=True, p_holm=found.p, **asdict(found))
+
+    def _baselines(self, index: int, places: Indices, others: Indices, pair: bool) -> list[Baseline]:
+        found = []
+        for name in BASELINES:
+            values = self.numbers.values[name]
+            if np.isfinite(values[places]).all() and np.isfinite(values[others]).all():
+                effect = (self._paired(name, index) if pair else None) or self._unpaired(name, places, others)
+                median = float(np.median(values[places]))
+                found.append(Baseline(name, median, effect.delta, effect.delta_low, effect.delta_high))
+        return found
+
+    def _adjusted(self, places: Indices, others: Indices) -> Adjusted:
+        places, others = _part(places), _part(others)
+        values = self.numbers.values
+        controls = {name: (values[name][places], values[name][others]) for name in CONTROLS}
+        return stats.adjusted_delta(values["score"][places], values["score"][others], controls)
+
+    def _texts(self, number: int) -> Iterator[tuple[str, float]]:
+        sql = "SELECT p.prompt, p.score FROM prompts p JOIN members m ON m.row = p.row WHERE m.group_id = ?"
+        return self.numbers.store.query(f"{sql} AND p.score IS NOT NULL", (number,))
+
+    def _weight(self, number: int, value: str) -> float:
+        given = weight_of(self.options.weights, self.column, value)
+        if given is not None or not self.options.weight_column:
+            return 1.0 if given is None else given
+        sql = "SELECT p.columns FROM prompts p JOIN members m ON m.row = p.row WHERE m.group_id = ?"
+        total, count = 0.0, 0
+        for (text,) in self.numbers.store.query(sql, (number,)):
+            try:
+                total += max(0.0, float(json.loads(text).get(self.options.weight_column, "")))
+                count += 1
+            except ValueError:
+                continue
+        return total / count if count else 1.0
+
+
+def _part(values: Array) -> Array:
+    """All values, or a fixed random part of very many."""
+    if len(values) <= MOST_COMPARED:
+        return values
+    return np.random.default_rng(0).choice(values, MOST_COMPARED, replace=False)  # type: ignore[return-value]
+
+
+def _blocked(p_values: Floats, alpha: float) -> tuple[float | None, float | None, float | None]:
+    if len(p_values) == 0 or not np.isfinite(p_values).all():
+        return None, None, None
+    return stats.exact_share(int((p_values <= alpha).sum()), len(p_values))
+
+
+def _facts(values: dict[str, Floats]) -> TextFacts:
+    def middle(name: str) -> float | None:
+        known = values[name][np.isfinite(values[name])]
+        return float(np.median(known)) if len(known) else None
+
+    cut = values["truncated"][np.isfinite(values["truncated"])]
+    return TextFacts(
+        words=middle("words") or 0.0,
+        tokens=middle("tokens"),
+        tokens_per_word=middle("tokens_per_word"),
+        truncated=float(cut.mean()) if len(cut) else None,
+        unknown=middle("unknown"),
+        shared_english=middle("shared_english"),
+    )

@@ -1,0 +1,330 @@
+"""The result of an audit: plain dataclasses, kept as JSON in the audit's own SQLite file."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import types
+import typing
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ..errors import EMoEError
+
+RESULT_SCHEMA = 1
+
+HIGHER, LOWER, NONE, FEW = "higher", "lower", "none", "too few"
+
+
+@dataclass(frozen=True)
+class Distribution:
+    """Scores of a group. `histogram` counts them in the bins of `AuditResult.bins`."""
+
+    n: int
+    mean: float
+    minimum: float
+    q05: float
+    q25: float
+    median: float
+    q75: float
+    q95: float
+    maximum: float
+    histogram: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Effect:
+    """How much higher a group scores than what it is compared with, and how sure that is. Intervals are 95 %.
+
+    Attributes:
+        against: "the other groups", or the reference as "column=value".
+        paired: whether each prompt was compared with the same prompt (same id) in the other groups.
+        test: the name of the test.
+        n, n_against: prompts of the group, and of the others; for paired ones both are the number of pairs.
+        delta: Cliff's delta in [-1, 1]: share of pairs where the group is higher, minus share where it is lower.
+        shift: Hodges-Lehmann estimate of the difference, in the score's own unit.
+        p: two-sided p-value; `p_holm` is corrected by Holm for all groups of the audit.
+    """
+
+    against: str
+    paired: bool
+    test: str
+    n: int
+    n_against: int
+    delta: float
+    delta_low: float
+    delta_high: float
+    shift: float
+    shift_low: float
+    shift_high: float
+    p: float
+    p_holm: float
+
+
+@dataclass(frozen=True)
+class Adjusted:
+    """The group's Cliff's delta at equal length and wording (linear model on ridits, HC3 standard errors).
+
+    Attributes:
+        controls: what is held equal; those that do not vary are left out.
+        overlap: share of the group's prompts whose controls all lie within the range of the other prompts'.
+        note: why there is no estimate, else "".
+    """
+
+    delta: float | None
+    low: float | None
+    high: float | None
+    controls: tuple[str, ...]
+    overlap: float
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """A score that needs no ensemble, compared in the same way: what the group's median and delta would be with it."""
+
+    name: str
+    median: float
+    delta: float
+    delta_low: float
+    delta_high: float
+
+
+@dataclass(frozen=True)
+class TextFacts:
+    """What is known of the prompts' text, as medians or shares in [0, 1]; None where the scorer cannot tell.
+
+    Attributes:
+        truncated: share of prompts longer than the text encoder's window.
+        unknown: median share of words that the text encoder has no single token for.
+        shared_english: median share of words that English prompts have too; None where none is English.
+    """
+
+    words: float
+    tokens: float | None
+    tokens_per_word: float | None
+    truncated: float | None
+    unknown: float | None
+    shared_english: float | None
+
+
+@dataclass(frozen=True)
+class PromptScore:
+    """One prompt of the audit."""
+
+    row: int
+    line: int
+    id: str
+    prompt: str
+    score: float
+    p_value: float | None
+    response: float | None
+
+
+@dataclass(frozen=True)
+class Cause:
+    """A word or concept, and by how much prompts with it score higher than the group's others (shrunk towards 0).
+
+    Attributes:
+        text: the word; for a concept the prompt that has this id in the reference (or first) group.
+        n: prompts of the group with it.
+        lift: difference of mean scores, times n / (n + 2).
+        example: one such prompt of the group.
+    """
+
+    text: str
+    n: int
+    lift: float
+    example: str
+
+
+@dataclass(frozen=True)
+class GroupStats:
+    """All that is known of one group.
+
+    Attributes:
+        n, failed: prompts scored, and prompts that could not be scored.
+        blocked: share of prompts with a p-value of at most `alpha`, with an exact 95 % interval; None without calibration.
+        effect: the comparison that decides `finding`: paired where there are parallel prompts, else against all others.
+        unpaired: the comparison that takes no heed of ids; the same object's content as `effect` where that is unpaired.
+        finding: "higher" (less known than the others), "lower", "none", or "too few" prompts to say.
+        explained: the adjusted interval reaches down to a negligible difference: length or wording may be the reason.
+        worst, best: prompts with the highest and the lowest scores.
+        words, concepts: what raises the group's score most, highest first.
+        weight: the user's weight of this market, 1 where none was given.
+    """
+
+    column: str
+    value: str
+    n: int
+    failed: int
+    score: Distribution | None
+    blocked: float | None
+    blocked_low: float | None
+    blocked_high: float | None
+    effect: Effect | None
+    unpaired: Effect | None
+    adjusted: Adjusted | None
+    finding: str
+    explained: bool
+    baselines: tuple[Baseline, ...]
+    text: TextFacts | None
+    worst: tuple[PromptScore, ...]
+    best: tuple[PromptScore, ...]
+    words: tuple[Cause, ...]
+    concepts: tuple[Cause, ...]
+    weight: float
+
+
+@dataclass(frozen=True)
+class Priority:
+    """Where more training data would help first.
+
+    Attributes:
+        rank: from 1; groups that need nothing are not listed.
+        need: weight times the lower end of the effect's interval (Cliff's delta): what is sure of the gap.
+        share: need over the sum of all needs of the column.
+        reason: one sentence.
+    """
+
+    rank: int
+    column: str
+    value: str
+    need: float
+    share: float
+    weight: float
+    delta: float
+    delta_low: float
+    reason: str
+
+
+@dataclass(frozen=True)
+class Confounder:
+    """How a property of the text goes with the score: Spearman's rho over all prompts, and its mean within groups."""
+
+    name: str
+    overall: float | None
+    within: float | None
+
+
+@dataclass(frozen=True)
+class AuditResult:
+    """The whole audit.
+
+    Attributes:
+        name: of the prompt file.
+        created: ISO time (UTC) of the analysis.
+        settings: what the scores depend on (experts, preset, tap, noise, size, ...), and `fingerprint` over it.
+        experts: for each expert its name, identity digest and file.
+        prompts: rows scored; `failed` those that could not be; `bad` rows of the file that could not be read.
+        bins: edges of the histograms, one more than bins.
+        overall: distribution of all scores.
+        columns: the group columns, in the file's order.
+        id_column, reference: what pairs parallel prompts, and the group that others are compared with; "" when none.
+        calibration: one sentence on the calibration, or ""; `alpha` is what `blocked` was counted at.
+        groups: every group of every column, in the order of columns, highest median first.
+        agreement: Spearman's rho of the score with each baseline over all prompts.
+        warnings: what must be said before the numbers are trusted.
+        rejected: rows that could not be read or scored, the first hundred, as one sentence each.
+    """
+
+    name: str
+    created: str
+    settings: dict[str, Any]
+    fingerprint: str
+    experts: tuple[dict[str, Any], ...]
+    prompts: int
+    failed: int
+    bad: int
+    bins: tuple[float, ...]
+    overall: Distribution | None
+    columns: tuple[str, ...]
+    id_column: str
+    reference: str
+    calibration: str
+    alpha: float
+    groups: tuple[GroupStats, ...]
+    priorities: tuple[Priority, ...]
+    confounders: tuple[Confounder, ...]
+    agreement: dict[str, float | None]
+    worst: tuple[PromptScore, ...]
+    best: tuple[PromptScore, ...]
+    warnings: tuple[str, ...]
+    rejected: tuple[str, ...]
+    source: str = field(default="", compare=False)
+    schema: int = RESULT_SCHEMA
+
+    def of_column(self, column: str) -> tuple[GroupStats, ...]:
+        """The groups of one column."""
+        return tuple(group for group in self.groups if group.column == column)
+
+    def group(self, column: str, value: str) -> GroupStats:
+        """One group; an `EMoEError` when the audit has none of that name."""
+        for group in self.groups:
+            if (group.column, group.value) == (column, value):
+                return group
+        raise EMoEError(f"The audit '{self.name}' has no group '{column}={value}'.")
+
+    def lines(self) -> list[str]:
+        """The summary for a person, a sentence a line."""
+        from .summary import lines
+
+        return lines(self)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Ready for JSON."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> AuditResult:
+        """The result from JSON; an `EMoEError` when it is of another version."""
+        if data.get("schema") != RESULT_SCHEMA:
+            raise EMoEError(
+                f"This audit result is of version {data.get('schema')}, and this node pack reads version "
+                f"{RESULT_SCHEMA}; analyse the audit again."
+            )
+        found: AuditResult = _build(cls, data)
+        return found
+
+    @classmethod
+    def load(cls, path: str | Path) -> AuditResult:
+        """The result that an audit left: from its folder, its audit.sqlite or its result.json.
+
+        Raises:
+            EMoEError: nothing is there, or the audit was not finished and analysed.
+        """
+        from .store import Store
+
+        path = Path(path)
+        if path.is_dir():
+            path = path / "audit.sqlite"
+        try:
+            if path.suffix == ".json":
+                return cls.from_dict(json.loads(path.read_text(encoding="utf-8")))
+        except (OSError, ValueError) as error:
+            if isinstance(error, EMoEError):
+                raise
+            raise EMoEError(f"The audit result '{path}' cannot be read ({error}); check the path.") from error
+        with Store.open(path, read_only=True) as store:
+            kept = store.result()
+        if kept is None:
+            raise EMoEError(f"The audit '{path}' was not analysed yet; start the audit again to finish it.")
+        return cls.from_dict(kept)
+
+
+def _build(kind: Any, value: Any) -> Any:
+    """A value of the type `kind` from what JSON made of it."""
+    origin, args = typing.get_origin(kind), typing.get_args(kind)
+    if value is None or kind is Any:
+        return value
+    if origin in (types.UnionType, typing.Union):
+        return _build(next(arg for arg in args if arg is not type(None)), value)
+    if dataclasses.is_dataclass(kind):
+        hints = typing.get_type_hints(kind)
+        return kind(**{name: _build(hints[name], item) for name, item in value.items() if name in hints})  # type: ignore[operator]
+    if origin is tuple:
+        return tuple(_build(args[0], item) for item in value)
+    if origin is dict:
+        return dict(value)
+    return float(value) if kind is float else value

@@ -1,0 +1,72 @@
+"""What an audit asks of whoever scores: many prompts in, a row of numbers for each out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+
+@dataclass(frozen=True)
+class Row:
+    """What is known of one prompt. Every number but the score is None where the scorer cannot tell it.
+
+    Attributes:
+        score: higher means less certain; None where the prompt could not be scored, and `error` says why.
+        stderr, epistemic, seed_variance, response, guidance: see `emoe_core.report.ItemScore`.
+        p_value: conformal p-value under the scorer's calibration.
+        tokens: tokens of the prompt in the first expert's text encoder, without start, end and padding.
+        truncated: whether the prompt is longer than the text encoder's window: it is cut there, or goes on in a second
+            window, which the models were not trained on.
+        unknown: share of the prompt's words that are not one token of the text encoder, in [0, 1].
+    """
+
+    score: float | None
+    stderr: float | None = None
+    epistemic: float | None = None
+    seed_variance: float | None = None
+    response: float | None = None
+    guidance: float | None = None
+    p_value: float | None = None
+    tokens: int | None = None
+    truncated: bool | None = None
+    unknown: float | None = None
+    error: str | None = None
+
+
+@dataclass(frozen=True)
+class About:
+    """What the scores depend on, as it is kept with the audit.
+
+    Attributes:
+        settings: flat and ready for JSON; two audits with equal ones can be compared, and continued.
+        experts: for each expert its name, identity and file.
+        calibration: one sentence, or "".
+        warnings: what the scorer knows of the experts that a user should.
+    """
+
+    settings: dict[str, Any]
+    experts: tuple[dict[str, Any], ...] = ()
+    calibration: str = ""
+    warnings: tuple[str, ...] = ()
+
+
+class Scorer(Protocol):
+    """Whoever can score prompts: experts in this process, or a server."""
+
+    @property
+    def batch_size(self) -> int:
+        """How many prompts it likes to get at once."""
+        ...
+
+    def about(self) -> About:
+        """The settings; asked before the first prompt, so an audit of other settings is refused at once."""
+        ...
+
+    def score(self, prompts: Sequence[str]) -> list[Row]:
+        """One row a prompt, in order. A prompt that cannot be scored is a row with an error, not an exception.
+
+        Raises:
+            EMoEError: nothing can be scored at all (no experts, server gone, bad settings).
+        """
+        ...

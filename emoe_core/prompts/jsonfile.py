@@ -1,0 +1,182 @@
+"""One JSON document: COCO captions (`annotations`), or a list of prompts; read an item at a time, never as a whole."""
+
+from __future__ import annotations
+
+import codecs
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from ..errors import EMoEError
+from .jsonlines import rows_of
+from .lines import check_start, not_utf8
+from .rows import Rows, Unreadable, checked
+
+_CHUNK = 1 << 16
+_LONGEST = 1 << 24  # letters of one item; a document that is broken is not read to its end in search of a bracket
+_SPACE = " \t\r\n"
+#: Names under which a document may keep its prompts; COCO's comes first.
+LISTS = ("annotations", "prompts", "captions", "data", "rows")
+
+
+def read(path: Path) -> Rows:
+    """The prompts of a .json file: a list, or an object with one of `LISTS`.
+
+    Raises:
+        EMoEError: it is no JSON, or has no such list; the line is named.
+    """
+    with open(path, "rb") as file:
+        check_start(path, file.read(200))
+    stream = _Stream(path)
+    start = stream.peek()
+    if start == "[":
+        yield from _rows(stream)
+    elif start == "{":
+        found = False
+        for name in stream.names():
+            if name in LISTS and stream.peek() == "[" and not found:
+                found = True
+                yield from _rows(stream)
+            else:
+                stream.skip()
+        if not found:
+            raise EMoEError(
+                f"The prompt file '{path}' has no list of prompts; a COCO file has one named 'annotations'."
+            )
+    elif start:
+        raise stream.error("a list or an object must come first")
+
+
+def _rows(stream: _Stream) -> Rows:
+    for line, item in stream.items():
+        if isinstance(item, str):
+            try:
+                yield line, checked(item, {})
+            except Unreadable as reason:
+                yield line, str(reason)
+        else:
+            for found in rows_of(item):
+                yield line, found
+
+
+class _Stream:
+    """A JSON document of which only the item that is being read is in memory."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._chunks = self._read()
+        self._text, self._at, self._line, self._ended = "", 0, 1, False
+        self._decoder = json.JSONDecoder()
+
+    def _read(self) -> Iterator[str]:
+        decoder = codecs.getincrementaldecoder("utf-8-sig")()
+        line = 1
+        with open(self._path, "rb") as file:
+            while True:
+                raw = file.read(_CHUNK)
+                try:
+                    text = decoder.decode(raw, final=not raw)
+                except UnicodeDecodeError as error:
+                    where = line + raw[: error.start].count(b"\n")
+                    bad = raw[max(0, error.start - 20) : error.start + 40]
+                    raise EMoEError(f"Line {where} of the prompt file '{self._path}' is {not_utf8(bad)}.") from error
+                line += text.count("\n")
+                if text:
+                    yield text
+                if not raw:
+                    return
+
+    def _more(self) -> bool:
+        """Reads on, and lets go of what was used."""
+        chunk = next(self._chunks, None)
+        if chunk is None:
+            self._ended = True
+            return False
+        self._line += self._text.count("\n", 0, self._at)
+        self._text, self._at = self._text[self._at :] + chunk, 0
+        return True
+
+    def error(self, why: str) -> EMoEError:
+        line = self._line + self._text.count("\n", 0, self._at)
+        return EMoEError(f"The prompt file '{self._path}' is not whole JSON: line {line}, {why}.")
+
+    def peek(self) -> str:
+        """The next letter that is no space, "" at the end."""
+        while True:
+            while self._at < len(self._text) and self._text[self._at] in _SPACE:
+                self._at += 1
+            if self._at < len(self._text):
+                return self._text[self._at]
+            if not self._more():
+                return ""
+
+    def _take(self, letter: str) -> None:
+        if self.peek() != letter:
+            raise self.error(f"'{letter}' is missing")
+        self._at += 1
+
+    def value(self) -> Any:
+        """The next value, whole."""
+        self.peek()
+        while True:
+            try:
+                value, end = self._decoder.raw_decode(self._text, self._at)
+                if end < len(self._text) or self._ended:
+                    self._at = end
+                    return value
+                why = "it ends in the middle"
+            except (ValueError, RecursionError) as error:
+                why = str(getattr(error, "msg", "it is nested too deeply"))
+            size = max(_CHUNK, len(self._text) - self._at)  # read twice as much each time: little is parsed twice
+            if size > _LONGEST:
+                raise self.error(why)
+            before = len(self._text) - self._at
+            while len(self._text) - self._at < before + size and self._more():
+                pass
+            if self._ended and len(self._text) - self._at == before:
+                try:
+                    value, self._at = self._decoder.raw_decode(self._text, self._at)
+                    return value
+                except (ValueError, RecursionError):
+                    raise self.error(why) from None
+
+    def items(self) -> Iterator[tuple[int, Any]]:
+        """Line and value of each item of the list that comes next."""
+        self._take("[")
+        if self.peek() == "]":
+            self._at += 1
+            return
+        while True:
+            self.peek()
+            line = self._line + self._text.count("\n", 0, self._at)
+            yield line, self.value()
+            if self.peek() == "]":
+                self._at += 1
+                return
+            self._take(",")
+
+    def names(self) -> Iterator[str]:
+        """Names of the object that comes next; after each, its value must be read or skipped."""
+        self._take("{")
+        if self.peek() == "}":
+            self._at += 1
+            return
+        while True:
+            name = self.value()
+            if not isinstance(name, str):
+                raise self.error("a name must be text")
+            self._take(":")
+            yield name
+            if self.peek() == "}":
+                self._at += 1
+                return
+            self._take(",")
+
+    def skip(self) -> None:
+        """Leaves the next value out; a list is passed an item at a time."""
+        if self.peek() == "[":
+            for _ in self.items():
+                pass
+        else:
+            self.value()

@@ -1,0 +1,63 @@
+"""JSON lines: an object a line, flat or as in XM3600 (one object an image, its captions by language)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from .lines import Undecoded, lines
+from .rows import NAMES, Good, Rows, Unreadable, as_text, checked, prompt_column
+
+
+def read(path: Path) -> Rows:
+    """The prompts of a .jsonl file; a line of XM3600 gives several rows."""
+    for number, line in lines(path):
+        if isinstance(line, Undecoded):
+            yield number, line.reason
+        elif line.strip():
+            try:
+                entry = json.loads(line)
+            except (ValueError, RecursionError) as error:
+                yield number, f"not JSON ({getattr(error, 'msg', 'nested too deeply')})"
+                continue
+            for found in rows_of(entry):
+                yield number, found
+
+
+def rows_of(entry: Any) -> Iterator[Good | str]:
+    """The rows of one JSON value: one for an object with a prompt, several for XM3600's, or a reason."""
+    try:
+        if not isinstance(entry, dict):
+            raise Unreadable("not a JSON object; write one object a line")
+        column = prompt_column(list(entry))
+        if column is not None:
+            rest = {name: as_text(value) for name, value in entry.items() if name != column and value is not None}
+            yield checked(entry[column], rest, column)
+            return
+        by_language = {name: value["caption"] for name, value in entry.items() if _has_captions(value)}
+        if not by_language:
+            raise Unreadable(f"no prompt; name it {NAMES}")
+    except Unreadable as reason:
+        yield str(reason)
+        return
+    yield from _by_language(entry, by_language)
+
+
+def _has_captions(value: Any) -> bool:
+    return isinstance(value, dict) and isinstance(value.get("caption"), (str, list))
+
+
+def _by_language(entry: dict[str, Any], found: dict[str, Any]) -> Iterator[Good | str]:
+    """XM3600: the image's key is the id that makes captions parallel; second captions pair with second captions."""
+    flat = {name: as_text(value) for name, value in entry.items() if value is not None and not isinstance(value, dict)}
+    key = flat.pop("image/key", flat.pop("id", ""))
+    rest = {name.replace("/", "_"): value for name, value in flat.items()}
+    for language, captions in found.items():
+        for number, caption in enumerate([captions] if isinstance(captions, str) else captions, start=1):
+            own = f"{key}#{number}" if key and number > 1 else key
+            try:
+                yield checked(caption, {**({"id": own} if own else {}), "language": language, **rest}, language)
+            except Unreadable as reason:
+                yield f"{language}: {reason}"

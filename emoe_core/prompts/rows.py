@@ -1,0 +1,83 @@
+"""What every kind of file gives: a line and either a prompt with its other columns or the reason why not."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+ALIASES = ("prompt", "prompts", "caption", "best_caption", "text")
+NAMES = f"{', '.join(ALIASES[:-1])} or {ALIASES[-1]}"
+#: Letters of no shape: C0 and C1 control characters except tab and line ends, and byte order marks inside the text.
+_CONTROL = re.compile("[\x01-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ufeff]")
+
+
+@dataclass(frozen=True)
+class PromptRow:
+    """One prompt. `row` counts rows from 1, bad ones included; `line` is where it starts in the file.
+
+    `note` says what was changed to make it usable, "" where nothing was.
+    """
+
+    row: int
+    line: int
+    prompt: str
+    columns: dict[str, str] = field(default_factory=dict)
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class BadRow:
+    """A row that could not be read, and why."""
+
+    row: int
+    line: int
+    reason: str
+
+    def __str__(self) -> str:
+        return f"line {self.line}: {self.reason}"
+
+
+class Unreadable(Exception):
+    """Why one row cannot be used."""
+
+
+@dataclass(frozen=True)
+class Good:
+    """A row that can be used."""
+
+    prompt: str
+    columns: dict[str, str]
+    note: str = ""
+
+
+Parsed = tuple[int, "Good | str"]  # the line, and the row or the reason why it cannot be used
+Rows = Iterator[Parsed]
+
+
+def checked(prompt: Any, columns: dict[str, str], name: str = "prompt") -> Good:
+    """The row; `Unreadable` where the prompt is no text, empty, or holds a NUL."""
+    if not isinstance(prompt, str):
+        raise Unreadable(f"'{name}' is not text")
+    if "\0" in prompt:
+        raise Unreadable("the prompt holds a NUL character")
+    cleaned, count = _CONTROL.subn(" ", prompt)
+    if any("\ud800" <= letter <= "\udfff" for letter in cleaned):
+        raise Unreadable("the prompt holds half a surrogate pair, which is no character; write it anew")
+    if not cleaned.strip():
+        raise Unreadable("the prompt is empty")
+    note = f"{count} control character{'s' if count > 1 else ''} became spaces" if count else ""
+    return Good(cleaned.strip(), columns, note)
+
+
+def as_text(value: Any) -> str:
+    """A cell as text; numbers, lists and the like as JSON."""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+
+
+def prompt_column(names: Sequence[str]) -> str | None:
+    """The column that holds the prompt, by its usual names in any case."""
+    lowered = {name.strip().lower(): name for name in reversed(names)}
+    return next((lowered[alias] for alias in ALIASES if alias in lowered), None)

@@ -1,0 +1,162 @@
+"""Comma, semicolon and tab separated files."""
+
+from __future__ import annotations
+
+import csv
+from collections import deque
+from collections.abc import Iterator
+from pathlib import Path
+
+from ..errors import EMoEError
+from .lines import Line, Lines, Undecoded, lines
+from .rows import NAMES, Good, Rows, Unreadable, checked, prompt_column
+
+LONGEST_RECORD = 500  # lines that a quoted field may span; a quote that nobody closed must not swallow the file
+
+
+def read(path: Path) -> Rows:
+    """The prompts of a table with a header line (a .tsv of captions and URLs may have none)."""
+    source = lines(path)
+    first = _first(path, source)
+    if first is None:
+        return
+    if _is_caption_and_url(path, first[1]):
+        delimiter, header = "\t", ["caption", "url"]
+        source = _chain(first, source)
+    else:
+        delimiter, header = _header(path, first[1])
+    column = prompt_column(header)
+    assert column is not None
+    for number, record in _records(source, delimiter, len(header)):
+        if isinstance(record, Undecoded):
+            yield number, record.reason
+            continue
+        try:
+            values = _fields(record, delimiter, header)
+            yield number, _row(values, column)
+        except Unreadable as reason:
+            yield number, str(reason)
+
+
+def read_table(path: str | Path) -> Iterator[tuple[int, dict[str, str]]]:
+    """Line and cells of a small table that holds no prompts; an `EMoEError` at the first bad row."""
+    path = Path(path)
+    try:
+        source = lines(path)
+        first = _first(path, source)
+        if first is None:
+            raise EMoEError(f"The table '{path}' is empty; give it a header line and rows.")
+        delimiter = max(",;\t", key=first[1].count)
+        header = [name.strip() for name in _split(first[1], delimiter)]
+        for number, record in _records(source, delimiter, len(header)):
+            if isinstance(record, Undecoded):
+                raise EMoEError(f"Line {number} of '{path}' is {record.reason}.")
+            try:
+                yield number, _fields(record, delimiter, header)
+            except Unreadable as reason:
+                raise EMoEError(f"Line {number} of '{path}' cannot be read: {reason}.") from reason
+    except OSError as error:
+        raise EMoEError(f"The table '{path}' cannot be read ({error.strerror}); check the path.") from error
+
+
+def _first(path: Path, source: Lines) -> tuple[int, str] | None:
+    """The first line that is not empty."""
+    for number, line in source:
+        if isinstance(line, Undecoded):
+            raise EMoEError(f"Line {number}, the header of '{path}', is {line.reason}.")
+        if line.strip():
+            return number, line
+    return None
+
+
+def _chain(first: tuple[int, str], source: Lines) -> Lines:
+    yield first
+    yield from source
+
+
+def _is_caption_and_url(path: Path, line: str) -> bool:
+    """CC3M's shape: no header, a caption and where the picture is."""
+    cells = line.split("\t")
+    return path.suffix.lower() == ".tsv" and len(cells) == 2 and cells[1].strip().startswith(("http://", "https://"))
+
+
+def _header(path: Path, line: str) -> tuple[str, list[str]]:
+    """The delimiter and the column names; a .csv may also use semicolons or tabs, as spreadsheets write it."""
+    for delimiter in ("\t",) if path.suffix.lower() == ".tsv" else (",", ";", "\t"):
+        names = [name.strip() for name in _split(line, delimiter)]
+        if prompt_column(names) is not None:
+            return delimiter, names
+    raise EMoEError(f"The prompt file '{path}' has no prompt column in its first line; name one {NAMES}.")
+
+
+def _split(record: str, delimiter: str) -> list[str]:
+    limit = csv.field_size_limit()
+    try:
+        csv.field_size_limit(max(limit, len(record) + 1))
+        return next(csv.reader([record.replace("\0", " ").replace("\r", " ")], delimiter=delimiter), [])
+    finally:
+        csv.field_size_limit(limit)
+
+
+def _fields(record: str, delimiter: str, header: list[str]) -> dict[str, str]:
+    if _quotes(record, delimiter) == "open":
+        raise Unreadable('a quote (") is opened and never closed')
+    fields = _split(record, delimiter)
+    if len(fields) != len(header):
+        raise Unreadable(f"{len(fields)} columns instead of {len(header)}; quote a field that holds a '{delimiter}'")
+    return dict(zip(header, fields, strict=True))
+
+
+def _row(values: dict[str, str], column: str) -> Good:
+    prompt = values.pop(column)
+    return checked(prompt, {name: value for name, value in values.items() if name})
+
+
+def _records(source: Lines, delimiter: str, width: int) -> Iterator[tuple[int, Line]]:
+    """Joins lines while a quoted field is open. Where that makes no row, the first line alone is the bad one."""
+    put_back: deque[tuple[int, Line]] = deque()
+
+    def following() -> tuple[int, Line] | None:
+        return put_back.popleft() if put_back else next(source, None)
+
+    while (start := following()) is not None:
+        number, line = start
+        if isinstance(line, str) and not line.strip():
+            continue
+        record: Line = line
+        taken = list[tuple[int, Line]]()
+        while isinstance(record, str) and _quotes(record, delimiter) == "open" and len(taken) < LONGEST_RECORD:
+            if (more := following()) is None:
+                break
+            taken.append(more)
+            record = more[1] if isinstance(more[1], Undecoded) else f"{record}\n{more[1]}"
+        if taken and (
+            isinstance(record, Undecoded)
+            or _quotes(record, delimiter) != "closed"
+            or len(_split(record, delimiter)) != width
+        ):
+            put_back.extendleft(reversed(taken))
+            record = line
+        yield number, record
+
+
+def _quotes(record: str, delimiter: str) -> str:
+    """'open' when a field that starts with a quote has no end, 'odd' when text follows an end, else 'closed'.
+
+    A quote inside a field that does not start with one is a letter like any other.
+    """
+    if '"' not in record:
+        return "closed"
+    quoted, fresh, odd, position = False, True, False, 0
+    while position < len(record):
+        letter, after = record[position], record[position + 1 : position + 2]
+        if quoted:
+            if letter == '"' and after == '"':
+                position += 1
+            elif letter == '"':
+                quoted = False
+                odd = odd or after not in ("", delimiter)
+        else:
+            quoted, fresh = fresh and letter == '"', letter == delimiter
+        position += 1
+    return "open" if quoted else "odd" if odd else "closed"

@@ -1,0 +1,58 @@
+"""Reference scores: what a threshold is learnt from and a new score is compared with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+
+class References(Protocol):
+    """What a threshold is learnt from: a calibration, or the part of it that belongs to a group."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def scores(self) -> tuple[float, ...]: ...
+
+    @property
+    def bad(self) -> tuple[bool, ...]: ...
+
+    @property
+    def good_scores(self) -> tuple[float, ...]: ...
+
+
+@dataclass(frozen=True)
+class Part:
+    """Scores that a new one is compared with: all of a calibration, or those of one group.
+
+    Attributes:
+        name: what it is called in messages.
+        scores: one score a reference prompt.
+        bad: for each whether the models draw it badly; empty when nobody said.
+    """
+
+    name: str
+    scores: tuple[float, ...]
+    bad: tuple[bool, ...] = ()
+
+    @property
+    def good_scores(self) -> tuple[float, ...]:
+        """Scores of the prompts that are not marked as bad: what a new prompt is compared with."""
+        if not self.bad:
+            return self.scores
+        return tuple(score for score, is_bad in zip(self.scores, self.bad, strict=True) if not is_bad)
+
+    def p_value(self, score: float) -> float:
+        """Conformal p-value against the good prompts: small means less certain than nearly all of them. In (0, 1]."""
+        good = self.good_scores
+        return (1 + sum(other >= score for other in good)) / (len(good) + 1)
+
+    def percentile(self, score: float) -> float | None:
+        """Share of the good prompts with a lower score, ties counted half, in [0, 100]; None when none is good."""
+        good = self.good_scores
+        if not good:
+            return None
+        below = sum(other < score for other in good)
+        equal = sum(other == score for other in good)
+        return 100.0 * (below + 0.5 * equal) / len(good)
