@@ -7,8 +7,9 @@ import math
 from comfy_api.latest import io
 
 from ..emoe_core.calibration import Calibration
+from ..emoe_core.card import card, own_calibration
 from ..emoe_core.gate import DECIDE, OBSERVE, decide
-from ..emoe_core.hosts.comfyui.files import save_json
+from ..emoe_core.hosts.comfyui.files import card_ui, save_json
 from ..emoe_core.policies import DELTA, POLICIES
 from ..emoe_core.report import Report
 from .types import CATEGORY, CalibrationType, ReportType
@@ -120,18 +121,20 @@ class Gate(io.ComfyNode):
         delta: float = DELTA,
         group: str = "",
     ) -> io.NodeOutput:
+        candidates = report.calibrations if calibration is None else (calibration,)
         verdict = decide(
             report,
             policy,
             alpha=alpha,
             threshold=threshold,
             mode=mode,
-            calibrations=None if calibration is None else (calibration,),
+            calibrations=candidates,
             delta=delta,
             group=group,
         )
         saved = save_json({**verdict.as_dict(), "report": report.as_dict()}, filename_prefix)
-        ui = {"text": [verdict.line()], "emoe": [verdict.as_dict()], "files": [saved]}
+        shown = card(report, verdict, own_calibration(report, candidates))
+        ui = {"text": [verdict.line()], "emoe": [verdict.as_dict()], "files": [saved], **card_ui(shown)}
         return io.NodeOutput(
             verdict.passed, verdict.verdict, _number(verdict.percentile), _number(verdict.p_value), ui=ui
         )

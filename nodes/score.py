@@ -6,8 +6,10 @@ from typing import Any
 
 from comfy_api.latest import io
 
+from ..emoe_core.card import card, own_calibration
 from ..emoe_core.colours import disagreement_image
 from ..emoe_core.experts import ExpertSet
+from ..emoe_core.hosts.comfyui.files import card_ui
 from ..emoe_core.hosts.comfyui.scoring import score_prompt
 from . import settings
 from .types import CATEGORY, Experts, ReportType
@@ -75,7 +77,8 @@ class Score(io.ComfyNode):
         report = scored.report
         height, width = (side * _PIXELS_A_LATENT for side in latent_image["samples"].shape[-2:])
         picture = disagreement_image(scored.disagreement, height, width)
-        ui = {"text": report.lines(), "emoe_report": [report.as_dict()]}
+        shown = card(report, None, own_calibration(report, report.calibrations))
+        ui = {"text": report.lines(), "emoe_report": [report.as_dict()], **card_ui(shown)}
         return io.NodeOutput(report.score, report, picture, ui=ui)
 
 

@@ -438,6 +438,13 @@ def test_a_passed_row_has_its_verdict_images_and_files() -> None:
     assert "items" not in made
 
 
+def test_a_score_card_is_no_result_and_another_preview_is() -> None:
+    card = {"images": [{"filename": "card.png", "subfolder": "", "type": "temp"}], "emoe_card": [{}]}
+    preview = {"images": [{"filename": "p.png", "subfolder": "", "type": "temp"}]}
+    made = line(history(verdict(True, 0.25), score=card, shown=preview))
+    assert [image["filename"] for image in made["images"]] == ["p.png"]
+
+
 def test_a_blocked_row_is_no_error_even_when_stop_ends_it_with_one() -> None:
     assert line(history(verdict(False, 9.0)))["status"] == "blocked"
     made = line(history(verdict(False, 9.0), status="error", messages=[RAISED]))

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
 import json
 from pathlib import Path
 from typing import Any
 
 import folder_paths
+from PIL import Image
+
+from ...card import card_picture
 
 
 def save_json(content: dict[str, Any], filename_prefix: str) -> dict[str, str]:
@@ -18,3 +23,26 @@ def save_json(content: dict[str, Any], filename_prefix: str) -> dict[str, str]:
     text = json.dumps(content, ensure_ascii=False, indent=1, allow_nan=False) + "\n"
     (Path(folder) / filename).write_text(text, encoding="utf-8")
     return {"filename": filename, "subfolder": subfolder, "type": "output"}
+
+
+def keep_picture(picture: Image.Image, name: str) -> dict[str, str]:
+    """Put a picture into ComfyUI's temp folder, as Preview Image does, and give the entry it is looked up by.
+
+    Its name holds a digest of what it shows: the same picture is written once. Type "temp" tells clients that it is no
+    result of the graph.
+    """
+    buffer = io.BytesIO()
+    picture.save(buffer, "PNG")
+    folder = Path(folder_paths.get_temp_directory())
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{name}_{hashlib.sha256(buffer.getvalue()).hexdigest()[:16]}.png"
+    if not path.exists():
+        part = path.with_suffix(".part")
+        part.write_bytes(buffer.getvalue())
+        part.replace(path)
+    return {"filename": path.name, "subfolder": "", "type": "temp"}
+
+
+def card_ui(shown: dict[str, Any]) -> dict[str, Any]:
+    """What a node adds to its `ui`: the score card as a picture, and the same figures for the frontend."""
+    return {"images": [keep_picture(card_picture(shown), "emoe_card")], "emoe_card": [shown]}
