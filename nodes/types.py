@@ -9,3 +9,4 @@ CATEGORY = "EMoE"
 Experts = io.Custom("EMOE_EXPERTS")
 ReportType = io.Custom("EMOE_REPORT")
 CalibrationType = io.Custom("EMOE_CALIBRATION")
+AuditType = io.Custom("EMOE_AUDIT")

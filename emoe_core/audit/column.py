@@ -10,9 +10,11 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from ..errors import EMoEError
 from . import statistics as stats
 from .causes import extremes, lacking_concepts, raising_words
 from .numbers import Floats, Indices, Numbers
+from .plan import Plan
 from .priorities import Weights, weight_of
 from .result import FEW, NONE, Adjusted, Baseline, Cause, Effect, GroupStats, TextFacts
 from .statistics.compare import within_ranks
@@ -38,6 +40,21 @@ class Options:
     alpha: float = 0.05
     weights: Weights = field(default_factory=dict)
     weight_column: str = ""
+
+    def check(self, plan: Plan) -> None:
+        """An `EMoEError` for a reference or a weight column that the prompt file does not have; ask before scoring."""
+        column, equals, value = self.reference.partition("=")
+        if self.reference and (not equals or value not in plan.values.get(column, {})):
+            known = ", ".join(f"{name}={next(iter(plan.values[name]), '')}" for name in plan.groups) or "none"
+            raise EMoEError(
+                f"The reference '{self.reference}' is no group of '{plan.path.name}'; write it as column=value. Groups are "
+                f"like: {known}."
+            )
+        if self.weight_column and self.weight_column not in plan.columns:
+            known = ", ".join(plan.columns) or "none beside the prompt"
+            raise EMoEError(
+                f"The weight column '{self.weight_column}' is not in '{plan.path.name}'; its columns are {known}."
+            )
 
 
 class Column:

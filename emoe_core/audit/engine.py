@@ -31,17 +31,25 @@ _PACE = 30  # batches whose pace tells the time left
 _MOST_FAILURES = 20  # first prompts that all fail: then something is wrong with the whole audit
 
 
-def run(plan: Plan, scorer: Scorer, folder: str | Path, progress: Progress | None = None, retry: bool = False) -> Store:
+def run(
+    plan: Plan,
+    scorer: Scorer,
+    folder: str | Path,
+    progress: Progress | None = None,
+    retry: bool = False,
+    about: About | None = None,
+) -> Store:
     """Scores all prompts that are not scored yet; the store is open and the caller's to close.
 
     Args:
         folder: where audit.sqlite lies or is made.
         retry: try again the prompts that could not be scored before.
+        about: what `scorer.about()` gave, where it was asked already.
 
     Raises:
         EMoEError: another file or other settings than before (each difference is named), or nothing can be scored.
     """
-    store = begin(plan, scorer.about(), folder, retry)
+    store = begin(plan, about or scorer.about(), folder, retry)
     try:
         clock = Clock(store.done(), plan.total, progress)
         for batch in batches(plan, store, scorer.batch_size):

@@ -59,6 +59,7 @@ class Plan:
             "sha256": self.sha256,
             "total": self.total,
             "bad": len(self.bad),
+            "columns": list(self.columns),
             "groups": list(self.groups),
             "id_column": self.id_column,
             "warnings": self.warnings,

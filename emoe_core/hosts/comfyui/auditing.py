@@ -1,0 +1,282 @@
+"""The audit inside a ComfyUI process: prompts in batches through the experts, and the Audit node's work."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import asdict
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import comfy.model_management
+import comfy.utils
+import folder_paths
+import torch
+from torch import Tensor
+
+from ...audit import About, AuditResult, Options, Row, analyse, engine, read_plan
+from ...audit.text import words
+from ...calibration import Calibration, matching
+from ...errors import EMoEError
+from ...experts import ExpertSet
+from ...prompts import ALIASES, KINDS
+from ...report import ItemScore, Report
+from . import conditioning as cond
+from .scoring import score_prompt
+
+NO_FILE = "none"
+FOLDER = "emoe_audits"
+#: Latent places (height times width) a call, about those of KSampler on a 1024 x 1024 image with guidance.
+_PLACES = 2 * 128 * 128
+_MOST_PROMPTS = 32
+_PROBE = "a"
+
+
+class ComfyScorer:
+    """Implements `emoe_core.audit.Scorer` with experts in this process."""
+
+    def __init__(
+        self,
+        experts: ExpertSet,
+        latent: dict[str, Any],
+        how: dict[str, Any],
+        calibration: Calibration | None = None,
+        clip: Any = None,
+        batch_size: int | None = None,
+    ) -> None:
+        """
+        Args:
+            latent: a LATENT with one item.
+            how: the settings of `score_prompt`.
+            calibration: for p-values; None takes the experts' own where one fits.
+            clip: one text encoder for all experts, or None for each expert's own.
+            batch_size: prompts a call; None takes what fits the size of the latent.
+        """
+        if len(latent["samples"]) != 1:
+            raise EMoEError(
+                "The audit's latent_image is a batch; set its batch_size to 1: every prompt gets the same one."
+            )
+        self._experts, self._latent, self._how, self._clip = experts, latent, how, clip
+        self._calibration = calibration
+        places = latent["samples"][0, 0].numel()
+        self.batch_size = batch_size or max(1, min(_MOST_PROMPTS, _PLACES // places))
+        self._together = self.batch_size
+        self._tokenizer = _Tokens(clip or next((e.clip for e in experts.experts if e.clip is not None), None))
+
+    def about(self) -> About:
+        """Scores one prompt, so that experts that cannot be compared are refused before the first batch."""
+        report = self._one(_PROBE)
+        if self._calibration is not None:
+            matching(report, (self._calibration,))
+        else:
+            fits = [c for c in self._experts.calibrations if c.settings == report.settings]
+            self._calibration = fits[0] if fits else None
+        named = report.as_dict()["experts"]
+        line = "" if self._calibration is None else self._calibration.line()
+        return About(asdict(report.settings), tuple(named), line, report.warnings)
+
+    def score(self, prompts: Sequence[str]) -> list[Row]:
+        """See `emoe_core.audit.Scorer.score`."""
+        rows: list[Row | None] = [None] * len(prompts)
+        by_shape: dict[Any, list[tuple[int, cond.Conditioning]]] = {}
+        for place, prompt in enumerate(prompts):
+            comfy.model_management.throw_exception_if_processing_interrupted()
+            try:
+                positive = self._encode(prompt)
+            except EMoEError as error:
+                rows[place] = Row(None, error=str(error))
+                continue
+            by_shape.setdefault(_shape(positive), []).append((place, positive))
+        for shape, same in by_shape.items():
+            step = 1 if shape is None else max(1, min(self._together, self._together // shape[1]))
+            for start in range(0, len(same), step):
+                part = same[start : start + step]
+                for (place, _), found in zip(part, self._batch([c for _, c in part]), strict=True):
+                    rows[place] = self._row(prompts[place], found)
+        return [row if row is not None else Row(None, error="It was not scored.") for row in rows]
+
+    def _encode(self, prompt: str) -> cond.Conditioning:
+        if self._clip is None:
+            return cond.encode_for_experts(self._experts, prompt)
+        return cond.encode(self._clip, prompt)
+
+    def _one(self, prompt: str) -> Report:
+        quiet: dict[str, Any] = {"progress": lambda *_: None}
+        return score_prompt(self._experts, self._encode(prompt), self._latent, **quiet, **self._how).report
+
+    def _batch(self, prompts: list[cond.Conditioning]) -> list[ItemScore | str]:
+        """A score or a reason for each prompt; a batch that fails or does not fit in memory is halved."""
+        try:
+            report = score_prompt(
+                self._experts,
+                _stack(prompts),
+                _repeat(self._latent, len(prompts)),
+                progress=lambda *_: None,
+                **self._how,
+            ).report
+            return list(report.items)
+        except EMoEError as error:
+            if len(prompts) == 1:
+                return [str(error)]
+        except comfy.model_management.OOM_EXCEPTION:
+            if len(prompts) == 1:
+                return ["There is not enough memory for this prompt at this size."]
+            comfy.model_management.soft_empty_cache()
+            self._together = max(1, len(prompts) // 2)
+        half = len(prompts) // 2
+        return self._batch(prompts[:half]) + self._batch(prompts[half:])
+
+    def _row(self, prompt: str, found: ItemScore | str) -> Row:
+        tokens, truncated, unknown = self._tokenizer.facts(prompt)
+        if isinstance(found, str):
+            return Row(None, tokens=tokens, truncated=truncated, unknown=unknown, error=found)
+        p_value = None if self._calibration is None else self._calibration.p_value(found.score)
+        return Row(**asdict(found), p_value=p_value, tokens=tokens, truncated=truncated, unknown=unknown)
+
+
+class _Tokens:
+    """What the text encoder makes of a prompt's text. Start, end and padding are what the empty prompt consists of."""
+
+    def __init__(self, clip: Any) -> None:
+        self._clip = clip
+        self._special = {entry[0] for chunk in self._chunks("") for entry in chunk if isinstance(entry[0], int)}
+        self._is_one = lru_cache(maxsize=1 << 17)(lambda word: self._count(word) == 1)
+
+    def facts(self, prompt: str) -> tuple[int | None, bool | None, float | None]:
+        """Tokens, whether they are more than one window holds, and the share of words that are not one token."""
+        if self._clip is None:
+            return None, None, None
+        found = words(prompt)
+        unknown = sum(not self._is_one(word) for word in found) / len(found) if found else None
+        chunks = self._chunks(prompt)
+        return self._of(chunks), len(chunks) > 1, unknown
+
+    def _count(self, text: str) -> int:
+        return self._of(self._chunks(text))
+
+    def _of(self, chunks: list[Any]) -> int:
+        return sum(
+            not isinstance(entry[0], int) or entry[0] not in self._special for chunk in chunks for entry in chunk
+        )
+
+    def _chunks(self, text: str) -> list[Any]:
+        """The first text encoder's windows, each a list of (token, weight)."""
+        return [] if self._clip is None else list(next(iter(self._clip.tokenize(text).values())))
+
+
+def _shape(positive: cond.Conditioning) -> tuple[Any, int] | None:
+    """What must be equal for prompts to share a call, and windows' worth of length; None for one that goes alone."""
+    if len(positive) != 1:
+        return None
+    tensor, options = positive[0]
+    encodings = options.get(cond.PER_EXPERT, ((tensor, options),))
+    plain = tuple((t.shape, tuple(sorted(_plain(o).items()))) for t, o in encodings)
+    return (plain, max(1, tensor.shape[1] // 256))
+
+
+def _plain(options: dict[str, Any]) -> dict[str, str]:
+    named = {key: value for key, value in options.items() if key not in (cond.PER_EXPERT, cond.PROMPT)}
+    return {k: str(tuple(v.shape)) if isinstance(v, Tensor) else repr(v) for k, v in named.items()}
+
+
+def _stack(prompts: list[cond.Conditioning]) -> cond.Conditioning:
+    """One CONDITIONING with a row a prompt: the host gives row i of the latent row i of the encoding."""
+    if len(prompts) == 1:
+        return prompts[0]
+    first = prompts[0][0][1]
+    if cond.PER_EXPERT not in first:
+        tensor, options = _joined([(p[0][0], p[0][1]) for p in prompts])
+        return [[tensor, options]]
+    count = len(first[cond.PER_EXPERT])
+    own = tuple(_joined([p[0][1][cond.PER_EXPERT][expert] for p in prompts]) for expert in range(count))
+    shared = {key: value for key, value in first.items() if key not in own[0][1]}
+    return [[own[0][0], {**shared, **own[0][1], cond.PER_EXPERT: own, cond.PROMPT: ""}]]
+
+
+def _joined(encodings: list[tuple[Tensor, dict[str, Any]]]) -> tuple[Tensor, dict[str, Any]]:
+    options = dict(encodings[0][1])
+    for key, value in options.items():
+        if isinstance(value, Tensor):
+            options[key] = torch.cat([other[key] for _, other in encodings])
+    return torch.cat([tensor for tensor, _ in encodings]), options
+
+
+def _repeat(latent: dict[str, Any], count: int) -> dict[str, Any]:
+    """The latent once a prompt, all with the same noise."""
+    samples = latent["samples"]
+    index = latent.get("batch_index", [0])[0]
+    return {**latent, "samples": samples.repeat(count, *[1] * (samples.ndim - 1)), "batch_index": [index] * count}
+
+
+# --- the node ---------------------------------------------------------------------------------------------------------
+
+
+def prompt_files() -> list[str]:
+    """Names of the prompt files in ComfyUI's input folder."""
+    base = Path(folder_paths.get_input_directory())
+    found = []
+    for folder, _, names in os.walk(base):
+        found += [(Path(folder) / name).relative_to(base).as_posix() for name in names if name.lower().endswith(KINDS)]
+    return sorted(found)
+
+
+def prompt_file(name: str) -> Path:
+    """Full path of a name from `prompt_files`; an `EMoEError` when it is not there or outside of the folder."""
+    base = Path(folder_paths.get_input_directory()).resolve()
+    path = (base / name).resolve()
+    if not path.is_relative_to(base) or not path.is_file():
+        raise EMoEError(
+            f"The prompt file '{name}' is not in ComfyUI's input folder; put it there and refresh the list."
+        )
+    return path
+
+
+def audit(
+    scorer: ComfyScorer, file: str, text: str, name: str, groups: str, ids: str, options: Options
+) -> tuple[AuditResult, Path]:
+    """The Audit node: scores what is not scored yet, analyses, and says where the audit lies.
+
+    An audit's folder is named by what it depends on, so the same inputs go on where they ended and others begin anew.
+
+    Args:
+        file: a name from `prompt_files`, or NO_FILE for the prompts in `text`.
+        text: a prompt a line, or a table whose first line names its columns.
+        groups: names of the group columns with commas between, "" for those that are found.
+        ids: name of the column that pairs parallel prompts, "" for one of the usual names.
+    """
+    base = Path(folder_paths.get_output_directory()) / FOLDER
+    path = prompt_file(file) if file != NO_FILE else _written(base, text)
+    columns = [column.strip() for column in groups.split(",") if column.strip()]
+    plan = read_plan(path, columns or None, ids.strip() or None)
+    options.check(plan)
+    about = scorer.about()
+    what = [plan.sha256, plan.groups, plan.id_column, about.settings, about.calibration]
+    key = engine.fingerprint({"audit": json.loads(json.dumps(what))})
+    folder = base / f"{safe_name(name) or 'audit'}-{key[:8]}"
+    bar = comfy.utils.ProgressBar(max(1, plan.total))
+    with engine.run(
+        plan, scorer, folder, lambda done, total, _: bar.update_absolute(done, total), about=about
+    ) as store:
+        return analyse(store, options), folder
+
+
+def safe_name(name: str) -> str:
+    """The name as a folder's: letters, numbers, spaces and -_ only."""
+    return "".join(letter if letter.isalnum() or letter in " -_" else "_" for letter in name).strip()[:60]
+
+
+def _written(base: Path, text: str) -> Path:
+    """The text box as a prompt file; a table where its first line names a prompt column among others."""
+    if not text.strip():
+        raise EMoEError("Audit has no prompts; choose a file, or write prompts into the box, one a line.")
+    first = text.strip().splitlines()[0]
+    cells = [cell.strip().lower() for mark in ",;\t" for cell in first.split(mark) if mark in first]
+    kind = ".csv" if any(cell in ALIASES for cell in cells) else ".txt"
+    content = (text.strip() + "\n").encode("utf-8", "replace")
+    name = engine.fingerprint({"text": content.decode()})
+    path = base / "prompts" / f"{name}{kind}"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+    return path

@@ -1,0 +1,147 @@
+"""The bias audit: which groups of prompts the experts know too little of."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from comfy_api.latest import io
+
+from ..emoe_core.audit import Options
+from ..emoe_core.calibration import Calibration
+from ..emoe_core.errors import EMoEError
+from ..emoe_core.experts import ExpertSet
+from ..emoe_core.hosts.comfyui import auditing
+from . import settings
+from .types import CATEGORY, AuditType, CalibrationType, Experts
+
+
+class Audit(io.ComfyNode):
+    """Scores a file of prompts and compares its groups."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="EMoE_Audit",
+            display_name="Audit",
+            category=CATEGORY,
+            description=(
+                "Bias audit: scores a whole file of prompts in groups (languages, regions, topics) and says of which groups "
+                "the models were shown too little, with statistics and what data to collect first. No image is made. "
+                "An interrupted audit goes on where it stopped."
+            ),
+            inputs=[
+                Experts.Input("experts", tooltip="Two or more experts: the models that are audited."),
+                io.Latent.Input("latent_image", tooltip="An empty latent of the size you generate at, batch size 1."),
+                io.Combo.Input(
+                    "file",
+                    options=[auditing.NO_FILE, *auditing.prompt_files()],
+                    tooltip=(
+                        "A prompt file in ComfyUI's input folder (txt, csv, tsv, jsonl, json, parquet) with a column prompt "
+                        "and columns for its groups. none: the prompts in the box below."
+                    ),
+                ),
+                io.String.Input(
+                    "prompts",
+                    multiline=True,
+                    default="",
+                    tooltip="Without a file: one prompt a line, or a table whose first line is like: prompt,language,id",
+                ),
+                io.String.Input("name", default="audit", tooltip="Begins the name of the audit's folder."),
+                io.String.Input(
+                    "groups",
+                    default="",
+                    tooltip="The columns that are compared, with commas between. Empty: all whose values repeat.",
+                ),
+                io.String.Input(
+                    "id_column",
+                    default="",
+                    tooltip="The column that is equal for translations of one prompt. Empty: id or the like, if there.",
+                ),
+                io.String.Input(
+                    "reference",
+                    default="",
+                    tooltip="Compare with one group, as in language=en. Empty: with all other groups.",
+                ),
+                io.String.Input(
+                    "weight_column",
+                    default="",
+                    tooltip="A column with numbers: how much a prompt's market counts in the priorities. Empty: all alike.",
+                ),
+                io.Float.Input(
+                    "alpha",
+                    default=0.05,
+                    min=0.0,
+                    max=1.0,
+                    step=0.01,
+                    round=0.0001,
+                    tooltip="With a calibration: the share of each group that a Gate with this alpha blocks is told too.",
+                ),
+                *settings.inputs(),
+                CalibrationType.Input(
+                    "calibration",
+                    optional=True,
+                    tooltip="Made with the same experts and settings. Demo Experts bring their own.",
+                ),
+                io.Clip.Input(
+                    "clip",
+                    optional=True,
+                    tooltip="One text encoder for all, as when Score gets CLIPTextEncode. Open: each expert's own.",
+                ),
+            ],
+            outputs=[
+                AuditType.Output(display_name="audit", tooltip="The whole result, for Audit Report."),
+                io.String.Output(display_name="summary", tooltip="What came out, in sentences."),
+                io.String.Output(
+                    display_name="folder",
+                    tooltip="Where audit.sqlite and the result lie, in ComfyUI's output folder.",
+                ),
+            ],
+            is_output_node=True,
+        )
+
+    @classmethod
+    def execute(
+        cls,
+        experts: ExpertSet,
+        latent_image: dict[str, Any],
+        file: str,
+        prompts: str,
+        name: str,
+        groups: str,
+        id_column: str,
+        reference: str,
+        weight_column: str,
+        alpha: float,
+        calibration: Calibration | None = None,
+        clip: Any = None,
+        **widgets: Any,
+    ) -> io.NodeOutput:
+        scorer = auditing.ComfyScorer(experts, latent_image, settings.arguments(**widgets), calibration, clip)
+        options = Options(reference=reference.strip(), alpha=alpha, weight_column=weight_column.strip())
+        result, folder = auditing.audit(scorer, file, prompts, name, groups, id_column, options)
+        summary = "\n".join(result.lines())
+        return io.NodeOutput(result, summary, str(folder), ui={"text": [summary]})
+
+    @classmethod
+    def fingerprint_inputs(cls, file: str, **others: Any) -> str:
+        """A file that was replaced is audited anew."""
+        if file == auditing.NO_FILE:
+            return ""
+        try:
+            stat = auditing.prompt_file(file).stat()
+        except (EMoEError, OSError):
+            return "missing"
+        return f"{stat.st_size}:{stat.st_mtime_ns}"
+
+    @classmethod
+    def validate_inputs(cls, file: str) -> bool | str:
+        """Refuse a file that is not there when the graph is queued."""
+        try:
+            if file != auditing.NO_FILE:
+                auditing.prompt_file(file)
+        except EMoEError as error:
+            return str(error)
+        return True
+
+
+NODES: list[type[io.ComfyNode]] = [Audit]

@@ -1,0 +1,172 @@
+"""The audit on the demo experts, whose training data is known."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+import torch
+
+HOW: dict[str, Any] = {
+    "tap": "mid_out",
+    "estimator_name": "relative",
+    "add_noise": True,
+    "noise_seed": 0,
+    "steps": 20,
+    "scheduler": "normal",
+    "at_step": 0,
+    "noise_samples": 2,
+}
+LANGUAGES = ("en", "fr", "de", "es", "it", "fi", "pl", "sw", "ja", "ru")
+KINDS = ("fresh", "under_sampled", "held_out", "faces")
+A_LANGUAGE, A_KIND = 24, 24
+
+
+@pytest.fixture(scope="module")
+def experts(pack: ModuleType) -> Any:
+    return pack.emoe_core.hosts.comfyui.embedded.embedded_experts()
+
+
+def scorer_of(pack: ModuleType, experts: Any, **options: Any) -> Any:
+    auditing = pack.emoe_core.hosts.comfyui.auditing
+    return auditing.ComfyScorer(experts, {"samples": torch.zeros(1, 4, 16, 16)}, HOW, **options)
+
+
+@pytest.fixture(scope="module")
+def audited(pack: ModuleType, experts: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """One audit: the same concepts in ten languages, and English prompts of known and unknown kinds."""
+    folder = tmp_path_factory.mktemp("audit")
+    truth, prompts = pack.emoe_core.demo.ground_truth(), pack.emoe_core.demo.prompts()
+    known = [c for c in truth["concepts"] if c["group"] == "main"]
+    with (folder / "prompts.csv").open("w", encoding="utf-8", newline="") as file:
+        table = csv.writer(file)
+        table.writerow(["prompt", "language", "kind", "id"])
+        for number, concept in enumerate(known[:: len(known) // A_LANGUAGE][:A_LANGUAGE]):
+            for language in LANGUAGES:
+                table.writerow([concept["names"][language], language, "", f"c{number}"])
+        for kind in KINDS:
+            for prompt in prompts[kind][:: max(1, len(prompts[kind]) // A_KIND)][:A_KIND]:
+                table.writerow([prompt, "", kind, ""])
+    audit = pack.emoe_core.audit
+    plan = audit.read_plan(folder / "prompts.csv", ["language", "kind"])
+    with audit.run(plan, scorer_of(pack, experts), folder / "out") as store:
+        return audit.analyse(store, audit.Options(alpha=0.1))
+
+
+def test_languages_come_out_in_the_order_of_their_training_shares(pack: ModuleType, audited: Any) -> None:
+    shares = pack.emoe_core.demo.ground_truth()["languages"]
+    groups = audited.of_column("language")
+    rho = pack.emoe_core.evaluation.spearman(
+        [shares[group.value]["share"] for group in groups], [group.score.median for group in groups]
+    )
+    assert rho <= -0.9
+    assert all(group.effect.paired and group.n == A_LANGUAGE for group in groups)
+
+
+def test_what_was_held_out_comes_out_on_top(audited: Any) -> None:
+    kinds = [group.value for group in audited.of_column("kind")]
+    assert set(kinds[:3]) == {"held_out", "faces", "under_sampled"} and kinds[3] == "fresh"
+    fresh, unseen = audited.group("kind", "fresh"), audited.group("kind", "held_out")
+    assert fresh.finding == "lower" and fresh.blocked <= 0.25 < unseen.blocked
+
+
+def test_the_priorities_name_the_languages_that_were_shown_least(audited: Any) -> None:
+    languages = [priority.value for priority in audited.priorities if priority.column == "language"]
+    assert languages[0] in ("ja", "ru") and {"ja", "ru", "sw"} <= set(languages)
+    assert not {"en", "fr", "de"} & set(languages)
+
+
+def test_text_facts_are_the_encoders_own(pack: ModuleType, experts: Any) -> None:
+    scorer = scorer_of(pack, experts)
+    scorer.about()
+    long = "a horse and a cat " * 20
+    known, cut, none = scorer.score(["horse", long, "🙂"])
+    assert known.tokens == 1 and known.truncated is False and known.unknown == 0.0
+    assert cut.tokens > 30 and cut.truncated is True and none.unknown is None and none.tokens >= 1
+
+
+def test_a_batch_scores_as_one_by_one(pack: ModuleType, experts: Any, audited: Any) -> None:
+    """Also a prompt of two windows between others, and one CLIP for all experts."""
+    prompts = ["horse", "Tokyo tower", "x" * 400, "", "traktori", "山から日の出"]
+    for options in ({}, {"clip": experts.experts[0].clip}):
+        together = scorer_of(pack, experts, **options)
+        alone = scorer_of(pack, experts, batch_size=1, **options)
+        assert together.about() == alone.about()
+        for a, b in zip(together.score(prompts), alone.score(prompts), strict=True):
+            assert a.score == pytest.approx(b.score, rel=1e-4) and a.tokens == b.tokens and a.p_value == b.p_value
+
+
+def test_a_set_of_one_is_refused_before_the_first_prompt(pack: ModuleType, experts: Any) -> None:
+    one = pack.emoe_core.experts.ExpertSet().add(experts.experts[0])
+    with pytest.raises(pack.emoe_core.errors.EMoEError, match="compares experts and the set has 1"):
+        scorer_of(pack, one).about()
+
+
+def test_a_calibration_of_other_settings_is_refused(pack: ModuleType, experts: Any) -> None:
+    wrong = next(c for c in experts.calibrations if "thorough" in c.name)
+    with pytest.raises(pack.emoe_core.errors.SettingsMismatch, match="tap is"):
+        scorer_of(pack, experts, calibration=wrong).about()
+
+
+def run_node(node_classes: dict[str, type], experts: Any, **changes: Any) -> Any:
+    inputs = {
+        "experts": experts,
+        "latent_image": {"samples": torch.zeros(1, 4, 16, 16)},
+        "file": "none",
+        "prompts": "",
+        "name": "mine/../x",
+        "groups": "",
+        "id_column": "",
+        "reference": "",
+        "weight_column": "",
+        "alpha": 0.1,
+        "preset": "fast",
+        "add_noise": "enable",
+        "noise_seed": 0,
+        "steps": 20,
+        "scheduler": "normal",
+        "at_step": 0,
+        "noise_samples": 1,
+        "tap": "mid_out",
+        "estimator": "relative",
+    }
+    return node_classes["EMoE_Audit"].execute(**{**inputs, **changes})  # type: ignore[attr-defined]
+
+
+TABLE = "prompt,language\n" + "".join(
+    f"{word},{lang}\n" for lang in ("en", "fi") for word in ("horse", "rainbow", "cat", "dog", "bee")
+)
+
+
+def test_the_node_audits_a_box_and_a_file_and_goes_on_where_it_ended(
+    node_classes: dict[str, type], experts: Any, comfy_base: Path
+) -> None:
+    result, summary, folder = run_node(node_classes, experts, prompts=TABLE).args
+    assert result.prompts == 10 and [g.n for g in result.of_column("language")] == [5, 5]
+    assert "10 prompts" in summary and Path(folder).parent == comfy_base / "output" / "emoe_audits"
+    (comfy_base / "input" / "p.csv").write_text(TABLE, encoding="utf-8")
+    same = run_node(node_classes, experts, file="p.csv").args
+    assert same[2] == folder and [g.score for g in same[0].groups] == [g.score for g in result.groups]
+    other = run_node(node_classes, experts, prompts=TABLE, noise_seed=1).args
+    assert other[2] != folder
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({}, "Audit has no prompts"),
+        ({"file": "../../secret.txt"}, "is not in ComfyUI's input folder"),
+        ({"prompts": TABLE, "groups": "region"}, "no column 'region'"),
+        ({"prompts": TABLE, "reference": "language=sv"}, "is no group of"),
+        ({"prompts": TABLE, "weight_column": "w"}, "weight column 'w' is not in"),
+        ({"prompts": TABLE, "latent_image": {"samples": torch.zeros(2, 4, 16, 16)}}, "is a batch"),
+    ],
+)
+def test_bad_input_is_one_sentence(
+    pack: ModuleType, node_classes: dict[str, type], experts: Any, changes: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(pack.emoe_core.errors.EMoEError, match=said):
+        run_node(node_classes, experts, **changes)
