@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
@@ -24,11 +25,12 @@ class Expert:
         clip: the host's text encoder, or None where the expert brings none of its own.
         signature: identity of the model's own weights, patches not applied.
         identity: hex digest of weights and patches together.
-        clip_identity: the same of the text encoder, or "".
+        clip_identity: the same of the text encoder, or "". A function where the text encoder is only read when it is used;
+            `text_encoder_identity` gives the digest in either case.
         family: architecture and latent format in words, e.g. "SD15, 4-channel latents".
         prediction: what the network predicts, e.g. "EPS" or "V_PREDICTION".
         dtype: the type the network computes in.
-        file: file name and SHA-256 where the expert was read from a file, else "".
+        file: file name and SHA-256 where the expert was read from a file (its size where only parts were), else "".
     """
 
     name: str
@@ -36,11 +38,15 @@ class Expert:
     clip: Any
     signature: Signature
     identity: str
-    clip_identity: str
+    clip_identity: str | Callable[[], str]
     family: str
     prediction: str
     dtype: str
     file: str = ""
+
+    def text_encoder_identity(self) -> str:
+        """Digest of the text encoder, or "" without one. Reads it from its file where that was put off."""
+        return self.clip_identity if isinstance(self.clip_identity, str) else self.clip_identity()
 
 
 @dataclass(frozen=True, eq=False)

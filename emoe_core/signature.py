@@ -8,8 +8,10 @@ honest files, not a defence against somebody who edits single weights on purpose
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -37,6 +39,16 @@ class Signature:
     rows: NDArray[np.float32]
 
 
+class Sampled(Protocol):
+    """A tensor that is not in memory: its shape, and a sample of its values."""
+
+    shape: tuple[int, ...]
+
+    def sample(self, count: int) -> NDArray[np.float32]:
+        """What `sample_values` would give of the tensor itself."""
+        ...
+
+
 def sample_values(tensor: Tensor, count: int) -> NDArray[np.float32]:
     """At most `count` evenly spaced values of the flattened tensor, as float32 on the CPU."""
     flat = tensor.detach().reshape(-1)
@@ -47,20 +59,23 @@ def sample_values(tensor: Tensor, count: int) -> NDArray[np.float32]:
     return values
 
 
-def signature(weights: Iterable[tuple[str, Tensor]]) -> Signature:
-    """Signature of named weights, in any order."""
+def signature(weights: Iterable[tuple[str, Tensor | Sampled]]) -> Signature:
+    """Signature of named weights, in any order, whether they are in memory or not."""
     content, layout = hashlib.sha256(), hashlib.sha256()
     rows: list[NDArray[np.float32]] = []
     for name, tensor in sorted(weights, key=lambda item: item[0]):
         label = f"{name}:{tuple(tensor.shape)};".encode()
         layout.update(label)
         content.update(label)
-        values = sample_values(tensor, DIGEST_VALUES)
-        content.update(values.astype("<f4").tobytes())
-        if tensor.ndim >= 2 and tensor.numel() >= LINEAGE_VALUES:
-            rows.append(sample_values(tensor, LINEAGE_VALUES))
+        content.update(_values(tensor, DIGEST_VALUES).astype("<f4").tobytes())
+        if len(tensor.shape) >= 2 and math.prod(tensor.shape) >= LINEAGE_VALUES:
+            rows.append(_values(tensor, LINEAGE_VALUES))
     stacked = np.stack(rows) if rows else np.zeros((0, LINEAGE_VALUES), dtype=np.float32)
     return Signature(content.hexdigest(), layout.hexdigest(), stacked)
+
+
+def _values(tensor: Tensor | Sampled, count: int) -> NDArray[np.float32]:
+    return sample_values(tensor, count) if isinstance(tensor, Tensor) else tensor.sample(count)
 
 
 def relatedness(a: Signature, b: Signature) -> float:

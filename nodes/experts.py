@@ -108,13 +108,26 @@ class LoadExperts(io.ComfyNode):
                 "Loads two to eight checkpoints or diffusion models as experts, each with its own text encoder where the "
                 "file has one. Choose fine-tunes of one base model, e.g. four SD 1.5 or four SDXL checkpoints."
             ),
-            inputs=[*first, *more],
+            inputs=[
+                *first,
+                *more,
+                io.Combo.Input(
+                    "load",
+                    options=list(host.LOAD),
+                    default=host.ENCODER_ONLY,
+                    optional=True,
+                    tooltip=(
+                        f"{host.ENCODER_ONLY}: a third of each file is read and kept in memory; the rest follows by itself "
+                        f"if a preset needs it (thorough). {host.WHOLE}: everything at once. The scores are the same."
+                    ),
+                ),
+            ],
             outputs=[Experts.Output(display_name="experts", tooltip="The experts in the order of the list.")],
         )
 
     @classmethod
-    def execute(cls, **files: str) -> io.NodeOutput:
-        return io.NodeOutput(host.load_experts(_chosen(files)))
+    def execute(cls, load: str = host.ENCODER_ONLY, **files: str) -> io.NodeOutput:
+        return io.NodeOutput(host.load_experts(_chosen(files), load))
 
     @classmethod
     def validate_inputs(cls, **files: str) -> bool | str:

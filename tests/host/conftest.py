@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
+import torch
 from emoe_host.inprocess import import_comfyui, load_pack
+from emoe_testing.checkpoints import make_sd2, make_sd15, make_sd15_inpainting, make_sdxl
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -51,3 +55,44 @@ def node_classes(pack: ModuleType) -> dict[str, type]:
         for name, cls in nodes.NODE_CLASS_MAPPINGS.items()
         if getattr(cls, "RELATIVE_PYTHON_MODULE", "") == "custom_nodes.emoe"
     }
+
+
+@pytest.fixture(scope="session")
+def stand_in(comfy_base: Path) -> Callable[[str], str]:
+    """`stand_in(name)`: a small model of a family, written when first asked for; gives its name in ComfyUI's menus.
+
+    `sd15`, `other`, `bf16`, `fp8` and `fp32` descend from one base, as do `xl` and `xl_v`. `sd15` has a text encoder, `bare`
+    lies in the diffusion_models folder and holds the weights of `sd15`.
+    """
+    models, made = comfy_base / "models", {}
+    folder = models / "checkpoints" / "stand_in"
+
+    def path(name: str) -> Path:
+        return folder / f"{name}.safetensors"
+
+    def base(name: str) -> Path:
+        get(name)
+        return path(name)
+
+    makers: dict[str, Callable[[], Any]] = {
+        "sd15": lambda: make_sd15(path("sd15"), 0, text_encoder=True),
+        "other": lambda: make_sd15(path("other"), 1, base=base("sd15")),
+        "bf16": lambda: make_sd15(path("bf16"), 2, base=base("sd15"), dtype=torch.bfloat16),
+        "fp8": lambda: make_sd15(path("fp8"), 3, base=base("sd15"), dtype=torch.float8_e4m3fn),
+        "fp32": lambda: make_sd15(path("fp32"), 4, base=base("sd15"), dtype=torch.float32),
+        "bare": lambda: make_sd15(models / "diffusion_models" / "bare.safetensors", 0, prefix=""),
+        "xl": lambda: make_sdxl(path("xl"), 0),
+        "xl_v": lambda: make_sdxl(path("xl_v"), 1, base=base("xl"), v_prediction=True),
+        "sd2": lambda: make_sd2(path("sd2"), 0),
+        "sd2_v": lambda: make_sd2(path("sd2_v"), 0, v_prediction=True),
+        "inpainting": lambda: make_sd15_inpainting(path("inpainting"), 0),
+        "inpainting_2": lambda: make_sd15_inpainting(path("inpainting_2"), 1, base=base("inpainting")),
+    }
+
+    def get(name: str) -> str:
+        if name not in made:
+            makers[name]()
+            made[name] = f"diffusion_models/{name}.safetensors" if name == "bare" else f"stand_in/{name}.safetensors"
+        return made[name]
+
+    return get

@@ -6,6 +6,7 @@ import pickle
 from pathlib import Path
 from typing import Any
 
+import comfy.model_management
 import comfy.sd
 import comfy.utils
 import folder_paths
@@ -15,23 +16,28 @@ from ...errors import EMoEError
 from ...experts import Expert, ExpertSet
 from ...files import file_sha256
 from . import identity
+from .encoder_only import NETWORK, load_encoder_only
+from .text_encoder import LazyClip
 
 #: Files of this folder are listed with the folder's name in front, so that they do not clash with checkpoints.
 DIFFUSION_MODELS = "diffusion_models"
 NONE = "none"
+#: How much of a file Load Experts reads at first. Graphs from before there was a choice get the first: scores are the same.
+LOAD = (ENCODER_ONLY, WHOLE) = ("encoder only", "whole")
 
 
 def expert_from_model(model: Any, clip: Any, name: str, file: str = "") -> Expert:
     """An expert from a MODEL (a ModelPatcher, with whatever LoRA and patches it carries) and its CLIP, or None."""
     where = f"expert '{name}'" if name else "the model"
-    weights = identity.weights_signature(model, "diffusion_model.", where)
+    weights = identity.weights_signature(model, NETWORK, where)
+    lazy = isinstance(clip, LazyClip)
     return Expert(
         name=name,
         model=model,
         clip=clip,
         signature=weights,
         identity=identity.model_identity(model, weights),
-        clip_identity=identity.clip_identity(clip, f"the text encoder of {where}"),
+        clip_identity=clip.identity if lazy else identity.clip_identity(clip, f"the text encoder of {where}"),
         family=identity.family(model),
         prediction=identity.prediction(model),
         dtype=identity.compute_dtype(model),
@@ -60,23 +66,27 @@ def model_path(name: str) -> Path:
     return Path(path)
 
 
-def load_expert(name: str) -> Expert:
+def load_expert(name: str, encoder_only: bool = False) -> Expert:
     """Load one expert, with its own text encoder where the file has one.
+
+    Args:
+        encoder_only: leave the decoder in the file until it is needed (see `encoder_only`), and the text encoder too. Files
+            that this cannot be done with are loaded whole. Scores and identity are the same either way.
 
     Raises:
         EMoEError: the file is missing, cut short, no model, or a pickle that ComfyUI refuses to load.
     """
     path = model_path(name)
     try:
-        if name.startswith(f"{DIFFUSION_MODELS}/"):
-            model, clip = comfy.sd.load_diffusion_model(str(path)), None
-        else:
-            model, clip = comfy.sd.load_checkpoint_guess_config(
-                str(path),
-                output_vae=False,
-                output_clip=True,
-                embedding_directory=folder_paths.get_folder_paths("embeddings"),
-            )[:2]
+        part = load_encoder_only(path) if encoder_only else None
+        if part is not None:
+            model, has_text = part
+            with_text = has_text and not _is_diffusion_model(name)
+            clip = LazyClip(path, path.stem) if with_text else None
+            return expert_from_model(model, clip, Path(name).stem, f"{path.name} {path.stat().st_size} bytes")
+        model, clip = _load_whole(path, _is_diffusion_model(name))
+    except EMoEError:
+        raise
     except (SafetensorError, ValueError) as error:
         # Some ComfyUI releases turn safetensors' own error into a ValueError.
         raise EMoEError(
@@ -95,12 +105,32 @@ def load_expert(name: str) -> Expert:
     return expert_from_model(model, clip, Path(name).stem, f"{path.name} sha256:{file_sha256(path)}")
 
 
-def load_experts(names: list[str]) -> ExpertSet:
-    """Load several experts as one set, in order."""
+def _is_diffusion_model(name: str) -> bool:
+    return name.startswith(f"{DIFFUSION_MODELS}/")
+
+
+def _load_whole(path: Path, is_diffusion_model: bool) -> tuple[Any, Any]:
+    """MODEL and CLIP (or None) through ComfyUI's own loaders."""
+    if is_diffusion_model:
+        return comfy.sd.load_diffusion_model(str(path)), None
+    loaded = comfy.sd.load_checkpoint_guess_config(
+        str(path),
+        output_vae=False,
+        output_clip=True,
+        embedding_directory=folder_paths.get_folder_paths("embeddings"),
+    )
+    return loaded[0], loaded[1]
+
+
+def load_experts(names: list[str], load: str = WHOLE) -> ExpertSet:
+    """Load several experts as one set, in order. `load` is one of `LOAD`; see `load_expert`."""
+    if load not in LOAD:
+        raise EMoEError(f"Load Experts' input 'load' is '{load}'; choose {' or '.join(LOAD)}.")
     experts = ExpertSet()
     progress = comfy.utils.ProgressBar(len(names))
     for name in names:
-        experts = experts.add(load_expert(name))
+        comfy.model_management.throw_exception_if_processing_interrupted()
+        experts = experts.add(load_expert(name, load == ENCODER_ONLY))
         progress.update(1)
     return experts
 

@@ -4,25 +4,39 @@ from __future__ import annotations
 
 import hashlib
 import json
+from itertools import chain
 from typing import Any
 
 import torch
 
 from ...errors import EMoEError
 from ...signature import DIGEST_VALUES, Signature, sample_values, signature
+from .demo import DemoTextModels
+from .encoder_only import NETWORK, unread_weights
+
+#: The projection of the pooled text in the CLIPs of SD1, SDXL and SD2. Those models have no use for it and most files do not
+#: bring it: ComfyUI then leaves in it whatever was in memory. (In the embedded experts it is defined.)
+_UNUSED = ("clip_l.transformer.text_projection.weight", "clip_h.transformer.text_projection.weight")
 
 
-def weights_signature(patcher: Any, prefix: str, where: str) -> Signature:
+def weights_signature(patcher: Any, prefix: str, where: str, unused: tuple[str, ...] = ()) -> Signature:
     """Signature of a ModelPatcher's own weights, patches not applied, whether or not they are merged in right now.
+
+    Of a network without its decoder it is that of the whole one: the decoder's values are sampled from the file.
 
     Args:
         prefix: only weights whose key starts with it, e.g. "diffusion_model.".
         where: what to call the model in an error.
+        unused: names of weights that do not count.
     """
     try:
         # get_key_patches gives the untouched weight first, also while patches are merged into the loaded model.
         entries = patcher.get_key_patches(prefix)
-        return signature((key, patches[0][0]) for key, patches in entries.items())
+        here = [(key, patches[0][0]) for key, patches in entries.items() if key not in unused]
+        if prefix != NETWORK:
+            return signature(here)
+        with unread_weights(patcher) as in_file:
+            return signature(chain(here, in_file))
     except (RuntimeError, NotImplementedError) as error:
         raise EMoEError(f"The weights of {where} cannot be read ({error}); load it with a core loader node.") from error
 
@@ -47,7 +61,9 @@ def clip_identity(clip: Any, where: str) -> str:
     """Digest of a text encoder with its patches and clip-skip; "" for None."""
     if clip is None:
         return ""
-    digest = hashlib.sha256(model_identity(clip.patcher, weights_signature(clip.patcher, "", where)).encode())
+    unused = () if isinstance(clip.cond_stage_model, DemoTextModels) else _UNUSED
+    weights = weights_signature(clip.patcher, "", where, unused)
+    digest = hashlib.sha256(model_identity(clip.patcher, weights).encode())
     digest.update(str(clip.layer_idx).encode())
     return digest.hexdigest()
 
@@ -57,7 +73,10 @@ def family(patcher: Any) -> str:
     base = patcher.model
     config = type(getattr(base, "model_config", base)).__name__
     latent = base.latent_format
-    return f"{config} ({type(base).__name__}) with {latent.latent_channels}-channel {type(latent).__name__} latents"
+    # Inpainting models get the mask and the masked picture beside the latent: they are trained for another question.
+    purpose = " for inpainting" if getattr(base, "concat_keys", ()) else ""
+    channels = f"{latent.latent_channels}-channel {type(latent).__name__} latents"
+    return f"{config} ({type(base).__name__}){purpose} with {channels}"
 
 
 def prediction(patcher: Any) -> str:

@@ -25,6 +25,7 @@ from ...experts import Expert, ExpertSet
 from ...presets import HIDDEN_TAPS
 from ...probe import Request
 from .conditioning import Conditioning, check_width
+from .encoder_only import complete
 
 WRAPPER_KEY = "emoe_tap"
 _KEPT_EMPTY_PASSES = 16
@@ -113,6 +114,8 @@ class ComfyProbe:
         """A private clone with the tap on it, one for all noise samples of an expert."""
         key = (expert.name, stop_early)
         if key not in self._tapped:
+            if not stop_early:
+                complete(expert.model)
             model, captured = expert.model.clone(), []
             middle = has_middle_block(model)
             if middle:

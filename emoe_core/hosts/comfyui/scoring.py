@@ -63,7 +63,7 @@ def score_prompt(
     extras = cond.extras(positive)
     settings = Settings(
         experts=tuple(expert.identity for expert in experts.experts),
-        text_encoders=tuple(e.clip_identity for e in experts.experts) if per_expert else ("shared",),
+        text_encoders=tuple(e.text_encoder_identity() for e in experts.experts) if per_expert else ("shared",),
         tap=tap,
         estimator=estimator_name,
         sigma=float(f"{float(sigmas[0]):.6g}"),
