@@ -119,7 +119,7 @@ def _settings(experts: ExpertSet, how: How) -> tuple[Settings, tuple[int, ...]]:
     return (
         Settings(
             experts=tuple(expert.identity for expert in experts.experts),
-            text_encoders=tuple(expert.clip_identity for expert in experts.experts),
+            text_encoders=tuple(expert.text_encoder_identity() for expert in experts.experts),
             tap=tap,
             estimator=estimator,
             sigma=float(f"{_common_sigma(experts, how):.6g}"),
