@@ -10,6 +10,7 @@ from ..emoe_core.calibration import Calibration
 from ..emoe_core.card import card, own_calibration
 from ..emoe_core.gate import DECIDE, OBSERVE, decide
 from ..emoe_core.hosts.comfyui.files import card_ui, save_json
+from ..emoe_core.hosts.comfyui.ledger import record
 from ..emoe_core.policies import DELTA, POLICIES
 from ..emoe_core.report import Report
 from .types import CATEGORY, CalibrationType, ReportType
@@ -91,6 +92,15 @@ class Gate(io.ComfyNode):
                         "is used if the group has enough reference prompts, else that of all. Empty: that of all."
                     ),
                 ),
+                io.Boolean.Input(
+                    "ledger",
+                    default=False,
+                    optional=True,
+                    tooltip=(
+                        "Keep this verdict, its prompt included, in the ledger in ComfyUI's user directory: for figures, "
+                        "drift and calibrations by 'python -m emoe_core ledger'."
+                    ),
+                ),
             ],
             outputs=[
                 io.Boolean.Output(
@@ -120,6 +130,7 @@ class Gate(io.ComfyNode):
         calibration: Calibration | None = None,
         delta: float = DELTA,
         group: str = "",
+        ledger: bool = False,
     ) -> io.NodeOutput:
         candidates = report.calibrations if calibration is None else (calibration,)
         verdict = decide(
@@ -132,9 +143,13 @@ class Gate(io.ComfyNode):
             delta=delta,
             group=group,
         )
-        saved = save_json({**verdict.as_dict(), "report": report.as_dict()}, filename_prefix)
+        kept = verdict.as_dict()
+        if ledger:
+            kept["ledger"], warning = record(verdict, candidates)
+            kept["warnings"] += [] if warning is None else [warning]
+        saved = save_json({**kept, "report": report.as_dict()}, filename_prefix)
         shown = card(report, verdict, own_calibration(report, candidates))
-        ui = {"text": [verdict.line()], "emoe": [verdict.as_dict()], "files": [saved], **card_ui(shown)}
+        ui = {"text": [verdict.line()], "emoe": [kept], "files": [saved], **card_ui(shown)}
         return io.NodeOutput(
             verdict.passed, verdict.verdict, _number(verdict.percentile), _number(verdict.p_value), ui=ui
         )

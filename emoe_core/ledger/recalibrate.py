@@ -10,6 +10,8 @@ from ..gate import DECIDE
 from .select import different
 from .store import BAD, GOOD, Ledger, Row
 
+GROUP = "group"  # the column of labels that came without one
+
 
 def calibrate(
     ledger: Ledger, fingerprint: str, name: str, *, unmarked_as_good: bool = False
@@ -45,8 +47,17 @@ def calibrate(
         reference=f"{len(chosen)} prompts of the ledger, {day(chosen[0].time)} to {day(chosen[-1].time)}"
         + (", marked by a person" if marked and not unmarked_as_good else ""),
         bad=bad if any(bad) else (),
+        groups=_groups(chosen),
     )
     return made, _notes(everything, rows, marked, unmarked_as_good)
+
+
+def _groups(rows: list[Row]) -> dict[str, tuple[str, ...]]:
+    """The columns of labels that the Gate's input group named: `column=label`, or a label alone."""
+    named = [(row.group or "").partition("=") for row in rows]
+    pairs = [(column, label) if equals else (GROUP, column) for column, equals, label in named]
+    columns = sorted({column for column, label in pairs if label})
+    return {name: tuple(label if column == name else "" for column, label in pairs) for name in columns}
 
 
 def _notes(everything: list[Row], rows: list[Row], marked: list[Row], unmarked_as_good: bool) -> list[str]:

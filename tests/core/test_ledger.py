@@ -349,3 +349,12 @@ def test_marked_rows_are_used_alone_unless_asked(ledger: Ledger, command: Run, t
     code, _, err = command("calibrate", "--fingerprint", SETTINGS.fingerprint(), "--out", out, *more)
     assert sum(Calibration.load(out).bad) == 2 and len(Calibration.load(out).scores) == 7
     assert "2 rows without a mark are taken as good" in err
+
+
+def test_groups_of_the_gate_become_columns(ledger: Ledger, command: Run, tmp_path: Path) -> None:
+    for number, group in enumerate(("ja", "language=ja", "", "language=en")):
+        ledger.add(verdict(f"prompt {number}", number / 10, group=group))
+    assert [row.group for row in ledger.rows()] == ["ja", "language=ja", None, "language=en"]
+    out = tmp_path / "mine.json"
+    assert command("calibrate", "--fingerprint", SETTINGS.fingerprint(), "--out", out)[0] == 0
+    assert Calibration.load(out).groups == {"group": ("ja", "", "", ""), "language": ("", "ja", "", "en")}

@@ -1,0 +1,49 @@
+"""The ledger in ComfyUI's user directory, and where in a run a verdict is made."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import folder_paths
+
+from ...calibration import Calibration
+from ...card import own_calibration
+from ...gate import Verdict
+from ...ledger.store import Ledger, LedgerError, Place
+
+_log = logging.getLogger(__name__)
+
+
+def path() -> Path:
+    """`emoe/ledger.sqlite3` in ComfyUI's user directory."""
+    return Path(folder_paths.get_user_directory()) / "emoe" / "ledger.sqlite3"
+
+
+def record(verdict: Verdict, calibrations: tuple[Calibration, ...]) -> tuple[int | None, str | None]:
+    """Keep a verdict, where that is possible: a ledger that cannot be written never stops a generation.
+
+    Args:
+        calibrations: those the Gate could choose from.
+
+    Returns:
+        The row's id, and a warning when there is none.
+    """
+    try:
+        return Ledger(path()).add(verdict, own_calibration(verdict.report, calibrations), _place()), None
+    except LedgerError as error:
+        warning = f"The verdict stands, but it is not in the ledger. {error}"
+        _log.warning("EMoE: %s", warning)
+        return None, warning
+
+
+def _place() -> Place:
+    """The prompt, node and list item that ComfyUI is working on; unknown outside a run and in a ComfyUI that does not tell."""
+    try:
+        from comfy_execution.utils import get_executing_context
+    except ImportError:
+        return Place()
+    context = get_executing_context()
+    if context is None:
+        return Place()
+    return Place(str(context.prompt_id), str(context.node_id), context.list_index)
