@@ -13,6 +13,8 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
+from urllib.request import ProxyHandler, build_opener
 
 import pytest
 from comfy_api_simplified import ComfyApiWrapper, ComfyWorkflowWrapper
@@ -91,6 +93,8 @@ def test_comfy_api_simplified_asked_for_the_verdict(
     kept = json.loads(api.get_image(file["filename"], file["subfolder"], file["type"]))
     assert kept["verdict"] == VERDICTS[outcome] and kept["score"] == gate["emoe"][0]["score"]
     assert ("images" in outputs.get(workflow.get_node_id("Save"), {})) == (outcome != "block")
+    (shown,) = api.queue_and_wait_images(workflow, "Gate").values()  # cached by now; the Gate always has its score card
+    assert size(shown)[0] > 128
 
 
 # --- comfy-cli --------------------------------------------------------------------------------------------------------
@@ -113,16 +117,19 @@ def test_comfy_cli(default_server: Any, saved: Callable[[str], Path], tmp_path: 
         return
     assert (done.returncode, said["ok"], said["data"]["status"]) == (0, True, "completed"), said
     found = said["data"]["outputs_by_node"]
-    (verdict,) = found["gate"]
+    (verdict,) = kept(found.pop("gate"))
     assert json.loads(fetched(default_server, verdict))["verdict"] == VERDICTS[outcome]
-    assert set(found) == {"gate"} | ({"save"} if outcome in SIZES else set())
-    if outcome in SIZES:
-        assert size(fetched(default_server, found["save"][0])) == SIZES[outcome]
+    pictures = [size(fetched(default_server, url)) for urls in found.values() for url in kept(urls)]
+    assert pictures == ([SIZES[outcome]] if outcome in SIZES else [])
+    assert ("save" in found) == (outcome in SIZES)
+
+
+def kept(urls: list[str]) -> list[str]:
+    """What lies in the output folder; the score cards are previews, of type temp."""
+    return [url for url in urls if parse_qs(urlsplit(url).query)["type"] == ["output"]]
 
 
 def fetched(server: Any, url: str) -> bytes:
-    from urllib.request import ProxyHandler, build_opener
-
     assert url.startswith(f"{server.url}/view?")
     with build_opener(ProxyHandler({})).open(url, timeout=30) as answer:
         return bytes(answer.read())
@@ -156,14 +163,13 @@ def test_stable_canvas_client(
         return
     assert code == 0 and [verdict["verdict"] for verdict in said["verdicts"]] == [VERDICTS[outcome]]
     assert [file["filename"].endswith(".json") for file in said["files"]] == [True]
-    assert [size(fetched(default_server, url)) for url in said["images"]] == (
-        [SIZES[outcome]] if outcome in SIZES else []
-    )
+    pictures = [size(fetched(default_server, url)) for url in kept(said["images"])]
+    assert pictures == ([SIZES[outcome]] if outcome in SIZES else [])
 
 
 def test_stable_canvas_enqueue_ends_with_the_first_output_of_any_graph(
     default_server: Any, saved: Callable[[str], Path], modules: Path
 ) -> None:
-    """Not the gate's doing: this call gives what the first node shows, here Score's text, and waits for no image."""
+    """Not the gate's doing: this call gives what the first node shows, here Score's card, and waits for no image."""
     code, said = stable_canvas(modules, default_server, "enqueue", saved("pass"))
-    assert (code, said["images"], said["verdicts"]) == (0, [], [])
+    assert (code, kept(said["images"]), said["verdicts"]) == (0, [], [])
