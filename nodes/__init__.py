@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from comfy_api.latest import ComfyExtension, io
 
-from . import audit, calibrate, encode, experts, filter, gate, route, score
+from . import audit, calibrate, decisions, encode, experts, filter, gate, route, score
 
 NODES: list[type[io.ComfyNode]] = [
     *experts.NODES,
@@ -14,6 +14,7 @@ NODES: list[type[io.ComfyNode]] = [
     *route.NODES,
     *filter.NODES,
     *calibrate.NODES,
+    *decisions.NODES,
     *audit.NODES,
 ]
 

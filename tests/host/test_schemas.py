@@ -89,7 +89,7 @@ def test_an_open_branch_blocks_silently_and_per_output(node_classes: dict[str, A
 def test_the_gate_is_an_output_node_for_both_ways_the_host_asks(node_classes: dict[str, Any]) -> None:
     assert node_classes["EMoE_Gate"].OUTPUT_NODE is True
     outputs = {name for name, cls in node_classes.items() if cls.OUTPUT_NODE}
-    assert outputs == {"EMoE_Audit", "EMoE_Gate", "EMoE_SaveCalibration"}
+    assert outputs == {"EMoE_Audit", "EMoE_DecisionReport", "EMoE_Gate", "EMoE_SaveCalibration"}
 
 
 @pytest.mark.parametrize("preset", ["fast", "thorough", "paper", "custom"])

@@ -1,0 +1,120 @@
+"""The decision report: what a Gate's threshold would do, before it is let loose."""
+
+from __future__ import annotations
+
+import json
+
+import torch
+from comfy_api.latest import io, ui
+
+from ..emoe_core.calibration import Calibration
+from ..emoe_core.charts import as_array
+from ..emoe_core.decisions.picture import picture
+from ..emoe_core.decisions.report import Choice, decisions
+from ..emoe_core.policies import DELTA, POLICIES
+from .types import CATEGORY, CalibrationType
+
+_THEMES = ("light", "dark")
+
+
+class DecisionReport(io.ComfyNode):
+    """Curves and numbers of a labelled calibration."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        seconds = {"min": 0.0, "max": 1e6, "step": 0.1, "round": 0.001}
+        return io.Schema(
+            node_id="EMoE_DecisionReport",
+            display_name="Decision Report",
+            category=CATEGORY,
+            description=(
+                "What a Gate would do with the prompts of a calibration whose bad ones are marked: risk-coverage curve with "
+                "AURC, AUGRC and AUARC, and seconds saved against quality kept, with the threshold of the policy marked."
+            ),
+            inputs=[
+                CalibrationType.Input(
+                    "calibration", tooltip="From Calibrate or Load Calibration, with bad prompts marked."
+                ),
+                io.Combo.Input(
+                    "policy",
+                    options=list(POLICIES),
+                    default="false_block_rate",
+                    tooltip="How the threshold is found, as in Gate.",
+                ),
+                io.Float.Input(
+                    "alpha",
+                    default=0.05,
+                    min=0.0,
+                    max=1.0,
+                    step=0.01,
+                    round=0.0001,
+                    tooltip="The rate to keep, as in Gate.",
+                ),
+                io.Float.Input(
+                    "delta",
+                    default=DELTA,
+                    min=0.0,
+                    max=1.0,
+                    step=0.01,
+                    round=0.0001,
+                    tooltip="With bad_among_passed: 1 minus the confidence, as in Gate.",
+                ),
+                io.Float.Input(
+                    "threshold",
+                    default=0.5,
+                    min=-1e12,
+                    max=1e12,
+                    step=0.001,
+                    round=0.000001,
+                    tooltip="With raw_threshold: the highest score that passes.",
+                ),
+                io.Float.Input(
+                    "seconds_generation",
+                    default=10.0,
+                    tooltip="How long one image takes on your machine, in seconds.",
+                    **seconds,
+                ),
+                io.Float.Input(
+                    "seconds_score",
+                    default=0.5,
+                    tooltip="How long one score takes on your machine, in seconds.",
+                    **seconds,
+                ),
+                io.String.Input(
+                    "group",
+                    default="",
+                    optional=True,
+                    tooltip="Only the calibration's prompts of this group, such as ja or language=ja. Empty: all.",
+                ),
+                io.Combo.Input(
+                    "theme", options=list(_THEMES), default=_THEMES[0], optional=True, tooltip="Look of the picture."
+                ),
+            ],
+            outputs=[
+                io.Image.Output(display_name="report", tooltip="The four charts, for Save Image or a preview."),
+                io.String.Output(display_name="numbers", tooltip="Every number of the report, as JSON."),
+            ],
+            is_output_node=True,
+        )
+
+    @classmethod
+    def execute(
+        cls,
+        calibration: Calibration,
+        policy: str,
+        alpha: float,
+        delta: float,
+        threshold: float,
+        seconds_generation: float,
+        seconds_score: float,
+        group: str = "",
+        theme: str = _THEMES[0],
+    ) -> io.NodeOutput:
+        choice = Choice(policy, alpha, delta, threshold, seconds_generation, seconds_score, group)
+        report = decisions(calibration, choice)
+        image, numbers = torch.from_numpy(as_array(picture(report, theme))), report.as_dict()
+        shown = {**ui.PreviewImage(image, cls=cls).as_dict(), "text": report.lines(), "emoe_decisions": [numbers]}
+        return io.NodeOutput(image, json.dumps(numbers, allow_nan=False), ui=shown)
+
+
+NODES: list[type[io.ComfyNode]] = [DecisionReport]
