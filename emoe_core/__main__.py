@@ -17,6 +17,7 @@ COMMANDS: dict[str, str] = {
     "batch": ".batch.command",
     "decisions": ".decisions.command",
     "ledger": ".ledger.command",
+    "score": ".offline.command",
 }
 
 

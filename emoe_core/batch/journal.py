@@ -189,14 +189,14 @@ class Journal:
         except OSError as error:
             raise EMoEError(f"The results file '{self.path}' cannot be written ({error.strerror}).") from error
         try:
-            _lock(file)
+            lock_file(file)
         except OSError as error:
             file.close()
             raise EMoEError(f"Another batch is writing '{self.path}'; wait for it or give another --out.") from error
         return file
 
 
-def _lock(file: IO[bytes]) -> None:
+def lock_file(file: IO[bytes]) -> None:
     """Locks a file for this process; the system lets go of it however the process ends."""
     try:
         import fcntl

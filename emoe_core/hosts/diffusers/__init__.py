@@ -27,7 +27,7 @@ except ImportError as _error:
 from .demo import demo_experts
 from .experts import expert_from_network, expert_from_pipeline, experts_from_pipelines
 from .loading import load_expert, load_experts
-from .scoring import How, score, score_many
+from .scoring import How, score, score_many, settings_of
 
 __all__ = [
     "How",
@@ -39,4 +39,5 @@ __all__ = [
     "load_experts",
     "score",
     "score_many",
+    "settings_of",
 ]

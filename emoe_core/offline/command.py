@@ -1,0 +1,205 @@
+"""`python -m emoe_core score`: prompts scored with diffusers, without ComfyUI."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..batch.console import Console, out
+from ..batch.journal import Totals, row_key
+from ..errors import EMoEError
+from ..prompts import PromptRow, load_prompts
+from .results import Results
+
+if TYPE_CHECKING:
+    from ..experts import ExpertSet
+    from .work import GateWords
+
+SUMMARY = "score prompts with diffusers models, without ComfyUI"
+DESCRIPTION = (
+    "Scores prompts by how much several models disagree on them, and gates them where a policy is given. Needs the extra "
+    "diffusers; nothing is downloaded. With --out, start the same command again to go on where it ended."
+)
+EPILOG = (
+    "exit codes: 0 done; 1 some prompts were blocked (only with --fail-on-reject); 2 some prompts could not be scored, or "
+    "the input cannot be used; 130 stopped by Ctrl-C"
+)
+DEMO = "demo"
+SHOWN = 10
+_TYPES = ("float32", "float16", "bfloat16")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add(
+        "--experts",
+        required=True,
+        nargs="+",
+        metavar="PATH",
+        help=f"pipeline folders and single safetensors files, two or more; or '{DEMO}' for the embedded experts",
+    )
+    add(
+        "--config",
+        metavar="FOLDER",
+        help="for single files: a pipeline folder of the family, .json and .txt files only",
+    )
+    prompts = parser.add_mutually_exclusive_group(required=True)
+    prompts.add_argument("--prompt", action="append", metavar="TEXT", help="a prompt; may be given several times")
+    prompts.add_argument("--prompts", metavar="FILE", help="prompts: .txt, .csv, .tsv, .jsonl or .parquet")
+    add("--preset", default="fast", help="fast (default), thorough, paper, or custom with --tap and --estimator")
+    add("--tap", default="mid_out", help="with preset custom: where the latent is taken")
+    add("--estimator", default="relative", help="with preset custom: how it is read")
+    add(
+        "--size",
+        type=_size,
+        metavar="WxH",
+        help="of the picture, in pixels (default: what the first expert was made for)",
+    )
+    add("--noise-seed", type=int, default=0, metavar="N", help="seed of the first noise sample (0)")
+    add("--noise-samples", type=int, default=2, metavar="N", help="noise samples to average over (2)")
+    add("--steps", type=int, default=20, metavar="N", help="steps of the schedule that --at-step counts in (20)")
+    add("--scheduler", default="normal", help="schedule of noise levels, by ComfyUI's names (normal)")
+    add("--at-step", type=int, default=0, metavar="N", help="the step that is scored; 0 (default) is pure noise")
+    add("--device", help="where the experts compute, one at a time: cpu, cuda, ... (default: cuda if there is one)")
+    add("--dtype", choices=_TYPES, help="the type they compute in (default: float32 on the CPU, else float16)")
+    add("--batch", type=int, default=8, metavar="N", help="prompts times noise samples in one call (8)")
+    add("--clip-skip", type=int, metavar="N", help="last layers of CLIP to skip, as in diffusers")
+    add("--calibration", metavar="FILE", action="append", help="a calibration; scores are gated by it")
+    add("--policy", help="how to gate (false_block_rate where a calibration is given)")
+    add("--alpha", type=float, default=0.05, help="the rate that the policy keeps (0.05)")
+    add("--threshold", type=float, default=0.0, help="with policy raw_threshold: the highest score that passes")
+    where = parser.add_mutually_exclusive_group()
+    where.add_argument("--json", action="store_true", help="a JSON line a prompt on stdout")
+    where.add_argument("--out", metavar="FILE", help="the results, a JSON line a prompt; appended to and gone on from")
+    add("--fail-on-reject", action="store_true", help="exit code 1 when prompts were blocked")
+
+
+def _size(text: str) -> tuple[int, int]:
+    sides = text.lower().split("x")
+    if not 1 <= len(sides) <= 2 or not all(side.isdigit() for side in sides):
+        raise argparse.ArgumentTypeError(f"'{text}' is no size; write it like 768x512")
+    return int(sides[0]), int(sides[-1])
+
+
+def run(args: argparse.Namespace) -> int:
+    """The command; its exit code."""
+    rows, bad = _prompts(args)
+    if args.out and Path(args.out).resolve() in {Path(p).resolve() for p in (args.prompts, *args.experts) if p}:
+        raise EMoEError(f"--out names '{args.out}', which is read; give the results a file of their own.")
+    console = Console()
+    for reason in bad[:SHOWN]:
+        console.note(f"'{args.prompts}' {reason}; the row is left out.")
+    if len(bad) > SHOWN:
+        console.note(f"{len(bad) - SHOWN} more rows of '{args.prompts}' are left out.")
+    gate = _gate(args)
+    results = Results(Path(args.out)) if args.out else None
+    try:
+        totals = _score(args, rows, gate, results, console)
+    finally:
+        console.finish()
+        if results is not None:
+            results.close()
+    console.note(f"{len(rows)} prompts: {totals['ok']} passed, {totals['blocked']} blocked, {totals['error']} failed.")
+    if totals["error"] or bad:
+        return 2
+    return 1 if args.fail_on_reject and totals["blocked"] else 0
+
+
+def _prompts(args: argparse.Namespace) -> tuple[list[PromptRow], list[Any]]:
+    if args.prompts:
+        rows, bad = load_prompts(args.prompts)
+        return rows, list(bad)
+    texts = [text.strip() for text in args.prompt]
+    if not all(texts):
+        raise EMoEError("A --prompt is empty; write what is to be scored.")
+    return [PromptRow(number, number, text) for number, text in enumerate(texts, start=1)], []
+
+
+def _gate(args: argparse.Namespace) -> GateWords | None:
+    from ..calibration import Calibration
+    from .work import GateWords
+
+    if not args.policy and not args.calibration:
+        return None
+    loaded = tuple(Calibration.load(path) for path in args.calibration or ()) or None
+    return GateWords(args.policy or "false_block_rate", args.alpha, args.threshold, loaded)
+
+
+def _score(
+    args: argparse.Namespace, rows: list[PromptRow], gate: GateWords | None, results: Results | None, console: Console
+) -> Counter[str]:
+    from .work import check, score_rows
+
+    experts, how = _experts(args)
+    from ..hosts.diffusers import settings_of
+
+    settings = settings_of(experts, how)
+    check(experts, settings, gate)
+    mark = settings.fingerprint(), "" if gate is None else gate.digest()
+    done = {} if results is None else results.done
+    before = Totals()
+    ended: Counter[str] = Counter()
+    left = []
+    for row in rows:
+        status = done.get((row_key(row), *mark))
+        if status in (None, "error"):  # what failed is tried again
+            left.append(row)
+        else:
+            before.add(status)
+            ended[status] += 1
+    if before.done:
+        console.note(f"Going on: {before.done} of {len(rows)} prompts are in '{args.out}' already.")
+    console.begin(len(rows), before)
+    for line in score_rows(experts, left, how, gate, settings):
+        ended[line["status"]] += 1
+        if results is not None:
+            results.write(line)
+        elif args.json:
+            out(json.dumps(line))
+        else:
+            out(_said(line))
+        if line["status"] == "error":
+            console.note(f"'{line['prompt']}': {line['error']}")
+        console.ended({"status": line["status"], "server": None})
+    return ended
+
+
+def _said(line: dict[str, Any]) -> str:
+    head = f"{line['verdict']}: {line['reason']}; " if "verdict" in line else ""
+    return f"{line['prompt']}: {head}{line.get('said') or 'not scored'}"
+
+
+def _experts(args: argparse.Namespace) -> tuple[ExpertSet, Any]:
+    import torch
+
+    sys.stderr.write("Loading the experts.\n")
+    from ..hosts.diffusers import How, demo_experts, load_experts
+
+    try:
+        device = torch.device(args.device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise EMoEError(f"The device '{args.device}' cannot be used ({str(error).splitlines()[0]}).") from error
+    dtype = getattr(torch, args.dtype or ("float32" if device.type == "cpu" else "float16"))
+    if args.experts == [DEMO]:
+        experts = demo_experts()
+    else:
+        experts = load_experts(args.experts, config=args.config, dtype=dtype, clip_skip=args.clip_skip)
+    how = How(
+        preset=args.preset,
+        tap=args.tap,
+        estimator=args.estimator,
+        size=args.size,
+        noise_seed=args.noise_seed,
+        noise_samples=args.noise_samples,
+        steps=args.steps,
+        scheduler=args.scheduler,
+        at_step=args.at_step,
+        batch=args.batch,
+        device=None if device.type == "cpu" else device,
+    )
+    return experts, how

@@ -1,0 +1,105 @@
+"""Scoring rows of prompts and turning each into the line that it gets."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from ..batch.journal import row_key
+from ..calibration import Calibration
+from ..errors import EMoEError
+from ..experts import ExpertSet, check_comparable
+from ..gate import decide
+from ..prompts import PromptRow
+from ..report import ItemScore, Report, Settings
+
+OK, BLOCKED, ERROR = "ok", "blocked", "error"
+
+
+@dataclass(frozen=True)
+class GateWords:
+    """How prompts are gated.
+
+    Attributes:
+        policy: a key of `policies.POLICIES`.
+        calibrations: candidates; those that come with the experts when None.
+    """
+
+    policy: str
+    alpha: float
+    threshold: float
+    calibrations: tuple[Calibration, ...] | None
+
+    def digest(self) -> str:
+        """Changes when verdicts can."""
+        found = None if self.calibrations is None else [c.as_dict()["digest"] for c in self.calibrations]
+        text = json.dumps([self.policy, self.alpha, self.threshold, found])
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    def verdict(self, report: Report) -> Any:
+        """The decision; an `EMoEError` when no calibration fits."""
+        return decide(report, self.policy, alpha=self.alpha, threshold=self.threshold, calibrations=self.calibrations)
+
+
+def check(experts: ExpertSet, settings: Settings, gate: GateWords | None) -> None:
+    """All that would fail for every prompt, before the first one is scored.
+
+    Raises:
+        EMoEError: the experts cannot be compared at the tap, or the gate cannot decide about scores of these settings.
+    """
+    check_comparable(experts.experts, settings.tap)
+    if gate is not None:
+        nothing = ItemScore(0.0, None, 0.0, None, 0.0, None)
+        names = tuple(expert.name for expert in experts.experts)
+        gate.verdict(Report(settings, (nothing,), names, ("",) * len(names), (), calibrations=experts.calibrations))
+
+
+def score_rows(
+    experts: ExpertSet, rows: Sequence[PromptRow], how: Any, gate: GateWords | None, settings: Settings
+) -> Iterator[dict[str, Any]]:
+    """A line for each row, in order; a row that cannot be scored gets one that says why, and the rows after it go on."""
+    from ..hosts.diffusers import score_many
+
+    left = list(rows)
+    while left:
+        try:
+            for scored in score_many(experts, [row.prompt for row in left], how):
+                line = _line(left[0], settings, gate, scored.report)
+                del left[0]
+                yield line
+        except EMoEError as error:
+            yield _failed(left.pop(0), settings, gate, str(error))
+
+
+def _line(row: PromptRow, settings: Settings, gate: GateWords | None, report: Report) -> dict[str, Any]:
+    item = report.items[0]
+    line = {**_head(row, settings, gate), "status": OK, "score": item.score, **_beside(item), "said": report.line()}
+    line["warnings"] = list(report.warnings)
+    if gate is not None:
+        verdict = gate.verdict(report).as_dict()
+        line["status"] = OK if verdict["passed"] else BLOCKED
+        line |= {name: verdict[name] for name in ("verdict", "passed", "p_value", "percentile", "threshold", "reason")}
+    return line
+
+
+def _beside(item: ItemScore) -> dict[str, Any]:
+    names = ("stderr", "epistemic", "seed_variance", "response", "guidance")
+    return {name: value for name, value in asdict(item).items() if name in names}
+
+
+def _failed(row: PromptRow, settings: Settings, gate: GateWords | None, error: str) -> dict[str, Any]:
+    return {**_head(row, settings, gate), "status": ERROR, "score": None, "error": error}
+
+
+def _head(row: PromptRow, settings: Settings, gate: GateWords | None) -> dict[str, Any]:
+    return {
+        "row": row.row,
+        "key": row_key(row),
+        "prompt": row.prompt,
+        "columns": row.columns,
+        "fingerprint": settings.fingerprint(),
+        "gate": "" if gate is None else gate.digest(),
+    }
