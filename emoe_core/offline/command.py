@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -72,6 +71,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--policy", help="how to gate (false_block_rate where a calibration is given)")
     add("--alpha", type=float, default=0.05, help="the rate that the policy keeps (0.05)")
     add("--threshold", type=float, default=0.0, help="with policy raw_threshold: the highest score that passes")
+    add(
+        "--delta",
+        type=float,
+        default=0.05,
+        help="with policy bad_among_passed: how often the rate may be missed (0.05)",
+    )
+    add("--group", metavar="COLUMN", default="", help="judge each prompt by the reference prompts of its own group")
     where = parser.add_mutually_exclusive_group()
     where.add_argument("--json", action="store_true", help="a JSON line a prompt on stdout")
     where.add_argument("--out", metavar="FILE", help="the results, a JSON line a prompt; appended to and gone on from")
@@ -126,7 +132,7 @@ def _gate(args: argparse.Namespace) -> GateWords | None:
     if not args.policy and not args.calibration:
         return None
     loaded = tuple(Calibration.load(path) for path in args.calibration or ()) or None
-    return GateWords(args.policy or "false_block_rate", args.alpha, args.threshold, loaded)
+    return GateWords(args.policy or "false_block_rate", args.alpha, args.threshold, args.delta, loaded, args.group)
 
 
 def _score(
@@ -134,7 +140,7 @@ def _score(
 ) -> Counter[str]:
     from .work import check, score_rows
 
-    experts, how = _experts(args)
+    experts, how = _experts(args, console)
     from ..hosts.diffusers import settings_of
 
     settings = settings_of(experts, how)
@@ -173,11 +179,11 @@ def _said(line: dict[str, Any]) -> str:
     return f"{line['prompt']}: {head}{line.get('said') or 'not scored'}"
 
 
-def _experts(args: argparse.Namespace) -> tuple[ExpertSet, Any]:
+def _experts(args: argparse.Namespace, console: Console) -> tuple[ExpertSet, Any]:
     import torch
 
-    sys.stderr.write("Loading the experts.\n")
-    from ..hosts.diffusers import How, demo_experts, load_experts
+    console.note("Loading the experts.")
+    from ..hosts.diffusers import How, demo_experts, load_experts, without_progress_bars
 
     try:
         device = torch.device(args.device or ("cuda" if torch.cuda.is_available() else "cpu"))
@@ -185,10 +191,11 @@ def _experts(args: argparse.Namespace) -> tuple[ExpertSet, Any]:
     except (RuntimeError, AssertionError) as error:
         raise EMoEError(f"The device '{args.device}' cannot be used ({str(error).splitlines()[0]}).") from error
     dtype = getattr(torch, args.dtype or ("float32" if device.type == "cpu" else "float16"))
-    if args.experts == [DEMO]:
-        experts = demo_experts()
-    else:
-        experts = load_experts(args.experts, config=args.config, dtype=dtype, clip_skip=args.clip_skip)
+    with without_progress_bars():
+        if args.experts == [DEMO]:
+            experts = demo_experts()
+        else:
+            experts = load_experts(args.experts, config=args.config, dtype=dtype, clip_skip=args.clip_skip)
     how = How(
         preset=args.preset,
         tap=args.tap,

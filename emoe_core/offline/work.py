@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -12,7 +12,7 @@ from ..batch.journal import row_key
 from ..calibration import Calibration
 from ..errors import EMoEError
 from ..experts import ExpertSet, check_comparable
-from ..gate import decide
+from ..gate import Verdict, decide
 from ..prompts import PromptRow
 from ..report import ItemScore, Report, Settings
 
@@ -26,22 +26,34 @@ class GateWords:
     Attributes:
         policy: a key of `policies.POLICIES`.
         calibrations: candidates; those that come with the experts when None.
+        group: a column of the prompt file; a prompt is judged by the reference prompts of its own group.
     """
 
     policy: str
     alpha: float
     threshold: float
+    delta: float
     calibrations: tuple[Calibration, ...] | None
+    group: str = ""
 
     def digest(self) -> str:
         """Changes when verdicts can."""
         found = None if self.calibrations is None else [c.as_dict()["digest"] for c in self.calibrations]
-        text = json.dumps([self.policy, self.alpha, self.threshold, found])
+        text = json.dumps([self.policy, self.alpha, self.threshold, self.delta, self.group, found])
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
-    def verdict(self, report: Report) -> Any:
+    def verdict(self, report: Report, columns: Mapping[str, str]) -> Verdict:
         """The decision; an `EMoEError` when no calibration fits."""
-        return decide(report, self.policy, alpha=self.alpha, threshold=self.threshold, calibrations=self.calibrations)
+        label = columns.get(self.group, "").strip() if self.group else ""
+        return decide(
+            report,
+            self.policy,
+            alpha=self.alpha,
+            threshold=self.threshold,
+            delta=self.delta,
+            calibrations=self.calibrations,
+            group=f"{self.group}={label}" if label else "",
+        )
 
 
 def check(experts: ExpertSet, settings: Settings, gate: GateWords | None) -> None:
@@ -54,7 +66,7 @@ def check(experts: ExpertSet, settings: Settings, gate: GateWords | None) -> Non
     if gate is not None:
         nothing = ItemScore(0.0, None, 0.0, None, 0.0, None)
         names = tuple(expert.name for expert in experts.experts)
-        gate.verdict(Report(settings, (nothing,), names, ("",) * len(names), (), calibrations=experts.calibrations))
+        gate.verdict(Report(settings, (nothing,), names, ("",) * len(names), (), calibrations=experts.calibrations), {})
 
 
 def score_rows(
@@ -79,7 +91,7 @@ def _line(row: PromptRow, settings: Settings, gate: GateWords | None, report: Re
     line = {**_head(row, settings, gate), "status": OK, "score": item.score, **_beside(item), "said": report.line()}
     line["warnings"] = list(report.warnings)
     if gate is not None:
-        verdict = gate.verdict(report).as_dict()
+        verdict = gate.verdict(report, row.columns).as_dict()
         line["status"] = OK if verdict["passed"] else BLOCKED
         line |= {name: verdict[name] for name in ("verdict", "passed", "p_value", "percentile", "threshold", "reason")}
     return line

@@ -26,7 +26,7 @@ except ImportError as _error:
 
 from .demo import demo_experts
 from .experts import expert_from_network, expert_from_pipeline, experts_from_pipelines
-from .loading import load_expert, load_experts
+from .loading import load_expert, load_experts, without_progress_bars
 from .scoring import How, score, score_many, settings_of
 
 __all__ = [
@@ -40,4 +40,5 @@ __all__ = [
     "score",
     "score_many",
     "settings_of",
+    "without_progress_bars",
 ]

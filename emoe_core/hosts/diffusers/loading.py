@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import diffusers
 import torch
+import transformers
 from diffusers.utils import deprecation_utils
 from safetensors import SafetensorError, safe_open
 
@@ -79,6 +81,20 @@ def load_expert(
     return expert_from_pipeline(pipeline, name or where.stem, clip_skip=clip_skip, file=file)
 
 
+@contextmanager
+def without_progress_bars() -> Iterator[None]:
+    """The libraries' own bars are off inside the block: for a program that shows its own progress."""
+    libraries = (diffusers.utils.logging, transformers.utils.logging)
+    shown = [library for library in libraries if library.is_progress_bar_enabled()]
+    for library in shown:
+        library.disable_progress_bar()
+    try:
+        yield
+    finally:
+        for library in shown:
+            library.enable_progress_bar()
+
+
 def _from_folder(folder: Path, dtype: torch.dtype) -> tuple[Any, str]:
     pipeline_class = _class_of(folder)
     network = next((folder / name for name in _NETWORKS if (folder / name).is_dir()), folder)
@@ -94,7 +110,8 @@ def _from_folder(folder: Path, dtype: torch.dtype) -> tuple[Any, str]:
             "read, so save the pipeline again with safe_serialization."
         )
     _check_whole(files, f"'{folder}'")
-    unused: dict[str, Any] = {part: None for part in _UNUSED if _takes(pipeline_class, part)}
+    absent = [part for part, kind in _index(folder).items() if isinstance(kind, list) and kind[0] is None]
+    unused: dict[str, Any] = {part: None for part in (*_UNUSED, *absent) if _takes(pipeline_class, part)}
     try:
         pipeline = pipeline_class.from_pretrained(
             str(folder), variant=variant, local_files_only=True, use_safetensors=True, **{_DTYPE: dtype}, **unused

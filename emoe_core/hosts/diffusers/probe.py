@@ -100,9 +100,9 @@ class DiffusersProbe:
     def _encode(self, expert: Expert, texts: Sequence[str]) -> Encoded:
         encoders: TextEncoders | None = expert.clip
         if encoders is None:
-            raise EMoEError(
-                f"Expert '{expert.name}' has no text encoder, so the prompt cannot be encoded; load it whole."
-            )
+            encoders = next((other.clip for other in self.experts.experts if other.clip is not None), None)
+        if encoders is None:
+            raise EMoEError("None of the experts has a text encoder, so the prompt cannot be encoded; load one whole.")
         with borrowed(encoders.modules.values(), self.device):
             parts = [
                 encoders.encode(texts[start : start + self.batch], self.width, self.height)

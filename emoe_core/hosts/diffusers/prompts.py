@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from ...errors import EMoEError
 from .networks import Encoded, place_of
@@ -41,8 +41,10 @@ class TextEncoders:
         first = next(iter(self.modules.values()), None)
         if first is None:
             raise EMoEError("This pipeline has no text encoder, so the prompt cannot be encoded; load it whole.")
-        words: dict[str, Any] = {"prompt": list(texts), "device": place_of(first)[0], "num_images_per_prompt": 1}
         kind = type(self.pipeline).__name__
+        if self.clip_skip is not None and kind == "StableDiffusionPipeline":
+            return {"prompt_embeds": self._skipping(texts, first)}
+        words: dict[str, Any] = {"prompt": list(texts), "device": place_of(first)[0], "num_images_per_prompt": 1}
         if not kind.startswith("Flux"):
             words["do_classifier_free_guidance"] = False
             words["clip_skip"] = self.clip_skip
@@ -52,6 +54,28 @@ class TextEncoders:
         with torch.no_grad():
             found = self.pipeline.encode_prompt(**words)
         return _encoded(found, kind, len(texts), width, height)
+
+    def _skipping(self, texts: Sequence[str], encoder: Any) -> Tensor:
+        """As Stable Diffusion's pipeline does it: an earlier layer through the last norm. Written out because releases of
+        the pipeline look for a part of the encoder that newer releases of transformers no longer have.
+        """
+        tokenizer = self.pipeline.tokenizer
+        words = [self.pipeline.maybe_convert_prompt(text, tokenizer) for text in texts]
+        tokens = tokenizer(
+            words, padding="max_length", max_length=tokenizer.model_max_length, truncation=True, return_tensors="pt"
+        )
+        mask = tokens.attention_mask if getattr(encoder.config, "use_attention_mask", False) else None
+        device = place_of(encoder)[0]
+        with torch.no_grad():
+            layers = encoder(
+                tokens.input_ids.to(device),
+                attention_mask=None if mask is None else mask.to(device),
+                output_hidden_states=True,
+            ).hidden_states
+            if not 0 <= (self.clip_skip or 0) < len(layers):
+                raise EMoEError(f"clip_skip is {self.clip_skip}; this text encoder has {len(layers) - 1} layers.")
+            last = getattr(encoder, "text_model", encoder).final_layer_norm
+            return last(layers[-1 - (self.clip_skip or 0)])  # type: ignore[no-any-return]
 
     def too_long(self, text: str) -> str | None:
         """A warning when the encoders do not see the end of the text."""
