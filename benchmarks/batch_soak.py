@@ -2,9 +2,10 @@
 
     python benchmarks/batch_soak.py --rows 200 --server-kills 3 --command-kills 1 --json soak.json
 
-Claim: whatever is killed, and whenever, every row has exactly one result in the end, none is lost, none counts twice, and
-the image of an interrupted run belongs to no result. The server writes down every run by itself, so that what the
-results file says is compared with what really ran. Needs a ComfyUI, as the tests do (COMFYUI_PATH, EMOE_PYTHON).
+Between the two stands a TCP relay that cuts every socket after a few seconds, and answers to requests that the server has
+had already. Claim: whatever is killed or cut, and whenever, every row has exactly one result in the end, none is lost, none
+counts twice, and the image of an interrupted run belongs to no result. The server writes down every run by itself, so that
+what the results file says is compared with what really ran. Needs a ComfyUI, as the tests do (COMFYUI_PATH, EMOE_PYTHON).
 """
 
 from __future__ import annotations
@@ -31,13 +32,13 @@ from test_batch import RECORDER, SETS, OwnServer, Wire, workflow  # noqa: E402
 class Soak:
     """One batch of many rows, and what is done to it."""
 
-    def __init__(self, folder: Path, server: OwnServer, rows: int, socket_life: float) -> None:
+    def __init__(self, folder: Path, server: OwnServer, rows: int, wire: Wire) -> None:
         self.folder, self.server, self.out = folder, server, folder / "out.jsonl"
         self.prompts = [f"soak row {number}" for number in range(1, rows + 1)]
         lines = [f"{p},{'-1e12' if i % 3 == 2 else '1e12'},0" for i, p in enumerate(self.prompts)]
         (folder / "p.csv").write_text("\n".join(["prompt,limit,step", *lines]) + "\n")
         (folder / "w.json").write_text(json.dumps(workflow()))
-        self.wire = Wire(server.port, socket_life)
+        self.wire = wire
         self.process: subprocess.Popen[str] | None = None
         self.events: list[dict[str, Any]] = []
         self.started = time.monotonic()
@@ -100,6 +101,7 @@ class Soak:
             "attempts": dict(sorted(Counter(line["attempts"] for line in lines).items())),
             "requeued_by_last_command": summary.get("requeued"),
             "sockets_dropped": self.wire.cut,
+            "answers_lost": self.wire.lost,
             "server_kills": sum(event["killed"] == "server" for event in self.events),
             "command_kills": sum(event["killed"] == "command" for event in self.events),
             "events": self.events,
@@ -114,6 +116,8 @@ def holds(figures: dict[str, Any]) -> bool:
     return (
         all(figures[name] == 0 for name in nothing)
         and figures["results"] == figures["rows"]
+        and figures["sockets_dropped"] > 0
+        and figures["answers_lost"] > 0
         and figures["images_in_results"] == figures["passed"]
         and figures["runs_beyond_one_a_row"] <= figures["server_kills"]
         and figures["images_of_interrupted_runs"] <= figures["server_kills"]
@@ -126,6 +130,7 @@ def main() -> int:
     parser.add_argument("--server-kills", type=int, default=3)
     parser.add_argument("--command-kills", type=int, default=1)
     parser.add_argument("--socket-life", type=float, default=5.0, help="seconds until a socket is cut (default 5)")
+    parser.add_argument("--answers-lost", type=float, default=0.02, help="share of HTTP answers that are cut (0.02)")
     parser.add_argument("--seed", type=int, default=None, help="of the moments; another each time without one")
     parser.add_argument("--json", type=Path, help="where the figures go")
     args = parser.parse_args()
@@ -139,7 +144,7 @@ def main() -> int:
         tempfile.TemporaryDirectory() as folder,
         OwnServer(prepare(), packs={"recorder": RECORDER}) as server,
     ):
-        soak = Soak(Path(folder), server, args.rows, args.socket_life)
+        soak = Soak(Path(folder), server, args.rows, Wire(server.port, args.socket_life, args.answers_lost))
         soak.begin()
         try:
             for kind, at in zip(what, moments, strict=True):

@@ -39,9 +39,8 @@ def row_result(
         result["passed"] = passed
     if len(items) > 1:
         result["items"] = items
-    pictures = {
-        node: output for node, output in outputs.items() if "emoe_card" not in output
-    }  # a score card is no result
+    # A score card is no result.
+    pictures = {node: output for node, output in outputs.items() if "emoe_card" not in output}
     result["images"] = list(_files(pictures, job.server, "images"))
     result["files"] = list(_files(outputs, job.server, *{k for o in outputs.values() for k in o if k != "images"}))
     told = run_seconds(entry)

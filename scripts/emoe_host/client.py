@@ -137,20 +137,28 @@ class Client:
         self._output_classes: frozenset[str] | None = None
 
     def run(
-        self, graph: Graph, *, follow: bool = True, on_event: Callable[[str, dict[str, Any]], None] | None = None
+        self,
+        graph: Graph,
+        *,
+        follow: bool = True,
+        client_id: bool = False,
+        on_event: Callable[[str, dict[str, Any]], None] | None = None,
     ) -> Result:
         """Queues `graph` and returns when it has ended. `follow=False` polls the history alone, as a client without a
-        socket does.
+        socket does; it names itself only with `client_id`.
         """
-        return asyncio.run(asyncio.wait_for(self._run(graph, follow, on_event), self.timeout))
+        return asyncio.run(asyncio.wait_for(self._run(graph, follow, client_id, on_event), self.timeout))
 
-    async def _run(self, graph: Graph, follow: bool, on_event: Callable[[str, dict[str, Any]], None] | None) -> Result:
+    async def _run(
+        self, graph: Graph, follow: bool, named: bool, on_event: Callable[[str, dict[str, Any]], None] | None
+    ) -> Result:
         started = time.monotonic()
         async with aiohttp.ClientSession(self.url) as session:
             if self._output_classes is None:
                 self._output_classes = await _output_classes(session)
             if not follow:
-                result = Result(await _queue(session, graph, None), graph, self._output_classes)
+                name = uuid.uuid4().hex if named else None
+                result = Result(await _queue(session, graph, name), graph, self._output_classes)
                 while not (history := await _history(session, result.prompt_id)):
                     await asyncio.sleep(0.1)
             else:

@@ -45,6 +45,7 @@ class Fake:
         self.history: dict[str, Any] = {}
         self.most = 0  # prompts here at once
         self.looks = 3  # times /queue is asked before a prompt ends
+        self.info: dict[str, Any] = INFO
         self.own_ids = False  # as servers did before they took the client's
         self.on_post: Callable[[Fake, list[Any]], web.Response | None] | None = None
         self.on_queue: Callable[[Fake], web.Response | None] | None = None
@@ -88,7 +89,7 @@ class Fake:
         self._loop.run_until_complete(runner.cleanup())
 
     async def _info(self, _: web.Request) -> web.Response:
-        return web.json_response(INFO)
+        return web.json_response(self.info)
 
     async def _post(self, request: web.Request) -> web.Response:
         body = await request.json()
@@ -400,6 +401,24 @@ def test_a_dry_run_shows_the_first_row_and_queues_nothing(
     assert "no node class 'Gone'" in said["findings"][0] and said["first"]["set"][0]["value"] == "one"
     assert batch.run(fake.url) == 2 and "'Gone'" in capsys.readouterr().err
     assert not fake.posts and not batch.out.exists()
+
+
+def test_a_dry_run_looks_at_every_server(
+    fake: Fake, second: Fake, batch: Batch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    batch.rows(2)
+    both = f"{fake.url},{second.url}"
+    assert batch.run(both, "--dry-run") == 0
+    second.info = {"Text": INFO["Text"]}
+    capsys.readouterr()
+    assert batch.run(both, "--dry-run", "--json") == 2
+    (missing, *_) = json.loads(capsys.readouterr().out)["findings"]
+    assert missing.startswith(f"{second.url}: The server has no node class 'EMoE_Gate'")
+    assert batch.run(f"{fake.url},http://127.0.0.1:9", "--dry-run", "--json") == 2
+    assert json.loads(capsys.readouterr().out)["findings"] == [
+        "http://127.0.0.1:9 does not answer; start it or leave it out."
+    ]
+    assert not fake.posts and not second.posts
 
 
 def test_another_workflow_does_not_go_on_in_old_results(

@@ -249,10 +249,12 @@ def test_two_servers_share_the_rows(own: OwnServer, default_server: Any, batch: 
 
 
 class Wire:
-    """A TCP relay before a server, that cuts every WebSocket after a moment and leaves all else alone."""
+    """A TCP relay before a server that cuts connections: every WebSocket after `life` seconds, and of the HTTP answers
+    the share `lose` when the server has had the request already, so that nobody knows what became of it.
+    """
 
-    def __init__(self, port: int, life: float) -> None:
-        self.target, self.life, self.cut = port, life, 0
+    def __init__(self, port: int, life: float, lose: float = 0.0) -> None:
+        self.target, self.life, self.lose, self.cut, self.lost = port, life, lose, 0, 0
         self._listening = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self._listening.getsockname()[1]}"
         threading.Thread(target=self._accept, daemon=True).start()
@@ -280,16 +282,19 @@ class Wire:
                         return
                     if end is client and data.startswith(b"GET /ws"):
                         is_socket, began = True, time.monotonic()
+                    if end is server and not is_socket and random.random() < self.lose:
+                        self.lost += 1
+                        return
                     (server if end is client else client).sendall(data)
 
 
-def test_the_socket_is_dropped_again_and_again(default_server: Any, batch: Batch) -> None:
-    wire = Wire(int(default_server.url.rsplit(":", 1)[1]), life=0.3)
+def test_sockets_and_answers_are_dropped_again_and_again(default_server: Any, batch: Batch) -> None:
+    wire = Wire(int(default_server.url.rsplit(":", 1)[1]), life=0.3, lose=0.1)
     try:
         code, _, err = batch.run(wire.url)
     finally:
         wire.close()
     assert code == 0, err
     batch.check_lines()
-    assert wire.cut >= 2
+    assert wire.cut >= 2 and wire.lost >= 2
     assert all(sorted(default_server.called(p)) == batch.expected_calls(p) for p in batch.prompts)
