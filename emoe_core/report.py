@@ -11,6 +11,7 @@ from .errors import EMoEError
 
 if TYPE_CHECKING:
     from .calibration import Calibration
+    from .mixture.routing import Routing
 
 #: Raised when a change in the maths makes old scores incomparable with new ones.
 SCORE_VERSION = 1
@@ -120,6 +121,7 @@ class Report:
         warnings: what a user should know before trusting the score.
         prompt: the text, "" where it is not known.
         calibrations: the calibrations that came with the experts.
+        routing: what the gates did, for a mixture.
     """
 
     settings: Settings
@@ -131,6 +133,7 @@ class Report:
     prompt: str = ""
     calibrations: tuple[Calibration, ...] = ()
     schema: int = REPORT_SCHEMA
+    routing: Routing | None = None
 
     @property
     def score(self) -> float:
@@ -146,6 +149,8 @@ class Report:
         found = [self.line(), alone]
         if item.seed_variance is not None:
             found.append(f"variance across experts {item.epistemic:.3g}, across seeds {item.seed_variance:.3g}")
+        if self.routing is not None:
+            found.append(self.routing.line())
         return [*found, *self.warnings]
 
     def _deciding(self) -> ItemScore:
@@ -176,4 +181,5 @@ class Report:
             "prompt": self.prompt,
             "settings": asdict(self.settings),
             "fingerprint": self.settings.fingerprint(),
+            **({} if self.routing is None else {"routing": self.routing.as_dict()}),
         }

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from comfy_api.latest import ComfyExtension, io
 
-from . import audit, calibrate, decisions, encode, experts, filter, gate, route, score
+from . import audit, calibrate, decisions, encode, experts, filter, gate, mixture, route, score
 
 NODES: list[type[io.ComfyNode]] = [
     *experts.NODES,
+    *mixture.NODES,
     *encode.NODES,
     *score.NODES,
     *gate.NODES,

@@ -23,7 +23,7 @@ def promise(cls: Any) -> dict[str, Any]:
     for group in ("required", "optional"):
         for name, (kind, *rest) in info["input"].get(group, {}).items():
             options = {k: v for k, v in (rest[0] if rest else {}).items() if k not in _FREE}
-            if cls.__name__ == "LoadCalibration" or name.startswith(("lora_", "expert_")):
+            if cls.__name__ in ("LoadCalibration", "LoadSegMoE") or name.startswith(("lora_", "expert_")):
                 options["options"] = _FILES  # depends on the files that are there
             elif name == "scheduler":  # the host's own list
                 options["options"] = "(schedulers)"

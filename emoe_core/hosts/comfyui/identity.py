@@ -31,14 +31,24 @@ def weights_signature(patcher: Any, prefix: str, where: str, unused: tuple[str, 
     """
     try:
         # get_key_patches gives the untouched weight first, also while patches are merged into the loaded model.
-        entries = patcher.get_key_patches(prefix)
-        here = [(key, patches[0][0]) for key, patches in entries.items() if key not in unused]
+        entries = {key: patches[0][0] for key, patches in patcher.get_key_patches(prefix).items()}
+        weights = _without_object_patches(patcher, prefix, entries)
+        here = [(key, weight) for key, weight in weights.items() if key not in unused]
         if prefix != NETWORK:
             return signature(here)
         with unread_weights(patcher) as in_file:
             return signature(chain(here, in_file))
     except (RuntimeError, NotImplementedError) as error:
         raise EMoEError(f"The weights of {where} cannot be read ({error}); load it with a core loader node.") from error
+
+
+def _without_object_patches(patcher: Any, prefix: str, weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The model's own weights where a clone has put other modules into the network and is loaded right now."""
+    for name, original in patcher.object_patches_backup.items():
+        if isinstance(original, torch.nn.Module) and name.startswith(prefix):
+            weights = {key: weight for key, weight in weights.items() if not key.startswith(f"{name}.")}
+            weights |= {f"{name}.{key}": weight for key, weight in original.state_dict().items()}
+    return weights
 
 
 def model_identity(patcher: Any, weights: Signature) -> str:
@@ -49,6 +59,9 @@ def model_identity(patcher: Any, weights: Signature) -> str:
         _feed(digest, patcher.patches[key])
     for key in sorted(patcher.object_patches):
         digest.update(f"{key}={type(patcher.object_patches[key]).__qualname__};".encode())
+        known = getattr(patcher.object_patches[key], "identity", None)
+        if isinstance(known, str):  # a mixture's layer
+            digest.update(known.encode())
         sigma_max = getattr(patcher.object_patches[key], "sigma_max", None)
         if sigma_max is not None:
             digest.update(f"{float(sigma_max):.6g};".encode())

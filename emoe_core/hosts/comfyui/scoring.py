@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from typing import Any
 
 import comfy.sample
@@ -14,9 +15,11 @@ from torch import Tensor
 from ...errors import EMoEError
 from ...estimators import estimator
 from ...experts import ExpertSet
+from ...mixture.experts import MODE, MixtureSet
 from ...report import Settings
 from ...score import Progress, Scored, score
 from . import conditioning as cond
+from .mixture_probe import MixtureProbe
 from .probe import ComfyProbe
 
 SCHEDULERS: list[str] = list(comfy.samplers.SCHEDULER_NAMES)
@@ -73,14 +76,19 @@ def score_prompt(
         latent="given" if bool(torch.count_nonzero(samples)) else "empty",
         dtype=first.dtype,
         conditioning=extras,
+        mode=MODE if isinstance(experts, MixtureSet) else "ensemble",
     )
     # What other nodes added (ControlNet images, hooks, ...) has no cheap identity, so it forbids keeping the pass.
     keep = empty_prompt is None and not extras
     key = _key(samples, noises, sigmas) if keep else None
-    probe = ComfyProbe(experts, prompts, empties, samples, noises, sigmas, key)
     told = progress or _node_progress()
+    text = cond.prompt_text(positive)
     with torch.no_grad():
-        return score(probe, experts, settings, cond.prompt_text(positive), told)
+        if isinstance(experts, MixtureSet):
+            mixture = MixtureProbe(experts, prompts, empties, samples, noises, sigmas, key)
+            scored = score(mixture, experts, settings, text, told)
+            return replace(scored, report=replace(scored.report, routing=mixture.routing()))
+        return score(ComfyProbe(experts, prompts, empties, samples, noises, sigmas, key), experts, settings, text, told)
 
 
 def _node_progress() -> Progress:

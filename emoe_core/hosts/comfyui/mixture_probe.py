@@ -1,0 +1,114 @@
+"""The probe on a mixture: all its paths in one batch through one network.
+
+Implements `emoe_core.probe.Probe` on top of the probe for single models. Row p * B + b of the batch is item b on path p;
+every row has its item's own noise and routes for itself, so a score depends on nothing else in the batch.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from ...errors import EMoEError
+from ...experts import ExpertSet
+from ...mixture.experts import MixtureSet
+from ...mixture.routing import Routing, RoutingRecorder
+from ...mixture.sparse import Plan
+from ...probe import Request
+from . import conditioning as cond
+from .mixture_layers import scoring
+from .probe import ComfyProbe
+
+
+@dataclass(frozen=True, eq=False)
+class MixtureProbe:
+    """Answers for the paths of a mixture (see `emoe_core.probe.Probe`). Attributes: as those of `ComfyProbe`."""
+
+    experts: MixtureSet
+    prompts: list[cond.Conditioning]
+    empties: list[cond.Conditioning] | None
+    latent: Tensor
+    noises: list[Tensor]
+    sigmas: Tensor
+    empty_key: str | None
+    _inner: ComfyProbe = field(init=False, repr=False)
+    _recorder: RoutingRecorder = field(init=False, repr=False)
+    _answers: dict[tuple[int, bool, str], dict[str, list[Tensor]]] = field(default_factory=dict, repr=False)
+
+    def __post_init__(self) -> None:
+        paths = len(self.experts)
+        inner = ComfyProbe(
+            ExpertSet((self.experts.network,)),
+            [one_for_all(self.prompts)],
+            None if self.empties is None else [one_for_all(self.empties)],
+            _each(self.latent, paths),
+            [_each(noise, paths) for noise in self.noises],
+            self.sigmas,
+            self.empty_key,
+        )
+        object.__setattr__(self, "_inner", inner)
+        object.__setattr__(self, "_recorder", RoutingRecorder(paths, self.latent.shape[0]))
+
+    def latents(self, request: Request) -> dict[str, list[Tensor]]:
+        """One path's latents; the network is called once for all paths."""
+        key = (request.noise_sample, request.empty, request.tap)
+        if key not in self._answers:
+            self._answers[key] = self._measure(request)
+        paths = len(self.experts)
+        return {tap: [part.chunk(paths)[request.expert] for part in parts] for tap, parts in self._answers[key].items()}
+
+    def routing(self) -> Routing:
+        """What the gates did with the prompt, over all calls so far."""
+        mixture = self.experts
+        return self._recorder.summary(mixture.names, mixture.separating, mixture.separated_at, mixture.top_k)
+
+    def _measure(self, request: Request) -> dict[str, list[Tensor]]:
+        items, paths, calls = self.latent.shape[0], len(self.experts), 0
+
+        def plan(rows: int, entries: int) -> Plan:
+            nonlocal calls
+            if rows != entries * paths * items:
+                raise EMoEError(
+                    "Another node changed the batch inside the mixture's sampling; score without that node."
+                )
+            calls += 1
+            return Plan(
+                groups=tuple(range(rows)),
+                paths=tuple(row % (paths * items) // items for row in range(rows)),
+                record=None if request.empty else self._recorder.record,
+            )
+
+        token = scoring.set(plan)
+        try:
+            answer = self._inner.latents(Request(0, request.noise_sample, request.empty, request.tap))
+        finally:
+            scoring.reset(token)
+        if calls == 0 and not request.empty:  # an empty prompt's answer may have been kept
+            raise EMoEError(
+                "The mixture's paths were not separated: another node replaces the call of its network; score without it."
+            )
+        return answer
+
+
+def one_for_all(conditionings: list[cond.Conditioning]) -> cond.Conditioning:
+    """The one CONDITIONING of a mixture, from as many copies as it has paths.
+
+    Raises:
+        EMoEError: they differ, since a mixture has one text encoder.
+    """
+    first = conditionings[0]
+    for other in conditionings[1:]:
+        if other is first:
+            continue
+        if len(other) != len(first) or not all(torch.equal(a[0], b[0]) for a, b in zip(first, other, strict=True)):
+            raise EMoEError(
+                "The prompt was encoded by each expert's own text encoder, and a mixture has one for all paths; connect the "
+                "mixture's EXPERTS to Encode for Experts, or use CLIPTextEncode with the CLIP given to Build Mixture."
+            )
+    return first
+
+
+def _each(batch: Tensor, paths: int) -> Tensor:
+    return batch.repeat(paths, *[1] * (batch.ndim - 1))

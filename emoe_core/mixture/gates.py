@@ -1,0 +1,80 @@
+"""Gates without training: an expert's row is its own hidden state on its own prompt.
+
+As `segmoe` 0.0.4 makes them (`get_hidden_states`, `get_gate_params`): each expert draws its positive prompt, guided away
+from its negative one; at the last step the input of every layer is taken from the conditional branch, averaged over
+tokens and L2-normalised. The negative prompt has no rows of its own: it acts through the guidance alone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from ..errors import EMoEError
+
+#: segmoe's floor for the norm.
+_SMALLEST = 1e-8
+
+
+def gate_row(hidden: Tensor) -> Tensor:
+    """The gate's row from a layer's input on one image, [tokens, width] to [width] float32."""
+    hidden = hidden.detach().float()
+    mean = hidden.sum(dim=0) / hidden.shape[0]
+    norm: Tensor = mean.norm(p=2)
+    return mean / norm.clamp(min=_SMALLEST)
+
+
+def stack_rows(rows: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
+    """Gates by layer, each [M, width], from each expert's rows by layer.
+
+    Raises:
+        EMoEError: a row is not finite: that expert's own sampling failed.
+    """
+    for index, expert in enumerate(rows):
+        bad = [name for name, row in expert.items() if not bool(torch.isfinite(row).all())]
+        if bad:
+            raise EMoEError(
+                f"Expert {index + 1} gives NaN or infinite values at {bad[0]} while it draws its gate's prompt: its "
+                "weights are damaged or its precision is too low."
+            )
+    return {name: torch.stack([expert[name] for expert in rows]) for name in rows[0]}
+
+
+def gates_digest(gates: Mapping[str, Tensor]) -> str:
+    """SHA-256 (hex) of all gates, names and values to float32."""
+    digest = hashlib.sha256()
+    for name in sorted(gates):
+        digest.update(f"{name}:{tuple(gates[name].shape)};".encode())
+        digest.update(gates[name].detach().to("cpu", torch.float32).contiguous().numpy().astype("<f4").tobytes())
+    return digest.hexdigest()
+
+
+def prompts_of(text: str, experts: int, which: str) -> list[str]:
+    """One prompt an expert from a text box, one a line; an `EMoEError` when their number is another."""
+    lines = [line.strip() for line in text.strip("\n").splitlines()]
+    if len(lines) != experts:
+        raise EMoEError(
+            f"Build Mixture's {which}_prompts has {len(lines)} lines and there are {experts} experts; write one line an "
+            "expert, in the experts' order."
+        )
+    return lines
+
+
+def negative_prompts_of(text: str, experts: int) -> list[str]:
+    """As `prompts_of`; a single line, or none, holds for every expert."""
+    lines = text.strip("\n").splitlines()
+    return [text.strip()] * experts if len(lines) <= 1 else prompts_of(text, experts, "negative")
+
+
+def positive_prompts_of(text: str, experts: int) -> list[str]:
+    """As `prompts_of`; an empty one is refused, since the gate would know nothing of its expert."""
+    lines = prompts_of(text, experts, "positive")
+    if "" in lines:
+        raise EMoEError(
+            f"Build Mixture's positive_prompts has no prompt in line {lines.index('') + 1}; describe in every line what "
+            "that expert is good at."
+        )
+    return lines

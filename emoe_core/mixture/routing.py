@@ -1,0 +1,92 @@
+"""What the gates of a mixture did with a prompt: a baseline beside the score, and a sign of a gate that never chooses."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..errors import EMoEError
+
+
+@dataclass(frozen=True)
+class LayerRouting:
+    """One mixture layer.
+
+    Attributes:
+        name: the layer's name in its network.
+        entropy: of the gate's softmax over all experts, mean over tokens, over its maximum: 0 always one, 1 undecided.
+        load: each expert's share of the routing weight; sums to 1.
+        separated: whether the paths were separated here, so that the gate's choice was not followed.
+    """
+
+    name: str
+    entropy: float
+    load: tuple[float, ...]
+    separated: bool
+
+
+@dataclass(frozen=True)
+class Routing:
+    """The routing of one scored prompt: means over paths, noise samples and layers.
+
+    Attributes:
+        items: entropy of each batch item.
+        separated_at: the layer where the paths were separated.
+    """
+
+    entropy: float
+    load: tuple[float, ...]
+    items: tuple[float, ...]
+    separated_at: str
+    top_k: int
+    layers: tuple[LayerRouting, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Ready for JSON."""
+        return asdict(self)
+
+    def line(self) -> str:
+        """One line for a person."""
+        load = ", ".join(f"{100 * share:.0f} %" for share in self.load)
+        return (
+            f"routing over {len(self.layers)} layers: entropy {self.entropy:.3f} of 1, load {load}; paths separated at "
+            f"{self.separated_at}"
+        )
+
+
+class RoutingRecorder:
+    """Collects what the layers tell (see `sparse.Plan.record`) over the network calls of one score."""
+
+    def __init__(self, paths: int, items: int) -> None:
+        self._paths, self._items = paths, items
+        self._entropy: dict[str, list[Tensor]] = {}
+        self._load: dict[str, list[Tensor]] = {}
+
+    def record(self, name: str, entropy: Tensor, load: Tensor) -> None:
+        """One layer of one call; its rows are conditioning entries x paths x items."""
+        shape = (-1, self._paths, self._items)
+        self._entropy.setdefault(name, []).append(entropy.view(shape).cpu())
+        self._load.setdefault(name, []).append(load.view(*shape, load.shape[1]).cpu())
+
+    def summary(self, layers: Sequence[str], separates: frozenset[str], separated_at: str, top_k: int) -> Routing:
+        """The means; `layers` gives the order, those never called (behind the tap) are left out."""
+        called = [name for name in layers if name in self._entropy]
+        if not called:
+            raise EMoEError("No mixture layer was called, so there is no routing to report.")
+        entropy = torch.stack([torch.cat(self._entropy[name]) for name in called])
+        load = torch.stack([torch.cat(self._load[name]) for name in called])
+        return Routing(
+            entropy=float(entropy.mean()),
+            load=tuple(load.mean(dim=(0, 1, 2, 3)).tolist()),
+            items=tuple(entropy.mean(dim=(0, 1, 2)).tolist()),
+            separated_at=separated_at,
+            top_k=top_k,
+            layers=tuple(
+                LayerRouting(name, float(e.mean()), tuple(w.mean(dim=(0, 1, 2)).tolist()), name in separates)
+                for name, e, w in zip(called, entropy, load, strict=True)
+            ),
+        )

@@ -1,0 +1,170 @@
+"""The sparse mixture layer: a gate that routes each token to a few experts' layers.
+
+The rule is SegMoE's (Segmind, package `segmoe` 0.0.4, `SparseMoeBlock`), which arXiv 2505.13273 builds on: logits =
+gate(x); the k experts with the highest sum of logits over all tokens; softmax over those k, a token; weighted sum of
+their outputs. Two things differ, neither of which changes the result for one image in full precision: logits are summed
+in float32 (in half precision a sum over thousands of tokens can overflow), and the tokens that choose together are
+those of one image, not of the whole batch, so that an image does not depend on its neighbours.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..errors import EMoEError
+
+#: Gets a layer's name, its gate's entropy a row [R] (0 to 1) and each expert's share of the weight a row [R, M].
+Record = Callable[[str, Tensor, Tensor], None]
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """How one network call is routed.
+
+    Attributes:
+        groups: for each row of the batch, its group: rows of one group choose their experts together.
+        paths: for each row, the expert whose output it keeps at the separating layers; None for ordinary routing.
+        record: told what every layer's gate did.
+    """
+
+    groups: tuple[int, ...]
+    paths: tuple[int, ...] | None = None
+    record: Record | None = None
+
+
+_plan: ContextVar[Plan | None] = ContextVar("emoe_mixture_plan", default=None)
+
+
+@contextmanager
+def planned(plan: Plan) -> Iterator[None]:
+    """Every sparse layer that is called inside follows this plan. Without one, the whole batch chooses together."""
+    token = _plan.set(plan)
+    try:
+        yield
+    finally:
+        _plan.reset(token)
+
+
+class SparseMoE(nn.Module):
+    """A layer replaced by several experts' versions of it and a gate.
+
+    Args:
+        name: the layer's name in its network, for records.
+        gate: a bias-free linear map from the input's width to the number of experts.
+        experts: the experts' versions of the layer.
+        top_k: how many of them a token is routed to.
+        separates: whether paths are separated here (see `Plan.paths`).
+        identity: digest of weights and gate, for hosts that ask what was put into a model.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        gate: nn.Module,
+        experts: Sequence[nn.Module],
+        top_k: int,
+        separates: bool = False,
+        identity: str = "",
+    ) -> None:
+        super().__init__()
+        if not 1 <= top_k <= len(experts):
+            raise EMoEError(f"top_k is {top_k} and there are {len(experts)} experts; choose 1 to {len(experts)}.")
+        self.name = name
+        self.gate = gate
+        self.experts = nn.ModuleList(experts)
+        self.top_k = top_k
+        self.separates = separates
+        self.identity = identity
+
+    def forward(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        """The mixture's output for `x` [R, tokens, width], [R, tokens, width out].
+
+        Arguments beside `x` (a LoRA scale, say) are dropped, as SegMoE does.
+        """
+        plan = _plan.get()
+        logits = self.gate(x)
+        chosen = self._choose(logits, plan)
+        weights = torch.softmax(_at(logits, chosen), dim=-1, dtype=torch.float32)
+        if plan is not None:
+            if plan.record is not None:
+                entropy, shares = gate_entropy(logits), _shares(weights, chosen, len(self.experts))
+                plan.record(self.name, *(_images(values, len(plan.groups)) for values in (entropy, shares)))
+            if plan.paths is not None and self.separates:
+                chosen = _rows(plan.paths, x, "path").unsqueeze(1)
+                weights = weights.new_ones((*x.shape[:-1], 1))
+        return self._mix(x, chosen, weights.to(x.dtype))
+
+    def _choose(self, logits: Tensor, plan: Plan | None) -> Tensor:
+        """Indices of the k experts of each row, [R, k]."""
+        totals = logits.float().flatten(1, -2).sum(dim=1)
+        if plan is None:
+            return totals.sum(dim=0, keepdim=True).topk(self.top_k, dim=-1).indices.expand(len(totals), -1)
+        groups = _rows(plan.groups, logits, "group")
+        summed = totals.new_zeros((max(plan.groups) + 1, totals.shape[1])).index_add_(0, groups, totals)
+        return summed.topk(self.top_k, dim=-1).indices[groups]
+
+    def _mix(self, x: Tensor, chosen: Tensor, weights: Tensor) -> Tensor:
+        table = chosen.tolist()
+        if all(row == table[0] for row in table):
+            return _sum(weights[..., i, None] * self.experts[e](x) for i, e in enumerate(table[0]))
+        out: Tensor | None = None
+        for index in sorted({e for row in table for e in row}):
+            rows = [r for r, row in enumerate(table) if index in row]
+            slots = [table[r].index(index) for r in rows]
+            at = torch.tensor(rows, device=x.device)
+            weight = torch.stack([weights[r, ..., slot] for r, slot in zip(rows, slots, strict=True)])
+            part = weight.unsqueeze(-1) * self.experts[index](x[at])
+            if out is None:
+                out = part.new_zeros((x.shape[0], *part.shape[1:]))
+            out.index_add_(0, at, part)
+        assert out is not None
+        return out
+
+
+def gate_entropy(logits: Tensor) -> Tensor:
+    """Entropy of the softmax over all experts, mean over tokens, over its maximum log M: [R] in [0, 1]."""
+    log_p = torch.log_softmax(logits.float(), dim=-1)
+    entropy = -(log_p.exp() * log_p).sum(dim=-1) / math.log(logits.shape[-1])
+    return entropy.flatten(1).mean(dim=1)
+
+
+def _at(logits: Tensor, chosen: Tensor) -> Tensor:
+    """The chosen experts' logits a token, [R, ..., k]."""
+    index = chosen.view(chosen.shape[0], *[1] * (logits.ndim - 2), chosen.shape[1])
+    return logits.gather(-1, index.expand(*logits.shape[:-1], -1))
+
+
+def _shares(weights: Tensor, chosen: Tensor, experts: int) -> Tensor:
+    """Mean weight of every expert over the tokens of a row, [R, M]; 0 for those not chosen."""
+    mean = weights.flatten(1, -2).mean(dim=1)
+    return mean.new_zeros((len(mean), experts)).scatter_(1, chosen, mean)
+
+
+def _rows(values: tuple[int, ...], x: Tensor, what: str) -> Tensor:
+    """A plan's value for each row of `x`. Nodes that cut an image into tiles make several rows of one."""
+    if x.shape[0] % len(values):
+        raise EMoEError(
+            f"A mixture layer got {x.shape[0]} rows for {len(values)} images, so it cannot tell each row's {what}; remove "
+            "the node that changes the batch inside the network."
+        )
+    return torch.tensor(values, device=x.device).repeat_interleave(x.shape[0] // len(values))
+
+
+def _images(values: Tensor, rows: int) -> Tensor:
+    """One value an image, from one a row: the mean over an image's tiles."""
+    return values.view(rows, -1, *values.shape[1:]).mean(dim=1)
+
+
+def _sum(parts: Iterator[Tensor]) -> Tensor:
+    total = next(parts)
+    for part in parts:
+        total = total + part
+    return total

@@ -1,0 +1,175 @@
+"""Mixtures of experts: the paper's own setting."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from comfy_api.latest import io
+
+from ..emoe_core.experts import ExpertSet
+from ..emoe_core.hosts.comfyui import mixture as host
+from ..emoe_core.hosts.comfyui import segmoe
+from ..emoe_core.mixture.layers import LAYERS
+from .types import CATEGORY, Experts
+
+_MIXTURE = "The mixture's paths, one an expert: for Encode for Experts, Score and Calibrate."
+_MODEL = "The mixture as one model: for KSampler."
+
+
+class BuildMixture(io.ComfyNode):
+    """SegMoE without training."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="EMoE_BuildMixture",
+            display_name="Build Mixture",
+            category=CATEGORY,
+            description=(
+                "Makes one model of several experts, a SegMoE mixture, as in the EMoE paper: attention layers of all experts "
+                "in the first one's network, and gates that route every token. Score then separates the paths at the first "
+                "cross-attention. Nothing is trained; each expert draws its own prompt once to make its gate."
+            ),
+            inputs=[
+                Experts.Input("experts", tooltip="Two or more fine-tunes of one U-Net: SD 1.5, SD 2 or SDXL."),
+                io.String.Input(
+                    "positive_prompts",
+                    multiline=True,
+                    default="",
+                    tooltip="One line an expert, in their order: a prompt for what it is good at. Its gate is made of it.",
+                ),
+                io.String.Input(
+                    "negative_prompts",
+                    multiline=True,
+                    default="",
+                    tooltip="What each expert avoids while it draws that prompt: one line an expert, one for all, or none.",
+                ),
+                io.Latent.Input(
+                    "latent_image", tooltip="Size at which the gates are made; take the size that you draw."
+                ),
+                io.Combo.Input(
+                    "layers",
+                    options=list(LAYERS),
+                    default="attn",
+                    tooltip="Which layers are mixed. attn: queries, keys and values of all attentions, as in the paper; ff: "
+                    "the feed-forward layers; all: both.",
+                ),
+                io.Int.Input(
+                    "top_k",
+                    default=2,
+                    min=1,
+                    max=64,
+                    tooltip="To how many experts a layer routes an image. More costs more; at most the number of experts.",
+                ),
+                io.Int.Input(
+                    "gate_steps",
+                    default=25,
+                    min=1,
+                    max=1000,
+                    tooltip="Steps in which each expert draws its prompt. SegMoE takes 25; fewer are faster and rougher.",
+                ),
+                io.Float.Input(
+                    "gate_cfg",
+                    default=7.5,
+                    min=0.0,
+                    max=100.0,
+                    step=0.1,
+                    tooltip="Guidance while it draws. SegMoE's own: 7.5 for SD 1.5, 5.0 for SDXL.",
+                ),
+                io.Int.Input(
+                    "gate_seed",
+                    default=0,
+                    min=0,
+                    max=0xFFFFFFFFFFFFFFFF,
+                    control_after_generate=False,
+                    tooltip="Seed of that drawing. Another seed makes other gates, and a calibration holds for one only.",
+                ),
+                io.Clip.Input(
+                    "clip",
+                    optional=True,
+                    tooltip="Text encoder of the mixture and of all gate prompts. Without it, the first expert's for the "
+                    "mixture and each expert's own for its gate.",
+                ),
+            ],
+            outputs=[
+                Experts.Output(display_name="experts", tooltip=_MIXTURE),
+                io.Model.Output(display_name="model", tooltip=_MODEL),
+            ],
+        )
+
+    @classmethod
+    def execute(
+        cls,
+        experts: ExpertSet,
+        positive_prompts: str,
+        negative_prompts: str,
+        latent_image: dict[str, Any],
+        layers: str,
+        top_k: int,
+        gate_steps: int,
+        gate_cfg: float,
+        gate_seed: int,
+        clip: Any = None,
+    ) -> io.NodeOutput:
+        mixture = host.build_mixture(
+            experts,
+            positive_prompts,
+            negative_prompts,
+            latent_image,
+            layers=layers,
+            top_k=top_k,
+            steps=gate_steps,
+            cfg=gate_cfg,
+            seed=gate_seed,
+            clip=clip,
+        )
+        return io.NodeOutput(mixture, mixture.network.model)
+
+
+class LoadSegMoE(io.ComfyNode):
+    """A mixture that the segmoe package made."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="EMoE_LoadSegMoE",
+            display_name="Load SegMoE",
+            category=CATEGORY,
+            description=(
+                "Loads a SegMoE mixture of experts (package segmoe, diffusers layout) from a folder in ComfyUI's "
+                "models/diffusers: as experts for Score, and as MODEL, CLIP and VAE for drawing."
+            ),
+            inputs=[
+                io.Combo.Input(
+                    "folder",
+                    options=segmoe.folders(),
+                    tooltip="A folder in models/diffusers with unet/config.json that names a segmoe_config.",
+                ),
+            ],
+            outputs=[
+                Experts.Output(display_name="experts", tooltip=_MIXTURE),
+                io.Model.Output(display_name="model", tooltip=_MODEL),
+                io.Clip.Output(display_name="clip", tooltip="The mixture's text encoder; none if the folder has none."),
+                io.Vae.Output(display_name="vae", tooltip="The mixture's VAE; none if the folder has none."),
+            ],
+        )
+
+    @classmethod
+    def execute(cls, folder: str) -> io.NodeOutput:
+        loaded = segmoe.load(folder)
+        return io.NodeOutput(loaded.experts, loaded.experts.network.model, loaded.clip, loaded.vae)
+
+    @classmethod
+    def validate_inputs(cls, folder: str) -> bool | str:
+        """Refuse a folder that is not there when the graph is queued."""
+        if folder in segmoe.folders():
+            return True
+        return f"The folder '{folder}' is not in ComfyUI's models/diffusers; refresh the list and choose another."
+
+    @classmethod
+    def fingerprint_inputs(cls, folder: str) -> str:
+        """A folder that was replaced under the same name is loaded again."""
+        return segmoe.fingerprint(folder)
+
+
+NODES: list[type[io.ComfyNode]] = [BuildMixture, LoadSegMoE]
