@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -101,7 +102,8 @@ def load(name: str) -> Loaded:
             f"The SegMoE folder '{name}' says that its layers are '{layers}', and its weights have others; it was not made "
             "by segmoe 0.0.4."
         )
-    clip = _clip(folder)
+    clip = _part("text_encoder", name, lambda: _clip(folder))
+    vae = _part("vae", name, lambda: _vae(folder))
     base = expert_from_model(model, clip, name, f"{WEIGHTS.name} sha256:{file_sha256(folder / WEIGHTS)}")
     experts = []
     for index, own in enumerate(parts.experts):
@@ -116,7 +118,7 @@ def load(name: str) -> Loaded:
     experts[0] = replace(experts[0], identity=base.identity)
     text_encoder = (clip, identity.clip_identity(clip, "the SegMoE folder's text encoder"))
     mixture = assemble(experts, parts.gates, layer_of, layers=layers, top_k=top_k, clip=text_encoder)
-    return Loaded(mixture, clip, _vae(folder))
+    return Loaded(mixture, clip, vae)
 
 
 @dataclass(frozen=True, eq=False)
@@ -230,6 +232,18 @@ def _name(config: dict[str, Any], index: int) -> str:
         return f"{index + 1} {source.rstrip('/').rsplit('/', 1)[-1].removesuffix('.safetensors')}"
     except (KeyError, IndexError, TypeError):
         return f"expert {index + 1}"
+
+
+def _part(what: str, name: str, load: Callable[[], Any]) -> Any:
+    """A part beside the U-Net, through the host's own loader, whose errors are of many kinds."""
+    try:
+        return load()
+    except Exception as error:
+        lines = str(error).strip().splitlines() or [type(error).__name__]
+        raise EMoEError(
+            f"The {what} of the SegMoE folder '{name}' cannot be loaded ({lines[0][:200]}); download it again, or remove it "
+            "and connect another."
+        ) from error
 
 
 def _clip(folder: Path) -> Any:
