@@ -16,7 +16,6 @@ from typing import Any
 
 import comfy.float
 import comfy.lora
-import comfy.model_management
 import comfy.model_patcher
 import comfy.ops
 import torch
@@ -33,6 +32,30 @@ WRAPPER_KEY = "emoe_mixture"
 #: While a score is measured: the plan for a network call of (rows, conditioning entries). Else sampling's own plan.
 scoring: ContextVar[Callable[[int, int], Plan] | None] = ContextVar("emoe_mixture_scoring", default=None)
 _BLOCK = re.compile(r"(input_blocks|output_blocks)\.\d+\.\d+\.transformer_blocks\.\d+")
+
+
+class HostedSparseMoE(SparseMoE):
+    """A sparse layer that looks, to whoever lists the network's weights, like the first expert's layer alone.
+
+    Object patches stay in the network that all clones share until another clone is loaded. A LoRA loader that looks at the
+    base model meanwhile must find the names it knows, or it would drop its patches without a word.
+    """
+
+    def state_dict(self, *args: Any, **kwargs: Any) -> Any:
+        """The first expert's, under this layer's name."""
+        return self.experts[0].state_dict(*args, **kwargs)
+
+    def __getattr__(self, name: str) -> Any:
+        """The first expert's weight or part of that name, where this layer has none."""
+        try:
+            return super().__getattr__(name)
+        except AttributeError:
+            if name == "experts":
+                raise
+            first = self.experts[0]
+            if name in first._parameters or name in first._modules:
+                return getattr(first, name)
+            raise
 
 
 def sparse_layer_names(model: Any, layers: str) -> list[str]:
@@ -139,9 +162,8 @@ def mixture_model(
         gate = comfy.ops.manual_cast.Linear(rows.shape[1], rows.shape[0], bias=False, dtype=torch.float32, device="cpu")
         gate.weight = nn.Parameter(rows.detach().to("cpu", torch.float32), requires_grad=False)
         experts = [layer_of(index, name) for index in range(rows.shape[0])]
-        sparse = SparseMoE(name, gate, experts, top_k, name in separating, identity).eval()
-        replaced = base.get_model_object(NETWORK + name)
-        extra += comfy.model_management.module_size(sparse) - comfy.model_management.module_size(replaced)
+        sparse = HostedSparseMoE(name, gate, experts, top_k, name in separating, identity).eval()
+        extra += _bytes(sparse) - _bytes(base.get_model_object(NETWORK + name))
         model.add_object_patch(NETWORK + name, sparse)
         for key in [key for key in model.patches if key.startswith(f"{NETWORK}{name}.")]:
             del model.patches[key]  # merged into the first expert's layer
@@ -150,6 +172,10 @@ def mixture_model(
     model.patches_uuid = uuid.uuid4()
     model.add_wrapper_with_key(WrappersMP.DIFFUSION_MODEL, WRAPPER_KEY, _routed)
     return model
+
+
+def _bytes(module: nn.Module) -> int:
+    return sum(tensor.numel() * tensor.element_size() for tensor in (*module.parameters(), *module.buffers()))
 
 
 def _routed(executor: Any, x: Tensor, *args: Any, **kwargs: Any) -> Any:
