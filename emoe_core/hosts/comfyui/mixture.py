@@ -16,6 +16,7 @@ from ...mixture import gates as gate_maths
 from ...mixture.experts import MixtureSet, check_mixable, network_identity, paths
 from ...mixture.layers import of_block, separation
 from . import identity
+from .encoder_only import complete
 from .mixture_gates import expert_rows
 from .mixture_layers import expert_layer, mixture_model, sparse_layer_names
 
@@ -56,6 +57,8 @@ def build_mixture(
         raise EMoEError(f"Build Mixture's gate_steps is {steps}; choose 1 to 1000.")
     clips = _clips(experts, clip)
     first = experts.experts[0]
+    for expert in experts.experts:
+        complete(expert.model)
     sparse = sparse_layer_names(first.model, layers)
     empty = comfy.sample.fix_empty_latent_channels(first.model, latent["samples"][:1] * 0)
     bar = comfy.utils.ProgressBar(count * steps)
@@ -120,7 +123,7 @@ def _clips(experts: ExpertSet, clip: Any) -> list[tuple[Any, str]]:
     """A text encoder and its identity for every expert; the first one's is the mixture's."""
     if clip is not None:
         return [(clip, identity.clip_identity(clip, "Build Mixture's clip"))] * len(experts)
-    own = [(expert.clip, expert.clip_identity) for expert in experts.experts]
+    own = [(expert.clip, expert.text_encoder_identity()) for expert in experts.experts]
     spare = next((one for one in own if one[0] is not None), None)
     if spare is None:
         raise EMoEError(
