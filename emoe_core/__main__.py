@@ -14,6 +14,7 @@ from .errors import EMoEError
 
 # Name, and the module that has SUMMARY, add_arguments(parser) and run(args) -> exit code, and imports nothing heavy.
 COMMANDS: dict[str, str] = {
+    "audit": ".audit.command",
     "batch": ".batch.command",
     "decisions": ".decisions.command",
     "ledger": ".ledger.command",

@@ -20,27 +20,59 @@ a host. `AuditResult` (see `result`) is all that a report needs:
 A value that could not be known is None, never 0. The tables of audit.sqlite are described in `store`.
 """
 
-from .analysis import Options, analyse
-from .engine import run
-from .plan import Plan, read_plan
-from .result import (
-    FEW,
-    HIGHER,
-    LOWER,
-    NONE,
-    Adjusted,
-    AuditResult,
-    Baseline,
-    Cause,
-    Confounder,
-    Distribution,
-    Effect,
-    GroupStats,
-    Priority,
-    PromptScore,
-    TextFacts,
-)
-from .scorer import About, Row, Scorer
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .analysis import Options, analyse
+    from .engine import run
+    from .plan import Plan, read_plan
+    from .result import (
+        FEW,
+        HIGHER,
+        LOWER,
+        NONE,
+        Adjusted,
+        AuditResult,
+        Baseline,
+        Cause,
+        Confounder,
+        Distribution,
+        Effect,
+        GroupStats,
+        Priority,
+        PromptScore,
+        TextFacts,
+    )
+    from .scorer import About, Row, Scorer
+
+_WHERE = {
+    "Options": "analysis",
+    "analyse": "analysis",
+    "run": "engine",
+    "Plan": "plan",
+    "read_plan": "plan",
+    "FEW": "result",
+    "HIGHER": "result",
+    "LOWER": "result",
+    "NONE": "result",
+    "Adjusted": "result",
+    "AuditResult": "result",
+    "Baseline": "result",
+    "Cause": "result",
+    "Confounder": "result",
+    "Distribution": "result",
+    "Effect": "result",
+    "GroupStats": "result",
+    "Priority": "result",
+    "PromptScore": "result",
+    "TextFacts": "result",
+    "About": "scorer",
+    "Row": "scorer",
+    "Scorer": "scorer",
+}
 
 __all__ = [
     "FEW",
@@ -67,3 +99,10 @@ __all__ = [
     "read_plan",
     "run",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Modules are loaded when something of theirs is asked for: the command line stays quick."""
+    if name in _WHERE:
+        return getattr(import_module(f".{_WHERE[name]}", __package__), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -29,8 +29,9 @@ def rank(groups: Sequence[GroupStats]) -> tuple[Priority, ...]:
         weighed = "" if group.weight == 1 else f", weight {group.weight:g}"
         doubt = "; length or shared wording may explain part of it" if group.explained else ""
         chance = (1 + effect.delta) / 2
+        where = "on {} % of the prompts" if effect.paired else "in {} % of comparisons"
         reason = (
-            f"scores higher than {effect.against} in {100 * chance:.0f} % of comparisons "
+            f"scores higher than {effect.against} {where.format(round(100 * chance))} "
             f"(95 % interval {50 * (1 + effect.delta_low):.0f} to {50 * (1 + effect.delta_high):.0f} %){weighed}{doubt}"
         )
         share = need / whole if whole > 0 else 0.0

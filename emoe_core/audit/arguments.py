@@ -1,0 +1,78 @@
+"""What the audit command can be told."""
+
+from __future__ import annotations
+
+import argparse
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("prompts", metavar="PROMPTS", help="the prompts: .txt, .csv, .tsv, .jsonl, .json or .parquet")
+    add("--out", required=True, metavar="DIR", help="the audit's folder: made, or gone on with")
+    who = parser.add_argument_group("who scores")
+    add = who.add_argument
+    add(
+        "--experts",
+        nargs="+",
+        metavar="MODEL",
+        help="two or more files or folders (names in ComfyUI's model folders with the host comfyui), or 'demo'",
+    )
+    add("--host", choices=("comfyui", "diffusers"), help="what runs them (comfyui where one is found, else diffusers)")
+    add("--comfyui", default="", metavar="DIR", help="ComfyUI's folder (COMFYUI_PATH, or the one this pack lies in)")
+    add("--base-directory", default="", metavar="DIR", help="ComfyUI's --base-directory, if that is another")
+    add("--cpu", action="store_true", help="compute on the CPU")
+    add("--config", default="", metavar="DIR", help="host diffusers: a pipeline folder of the family, for single files")
+    add("--device", default="", help="host diffusers: cpu, cuda, ...")
+    add("--dtype", default="", choices=("", "float32", "float16", "bfloat16"), help="host diffusers")
+    add("--server", default="", metavar="URL[,URL...]", help="running ComfyUI servers, in place of --experts")
+    add("--workflow", default="", metavar="FILE", help="with --server: a workflow in API format with a Score node")
+    how = parser.add_argument_group("how it is scored, as in the Score node (with --server the workflow says it)")
+    add = how.add_argument
+    add("--preset", default="fast", help="fast (default), thorough, paper, or custom with --tap and --estimator")
+    add("--tap", default="mid_out", help="with preset custom: where the latent is taken")
+    add("--estimator", default="relative", help="with preset custom: how it is read")
+    add("--size", type=_size, metavar="WxH", help="of the picture, in pixels (512x512; the demo experts 128x128)")
+    add("--noise-seed", type=int, default=0, metavar="N", help="seed of the first noise sample (0)")
+    add("--noise-samples", type=int, default=2, metavar="N", help="noise samples to average over (2)")
+    add("--steps", type=int, default=20, metavar="N", help="steps of the schedule that --at-step counts in (20)")
+    add("--scheduler", default="normal", help="schedule of noise levels (normal)")
+    add("--at-step", type=int, default=0, metavar="N", help="the step that is scored; 0 (default) is pure noise")
+    add("--batch", type=_at_least_one, metavar="N", help="prompts in one call (what fits the size)")
+    add("--calibration", default="", metavar="FILE", help="for p-values and block rates; the demo experts bring theirs")
+    what = parser.add_argument_group("what is compared")
+    add = what.add_argument
+    add(
+        "--group",
+        action="append",
+        metavar="COLUMN",
+        help="a group column; may be given several times (all that repeat)",
+    )
+    add("--id", metavar="COLUMN", help="what is equal for translations of one prompt (id or the like); '' for none")
+    add("--reference", default="", metavar="COLUMN=VALUE", help="compare with this group in place of all others")
+    add("--english", metavar="FILE", help="English words, one a line, beside those of the file's English prompts")
+    add("--weight", default="", metavar="COLUMN", help="a column with numbers: how much a prompt's market counts")
+    add("--weights", metavar="FILE", help="a table with the columns weight and language (or whatever the groups are)")
+    add("--alpha", type=float, default=0.05, help="p-values up to this count as blocked (0.05)")
+    run_ = parser.add_argument_group("the run")
+    add = run_.add_argument
+    add("--engine", choices=("local", "ray"), default="local", help="ray: several processes or machines (extra ray)")
+    add("--workers", type=_at_least_one, default=2, metavar="N", help="with --engine ray: how many (2)")
+    add("--ray-address", default="local", metavar="ADDRESS", help="with --engine ray: a cluster (one of this machine)")
+    add("--retry-errors", action="store_true", help="try the prompts again that could not be scored before")
+    add("--export", action="append", default=[], choices=("csv", "jsonl", "parquet"), help="write the scores as well")
+    add("--no-report", action="store_true", help="do not write report.html")
+    add("--fail-on-reject", action="store_true", help="exit code 1 when prompts were blocked")
+    add("--json", action="store_true", help="print a summary as JSON at the end")
+
+
+def _at_least_one(text: str) -> int:
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"'{text}' is not a whole number of at least 1")
+    return int(text)
+
+
+def _size(text: str) -> tuple[int, int]:
+    sides = text.lower().split("x")
+    if not 1 <= len(sides) <= 2 or not all(side.isdigit() for side in sides):
+        raise argparse.ArgumentTypeError(f"'{text}' is no size; write it like 768x512")
+    return int(sides[0]), int(sides[-1])

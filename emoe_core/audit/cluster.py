@@ -1,0 +1,169 @@
+"""The audit on several processes or machines: Ray Data, an actor a worker that holds the experts once.
+
+The driver reads the prompt file and writes the results; prompts wait in Ray's object store, which spills to disk, so
+neither the file nor its prompts have to be where the workers are. Model files do.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any, Protocol
+
+from ..errors import EMoEError
+from ..prompts import PromptRow
+from .engine import Clock, Progress, batches, begin, keep
+from .plan import Plan
+from .scorer import About, Row, Scorer
+from .store import Store
+
+_LEAST, _MOST = 32, 256  # prompts that go to a worker at a time; each is a task's worth of overhead
+_FIELDS = tuple(field.name for field in fields(Row))
+
+
+class Makes(Protocol):
+    """What is sent to a worker: words that a scorer is made of there (see `source.Source`)."""
+
+    def scorer(self) -> Scorer:
+        """Loads the experts."""
+        ...
+
+
+class Worker:
+    """Lives in a worker's process."""
+
+    def __init__(self, source: Makes) -> None:
+        self._scorer = source.scorer()
+        self._scorer.about()  # chooses the calibration
+
+    def __call__(self, batch: Any) -> Any:
+        """Adds the scores to a table of prompts; both are pyarrow tables."""
+        import pyarrow as pa
+
+        prompts: list[str] = batch.column("prompt").to_pylist()
+        rows: list[Row] = []
+        for start in range(0, len(prompts), self._scorer.batch_size):
+            rows += self._scorer.score(prompts[start : start + self._scorer.batch_size])
+        # As JSON: a column that is None throughout would have another type in the next block.
+        scores = pa.array([json.dumps(asdict(row)) for row in rows], pa.string())
+        return batch.append_column("scores", scores)
+
+
+def run(
+    plan: Plan,
+    source: Makes,
+    folder: str | Path,
+    workers: int,
+    address: str = "local",
+    progress: Progress | None = None,
+    retry: bool = False,
+) -> Store:
+    """As `engine.run`, with `workers` processes; the store is open and the caller's to close.
+
+    Args:
+        source: what each worker makes its scorer of.
+        address: of a Ray cluster, or "local" for one that begins and ends with this call.
+
+    Raises:
+        EMoEError: Ray is missing, a worker cannot score, or what `engine.run` raises.
+    """
+    try:
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is sent anywhere
+        import pyarrow as pa
+        import ray
+        from ray.data import ActorPoolStrategy, DataContext, from_arrow_refs
+    except ImportError as error:
+        raise EMoEError(
+            f'The engine ray is not installed ({error}); install it with: pip install "emoe[ray]".'
+        ) from error
+    own = not ray.is_initialized()
+    if own:
+        _start(ray, workers, address)
+    try:
+        DataContext.get_current().enable_progress_bars = False
+        about = _ask(ray, source)
+        store = begin(plan, about, folder, retry)
+        try:
+            clock = Clock(store.done(), plan.total, progress)
+            size = max(_LEAST, min(_MOST, plan.total // (4 * workers)))
+            blocks = [ray.put(_table(pa, block)) for block in batches(plan, store, size)]
+            if blocks:
+                pool = ActorPoolStrategy(size=workers)
+                scored = from_arrow_refs(blocks).map_batches(
+                    Worker,
+                    fn_constructor_args=(source,),
+                    compute=pool,
+                    batch_size=size,
+                    batch_format="pyarrow",
+                    num_cpus=1,
+                )
+                for table in scored.iter_batches(batch_size=None, batch_format="pyarrow"):
+                    done = list(_results(table))
+                    keep(store, plan, [row for row, _ in done], [result for _, result in done])
+                    clock.ended(len(done))
+        except BaseException as error:
+            store.close()
+            raise _plain(ray, error) from error
+        return store
+    finally:
+        if own:
+            ray.shutdown()
+
+
+def _start(ray: Any, workers: int, address: str) -> None:
+    package = str(Path(__file__).resolve().parents[2])
+    paths = os.pathsep.join(path for path in (package, os.environ.get("PYTHONPATH", "")) if path)
+    carried = {"PYTHONPATH": paths, **{n: os.environ[n] for n in ("COMFYUI_PATH",) if n in os.environ}}
+    options: dict[str, Any] = {"runtime_env": {"env_vars": carried}, "log_to_driver": False, "logging_level": "ERROR"}
+    if address == "local":
+        options |= {"num_cpus": workers, "include_dashboard": False, "_node_ip_address": "127.0.0.1"}
+    try:
+        ray.init(address=address, **options)
+    except (ConnectionError, ValueError, RuntimeError) as error:
+        raise EMoEError(f"The Ray cluster '{address}' does not answer ({str(error).splitlines()[0]}).") from error
+
+
+def _ask(ray: Any, source: Makes) -> About:
+    """What the scores will depend on, asked in a worker: the driver needs no experts."""
+    try:
+        about: About = ray.get(ray.remote(num_cpus=1)(_about).remote(source))
+    except BaseException as error:
+        raise _plain(ray, error) from error
+    return about
+
+
+def _about(source: Makes) -> About:
+    return source.scorer().about()
+
+
+def _plain(ray: Any, error: BaseException) -> BaseException:
+    """The worker's own sentence where there is one."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, EMoEError):
+            return EMoEError(str(cause).strip().splitlines()[-1].removeprefix("emoe_core.errors.EMoEError: "))
+        cause = getattr(cause, "cause", None) or cause.__cause__
+    if isinstance(error, ray.exceptions.RayError):
+        return EMoEError(f"A Ray worker ended with an error: {str(error).strip().splitlines()[-1]}")
+    return error
+
+
+def _table(pa: Any, block: list[PromptRow]) -> Any:
+    return pa.table(
+        {
+            "row": pa.array([row.row for row in block], pa.int64()),
+            "line": pa.array([row.line for row in block], pa.int64()),
+            "prompt": pa.array([row.prompt for row in block], pa.string()),
+            "columns": pa.array([json.dumps(row.columns, ensure_ascii=False) for row in block], pa.string()),
+        }
+    )
+
+
+def _results(table: Any) -> Iterator[tuple[PromptRow, Row]]:
+    for entry in table.to_pylist():
+        row = PromptRow(entry["row"], entry["line"], entry["prompt"], json.loads(entry["columns"]))
+        found = json.loads(entry["scores"])
+        yield row, Row(**{name: found[name] for name in _FIELDS})

@@ -1,0 +1,218 @@
+"""The audit on running ComfyUI servers: a saved workflow's Score node, asked for every prompt.
+
+Of the workflow only what Score needs is queued, so no image is made: its ancestors, a Preview as Any on the score, and a
+Gate that reads the same report, set to observe, for p-values.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import time
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import cycle
+from pathlib import Path
+from typing import Any
+
+from ..batch.journal import Job
+from ..batch.results import row_result
+from ..batch.server import Link, Refused, Unreachable, new_session, normal_url
+from ..batch.workflow import Graph, Target, fill, find_targets, is_link, label, load_workflow
+from ..errors import EMoEError
+from ..prompts import PromptRow
+from .scorer import About, Row
+from .source import Source
+
+SCORE, GATE, PREVIEW = "EMoE_Score", "EMoE_Gate", "PreviewAny"
+_IN_FLIGHT = 4  # prompts that a server has at a time: enough to keep it busy
+_BATCH = 32
+_ATTEMPTS = 3
+_GIVE_UP = 600.0  # seconds that a silent server is waited for
+_GRACE = 2.0  # seconds in neither queue nor history after which a prompt counts as lost
+_POLL = 0.3
+_SHOWN = "emoe_audit_score"
+
+
+class ServerScorer:
+    """Implements `emoe_core.audit.Scorer`."""
+
+    def __init__(self, urls: Sequence[str], graph: Graph, batch_size: int | None = None, give_up: float = _GIVE_UP):
+        """
+        Args:
+            urls: the servers, which share the prompts; they must have the same models.
+            graph: a workflow in API format with one Score node.
+        """
+        if not urls:
+            raise EMoEError("--server names no server; write it like http://127.0.0.1:8188.")
+        self._urls, self._give_up = list(urls), give_up
+        self.batch_size = batch_size or _BATCH * len(self._urls)
+        target = find_targets(graph, [], {})[0]
+        self._graph, self._score, self._gate = score_only(graph)
+        if target.node not in self._graph:
+            raise EMoEError(f"The prompt goes to {label(graph, target.node)}, which the Score node does not depend on.")
+        self._targets: list[Target] = [target]
+
+    def about(self) -> About:
+        """The settings of the first server's score; a prompt nobody asked before makes sure that it is computed."""
+        entries = asyncio.run(self._all([f"a {uuid.uuid4().hex[:8]}"] * len(self._urls), same=True))
+        reports = []
+        for url, entry in zip(self._urls, entries, strict=True):
+            if isinstance(entry, Row):
+                raise EMoEError(f"{url} cannot score with this workflow: {entry.error}")
+            reports.append(_report(entry, self._score))
+        if any(not report for report in reports):
+            raise EMoEError("The server's Score node gives no report; update the node pack there.")
+        for url, report in zip(self._urls, reports, strict=True):
+            if report["fingerprint"] != reports[0]["fingerprint"]:
+                raise EMoEError(f"{url} scores under other settings or with other models than {self._urls[0]}.")
+        gated = _gated(entries[0], self._gate)
+        line = "" if gated.get("p_value") is None else "The workflow's own, on the server."
+        return About(reports[0]["settings"], tuple(reports[0]["experts"]), line, tuple(reports[0]["warnings"]))
+
+    def score(self, prompts: Sequence[str]) -> list[Row]:
+        """See `emoe_core.audit.Scorer.score`."""
+        entries = asyncio.run(self._all(prompts))
+        return [entry if isinstance(entry, Row) else self._row(entry) for entry in entries]
+
+    def _row(self, entry: Mapping[str, Any]) -> Row:
+        shown = _output(entry, _SHOWN).get("text") or [None]
+        report, gated = _report(entry, self._score), _gated(entry, self._gate)
+        item = max(report.get("items") or [{}], key=lambda item: item.get("score", 0.0))
+        try:
+            score = float(item["score"] if item else str(shown[0]))
+        except (TypeError, ValueError):
+            return Row(None, error="The server's history has no score for this prompt.")
+        return Row(
+            score,
+            stderr=item.get("stderr"),
+            epistemic=item.get("epistemic"),
+            seed_variance=item.get("seed_variance"),
+            response=item.get("response"),
+            guidance=item.get("guidance"),
+            p_value=gated.get("p_value"),
+        )
+
+    async def _all(self, prompts: Sequence[str], same: bool = False) -> list[Row | Mapping[str, Any]]:
+        """A history entry or an error for each prompt; with `same`, prompt i goes to server i."""
+        async with new_session() as session:
+            links = [Link(url, session) for url in self._urls]
+            turns = {link.url: asyncio.Semaphore(_IN_FLIGHT) for link in links}
+            listeners = [asyncio.ensure_future(link.listen()) for link in links]
+
+            async def one(number: int, prompt: str, link: Link) -> Row | Mapping[str, Any]:
+                async with turns[link.url]:
+                    return await self._ask(link, prompt, number)
+
+            try:
+                work = [
+                    one(i, prompt, link) for (i, prompt), link in zip(enumerate(prompts), cycle(links), strict=False)
+                ]
+                return list(await asyncio.gather(*work))
+            finally:
+                for task in listeners:
+                    task.cancel()
+                await asyncio.gather(*listeners, return_exceptions=True)
+
+    async def _ask(self, link: Link, prompt: str, number: int) -> Row | Mapping[str, Any]:
+        row = PromptRow(number + 1, number + 1, prompt)
+        graph = fill(self._graph, row, self._targets, {})
+        for _ in range(_ATTEMPTS):
+            job = Job(row, uuid.uuid4().hex)
+            job.begin(link.url)
+            try:
+                sure = await self._post(link, job, graph)
+            except Refused as error:
+                return Row(None, error=str(error))
+            entry = await self._ended(link, job, sure)
+            if entry is not None:
+                result = row_result(job, entry, {}, 0.0)
+                return entry if result["error"] is None else Row(None, error=result["error"])
+        return Row(None, error=f"{link.url} lost this prompt {_ATTEMPTS} times; see the server's log.")
+
+    async def _post(self, link: Link, job: Job, graph: Graph) -> bool:
+        while True:
+            try:
+                said = await link.post(job, graph)
+                if said:
+                    raise Refused(said)
+                return True
+            except Unreachable as error:
+                if not error.certain:
+                    return False
+                await self._wait(link)
+
+    async def _ended(self, link: Link, job: Job, sure: bool) -> Mapping[str, Any] | None:
+        missing: float | None = None
+        while True:
+            try:
+                queued = await link.is_queued(job)
+                entry = None if queued else await link.history(job, search=not sure)
+            except Unreachable:
+                missing = None
+                await self._wait(link)
+                continue
+            if entry is not None:
+                return entry
+            now = time.monotonic()
+            missing = None if queued else missing or now
+            if missing is not None and now - missing > _GRACE:
+                return None
+            await link.stirred(_POLL)
+
+    async def _wait(self, link: Link) -> None:
+        if link.seconds_down > self._give_up:
+            raise EMoEError(
+                f"{link.url} has not answered for {link.seconds_down:.0f} s; start it and then the same command again: the "
+                "audit goes on where it ended."
+            )
+        await asyncio.sleep(1.0)
+
+
+def score_only(graph: Graph) -> tuple[Graph, str, str | None]:
+    """What Score needs, with outputs that show it; the Score node's id, and the Gate's where one reads its report."""
+    scores = [node for node in graph if graph[node]["class_type"] == SCORE]
+    if len(scores) != 1:
+        raise EMoEError(f"The workflow has {len(scores)} Score Uncertainty nodes, and an audit needs exactly one.")
+    score = scores[0]
+    gates = [n for n in graph if graph[n]["class_type"] == GATE and _source(graph[n]["inputs"].get("report")) == score]
+    wanted, todo = set[str](), [score, *gates[:1]]
+    while todo:
+        node = todo.pop()
+        if node not in wanted and node in graph:
+            wanted.add(node)
+            todo += [source for source in map(_source, graph[node]["inputs"].values()) if source]
+    pruned = {node: copy.deepcopy(graph[node]) for node in graph if node in wanted}
+    if gates:
+        pruned[gates[0]]["inputs"]["mode"] = "observe"
+    pruned[_SHOWN] = {"class_type": PREVIEW, "inputs": {"source": [score, 0]}}
+    return pruned, score, gates[0] if gates else None
+
+
+def scorer_of(source: Source) -> ServerScorer:
+    """The scorer of `emoe_core.audit.source.Source` with the host server."""
+    urls = list(dict.fromkeys(normal_url(text) for text in source.server if text.strip()))
+    return ServerScorer(urls, load_workflow(Path(source.workflow)), source.batch)
+
+
+def _source(value: object) -> str | None:
+    return str(value[0]) if is_link(value) else None  # type: ignore[index]
+
+
+def _output(entry: Mapping[str, Any], node: str) -> Mapping[str, Any]:
+    found = (entry.get("outputs") or {}).get(node)
+    return found if isinstance(found, dict) else {}
+
+
+def _first(values: object) -> Iterator[dict[str, Any]]:
+    for value in values if isinstance(values, list) else []:
+        if isinstance(value, dict):
+            yield value
+
+
+def _report(entry: Any, node: str) -> dict[str, Any]:
+    return next(_first(_output(entry, node).get("emoe_report")), {})
+
+
+def _gated(entry: Any, node: str | None) -> dict[str, Any]:
+    return {} if node is None else next(_first(_output(entry, node).get("emoe")), {})

@@ -1,0 +1,84 @@
+"""Where the scores come from, as words that can be sent to another process; a scorer is made of them where it works."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..errors import EMoEError
+from .scorer import Scorer
+
+if TYPE_CHECKING:
+    from ..calibration import Calibration
+
+COMFYUI, DIFFUSERS, SERVER = "comfyui", "diffusers", "server"
+DEMO = "demo"
+
+
+@dataclass(frozen=True)
+class Source:
+    """A host, its experts and how they score, in the words of the Score node.
+
+    Attributes:
+        host: COMFYUI or DIFFUSERS (in this process), or SERVER.
+        experts: (DEMO,), or files and folders; names in ComfyUI's model folders with the host COMFYUI.
+        tree, base: ComfyUI's folder, and its base directory if that is another.
+        arguments: for ComfyUI's own command line, e.g. ("--cpu",).
+        config, device, dtype: see `emoe_core.hosts.diffusers.load_experts`.
+        server, workflow: addresses of running servers, and a workflow in API format.
+        size: width and height in pixels; None for the experts' own.
+        batch: prompts at once; None for the host's own choice.
+        calibration: a calibration file, "" for the experts' own.
+    """
+
+    host: str
+    experts: tuple[str, ...] = ()
+    tree: str = ""
+    base: str = ""
+    arguments: tuple[str, ...] = ()
+    config: str = ""
+    device: str = ""
+    dtype: str = ""
+    server: tuple[str, ...] = ()
+    workflow: str = ""
+    preset: str = "fast"
+    tap: str = "mid_out"
+    estimator: str = "relative"
+    size: tuple[int, int] | None = None
+    noise_seed: int = 0
+    noise_samples: int = 2
+    steps: int = 20
+    scheduler: str = "normal"
+    at_step: int = 0
+    batch: int | None = None
+    calibration: str = ""
+
+    def scorer(self) -> Scorer:
+        """Loads the experts; takes as long as that takes. Call it once a process."""
+        place = {COMFYUI: "..hosts.comfyui.outside", DIFFUSERS: "..hosts.diffusers.auditing", SERVER: ".server"}
+        if self.host not in place:
+            raise EMoEError(f"There is no host '{self.host}'; choose {', '.join(place)}.")
+        made: Scorer = import_module(place[self.host], __package__).scorer_of(self)
+        return made
+
+    def loaded_calibration(self) -> Calibration | None:
+        """The calibration file, read."""
+        from ..calibration import Calibration
+
+        return Calibration.load(self.calibration) if self.calibration else None
+
+
+def find_comfyui(given: str = "") -> str:
+    """ComfyUI's folder: the given one, COMFYUI_PATH, or the one whose custom_nodes this pack lies in; "" when none."""
+    for name, path in (("--comfyui", given), ("COMFYUI_PATH", os.environ.get("COMFYUI_PATH", ""))):
+        if path and not (Path(path) / "main.py").is_file():
+            raise EMoEError(f"{name} is '{path}', and there is no ComfyUI there (no main.py); mend the path.")
+        if path:
+            return path
+    for folder in Path(__file__).absolute().parents:
+        if folder.name == "custom_nodes" and (folder.parent / "main.py").is_file():
+            return str(folder.parent)
+    return ""

@@ -1,0 +1,107 @@
+"""The audit on diffusers models: prompts in batches through the experts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from ...audit.scorer import About, Row
+from ...audit.text import words
+from ...calibration import Calibration, matching
+from ...errors import EMoEError
+from ...experts import ExpertSet
+from ...report import Report
+from . import demo_experts, load_experts
+from .scoring import How, score, score_many
+
+if TYPE_CHECKING:
+    from ...audit.source import Source
+
+_PLACES = 2 * 128 * 128
+_MOST = 32
+_NO_LIMIT = 100_000
+
+
+class DiffusersScorer:
+    """Implements `emoe_core.audit.Scorer`."""
+
+    def __init__(self, experts: ExpertSet, how: How, calibration: Calibration | None = None, batch_size: int = 16):
+        self._experts, self._how, self._calibration, self.batch_size = experts, how, calibration, batch_size
+        encoders = next((e.clip for e in experts.experts if e.clip is not None), None)
+        self._tokenizer: Any = getattr(getattr(encoders, "pipeline", None), "tokenizer", None)
+        self._is_one = lru_cache(maxsize=1 << 17)(lambda word: len(self._ids(word)) == 1)
+
+    def about(self) -> About:
+        """Scores one prompt, so that experts that cannot be compared are refused before the first batch."""
+        report = score(self._experts, "a", self._how)
+        if self._calibration is not None:
+            matching(report, (self._calibration,))
+        else:
+            fits = [c for c in self._experts.calibrations if c.settings == report.settings]
+            self._calibration = fits[0] if fits else None
+        line = "" if self._calibration is None else self._calibration.line()
+        return About(asdict(report.settings), tuple(report.as_dict()["experts"]), line, report.warnings)
+
+    def score(self, prompts: Sequence[str]) -> list[Row]:
+        """See `emoe_core.audit.Scorer.score`; a batch that fails is halved until the prompt at fault is alone."""
+        try:
+            found = [scored.report for scored in score_many(self._experts, list(prompts), self._how)]
+        except (EMoEError, torch.OutOfMemoryError) as error:
+            if len(prompts) == 1:
+                said = str(error) if isinstance(error, EMoEError) else "There is not enough memory for this prompt."
+                return [Row(None, **self._facts(prompts[0]), error=said)]
+            half = len(prompts) // 2
+            return self.score(prompts[:half]) + self.score(prompts[half:])
+        return [self._row(prompt, report) for prompt, report in zip(prompts, found, strict=True)]
+
+    def _row(self, prompt: str, report: Report) -> Row:
+        p_value = None if self._calibration is None else self._calibration.p_value(report.score)
+        return Row(**asdict(report.items[0]), p_value=p_value, **self._facts(prompt))
+
+    def _facts(self, prompt: str) -> dict[str, Any]:
+        if self._tokenizer is None:
+            return {}
+        found, tokens = words(prompt), len(self._ids(prompt))
+        room = int(getattr(self._tokenizer, "model_max_length", _NO_LIMIT))
+        return {
+            "tokens": tokens,
+            "truncated": tokens + 2 > room if room < _NO_LIMIT else False,  # start and end take two
+            "unknown": sum(not self._is_one(word) for word in found) / len(found) if found else None,
+        }
+
+    def _ids(self, text: str) -> list[int]:
+        ids: list[int] = self._tokenizer(text, add_special_tokens=False, truncation=False, verbose=False)["input_ids"]
+        return ids
+
+
+def scorer_of(source: Source) -> DiffusersScorer:
+    """The scorer of `emoe_core.audit.source.Source` with the host diffusers."""
+    from ...audit.source import DEMO
+
+    device = torch.device(source.device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    dtype = getattr(torch, source.dtype or ("float32" if device.type == "cpu" else "float16"))
+    if source.experts == (DEMO,):
+        experts = demo_experts()
+    else:
+        experts = load_experts(list(source.experts), config=source.config or None, dtype=dtype)
+    how = How(
+        preset=source.preset,
+        tap=source.tap,
+        estimator=source.estimator,
+        size=source.size,
+        noise_seed=source.noise_seed,
+        noise_samples=source.noise_samples,
+        steps=source.steps,
+        scheduler=source.scheduler,
+        at_step=source.at_step,
+        device=None if device.type == "cpu" else device,
+    )
+    about = score(experts, "a", how).settings
+    places = about.latent_shape[-1] * about.latent_shape[-2]
+    size = source.batch or max(1, min(_MOST, _PLACES // places))
+    how = replace(how, batch=size * how.noise_samples)
+    return DiffusersScorer(experts, how, source.loaded_calibration(), size)

@@ -1,0 +1,61 @@
+"""The audit of a running server: a saved workflow's Score node, asked for every prompt."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from emoe_core.audit import analyse, read_plan, run
+from emoe_core.audit.server import ServerScorer, score_only
+from emoe_core.batch.workflow import load_workflow
+from emoe_core.errors import EMoEError
+
+ROOT = Path(__file__).resolve().parents[2]
+WORKFLOW = ROOT / "example_workflows" / "api" / "gate_before_generation.json"
+PROMPTS = ("horse", "traktori", "rainbow", "horse", "xchtgg")
+
+
+def test_only_what_score_needs_is_queued() -> None:
+    graph, score, gate = score_only(load_workflow(WORKFLOW))
+    classes = {node["class_type"] for node in graph.values()}
+    assert classes == {
+        "PrimitiveStringMultiline",
+        "EMoE_DemoExperts",
+        "EMoE_EncodeForExperts",
+        "EmptyLatentImage",
+        "EMoE_Score",
+        "EMoE_Gate",
+        "PreviewAny",
+    }
+    assert gate and graph[gate]["inputs"]["mode"] == "observe" and graph[score]["class_type"] == "EMoE_Score"
+    without = {name: node for name, node in load_workflow(WORKFLOW).items() if name != score}
+    with pytest.raises(EMoEError, match="has 0 Score Uncertainty nodes"):
+        score_only(without)
+
+
+def test_the_servers_audit_has_every_score_and_makes_no_image(default_server: Any, tmp_path: Path) -> None:
+    """Doubled prompts included, which the server answers from its cache."""
+    (tmp_path / "p.txt").write_text("\n".join(PROMPTS), encoding="utf-8")
+    images = len(list(default_server.output.rglob("*.png")))
+    scorer = ServerScorer([default_server.url], load_workflow(WORKFLOW))
+    with run(read_plan(tmp_path / "p.txt"), scorer, tmp_path / "out") as store:
+        result = analyse(store)
+        rows = {entry["row"]: entry for entry in store.prompts()}
+    assert result.prompts == 5 and not result.failed and len(result.experts) == 4
+    assert result.settings["tap"] == "mid_out" and result.calibration
+    assert rows[1]["score"] == rows[4]["score"] < rows[2]["score"] < rows[5]["score"]
+    assert rows[1]["p_value"] > 0.1 > rows[5]["p_value"] and rows[1]["response"] is not None
+    assert len(list(default_server.output.rglob("*.png"))) == images
+
+
+def test_a_server_that_cannot_score_says_why(default_server: Any) -> None:
+    graph = json.loads(WORKFLOW.read_text(encoding="utf-8"))
+    score = next(node for node in graph.values() if node["class_type"] == "EMoE_Score")
+    score["inputs"]["at_step"] = 500
+    with pytest.raises(EMoEError, match="cannot score with this workflow: .*at_step is 500"):
+        ServerScorer([default_server.url], graph).about()
+    with pytest.raises(EMoEError, match="has not answered"):
+        ServerScorer(["http://127.0.0.1:9"], load_workflow(WORKFLOW), give_up=0).about()
