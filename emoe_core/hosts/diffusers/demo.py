@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from ...calibration import Calibration
 from ...errors import EMoEError
 from ...experts import ExpertSet
 from ...files import file_sha256
-from .experts import expert_from_network
+from .experts import expert_from_network, text_identity
 
 _TEXT = "cond_stage_model.transformer."
 _TOKENS = 32
@@ -32,7 +33,7 @@ _UNET_CONFIG = {
     "cross_attention_dim": 96,
     "attention_head_dim": 4,  # the number of heads: diffusers keeps the name for compatibility
 }
-_TEXT_CONFIG = {
+_TEXT_CONFIG: dict[str, Any] = {
     "hidden_size": 96,
     "num_hidden_layers": 2,
     "num_attention_heads": 4,
@@ -61,7 +62,9 @@ def demo_experts() -> ExpertSet:
         one = expert_from_network(
             unet, tokenizer, encoder, name=path.stem, file=f"{path.name} sha256:{file_sha256(path)}"
         )
-        experts = experts.add(one)
+        # Their projection is defined, as the identity, although nothing here uses it.
+        identity = text_identity(one.clip, path.name, torch.eye(_TEXT_CONFIG["hidden_size"]))
+        experts = experts.add(replace(one, clip_identity=identity))
     identities = tuple(expert.identity for expert in experts.experts)
     shipped = [Calibration.load(path) for path in demo.calibration_files()]
     return ExpertSet(experts.experts, tuple(c for c in shipped if c.settings.experts == identities))

@@ -45,7 +45,7 @@ def expert_from_pipeline(pipeline: Any, name: str = "", *, clip_skip: int | None
         clip=encoders if has_text else None,
         signature=weights,
         identity=_identity(network.module, weights),
-        clip_identity=_text_identity(encoders, where) if has_text else "",
+        clip_identity=text_identity(encoders, where) if has_text else "",
         family=_family(network),
         prediction=network.levels.prediction,
         dtype=str(place_of(network.module)[1]).removeprefix("torch."),
@@ -194,33 +194,38 @@ def _identity(module: nn.Module, weights: Signature) -> str:
     return digest.hexdigest()
 
 
-def _text_identity(encoders: TextEncoders, where: str) -> str:
+def text_identity(encoders: TextEncoders, where: str, projection: Tensor | None = None) -> str:
+    """Digest of the text encoders with their LoRA and clip-skip, the same as the other host's for CLIP.
+
+    Args:
+        projection: of the pooled text, where it counts and the encoder has none.
+    """
     try:
-        whole = signature(_text_weights(encoders.modules))
+        whole = signature(_text_weights(encoders.modules, projection))
     except (RuntimeError, NotImplementedError) as error:
         raise EMoEError(f"The text encoder of {where} cannot be read ({first_line(error)}).") from error
-    digest = hashlib.sha256(whole.digest.encode()).hexdigest()
+    plain = hashlib.sha256(whole.digest.encode()).hexdigest()
+    digest = plain
     for name, module in encoders.modules.items():
         own = _identity(module, whole)
-        if own != hashlib.sha256(whole.digest.encode()).hexdigest():
+        if own != plain:
             digest = hashlib.sha256(f"{digest}{name}{own}".encode()).hexdigest()
     return hashlib.sha256(f"{digest}{encoders.clip_skip}".encode()).hexdigest()
 
 
-def _text_weights(modules: Mapping[str, nn.Module]) -> Iterable[tuple[str, Tensor]]:
-    """Weights of CLIP under the other host's names, which adds a neutral projection and a temperature."""
+def _text_weights(modules: Mapping[str, nn.Module], projection: Tensor | None) -> Iterable[tuple[str, Tensor]]:
+    """Weights under the other host's names, where every CLIP has a temperature and only the second's projection counts."""
     for name, module in modules.items():
         if not type(module).__name__.startswith("CLIPText"):
             yield from ((f"{name}.{key}", tensor) for key, tensor in _weights(module))
             continue
         prefix = {"text_encoder": "clip_l", "text_encoder_2": "clip_g"}[name]
         found = {key.removeprefix("text_model."): t for key, t in _weights(module) if not key.endswith("position_ids")}
-        projection = found.pop("text_projection.weight", None)
-        if projection is None:
-            width = found["final_layer_norm.weight"].shape[0]
-            projection = torch.eye(width)
+        own = found.pop("text_projection.weight", None)
+        counts = projection if name == "text_encoder" else own
         yield f"{prefix}.logit_scale", torch.tensor(_LOGIT_SCALE)
-        yield f"{prefix}.transformer.text_projection.weight", projection
+        if counts is not None:
+            yield f"{prefix}.transformer.text_projection.weight", counts
         yield from ((f"{prefix}.transformer.text_model.{key}", tensor) for key, tensor in found.items())
 
 

@@ -148,6 +148,9 @@ def _from_file(file: Path, config: Path | None, dtype: torch.dtype) -> Any:
             part = next(name for name in _NETWORKS if _takes(pipeline_class, name))
             network_class = getattr(diffusers, _index(config)[part][1])
             network = network_class.from_single_file(str(file), subfolder=part, **options)
+            if not any(config.glob("text_encoder*/*.safetensors")):  # another expert's encoder serves this one
+                parts = [name for name in _index(config) if name.startswith(("text_encoder", "tokenizer"))]
+                unused |= dict.fromkeys(parts)
             pipeline = pipeline_class.from_pretrained(
                 str(config), local_files_only=True, use_safetensors=True, **unused, **{part: network, _DTYPE: dtype}
             )

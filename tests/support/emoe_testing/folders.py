@@ -73,10 +73,31 @@ def text_encoder(width: int, projection: bool = False, seed: int = 0) -> Any:
     return made.eval()
 
 
-def make_folder(folder: Path, plan: UNet, tokenizer: Path, **scheduler: Any) -> Path:
-    """Writes a pipeline's folder without the network's weights: the `config` of single files of this plan."""
+def make_clip_l_config(folder: Path) -> None:
+    """The configuration of CLIP-L, whose weights are in the single file."""
+    import transformers
+
+    config = transformers.CLIPTextConfig(
+        hidden_size=768,
+        num_hidden_layers=12,
+        num_attention_heads=12,
+        intermediate_size=3072,
+        hidden_act="quick_gelu",
+        max_position_embeddings=77,
+        vocab_size=49408,
+        architectures=["CLIPTextModel"],
+    )
+    config.save_pretrained(folder)
+
+
+def make_folder(folder: Path, plan: UNet, tokenizer: Path, whole_file: bool = False) -> Path:
+    """Writes a pipeline's folder without the network's weights: the `config` of single files of this plan.
+
+    With `whole_file` without the text encoder's weights too: SD1.5's stand-ins bring them, CLIP-L at its full size.
+    """
     double = plan.adm is not None
-    encoders = {"text_encoder": text_encoder(768 if double else plan.context)}
+    tokens = 77 if whole_file else TOKENS
+    encoders = {} if whole_file else {"text_encoder": text_encoder(768 if double else plan.context)}
     if double:
         encoders["text_encoder_2"] = text_encoder(plan.context - 768, projection=True, seed=1)
     index: dict[str, Any] = {
@@ -86,19 +107,23 @@ def make_folder(folder: Path, plan: UNet, tokenizer: Path, **scheduler: Any) -> 
         "unet": ["diffusers", "UNet2DConditionModel"],
         "vae": ["diffusers", "AutoencoderKL"],
     }
+    if whole_file:
+        make_clip_l_config(folder / "text_encoder")
     for name, encoder in encoders.items():
         encoder.save_pretrained(folder / name)
+    for name in ["text_encoder", *encoders]:
         words = name.replace("text_encoder", "tokenizer")
         shutil.copytree(tokenizer, folder / words, dirs_exist_ok=True)
         config = json.loads((folder / words / "tokenizer_config.json").read_text("utf-8"))
-        (folder / words / "tokenizer_config.json").write_text(json.dumps(config | {"model_max_length": TOKENS}))
-        index |= {name: ["transformers", type(encoder).__name__], words: ["transformers", "CLIPTokenizer"]}
+        (folder / words / "tokenizer_config.json").write_text(json.dumps(config | {"model_max_length": tokens}))
+        kind = "CLIPTextModelWithProjection" if name.endswith("_2") else "CLIPTextModel"
+        index |= {name: ["transformers", kind], words: ["transformers", "CLIPTokenizer"]}
     if not double:
         index |= {"safety_checker": [None, None], "feature_extractor": [None, None]}
     parts = {
         "model_index.json": index,
         "unet/config.json": {"_class_name": "UNet2DConditionModel", **unet_config(plan)},
-        "scheduler/scheduler_config.json": {"_class_name": "DDIMScheduler", **SCHEDULER, **scheduler},
+        "scheduler/scheduler_config.json": {"_class_name": "DDIMScheduler", **SCHEDULER},
     }
     for name, content in parts.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
