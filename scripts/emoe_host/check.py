@@ -64,7 +64,13 @@ def run_lint(host: Host) -> Count:
         say(f"== {' '.join(command)}")
         done = subprocess.run([str(host.python), "-m", *command], cwd=ROOT, env=environment(host))
         count += Count(passed=done.returncode == 0, failed=done.returncode != 0)
-    return count
+    say("== tsc --checkJs web")
+    done = subprocess.run(
+        [str(host.python), "-m", "emoe_host.typecheck"],
+        cwd=ROOT,
+        env=environment(host) | {"PYTHONPATH": str(ROOT / "scripts")},
+    )
+    return count + Count(passed=done.returncode == 0, failed=done.returncode != 0)
 
 
 def _hear_interrupts() -> None:

@@ -13,7 +13,7 @@ from emoe_host import HostError
 from emoe_host.browser import SETTINGS, change_settings, chromium, open_browser, open_page
 from emoe_host.prepare import Host, comfyui_version
 from emoe_host.server import Server
-from playwright.sync_api import Browser, ConsoleMessage, Error, Page
+from playwright.sync_api import Browser, ConsoleMessage, Error, Locator, Page
 
 RENDERERS = {"classic": False, "nodes2": True}
 
@@ -92,6 +92,18 @@ class Frontend:
         return list(
             self.page.evaluate("(t) => app.graph.nodes.filter((n) => n.type === t).map((n) => n.id)", node_type)
         )
+
+    def card(self, node: int, kind: str = "emoe_card") -> Locator:
+        """The pack's widget on a node of the open graph."""
+        self.page.evaluate(
+            """([id, kind]) => {
+                const widget = app.canvas.graph.getNodeById(id).widgets.find((w) => w.name === kind);
+                document.querySelectorAll(`[data-test-widget]`).forEach((e) => delete e.dataset.testWidget);
+                if (widget) widget.element.dataset.testWidget = kind;
+            }""",
+            [node, kind],
+        )
+        return self.page.locator(f"[data-test-widget='{kind}']")
 
     def images(self, node: int) -> list[int]:
         """Widths of the pictures that a node shows, once they are loaded."""

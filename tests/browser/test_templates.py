@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 from emoe_host.browser import change_settings, go, open_template, press_run, wait_until_ready
 from emoe_host.server import Server
-from playwright.sync_api import Browser
+from playwright.sync_api import Browser, expect
 
 ROOT = Path(__file__).resolve().parents[2]
 TEMPLATES = sorted(path.stem for path in (ROOT / "example_workflows").glob("*.json"))
 FIRST = "gate_before_generation"
 UNKNOWN = "xchtgg"
+KNOWN = {"classic": "candle", "nodes2": "ant"}
 
 
 def saved(name: str) -> dict[str, Any]:
@@ -38,13 +40,22 @@ def test_a_template_opens_whole_runs_and_shows_its_results(frontend: Any, name: 
     assert press_run(frontend.page) == "success"
     found = shown(frontend)
     assert all(found["texts"]) and all(found["PreviewImage"]) and all(found["SaveImage"])
+    for node in [*frontend.ids("EMoE_Score"), *frontend.ids("EMoE_Gate")]:
+        card = frontend.card(node)
+        expect(card.locator(".emoe-score")).to_have_text(re.compile(r"0\.\d+"))
+        expect(card.locator(".emoe-gauge")).to_be_visible()
+    widgets = frontend.page.evaluate(
+        "() => Object.fromEntries(app.graph.serialize().nodes.map((n) => [n.id, n.widgets_values]))"
+    )
+    kept = {str(node["id"]): node.get("widgets_values") for node in saved(name)["nodes"]}
+    assert {key: list(value or []) for key, value in widgets.items()} == {k: list(v or []) for k, v in kept.items()}
     assert frontend.complaints == []
 
 
 def test_results_are_there_after_a_switch_of_tabs(frontend: Any) -> None:
     page = frontend.page
     open_template(page, FIRST)
-    frontend.write_prompt("candle" if frontend.renderer == "classic" else "ant")  # nothing from the cache
+    frontend.write_prompt(KNOWN[frontend.renderer])  # nothing from the cache
     assert press_run(page) == "success"
     picture = frontend.images(frontend.node("PreviewImage"))
     page.locator(".new-blank-workflow-button").click()
@@ -52,6 +63,7 @@ def test_results_are_there_after_a_switch_of_tabs(frontend: Any) -> None:
     page.locator(".workflow-tab").filter(has_text=FIRST).last.click()
     page.wait_for_function("() => app.graph.nodes.length > 0")
     assert frontend.images(frontend.node("PreviewImage")) == picture
+    expect(frontend.card(frontend.node("EMoE_Gate")).locator(".emoe-line")).to_contain_text(KNOWN[frontend.renderer])
     assert frontend.complaints == []
 
 
@@ -67,6 +79,12 @@ def test_a_workflow_is_whole_after_a_reload_and_runs_again(frontend: Any) -> Non
     )
     assert press_run(page) == "success"
     assert frontend.text(frontend.node("PreviewAny", "Verdict")) == "block"
+    gate = frontend.node("EMoE_Gate")
+    expect(frontend.card(gate)).to_have_attribute("data-verdict", "block")
+    page.reload()
+    wait_until_ready(page)
+    expect(frontend.card(gate)).to_have_attribute("data-verdict", "block")  # from the server's history
+    expect(frontend.card(gate).locator(".emoe-line")).to_contain_text(UNKNOWN)
     assert frontend.complaints == []
 
 
@@ -79,7 +97,9 @@ def test_without_the_packs_scripts_the_graph_still_runs(server: Server, browser:
         go(page, server.url)
         open_template(page, FIRST)
         assert press_run(page) == "success"
-        images = page.evaluate("() => Object.values(app.nodeOutputs).flatMap((o) => o.images ?? []).map((i) => i.type)")
-        assert "output" in images
+        outputs = page.evaluate("() => app.nodeOutputs")
+        assert outputs["11"]["images"][0]["type"] == "output"
+        assert outputs["6"]["images"][0]["filename"].startswith("emoe_card")  # the picture stands in for the widget
+        assert not page.locator(".emoe-card").count()
     finally:
         context.close()

@@ -67,18 +67,18 @@ _LEFT: dict[int, Box] = {
 _GATE = Layout(
     boxes={
         **_LEFT,
-        5: (720, 0, 300, 310),  # Score
-        6: (1100, 0, 290, 214),  # Gate
-        7: (360, 600, 260, 88),  # negative prompt
-        8: (720, 600, 300, 262),  # KSampler
-        9: (1100, 600, 290, 46),  # VAE Decode
-        10: (1470, 600, 200, 66),  # Route
-        11: (1750, 600, 260, 280),  # Save Image
+        5: (720, 0, 300, 480),  # Score
+        6: (1100, 0, 290, 430),  # Gate
+        7: (360, 640, 260, 88),  # negative prompt
+        8: (720, 640, 300, 262),  # KSampler
+        9: (1100, 640, 290, 46),  # VAE Decode
+        10: (1470, 640, 220, 140),  # Route
+        11: (1770, 640, 260, 280),  # Save Image
     },
     displays=(
-        Display(101, "PreviewAny", "Verdict", (6, 1), (1470, 0, 200, 88)),
-        Display(102, "PreviewAny", "p-value", (6, 3), (1470, 150, 200, 88)),
-        Display(103, "PreviewImage", "Where the experts disagree", (5, 2), (1100, 275, 290, 230)),
+        Display(101, "PreviewAny", "Verdict", (6, 1), (1470, 0, 220, 88)),
+        Display(102, "PreviewAny", "p-value", (6, 3), (1470, 140, 220, 88)),
+        Display(103, "PreviewImage", "Where the experts disagree", (5, 2), (1770, 0, 260, 280)),
     ),
     groups=(
         Group("Prompt, experts and size", GREY, (1, 2, 3, 4)),
@@ -111,14 +111,14 @@ _REROUTE = Layout(
         6: _GATE.boxes[6],
         7: _GATE.boxes[7],
         8: _GATE.boxes[8],
-        9: (1100, 600, 290, 46),
-        12: (0, 980, 280, 86),  # the fallback's loader
-        13: (360, 980, 260, 88),
-        14: (360, 1130, 260, 88),
-        15: (720, 980, 300, 262),
-        16: (1100, 980, 290, 46),
-        10: (1470, 600, 200, 66),  # Route
-        11: (1750, 600, 260, 280),  # Save Image
+        9: _GATE.boxes[9],
+        12: (0, 1020, 280, 86),  # the fallback's loader
+        13: (360, 1020, 260, 88),
+        14: (360, 1170, 260, 88),
+        15: (720, 1020, 300, 262),
+        16: (1100, 1020, 290, 46),
+        10: _GATE.boxes[10],
+        11: _GATE.boxes[11],
     },
     displays=_GATE.displays,
     groups=(
@@ -144,17 +144,17 @@ _MIDWAY = Layout(
         **_LEFT,
         7: (360, 370, 260, 88),
         8: (720, 0, 300, 334),  # KSamplerAdvanced, the first steps
-        5: (1120, 0, 300, 310),  # Score
-        6: (1500, 0, 290, 214),  # Gate
-        12: (1120, 600, 300, 334),  # KSamplerAdvanced, the rest
-        9: (1500, 600, 290, 46),
-        10: (1870, 600, 200, 66),
-        11: (2150, 600, 260, 280),
+        5: (1120, 0, 300, 480),  # Score
+        6: (1500, 0, 290, 430),  # Gate
+        12: (1120, 640, 300, 334),  # KSamplerAdvanced, the rest
+        9: (1500, 640, 290, 46),
+        10: (1870, 640, 220, 140),
+        11: (2170, 640, 260, 280),
     },
     displays=(
-        Display(101, "PreviewAny", "Verdict", (6, 1), (1870, 0, 200, 88)),
-        Display(102, "PreviewAny", "Score", (5, 0), (1870, 150, 200, 88)),
-        Display(103, "PreviewImage", "Where the experts disagree", (5, 2), (1500, 275, 290, 230)),
+        Display(101, "PreviewAny", "Verdict", (6, 1), (1870, 0, 220, 88)),
+        Display(102, "PreviewAny", "Score", (5, 0), (1870, 140, 220, 88)),
+        Display(103, "PreviewImage", "Where the experts disagree", (5, 2), (2170, 0, 260, 280)),
     ),
     groups=(
         Group("Prompt, experts and size", GREY, (1, 2, 3, 4, 7)),

@@ -1,0 +1,190 @@
+"""The pack's widgets: what they show, what can be done with them, and that everybody can read and use them."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from emoe_host.browser import open_template, press_run
+from playwright.sync_api import expect
+
+OLD = Path(__file__).resolve().parents[1] / "data" / "workflows"
+FIRST = "gate_before_generation"
+UNKNOWN = "xchtgg"
+
+
+def threshold(frontend: Any, gate: int) -> float:
+    return float(
+        frontend.page.evaluate(
+            "(id) => app.canvas.graph.getNodeById(id).widgets.find((w) => w.name === 'threshold').value", gate
+        )
+    )
+
+
+def come_near(frontend: Any, node: int) -> None:
+    """The node in the middle of the window, at 100 %."""
+    frontend.page.evaluate(
+        """(id) => {
+            const { canvas } = app;
+            canvas.ds.scale = 1;
+            canvas.centerOnNode(canvas.graph.getNodeById(id));
+            canvas.setDirty(true, true);
+        }""",
+        node,
+    )
+    frontend.page.wait_for_timeout(400)
+
+
+def test_a_dragged_threshold_changes_the_next_verdict(frontend: Any) -> None:
+    page = frontend.page
+    open_template(page, FIRST)
+    frontend.set_widget("EMoE_Gate", "policy", "raw_threshold")
+    frontend.set_widget("EMoE_Gate", "threshold", 0.4)
+    assert press_run(page) == "success"
+    gate = frontend.node("EMoE_Gate")
+    card = frontend.card(gate)
+    expect(card).to_have_attribute("data-verdict", "pass")
+    slider = card.get_by_role("slider")
+    expect(slider).to_have_attribute("aria-valuenow", "0.4")
+    come_near(frontend, gate)
+    line, track = slider.bounding_box(), card.locator(".emoe-gauge").bounding_box()
+    assert line is not None and track is not None
+    page.mouse.move(line["x"] + line["width"] / 2, line["y"] + line["height"] / 2)
+    page.mouse.down()
+    page.mouse.move(track["x"] + track["width"] * 0.3, line["y"] + 20, steps=4)
+    page.mouse.move(track["x"] + track["width"] * 0.04, line["y"] + 20, steps=4)
+    page.mouse.up()
+    dragged = threshold(frontend, gate)
+    assert 0.1 < dragged < 0.2
+    expect(slider).to_have_attribute("aria-valuenow", re.compile(re.escape(f"{dragged:g}")[:4]))
+    assert press_run(page) == "success"
+    expect(frontend.card(gate)).to_have_attribute("data-verdict", "block")
+
+    slider.focus()
+    page.keyboard.press("End")  # as far as it goes: beyond every score
+    assert threshold(frontend, gate) > 0.4
+    page.keyboard.press("ArrowLeft")
+    page.keyboard.press("PageDown")
+    assert 0.3 < threshold(frontend, gate) < 0.42
+    assert press_run(page) == "success"
+    expect(frontend.card(gate)).to_have_attribute("data-verdict", "pass")
+    told = frontend.card(gate).locator(".emoe-history li").all()
+    assert len(told) >= 3 and "sunflower" in str(told[-1].get_attribute("aria-label"))
+    assert frontend.complaints == []
+
+
+def test_a_line_that_a_policy_holds_cannot_be_dragged(frontend: Any) -> None:
+    open_template(frontend.page, FIRST)
+    assert press_run(frontend.page) == "success"
+    card = frontend.card(frontend.node("EMoE_Gate"))
+    expect(card.locator(".emoe-limit")).to_be_visible()
+    expect(card.get_by_role("slider")).to_have_count(0)
+
+
+def test_a_blocked_branch_is_marked_and_told_and_the_notice_leads_to_the_gate(frontend: Any) -> None:
+    page = frontend.page
+    open_template(page, "reroute_blocked_prompt")
+    frontend.write_prompt(UNKNOWN)
+    assert press_run(page) == "success"
+    route = frontend.node("EMoE_Route")
+    expect(frontend.card(route, "emoe_mark")).to_contain_text("blocked took on_block (p = 0.009, alpha 0.1)")
+    outlined = page.evaluate("() => app.graph.nodes.filter((n) => n.strokeStyles.emoe_skipped).map((n) => n.id).sort()")
+    assert outlined == [7, 8, 9]  # the negative prompt, the sampler and the decoder that only a passed prompt needs
+    if frontend.renderer == "nodes2":
+        assert "dashed" in page.evaluate(
+            "() => getComputedStyle(document.querySelector('[data-node-id=\"8\"]')).outline"
+        )
+    toast = page.locator(".emoe-toast").last
+    expect(toast).to_contain_text("blocked: p = 0.009, alpha 0.1")
+    page.evaluate("() => { app.canvas.ds.offset = [5000, 5000]; }")
+    toast.click()
+    gate = frontend.node("EMoE_Gate")
+    assert page.evaluate("() => Object.keys(app.canvas.selected_nodes).map(Number)") == [gate]
+    box = frontend.card(gate).bounding_box()
+    assert box is not None and 0 < box["x"] < 1900 and 0 < box["y"] < 1060
+    page.locator(".emoe-toast button").last.click()
+    frontend.write_prompt("sunflower")
+    assert press_run(page) == "success"
+    expect(frontend.card(route, "emoe_mark")).to_contain_text("passed took on_pass")
+    outlined = page.evaluate("() => app.graph.nodes.filter((n) => n.strokeStyles.emoe_skipped).map((n) => n.id).sort()")
+    assert outlined == [12, 13, 14, 15, 16]
+    assert frontend.complaints == []
+
+
+def test_the_widgets_work_inside_a_subgraph(frontend: Any) -> None:
+    page = frontend.page
+    open_template(page, FIRST)
+    frontend.write_prompt("candle")
+    page.evaluate(
+        """() => {
+            const inside = app.graph.nodes.filter((n) => ["EMoE_Score", "EMoE_Gate"].includes(n.type));
+            app.graph.convertToSubgraph(new Set(inside));
+        }"""
+    )
+    assert press_run(page) == "success"
+    page.evaluate(
+        "() => { const node = app.graph.nodes.find((n) => n.subgraph); app.canvas.openSubgraph(node.subgraph, node); }"
+    )
+    page.wait_for_timeout(1000)
+    gate = page.evaluate("() => app.canvas.graph.nodes.find((n) => n.type === 'EMoE_Gate').id")
+    card = frontend.card(gate)
+    expect(card).to_be_visible()
+    expect(card).to_have_attribute("data-verdict", "pass")
+    expect(card.locator(".emoe-line")).to_contain_text("candle")
+    assert frontend.complaints == []
+
+
+@pytest.mark.parametrize("palette", ["dark", "light"])
+def test_everybody_can_read_the_widgets(frontend: Any, palette: str) -> None:
+    page = frontend.page
+    open_template(page, FIRST)
+    page.evaluate("(name) => app.extensionManager.setting.set('Comfy.ColorPalette', name)", palette)
+    try:
+        frontend.set_widget("EMoE_Gate", "policy", "raw_threshold")
+        assert press_run(page) == "success"
+        gate = frontend.node("EMoE_Gate")
+        card = frontend.card(gate)
+        come_near(frontend, gate)
+        button = card.get_by_role("button")
+        button.focus()
+        table = card.locator(".emoe-details table")
+        expect(table).to_be_visible()
+        expect(table.locator("td[style]")).to_have_count(12)  # 4 experts: every pair, both ways
+        expect(card.locator("dd")).to_have_count(3)
+        found = Axe().run(page, context={"include": [[".emoe-card"], [".emoe-mark"]]})
+        page.keyboard.press("Escape")
+        expect(table).to_be_hidden()
+        closed = Axe().run(page, context={"include": [[".emoe-card"], [".emoe-mark"]]})
+        for result in (found, closed):
+            assert len(result.response["passes"]) > 5
+            assert [v["id"] for v in result.response["violations"] if v["impact"] in ("serious", "critical")] == []
+    finally:
+        page.evaluate("() => app.extensionManager.setting.set('Comfy.ColorPalette', 'dark')")
+    assert frontend.complaints == []
+
+
+@pytest.mark.parametrize("path", sorted(OLD.glob("*.json")), ids=lambda p: p.stem)
+def test_a_workflow_saved_by_an_older_version_opens_and_runs_unchanged(frontend: Any, path: Path) -> None:
+    """What was saved is asked of the server, input by input; what was added since has its default."""
+    old = json.loads(path.read_text("utf-8"))
+    page = frontend.page
+    page.evaluate("async ([w, name]) => { await app.loadGraphData(w, true, true, name); }", [old, f"old_{path.stem}"])
+    page.wait_for_timeout(500)
+    assert not page.locator(".comfy-missing-nodes").count()
+    asked = page.evaluate("async () => (await app.graphToPrompt()).output")
+    sources = {link[0]: [str(link[1]), link[2]] for link in old["links"]}
+    for node in (n for n in old["nodes"] if n["type"] != "MarkdownNote"):
+        inputs = asked[str(node["id"])]["inputs"]
+        linked = {i["name"]: sources[i["link"]] for i in node.get("inputs", []) if i.get("link") is not None}
+        assert {name: inputs[name] for name in linked} == linked
+        if node["type"] == "EMoE_Gate":
+            names = ("policy", "alpha", "threshold", "mode", "filename_prefix")
+            assert [inputs[name] for name in names] == node["widgets_values"]
+    if frontend.renderer == "classic":
+        assert press_run(page) == "success"
+        expect(frontend.card(frontend.node("EMoE_Gate"))).to_have_attribute("data-verdict", "pass")
+    assert frontend.complaints == []

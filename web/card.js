@@ -1,0 +1,169 @@
+// @ts-check
+/** The widget on Score and Gate: the verdict, the gauge, the last scores, and on hover or focus the experts. */
+import { gauge } from "./gauge.js";
+import { resultOf } from "./results.js";
+import { element, heat } from "./style.js";
+import { say, short } from "./words.js";
+
+/**
+ * @typedef {import("./results.js").Card} Card
+ * @typedef {import("./results.js").Result} Result
+ */
+
+const EMPTY_HEIGHT = 48;
+const FULL_HEIGHT = 160;
+const RAW = "raw_threshold";
+
+/** @param {GraphNode} node @param {string} name */
+function widgetOf(node, name) {
+  return node.widgets?.find((widget) => widget.name === name);
+}
+
+/** @param {GraphNode} node @param {string} name */
+function isLinked(node, name) {
+  return (node.inputs ?? []).some((input) => input.name === name && input.link !== null && input.link !== undefined);
+}
+
+/** @param {Card} card */
+function lineOf(card) {
+  if (card.percentile === null || card.percentile === undefined) return say("uncalibrated");
+  return say("above", { share: Math.round(card.percentile), p: short(card.p_value, 2) });
+}
+
+/** @param {Card} card */
+function details(card) {
+  const names = /** @type {string[]} */ (card.experts);
+  const rows = /** @type {number[][]} */ (card.pairwise);
+  const most = Math.max(...rows.flat(), 0);
+  const head = element("tr", {}, element("td"), ...names.map((name, at) => element("th", { scope: "col", title: name }, `${at + 1}`)));
+  const body = rows.map((row, at) => {
+    const cells = row.map((value, other) => {
+      const cell = element("td", { title: `${names[at]} – ${names[other]}: ${short(value, 2)}` }, at === other ? "" : short(value, 2));
+      if (at !== other) Object.assign(cell.style, heat(most > 0 ? value / most : 0));
+      return cell;
+    });
+    return element("tr", {}, element("th", { scope: "row", title: names[at] }, `${at + 1}`), ...cells);
+  });
+  const table = element("table", {}, element("caption", {}, say("experts")), element("tbody", {}, head, ...body));
+  if (names.length > 5) table.querySelectorAll("td").forEach((cell) => Object.assign(cell.style, { fontSize: "0", minWidth: "10px" }));
+  const seed = card.seed_variance === null ? say("unmeasured") : short(card.seed_variance, 2);
+  const list = element("dl");
+  for (const [name, value] of [["models", short(card.epistemic, 2)], ["seed", seed], ["response", short(card.response, 3)]])
+    list.append(element("dt", {}, say(name)), element("dd", {}, value));
+  return [table, list];
+}
+
+/** @param {Card[]} cards oldest first */
+function historyOf(cards) {
+  const highest = Math.max(...cards.map((card) => card.score), 0) || 1;
+  const list = element("ol", { class: "emoe-history", "aria-label": say("history") });
+  for (const card of cards.slice(-20)) {
+    const told = [short(card.score), card.verdict ? say(card.verdict) : "", card.prompt].filter(Boolean).join(" · ");
+    const bar = element("i");
+    bar.style.height = `${Math.max((14 * card.score) / highest, 2)}px`;
+    list.append(element("li", { title: told, "aria-label": told, "data-verdict": card.verdict ?? null }, bar));
+  }
+  return list;
+}
+
+/**
+ * Adds the widget to a Score or a Gate.
+ * @param {GraphNode} node
+ * @param {(node: GraphNode) => string | undefined} executionIdOf
+ * @returns {() => void} draws it anew from the last result
+ */
+export function addCard(node, executionIdOf) {
+  const root = element("div", { class: "emoe-card", role: "group", "data-empty": "" });
+  for (const kind of ["pointerdown", "mousedown"]) root.addEventListener(kind, (event) => event.stopPropagation());
+  let full = false;
+  const widget = node.addDOMWidget("emoe_card", "emoe_card", root, {
+    serialize: false,
+    hideOnZoom: false,
+    getMinHeight: () => (full ? FULL_HEIGHT : EMPTY_HEIGHT),
+    getValue: () => "",
+    setValue: () => {},
+  });
+  widget.serialize = false;
+
+  const draw = () => {
+    const id = executionIdOf(node);
+    const result = id === undefined ? undefined : resultOf(id);
+    full = Boolean(result);
+    if (!result) {
+      root.dataset.empty = "";
+      root.replaceChildren(element("div", { class: "emoe-line" }, say("none")));
+      return;
+    }
+    delete root.dataset.empty;
+    fill(root, node, result);
+    const least = node.computeSize();
+    if (node.size[1] < least[1]) node.setSize([node.size[0], least[1]]);
+    node.setDirtyCanvas(true, true);
+  };
+  for (const name of ["policy", "threshold"]) {
+    const source = widgetOf(node, name);
+    if (!source) continue;
+    const before = source.callback;
+    source.callback = function (...values) {
+      const answer = before?.apply(this, /** @type {any} */ (values));
+      if (!root.contains(document.activeElement)) draw();
+      return answer;
+    };
+  }
+  draw();
+  return draw;
+}
+
+/**
+ * @param {HTMLElement} root
+ * @param {GraphNode} node
+ * @param {Result} result
+ */
+function fill(root, node, result) {
+  const { cards, earlier } = result;
+  const card = cards.reduce((worst, one) => (one.score > worst.score ? one : worst));
+  const blocked = cards.filter((one) => one.verdict === "block").length;
+  let verdict = card.verdict ? say(card.verdict) : say("score");
+  if (cards.length > 1 && card.verdict) verdict = say("several", { blocked, all: cards.length });
+  root.dataset.verdict = card.verdict ?? "";
+
+  const policy = widgetOf(node, "policy");
+  const limit = widgetOf(node, "threshold");
+  const raw = Boolean(limit) && policy?.value === RAW;
+  const threshold = raw ? Number(limit?.value) : (card.threshold ?? null);
+  const told = say("gauge", { verdict, score: short(card.score), line: lineOf(card) });
+  root.setAttribute("aria-label", told);
+  const drag = !raw || isLinked(node, "threshold") ? null : (/** @type {number} */ value) => {
+    if (!limit) return;
+    limit.value = value;
+    limit.callback?.(value, /** @type {any} */ (undefined), node);
+    node.setDirtyCanvas(true, true);
+  };
+
+  const panel = element("div", { class: "emoe-details", hidden: "" }, ...details(card));
+  const more = element("button", { class: "emoe-more", type: "button", "aria-expanded": "false", "aria-label": say("details"), title: say("details") }, "⊞");
+  const open = (/** @type {boolean} */ yes) => {
+    panel.hidden = !yes;
+    more.setAttribute("aria-expanded", String(yes));
+  };
+  more.addEventListener("pointerenter", () => open(true));
+  more.addEventListener("focus", () => open(true));
+  more.addEventListener("blur", () => open(false));
+  root.onpointerleave = () => document.activeElement !== more && open(false);
+  more.addEventListener("keydown", (event) => {
+    if (event.key === "Escape") open(false);
+    if (event.key === "Enter" || event.key === " ") open(panel.hidden);
+    if (["Escape", "Enter", " "].includes(event.key)) event.preventDefault(), event.stopPropagation();
+  });
+  const head = element("div", { class: "emoe-head" }, element("span", { class: "emoe-verdict" }, verdict));
+  if (card.mode === "observe") head.append(element("span", { class: "emoe-observed" }, say("observed")));
+  head.append(element("span", { class: "emoe-score" }, short(card.score, 4)), more);
+  const prompt = card.prompt ? ` · ${card.prompt}` : "";
+  root.replaceChildren(
+    head,
+    element("div", { class: "emoe-line", title: `${lineOf(card)}${prompt}` }, `${lineOf(card)}${prompt}`),
+    gauge(card, threshold, told, drag),
+    historyOf([...earlier, ...cards]),
+    panel,
+  );
+}

@@ -1,0 +1,107 @@
+// @ts-check
+/** The pack's part of the frontend. Nothing needs it: without it every node works, and Score and Gate show a picture. */
+import { api } from "../../scripts/api.js";
+import { app } from "../../scripts/app.js";
+import { addCard } from "./card.js";
+import { allNodes, forget, receive, restore, workflowId } from "./results.js";
+import { outlineDomNodes, showRoutes } from "./routes.js";
+import { addStyle } from "./style.js";
+import { listenToToasts, tellBlocked } from "./toast.js";
+import { say, speak } from "./words.js";
+
+
+const CARDS = ["EMoE_Score", "EMoE_Gate"];
+const TOASTS = "EMoE.SayWhenBlocked";
+/** @type {WeakMap<GraphNode, () => void>} */
+const drawings = new WeakMap();
+
+/** @param {GraphNode} node */
+function executionIdOf(node) {
+  for (const [id, other] of allNodes()) if (other === node) return id;
+  return undefined;
+}
+
+/** Draws every widget of the open workflow anew. */
+function showAll() {
+  for (const [, node] of allNodes()) drawings.get(node)?.();
+  showRoutes();
+}
+
+/** @param {string} name */
+function setting(name) {
+  return /** @type {any} */ (app.extensionManager)?.setting?.get(name);
+}
+
+/** @type {Promise<void>} the work that is under way: messages are taken in one after the other */
+let busy = Promise.resolve();
+
+/** Runs what only decorates: its failure is told to the console and harms nothing. @param {() => unknown} work */
+function safely(work) {
+  /** @param {unknown} error */
+  const tell = (error) => console.error("EMoE: a widget failed; the graph is not affected.", error);
+  try {
+    Promise.resolve(work()).catch(tell);
+  } catch (error) {
+    tell(error);
+  }
+}
+
+/** As `safely`, after all messages that came before. @param {() => unknown} work */
+function inTurn(work) {
+  busy = busy.then(() => work()).then(undefined, (error) => safely(() => Promise.reject(error)));
+}
+
+app.registerExtension({
+  name: "EMoE.Face",
+  settings: [
+    {
+      id: /** @type {any} */ (TOASTS),
+      name: say("setting"),
+      category: ["EMoE", "Gate", "Notices"],
+      type: "boolean",
+      defaultValue: true,
+    },
+  ],
+  setup() {
+    safely(() => {
+      speak(setting("Comfy.Locale"));
+      addStyle();
+      listenToToasts();
+      api.addEventListener("executed", (event) => inTurn(() => onExecuted(/** @type {any} */ (event).detail)));
+      api.addEventListener("execution_start", (event) => inTurn(() => onStart(/** @type {any} */ (event).detail)));
+      app.canvas.canvas.addEventListener("litegraph:set-graph", () => safely(outlineDomNodes));
+    });
+  },
+  nodeCreated(created) {
+    const node = /** @type {GraphNode} */ (created);
+    if (!CARDS.includes(String(node.comfyClass))) return;
+    safely(() => {
+      drawings.set(node, addCard(node, executionIdOf));
+      // The widget shows all that the picture does, so the picture would only be a second one.
+      const before = node.onExecuted;
+      node.onExecuted = function (output) {
+        before?.call(this, output);
+        if (output?.emoe_card) delete output.images;
+      };
+    });
+  },
+  afterConfigureGraph() {
+    safely(showAll);
+    inTurn(async () => (await restore()) && showAll());
+  },
+});
+
+/** @param {any} message */
+async function onExecuted(message) {
+  const got = await receive(message);
+  if (!got) return;
+  const blocked = got.cards.find((card) => card.kind === "gate" && !card.passed);
+  if (blocked && setting(TOASTS) !== false) tellBlocked(got.executionId, blocked);
+  if (got.workflow === workflowId()) showAll();
+}
+
+/** @param {any} message */
+async function onStart(message) {
+  await forget(String(message.prompt_id));
+  showRoutes();
+}

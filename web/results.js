@@ -1,0 +1,177 @@
+// @ts-check
+/**
+ * What the server said of each EMoE node, by workflow and by execution id ("5", or "12:5" inside a subgraph).
+ *
+ * Live results come with the socket's messages. After a reload, or when a tab is opened again, they come from the
+ * server's own history: nothing is written into the workflow.
+ */
+import { api } from "../../scripts/api.js";
+import { app } from "../../scripts/app.js";
+
+/**
+ * @typedef {Record<string, any>} Card what `emoe_core.card` tells of one prompt
+ * @typedef {{ cards: Card[], earlier: Card[] }} Result of one node: the last run's cards, and those of runs before it
+ * @typedef {{ card: Card, mixed: boolean, blocked: number, all: number }} Gate what a Gate said in the last run
+ * @typedef {Record<string, { class_type: string, inputs: Record<string, any> }>} ApiGraph
+ * @typedef {{ workflow: string, graph: ApiGraph }} Run
+ */
+
+const MOST_EARLIER = 20;
+const HISTORY = 40;
+const MOST_RUNS = 20;
+/** The keys of a node's output that hold its card. */
+const KEYS = ["emoe_card", "emoe_words"];
+
+/** @type {Map<string, Result>} */
+const results = new Map();
+/** @type {Map<string, Run>} */
+const runs = new Map();
+/** @type {Map<string, Record<string, Gate>>} by workflow and execution id */
+const verdicts = new Map();
+/** @type {Map<string, ApiGraph>} the graph that a workflow ran last */
+const graphs = new Map();
+/** @type {Set<string>} workflows whose history was asked for */
+const asked = new Set();
+
+/** The graph that holds all others. */
+export function rootGraph() {
+  const host = /** @type {any} */ (app);
+  return host.rootGraph ?? host.graph;
+}
+
+/** The id that the open workflow is saved with. */
+export function workflowId() {
+  return String(rootGraph()?.id ?? "");
+}
+
+/**
+ * All nodes with their execution ids, those inside subgraphs too.
+ * @param {any} [graph]
+ * @param {string} [prefix]
+ * @returns {Generator<[string, GraphNode]>}
+ */
+export function* allNodes(graph = rootGraph(), prefix = "") {
+  for (const node of graph?.nodes ?? graph?._nodes ?? []) {
+    yield [`${prefix}${node.id}`, node];
+    if (node.subgraph) yield* allNodes(node.subgraph, `${prefix}${node.id}:`);
+  }
+}
+
+/**
+ * @param {string} workflow
+ * @param {string} executionId
+ * @param {Card[]} cards
+ */
+function remember(workflow, executionId, cards) {
+  const key = `${workflow} ${executionId}`;
+  const before = results.get(key);
+  const earlier = before ? [...before.earlier, ...before.cards] : [];
+  const last = earlier.at(-1);
+  const same = last && JSON.stringify(last) === JSON.stringify(cards.at(-1));
+  const kept = same ? earlier.slice(0, -(before?.cards.length ?? 0)) : earlier;
+  results.set(key, { cards, earlier: kept.slice(-MOST_EARLIER) });
+  if (cards[0].kind !== "gate") return;
+  const stopped = cards.filter((card) => !card.passed);
+  const gate = { card: stopped[0] ?? cards[0], blocked: stopped.length, all: cards.length, mixed: stopped.length % cards.length > 0 };
+  verdicts.set(workflow, { ...verdicts.get(workflow), [executionId]: gate });
+}
+
+/** @param {Record<string, any> | undefined} output */
+function cardsOf(output) {
+  const key = KEYS.find((name) => Array.isArray(output?.[name]) && output[name].length);
+  return key ? /** @type {Card[]} */ (output?.[key]) : [];
+}
+
+/** @param {any} entry of the history's or the queue's `prompt`: number, id, graph, extra data, outputs */
+function runOf(entry) {
+  const workflow = entry?.[3]?.extra_pnginfo?.workflow?.id;
+  return workflow ? { workflow: String(workflow), graph: /** @type {ApiGraph} */ (entry[2]) } : null;
+}
+
+/** @param {string} path */
+async function ask(path) {
+  const answer = await api.fetchApi(path);
+  return answer.ok ? answer.json() : {};
+}
+
+/**
+ * What was queued under a prompt id, from the queue while it runs and from the history later.
+ * @param {string} promptId
+ * @returns {Promise<Run | null>}
+ */
+async function runWithId(promptId) {
+  const known = runs.get(promptId);
+  if (known) return known;
+  const queue = await ask("/queue");
+  const waiting = [...(queue.queue_running ?? []), ...(queue.queue_pending ?? [])];
+  let run = runOf(waiting.find((entry) => entry[1] === promptId));
+  run ??= runOf((await ask(`/history/${promptId}`))[promptId]?.prompt);
+  if (run) runs.set(promptId, run);
+  for (const old of [...runs.keys()].slice(0, -MOST_RUNS)) runs.delete(old);
+  return run;
+}
+
+/**
+ * Takes one `executed` message in; gives the workflow it belongs to, or null when it holds no card.
+ * @param {{ node?: string | number, display_node?: string | number, prompt_id?: string, output?: Record<string, any> }} message
+ * @returns {Promise<{ workflow: string, executionId: string, cards: Card[] } | null>}
+ */
+export async function receive(message) {
+  const cards = cardsOf(message.output);
+  if (!cards.length) return null;
+  const run = await runWithId(String(message.prompt_id));
+  const workflow = run?.workflow ?? workflowId();
+  const executionId = String(message.node);
+  if (run) graphs.set(workflow, run.graph);
+  remember(workflow, executionId, cards);
+  return { workflow, executionId, cards };
+}
+
+/**
+ * Fills in, once a page, what the server's history knows of the open workflow.
+ * @returns {Promise<boolean>} whether anything was found
+ */
+export async function restore() {
+  const workflow = workflowId();
+  if (!workflow || asked.has(workflow)) return false;
+  asked.add(workflow);
+  const live = new Set([...results.keys()]);
+  const history = Object.values(await ask(`/history?max_items=${HISTORY}`));
+  history.sort((a, b) => (a?.prompt?.[0] ?? 0) - (b?.prompt?.[0] ?? 0));
+  let found = false;
+  for (const entry of history) {
+    const run = runOf(entry?.prompt);
+    if (run?.workflow !== workflow) continue;
+    let ours = false;
+    for (const [executionId, output] of Object.entries(entry.outputs ?? {})) {
+      const cards = cardsOf(output);
+      if (!cards.length || live.has(`${workflow} ${executionId}`)) continue;
+      remember(workflow, executionId, cards);
+      ours = found = true;
+    }
+    if (ours) graphs.set(workflow, run.graph);
+  }
+  return found;
+}
+
+/**
+ * @param {string} executionId
+ * @returns {Result | undefined}
+ */
+export function resultOf(executionId) {
+  return results.get(`${workflowId()} ${executionId}`);
+}
+
+/** What the Gates said in the open workflow's last run, and the graph that ran. */
+export function lastRun() {
+  const workflow = workflowId();
+  return { gates: verdicts.get(workflow) ?? {}, graph: graphs.get(workflow) ?? {} };
+}
+
+/** A new run begins: what the Gates said before is no longer how things stand. @param {string} promptId */
+export async function forget(promptId) {
+  const run = await runWithId(promptId);
+  if (!run) return;
+  graphs.set(run.workflow, run.graph);
+  verdicts.delete(run.workflow);
+}

@@ -1,0 +1,145 @@
+// @ts-check
+/** Which way each Route and Stop went in the last run and why, as a line on the node; and the nodes that did not run. */
+import { app } from "../../scripts/app.js";
+import { allNodes, lastRun, rootGraph } from "./results.js";
+import { element } from "./style.js";
+import { say, short } from "./words.js";
+
+/**
+ * @typedef {import("./results.js").Card} Card
+ * @typedef {import("./results.js").Gate} Gate
+ * @typedef {import("./results.js").ApiGraph} ApiGraph
+ */
+
+const ROUTE = "EMoE_Route";
+const STOP = "EMoE_Stop";
+const COLOUR = "#d98a00";
+const STYLE = "emoe-skipped";
+const HEIGHT = 64;
+/** @type {WeakMap<GraphNode, HTMLElement>} */
+const marks = new WeakMap();
+/** @type {Set<string>} execution ids of the nodes that did not run */
+let skipped = new Set();
+
+/** Why a Gate decided as it did, in a few words. @param {Card} card */
+export function why(card) {
+  if (card.policy === "false_block_rate" && card.p_value !== null)
+    return say("why_p", { p: short(card.p_value, 2), alpha: short(card.alpha) });
+  return say("why_score", { score: short(card.score), threshold: short(card.threshold) });
+}
+
+/** @param {ApiGraph[string]} node @param {Record<string, Gate>} gates */
+function decisionOf(node, gates) {
+  const source = node.inputs?.passed;
+  const known = [ROUTE, STOP].includes(node.class_type) && Array.isArray(source);
+  return known ? gates[String(source[0])] : undefined;
+}
+
+/** The input that a Route or Stop takes; null when the branch ends there. @param {ApiGraph[string]} node @param {boolean} passed */
+function armOf(node, passed) {
+  if (node.class_type === STOP) return passed ? "value" : null;
+  const name = passed ? "on_pass" : "on_block";
+  return name in node.inputs ? name : null;
+}
+
+/**
+ * The nodes that a run with these verdicts leaves out: what only the other arms need, and what stands after a stop.
+ * @param {ApiGraph} graph
+ * @param {Record<string, Gate>} gates
+ * @returns {Set<string>}
+ */
+export function leftOut(graph, gates) {
+  /** @type {Map<string, string[]>} what each node waits for */
+  const sources = new Map();
+  const stopped = new Set();
+  for (const [id, node] of Object.entries(graph)) {
+    const gate = decisionOf(node, gates);
+    const clear = gate && !gate.mixed;
+    const arm = clear ? armOf(node, gate.card.passed) : null;
+    if (clear && arm === null) stopped.add(id);
+    const wanted = Object.entries(node.inputs ?? {}).filter(
+      ([name, value]) => Array.isArray(value) && (!clear || name === arm || name === "passed"),
+    );
+    sources.set(id, wanted.map(([, value]) => String(value[0])));
+  }
+  const used = new Set(Object.values(graph).flatMap((node) => Object.values(node.inputs ?? {}).filter(Array.isArray).map((v) => String(v[0]))));
+  const ran = new Set();
+  const waiting = Object.keys(graph).filter((id) => !used.has(id));
+  for (let id = waiting.pop(); id !== undefined; id = waiting.pop()) {
+    if (ran.has(id)) continue;
+    ran.add(id);
+    waiting.push(...(sources.get(id) ?? []));
+  }
+  const out = new Set(Object.keys(graph).filter((id) => !ran.has(id)));
+  for (let before = -1; before !== out.size; ) {
+    before = out.size;
+    for (const [id, wanted] of sources) if (wanted.some((other) => stopped.has(other) || out.has(other))) out.add(id);
+  }
+  return out;
+}
+
+/** @param {GraphNode} node @param {ApiGraph[string]} asked @param {Gate} gate */
+function sentence(node, asked, gate) {
+  const { card, mixed, blocked, all } = gate;
+  if (mixed) return [element("b", {}, say("several", { blocked, all }))];
+  const arm = armOf(asked, card.passed);
+  let way = say(card.passed ? "taken_pass" : "taken_block");
+  if (arm === null) way = say("stopped");
+  else if (node.comfyClass === STOP) way = say("through");
+  return [element("b", {}, `${card.passed ? "✓" : "■"} ${say(card.passed ? "passed" : "blocked")}`), ` ${way} (${why(card)})`];
+}
+
+/** @param {GraphNode} node */
+function markOf(node) {
+  const known = marks.get(node);
+  if (known) return known;
+  const root = element("div", { class: "emoe-mark", role: "status" });
+  const widget = node.addDOMWidget("emoe_mark", "emoe_mark", root, {
+    serialize: false,
+    hideOnZoom: false,
+    getMinHeight: () => HEIGHT,
+    getMaxHeight: () => HEIGHT,
+    getValue: () => "",
+    setValue: () => {},
+  });
+  widget.serialize = false;
+  marks.set(node, root);
+  const least = node.computeSize();
+  node.setSize([node.size[0], Math.max(node.size[1], least[1])]);
+  return root;
+}
+
+/** Marks every Route and Stop whose decision is known from the last run, and the nodes that did not run. */
+export function showRoutes() {
+  const { gates, graph } = lastRun();
+  skipped = Object.keys(gates).length ? leftOut(graph, gates) : new Set();
+  for (const [executionId, node] of allNodes()) {
+    const asked = graph[executionId];
+    const gate = asked && decisionOf(asked, gates);
+    if (gate && node.comfyClass === asked.class_type) {
+      const root = markOf(node);
+      root.dataset.verdict = gate.card.passed && !gate.mixed ? "pass" : "block";
+      root.replaceChildren(...sentence(node, asked, gate));
+      root.title = root.textContent ?? "";
+    }
+    const outlined = "emoe_skipped" in node.strokeStyles;
+    if (skipped.has(executionId) === outlined) continue;
+    if (outlined) delete node.strokeStyles.emoe_skipped;
+    else node.strokeStyles.emoe_skipped = () => ({ color: COLOUR, lineWidth: 2 });
+  }
+  outlineDomNodes();
+  app.canvas?.setDirty(true, true);
+}
+
+/** Nodes 2.0 are elements of the page: the ones of the open graph get their outline from a style sheet. */
+export function outlineDomNodes() {
+  const open = /** @type {any} */ (app.canvas)?.graph ?? rootGraph();
+  const names = [...allNodes()].filter(([id, node]) => skipped.has(id) && node.graph === open).map(([, node]) => node.id);
+  let sheet = document.getElementById(STYLE);
+  if (!sheet) {
+    sheet = element("style", { id: STYLE });
+    document.head.append(sheet);
+  }
+  const selector = names.map((id) => `.lg-node[data-node-id="${id}"]`).join(", ");
+  sheet.textContent = selector ? `${selector} { outline: 2px dashed ${COLOUR}; outline-offset: 3px; }` : "";
+}
