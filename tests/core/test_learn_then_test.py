@@ -110,7 +110,7 @@ def test_the_guarantee_by_counting(chance: Callable[[float], float], levels: int
         limit = highest_certified(shown.tolist(), bad.tolist(), alpha, delta)
         if limit is not None:
             found += 1
-            passes = math.floor(limit * levels + 1e-9) / levels if levels else limit
+            passes = max(k / levels for k in range(levels + 1) if k / levels <= limit) if levels else limit
             wrong += mean_risk[min(int(passes * 20_000), 19_999)] > alpha + 1e-4
     assert wrong <= stats.binom.ppf(0.999, rounds, delta)
     assert found > 100 or chance is risk_down
