@@ -15,6 +15,7 @@ import pytest
 from PIL import Image
 from sklearn.metrics import auc, roc_auc_score
 
+from emoe_core import demo
 from emoe_core.__main__ import main
 from emoe_core.calibration import Calibration
 from emoe_core.charts.theme import THEMES
@@ -22,7 +23,7 @@ from emoe_core.decisions.curves import at_random, by_oracle, by_score
 from emoe_core.decisions.picture import picture
 from emoe_core.decisions.report import Choice, decisions
 from emoe_core.errors import EMoEError
-from emoe_core.policies import POLICIES
+from emoe_core.policies import POLICIES, false_block_rate
 from emoe_core.report import Settings
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -210,3 +211,42 @@ def test_the_command_starts_as_a_module() -> None:
         timeout=120,
     )
     assert done.returncode == 0 and "--seconds-generation" in done.stdout
+
+
+# --- the labelled calibration that ships ------------------------------------------------------------------------------
+
+SHIPPED = ROOT / "emoe_core" / "demo" / "labelled.json"
+
+
+def test_the_shipped_marks_are_what_the_ground_truth_says() -> None:
+    """Five languages; bad is what was seen less than three times; settings and scores are those of the demo's own file."""
+    calibration = Calibration.load(SHIPPED)
+    seen: dict[str, int] = {}
+    for concept in demo.ground_truth()["concepts"]:
+        for text, times in concept["exposure"].items():
+            seen[text] = seen.get(text, 0) + times
+    assert calibration.bad == tuple(seen.get(prompt, 0) < 3 for prompt in calibration.prompts)
+    prompts = demo.prompts()
+    for prompt, language in zip(calibration.prompts, calibration.groups["language"], strict=True):
+        assert prompt in (prompts["calibration"] + prompts["fresh"] if language == "en" else prompts[language])
+    own = Calibration.load(next(path for path in demo.calibration_files() if path.stem == "fast"))
+    assert own.settings == calibration.settings
+    scores = dict(zip(calibration.prompts, calibration.scores, strict=True))
+    assert [scores[prompt] for prompt in own.prompts] == pytest.approx(list(own.scores), rel=1e-4)
+
+
+def test_the_guides_picture_is_of_the_shipped_calibration() -> None:
+    """As its command draws it, but for the shapes of letters, which another Pillow may set otherwise."""
+    guide = (ROOT / "docs" / "gate.md").read_text("utf-8")
+    choice = Choice("bad_among_passed", 0.1, seconds_generation=2, seconds_score=0.2)
+    assert "--policy bad_among_passed --alpha 0.1" in guide and "--seconds-generation 2 --seconds-score 0.2" in guide
+    drawn = np.asarray(picture(decisions(Calibration.load(SHIPPED), choice)), dtype=float)
+    with Image.open(ROOT / "docs" / "images" / "decision_report.png") as image:
+        assert np.abs(np.asarray(image, dtype=float) - drawn).mean() < 1.0
+
+
+def test_a_language_known_less_has_a_higher_threshold_of_its_own() -> None:
+    """The better a language was sampled in training, the lower its threshold: English, French, German, Spanish, Italian."""
+    calibration = Calibration.load(SHIPPED)
+    limits = [false_block_rate(calibration.part("language", name), 0.1) for name in ("en", "fr", "de", "es", "it")]
+    assert limits == sorted(limits) and limits[0] < false_block_rate(calibration, 0.1) < limits[-1]

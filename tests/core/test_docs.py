@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 HELP = ROOT / "web" / "docs"
 READMES = (ROOT / "README.md", ROOT / "README.ja.md")
-DOCUMENTS = [*READMES, *sorted(HELP.rglob("*.md"))]
+DOCUMENTS = [*READMES, *sorted((ROOT / "docs").glob("*.md")), *sorted(HELP.rglob("*.md"))]
 
 #: English and Japanese titles of the README's sections, in order.
 SECTIONS = (

@@ -92,6 +92,44 @@ def test_an_interrupted_calibration_goes_on_where_it_stopped(
     assert len(counted) == 5 and again == made  # finished: nothing half-made is left over
 
 
+def test_comfyuis_interrupt_ends_it_at_once_and_loses_nothing(
+    host: Any, experts: Any, counted: list[str], monkeypatch: pytest.MonkeyPatch, of: Lines
+) -> None:
+    """The button Cancel, pressed after the second prompt: the third is not even scored."""
+    import comfy.model_management as management
+
+    prompts, how = of(["horse", "rainbow", "tiger", "pizza"]), {**HOW, "noise_seed": 14}
+    real = host.calibrating._write_down
+
+    def press_cancel(settings: Any, prompt: str, score: float) -> None:
+        real(settings, prompt, score)
+        management.interrupt_current_processing(prompt == "rainbow")
+
+    monkeypatch.setattr(host.calibrating, "_write_down", press_cancel)
+    with pytest.raises(management.InterruptProcessingException):
+        host.calibrating.calibrate(experts, prompts, LATENT, "four", None, **how)
+    assert counted == ["horse", "rainbow"]
+    counted.clear()
+    monkeypatch.setattr(host.calibrating, "_write_down", real)
+    assert len(host.calibrating.calibrate(experts, prompts, LATENT, "four", None, **how).scores) == 4
+    assert counted == ["horse", "tiger", "pizza"]
+
+
+def test_progress_is_told_in_prompts_and_time_left(
+    host: Any, experts: Any, monkeypatch: pytest.MonkeyPatch, of: Lines
+) -> None:
+    import comfy.utils
+
+    told: list[str] = []
+    bar: list[tuple[int, int]] = []
+    monkeypatch.setattr(host.calibrating, "show_text", told.append)
+    monkeypatch.setattr(comfy.utils, "PROGRESS_BAR_HOOK", lambda done, total, *_, **__: bar.append((done, total)))
+    how = {**HOW, "noise_seed": 15}
+    host.calibrating.calibrate(experts, of(["horse", "rainbow", "tiger"]), LATENT, "three", None, **how)
+    assert bar[-3:] == [(1, 3), (2, 3), (3, 3)] and told[-1] == ""
+    assert told[0].startswith("2 of 3 prompts, about ") and told[0].endswith(" s left")
+
+
 def test_one_text_encoder_for_all_is_another_setting(host: Any, experts: Any, of: Lines) -> None:
     clip = experts.experts[0].clip
     shared = host.calibrating.calibrate(experts, of(["horse"]), LATENT, "shared", clip, **HOW)
