@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from comfy_api.latest import ComfyExtension, io
 
-from . import audit, calibrate, decisions, encode, experts, filter, gate, mixture, route, score
+from . import audit, calibrate, decisions, encode, experts, filter, gate, ledger, mixture, route, score
 
 NODES: list[type[io.ComfyNode]] = [
     *experts.NODES,
@@ -17,6 +17,7 @@ NODES: list[type[io.ComfyNode]] = [
     *calibrate.NODES,
     *decisions.NODES,
     *audit.NODES,
+    *ledger.NODES,
 ]
 
 

@@ -7,7 +7,7 @@ from datetime import datetime, timezone
 from ..calibration import Calibration
 from ..errors import EMoEError
 from ..gate import DECIDE
-from .select import different
+from .comparable import different
 from .store import BAD, GOOD, Ledger, Row
 
 GROUP = "group"  # the column of labels that came without one
@@ -30,8 +30,11 @@ def calibrate(
     settings = ledger.settings()
     found = [known for known in settings if known.startswith(fingerprint)]
     if len(found) != 1:
-        said = "fits no rows" if not found else f"may be {' or '.join(sorted(found))}"
-        raise EMoEError(f"The fingerprint '{fingerprint}' {said} of '{ledger.path}'; `ledger summary` lists them.")
+        said = "fits no verdicts" if not found else f"may be {' or '.join(sorted(found))}"
+        raise EMoEError(
+            f"The settings' fingerprint '{fingerprint}' {said} in '{ledger.path}'; `python -m emoe_core ledger summary` "
+            "lists them."
+        )
     everything = ledger.rows(found[0])
     rows = different(everything)
     marked = [row for row in rows if row.quality is not None]

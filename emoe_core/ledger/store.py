@@ -1,55 +1,24 @@
-"""The ledger's file: one row a verdict, written by any number of processes at once.
-
-SQLite in WAL mode: readers and one writer do not wait for each other, and writers take turns (https://sqlite.org/wal.html).
-Every call opens the file and closes it again, so nothing is held between two verdicts. A file system that cannot do WAL
-(some network shares) falls back to SQLite's rollback journal, which is as safe and only slower.
-"""
+"""The ledger: one row a verdict, with its settings, its calibration, its mark, and the seconds of its run."""
 
 from __future__ import annotations
 
-import contextlib
+import hashlib
 import json
 import math
-import os
 import sqlite3
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from .. import __version__
 from ..calibration import Calibration
-from ..errors import EMoEError
 from ..gate import Verdict
 from ..report import Settings
+from .file import PATIENCE, LedgerError, LedgerFile, one, transaction
 
-LEDGER_SCHEMA = 1
-APPLICATION_ID = 0x454D6F45  # "EMoE": tells our files from other SQLite files
-PATIENCE = 5.0  # seconds that a locked file is waited for
 GOOD, BAD = "good", "bad"
-
-_TABLES = (
-    "CREATE TABLE settings (fingerprint TEXT PRIMARY KEY, body TEXT NOT NULL, experts TEXT NOT NULL)",
-    "CREATE TABLE calibrations (digest TEXT PRIMARY KEY, body TEXT NOT NULL)",
-    "CREATE TABLE runs (prompt_id TEXT PRIMARY KEY, seconds REAL NOT NULL, status TEXT NOT NULL, source TEXT NOT NULL)",
-    """CREATE TABLE verdicts (
-        id INTEGER PRIMARY KEY AUTOINCREMENT, time REAL NOT NULL, pack TEXT NOT NULL,
-        prompt_id TEXT, node_id TEXT, list_index INTEGER,
-        prompt TEXT NOT NULL, "group" TEXT,
-        fingerprint TEXT NOT NULL REFERENCES settings (fingerprint),
-        calibration TEXT REFERENCES calibrations (digest),
-        mode TEXT NOT NULL, policy TEXT NOT NULL, alpha REAL, delta REAL, threshold REAL,
-        verdict TEXT NOT NULL, passed INTEGER NOT NULL,
-        score REAL NOT NULL, p_value REAL, percentile REAL, reason TEXT NOT NULL, items TEXT NOT NULL,
-        quality TEXT CHECK (quality IN ('good', 'bad')))""",
-    "CREATE INDEX verdicts_by_fingerprint ON verdicts (fingerprint, id)",
-    "CREATE INDEX verdicts_by_prompt_id ON verdicts (prompt_id)",
-)
-
-
-class LedgerError(EMoEError):
-    """The ledger cannot be read or written now; the message says why and what to do."""
 
 
 @dataclass(frozen=True)
@@ -101,11 +70,11 @@ class Row:
 
 
 class Ledger:
-    """A ledger file. Made by the first verdict; reading one that is not there is an error."""
+    """A ledger. Its file is made by the first verdict; reading one that is not there is an error."""
 
     def __init__(self, path: str | Path, patience: float = PATIENCE) -> None:
         self.path = Path(path)
-        self._patience = patience
+        self._file = LedgerFile(self.path, patience)
 
     # --- writing ------------------------------------------------------------------------------------------------------
 
@@ -136,7 +105,7 @@ class Ledger:
             "items": json.dumps(kept["items"]),
         }
         names = ", ".join(f'"{name}"' for name in row)
-        with self._open(write=True) as database, _transaction(database):
+        with self._file.open(write=True) as database, transaction(database):
             database.execute(
                 "INSERT OR IGNORE INTO settings VALUES (?, ?, ?)",
                 (row["fingerprint"], json.dumps(asdict(settings)), json.dumps(verdict.report.experts)),
@@ -153,7 +122,7 @@ class Ledger:
         Raises:
             LedgerError: one of the ids is in no row; nothing is marked then.
         """
-        with self._open(write=True, create=False) as database, _transaction(database):
+        with self._file.open(write=True, create=False) as database, transaction(database):
             for number in ids:
                 done = database.execute("UPDATE verdicts SET quality = ? WHERE id = ?", (quality, number))
                 if done.rowcount != 1:
@@ -165,7 +134,7 @@ class Ledger:
         Returns:
             How many were kept.
         """
-        with self._open(write=True, create=False) as database, _transaction(database):
+        with self._file.open(write=True, create=False) as database, transaction(database):
             before = database.total_changes
             database.executemany(
                 "INSERT OR REPLACE INTO runs SELECT ?1, ?2, ?3, ?4 WHERE EXISTS "
@@ -179,7 +148,7 @@ class Ledger:
     def rows(self, fingerprint: str | None = None) -> list[Row]:
         """All verdicts, or those of one fingerprint, oldest first."""
         where = "" if fingerprint is None else "WHERE fingerprint = ?"
-        with self._open() as database:
+        with self._file.open() as database:
             database.row_factory = sqlite3.Row
             found = database.execute(
                 "SELECT verdicts.*, runs.seconds, runs.status AS run_status FROM verdicts LEFT JOIN runs USING (prompt_id) "
@@ -194,12 +163,21 @@ class Ledger:
             "SELECT prompt_id FROM verdicts WHERE prompt_id IS NOT NULL AND prompt_id NOT IN (SELECT prompt_id FROM runs) "
             "GROUP BY prompt_id ORDER BY max(id) DESC LIMIT ?"
         )
-        with self._open() as database:
+        with self._file.open() as database:
             return [str(prompt_id) for (prompt_id,) in database.execute(query, (limit,))]
+
+    def state(self) -> str:
+        """Another text whenever there is another verdict or mark."""
+        with self._file.open() as database:
+            newest = one(database, "SELECT max(id) FROM verdicts")
+            marks = database.execute(
+                "SELECT id, quality FROM verdicts WHERE quality IS NOT NULL ORDER BY id"
+            ).fetchall()
+        return f"{newest}:{hashlib.sha256(repr(marks).encode()).hexdigest()[:16]}"
 
     def settings(self) -> dict[str, tuple[Settings, tuple[str, ...]]]:
         """Settings and the experts' names, by fingerprint."""
-        with self._open() as database:
+        with self._file.open() as database:
             found = database.execute("SELECT fingerprint, body, experts FROM settings").fetchall()
         return {
             fingerprint: (Settings.from_dict(json.loads(body)), tuple(json.loads(experts)))
@@ -208,85 +186,11 @@ class Ledger:
 
     def calibration(self, digest: str) -> Calibration:
         """A calibration that verdicts of this ledger were made with."""
-        with self._open() as database:
+        with self._file.open() as database:
             found = database.execute("SELECT body FROM calibrations WHERE digest = ?", (digest,)).fetchone()
         if found is None:
             raise LedgerError(f"'{self.path}' has no calibration {digest[:16]}.")
         return Calibration.from_dict(json.loads(found[0]), f"the ledger's calibration {digest[:16]}")
-
-    # --- the file -----------------------------------------------------------------------------------------------------
-
-    @contextlib.contextmanager
-    def _open(self, *, write: bool = False, create: bool | None = None) -> Iterator[sqlite3.Connection]:
-        create = write if create is None else create
-        if not create and not self.path.is_file():
-            raise LedgerError(
-                f"There is no ledger at '{self.path}'; switch on the Gate's input ledger and run a prompt, or name the "
-                "file with --db."
-            )
-        try:
-            if create:
-                self.path.parent.mkdir(parents=True, exist_ok=True)
-            mode = "rwc" if create else "rw" if write else "ro"
-            if not write and not os.access(self.path.parent, os.W_OK) and not Path(f"{self.path}-wal").exists():
-                mode += "&immutable=1"  # nobody writes here, and SQLite's own files beside it cannot be made
-            place = f"{self.path.absolute().as_uri()}?mode={mode}"
-            with contextlib.closing(
-                sqlite3.connect(place, timeout=self._patience, isolation_level=None, uri=True)
-            ) as database:
-                self._prepare(database, create)
-                yield database
-        except (sqlite3.Error, OSError) as error:
-            raise LedgerError(
-                f"The ledger '{self.path}' cannot be {'written' if write else 'read'}: {error}."
-            ) from error
-
-    def _prepare(self, database: sqlite3.Connection, create: bool) -> None:
-        if create and not _one(database, "PRAGMA application_id"):
-            self._switch_to_wal(database)
-            with _transaction(database):  # of several processes that come first together, one makes the tables
-                if not _one(database, "SELECT count(*) FROM sqlite_master"):
-                    for statement in _TABLES:
-                        database.execute(statement)
-                    database.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-                    database.execute(f"PRAGMA user_version = {LEDGER_SCHEMA}")
-        if _one(database, "PRAGMA application_id") != APPLICATION_ID:
-            raise LedgerError(f"'{self.path}' is not an EMoE ledger; name another file.")
-        version = _one(database, "PRAGMA user_version")
-        if version != LEDGER_SCHEMA:
-            raise LedgerError(
-                f"'{self.path}' is a ledger of version {version}, and this node pack knows version {LEDGER_SCHEMA}; update "
-                "the node pack, or move the file away to begin a new one."
-            )
-        database.execute("PRAGMA synchronous = NORMAL")
-
-    def _switch_to_wal(self, database: sqlite3.Connection) -> None:
-        """Lasts with the file. SQLite does not wait for its lock here, so we do."""
-        deadline = time.monotonic() + self._patience
-        while _one(database, "PRAGMA journal_mode") != "wal":
-            try:
-                database.execute("PRAGMA journal_mode = WAL")
-                return
-            except sqlite3.OperationalError:
-                if time.monotonic() > deadline:
-                    raise
-                time.sleep(0.02)
-
-
-@contextlib.contextmanager
-def _transaction(database: sqlite3.Connection) -> Iterator[None]:
-    """All or nothing; the writer's lock is taken at once, so that waiting for it can be patient."""
-    database.execute("BEGIN IMMEDIATE")
-    try:
-        yield
-    except BaseException:
-        database.execute("ROLLBACK")
-        raise
-    database.execute("COMMIT")
-
-
-def _one(database: sqlite3.Connection, query: str) -> Any:
-    return database.execute(query).fetchone()[0]
 
 
 def finite(value: float | None) -> float | None:

@@ -11,9 +11,9 @@ from ..calibration import Calibration
 from ..errors import EMoEError
 from ..gate import BLOCK, DECIDE
 from ..report import Settings
+from .comparable import comparable, different
 from .drift import Drift, drift
 from .recalibrate import day
-from .select import comparable, different
 from .store import Ledger, Row
 
 

@@ -7,6 +7,8 @@ import json
 import multiprocessing
 import os
 import sqlite3
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -20,7 +22,8 @@ from emoe_testing.verdicts import SETTINGS, verdict
 from emoe_core.__main__ import main
 from emoe_core.calibration import Calibration
 from emoe_core.ledger.command import JSON_COLUMNS
-from emoe_core.ledger.store import Ledger, LedgerError, Place
+from emoe_core.ledger.file import LedgerError
+from emoe_core.ledger.store import Ledger, Place
 
 FORK = multiprocessing.get_context("fork")
 
@@ -193,6 +196,23 @@ def test_marks_are_all_or_nothing(ledger: Ledger) -> None:
     assert [row.quality for row in ledger.rows()] == [None, "good", None]
 
 
+def test_the_state_tells_verdicts_and_marks_apart_and_nothing_else(ledger: Ledger) -> None:
+    ids = [ledger.add(verdict(word, 0.3)) for word in ("cat", "dog")]
+    states = [ledger.state()]
+    for change in (
+        lambda: ledger.mark(ids[:1], "good"),
+        lambda: ledger.mark(ids, "bad"),
+        lambda: ledger.mark(ids, None),
+    ):
+        change()
+        states.append(ledger.state())
+    assert states[3] == states[0] and len(set(states)) == 3
+    ledger.rows()
+    assert ledger.state() == states[0]
+    ledger.add(verdict("cow", 0.3))
+    assert ledger.state() not in states
+
+
 def test_runs_are_kept_for_verdicts_of_this_ledger_only(ledger: Ledger) -> None:
     for name in ("a", "b", "c"):
         ledger.add(verdict(name, 0.3), place=Place(f"run-{name}"))
@@ -287,7 +307,7 @@ def test_export_gives_every_field_in_both_kinds(ledger: Ledger, command: Run, tm
         (["sync", "--server", "127.0.0.1:9"], "'http://127.0.0.1:9' does not answer"),
         (["summary", "--fingerprint", "zz"], "has no verdicts under 'zz'"),
         (["summary", "--calibration", "nowhere.json"], "'nowhere.json' cannot be read"),
-        (["calibrate", "--fingerprint", "zz", "--out", "x.json"], "The fingerprint 'zz' fits no rows"),
+        (["calibrate", "--fingerprint", "zz", "--out", "x.json"], "The settings' fingerprint 'zz' fits no verdicts"),
         (["calibrate", "--fingerprint", "", "--out", "x.json"], "may be "),
     ],
 )
@@ -318,6 +338,18 @@ def test_sync_from_the_results_of_a_batch(ledger: Ledger, command: Run, tmp_path
     assert kept["observed"] == (7.5, "success") and kept["batch"] == (2.0, "error")
     results.write_text('{"no": "result"}\n')
     assert command("sync", "--results", results)[2] == f"error: Line 1 of '{results}' is no result of a batch.\n"
+
+
+def test_the_ledger_of_the_comfyui_around_the_pack_is_found_through_a_link_too(tmp_path: Path) -> None:
+    pack = Path(__file__).resolve().parents[2]
+    nodes = tmp_path / "ComfyUI" / "custom_nodes"
+    nodes.mkdir(parents=True)
+    (nodes / "emoe").symlink_to(pack, target_is_directory=True)
+    Ledger(tmp_path / "ComfyUI" / "user" / "emoe" / "ledger.sqlite3").add(verdict("cat", 0.3))
+    line = f"cd '{nodes / 'emoe'}' && '{sys.executable}' -m emoe_core ledger export --out -"
+    done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["prompt"] == "cat"
 
 
 # --- a calibration of the ledger --------------------------------------------------------------------------------------

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from emoe_testing.graphs import BLOCK, PASS, Graph, gated, node
+from emoe_testing.graphs import BLOCK, PASS, Graph, gated, node, scored
 
+from emoe_core.calibration import Calibration
 from emoe_core.ledger.store import Ledger
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -97,6 +98,23 @@ def test_items_of_a_list_are_rows_of_one_run(default_server: Any, ledger: Ledger
     run = default_server.run(graph)
     found = [(row.prompt, row.prompt_id, row.list_index) for row in ledger.rows()]
     assert found == [(text, run.prompt_id, index) for index, text in enumerate((tag, "rainbow", "horse"))]
+
+
+def test_a_node_makes_a_calibration_of_it_and_anew_when_it_has_grown(
+    default_server: Any, ledger: Ledger, tag: str
+) -> None:
+    made = {**scored(prompt=f"{tag} 0"), "made": node("EMoE_CalibrationFromLedger", report=["score", 1], name=tag)}
+    made["made"]["inputs"]["unmarked_as_good"] = False
+    made["kept"] = node("EMoE_SaveCalibration", calibration=["made", 0], name="", overwrite=True)
+    assert "There is no ledger at" in (default_server.run(made).error or "")
+    for count in (1, 2):
+        default_server.run(kept(PASS, f"{tag} {count}"))
+        result = default_server.run(made)
+        assert result.ok, result.error
+        calibration = Calibration.load(Path(default_server.user) / "emoe" / "calibrations" / f"{tag}.json")
+        assert calibration.prompts == tuple(f"{tag} {number + 1}" for number in range(count))
+        assert calibration.scores == tuple(row.score for row in ledger.rows())
+    assert "made" in default_server.run(made).cached  # nothing new, nothing read
 
 
 def test_a_ledger_that_cannot_be_written_is_a_warning_and_the_verdict_stands(

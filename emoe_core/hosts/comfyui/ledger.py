@@ -10,7 +10,10 @@ import folder_paths
 from ...calibration import Calibration
 from ...card import own_calibration
 from ...gate import Verdict
-from ...ledger.store import Ledger, LedgerError, Place
+from ...ledger.file import LedgerError
+from ...ledger.recalibrate import calibrate
+from ...ledger.store import Ledger, Place
+from ...report import Report
 
 _log = logging.getLogger(__name__)
 
@@ -35,6 +38,25 @@ def record(verdict: Verdict, calibrations: tuple[Calibration, ...]) -> tuple[int
         warning = f"The verdict stands, but it is not in the ledger. {error}"
         _log.warning("EMoE: %s", warning)
         return None, warning
+
+
+def calibration(report: Report, name: str, unmarked_as_good: bool) -> tuple[Calibration, list[str]]:
+    """A calibration of the verdicts under a report's own settings, and what a user should know about it.
+
+    Raises:
+        EMoEError: there is no ledger, or it has no such verdicts.
+    """
+    return calibrate(
+        Ledger(path()), report.settings.fingerprint(), name.strip() or "ledger", unmarked_as_good=unmarked_as_good
+    )
+
+
+def state() -> str:
+    """Another text whenever the ledger has another verdict or mark."""
+    try:
+        return Ledger(path()).state()
+    except LedgerError as error:
+        return str(error)
 
 
 def _place() -> Place:

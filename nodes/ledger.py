@@ -1,0 +1,55 @@
+"""What the ledger remembers, as a calibration."""
+
+from __future__ import annotations
+
+from comfy_api.latest import io
+
+from ..emoe_core.hosts.comfyui import ledger
+from ..emoe_core.report import Report
+from .types import CATEGORY, CalibrationType, ReportType
+
+
+class CalibrationFromLedger(io.ComfyNode):
+    """Reference scores of prompts that a Gate has seen before, instead of scoring a list."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="EMoE_CalibrationFromLedger",
+            display_name="Calibration from Ledger",
+            category=CATEGORY,
+            description=(
+                "Makes a calibration of the prompts that Gates kept in the ledger under the settings of this score. Nothing is "
+                "scored again. Follow it with Save Calibration; in other graphs, Load Calibration brings it to the Gate."
+            ),
+            inputs=[
+                ReportType.Input(
+                    "report", tooltip="From Score Uncertainty: the verdicts of the same experts and settings are used."
+                ),
+                io.String.Input(
+                    "name", default="from the ledger", tooltip="What to call it in messages and as a file."
+                ),
+                io.Boolean.Input(
+                    "unmarked_as_good",
+                    default=False,
+                    tooltip=(
+                        "Where some verdicts are marked good or bad, these alone are used. On: take those without a mark "
+                        "too, as good ones."
+                    ),
+                ),
+            ],
+            outputs=[CalibrationType.Output(display_name="calibration", tooltip="For Save Calibration.")],
+        )
+
+    @classmethod
+    def execute(cls, report: Report, name: str, unmarked_as_good: bool) -> io.NodeOutput:
+        made, notes = ledger.calibration(report, name, unmarked_as_good)
+        return io.NodeOutput(made, ui={"text": [made.line(), *notes]})
+
+    @classmethod
+    def fingerprint_inputs(cls, **_: object) -> str:
+        """A ledger that was written to is read again."""
+        return ledger.state()
+
+
+NODES: list[type[io.ComfyNode]] = [CalibrationFromLedger]
