@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -39,6 +41,27 @@ def test_core_knows_no_host_outside_its_edge(path: Path) -> None:
     )
     assert not imported(path) & ((HOST_MODULES | {"diffusers"}) - allowed)
     assert not rooms_above(path)
+
+
+def test_importing_the_core_brings_neither_host_nor_its_libraries() -> None:
+    """Every module outside `hosts`, in a Python of its own: what they import by a detour shows there."""
+    names = sorted(
+        ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+        for path in CORE
+        if "hosts" not in path.parts and path.name != "__main__.py"
+    )
+    code = f"""
+import importlib, importlib.util, sys
+spec = importlib.util.spec_from_file_location("emoe_core", {str(ROOT / "emoe_core" / "__init__.py")!r},
+                                              submodule_search_locations=[{str(ROOT / "emoe_core")!r}])
+sys.modules["emoe_core"] = package = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(package)
+for name in {names!r}:
+    importlib.import_module(name)
+print(*sorted({{name.split(".")[0] for name in sys.modules}} & {{"diffusers", "transformers", "comfy", "nodes", "segmoe"}}))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300, check=False)
+    assert (done.returncode, done.stdout.strip()) == (0, ""), done.stderr
 
 
 @pytest.mark.parametrize("path", PACK, ids=lambda p: str(p.relative_to(ROOT)))
