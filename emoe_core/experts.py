@@ -8,7 +8,7 @@ from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
 from .errors import EMoEError
-from .presets import HIDDEN_TAPS
+from .presets import is_hidden
 from .signature import RELATED, Signature, relatedness
 
 if TYPE_CHECKING:
@@ -93,13 +93,13 @@ def check_comparable(experts: tuple[Expert, ...], tap: str) -> list[str]:
     predictions = {expert.prediction for expert in experts}
     if len(predictions) > 1:
         listed = ", ".join(f"'{expert.name}' {expert.prediction}" for expert in experts)
-        if tap not in HIDDEN_TAPS:
+        if not is_hidden(tap):
             raise EMoEError(
                 f"The experts predict different things ({listed}): their noise predictions are not comparable. Use "
                 "experts with one prediction type, or a preset that reads the middle block (fast)."
             )
         warnings.append(f"The experts predict different things ({listed}); part of the score is that difference.")
-    if tap not in HIDDEN_TAPS:
+    if not is_hidden(tap):
         return warnings
     for a, b in combinations(experts, 2):
         if a.signature.layout != b.signature.layout:

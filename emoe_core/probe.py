@@ -2,30 +2,43 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
 from torch import Tensor
 
+#: Latents of one prompt: for each tap one tensor [K, B, C, ...] a conditioning entry (K noise samples, B batch items).
+#: One entry is the usual case; areas and combined prompts make more. At `noise_pred` it is always one.
+Latents = dict[str, list[Tensor]]
+
 
 @dataclass(frozen=True)
 class Request:
-    """Which latent is wanted: of one expert, on one noise sample, for the prompt or the empty prompt, at one tap."""
+    """Which latents are wanted: of one expert, for every prompt of the run or for the empty prompt, at these taps."""
 
     expert: int
-    noise_sample: int
     empty: bool
-    tap: str
+    taps: tuple[str, ...]
 
 
 class Probe(Protocol):
-    """Whoever can run the experts. The maths never knows who answers."""
+    """Whoever can run the experts. The maths never knows who answers.
 
-    def latents(self, request: Request) -> dict[str, list[Tensor]]:
-        """The latents at the request's tap, and at any other tap that the same pass goes by for free.
+    A probe knows its prompts, its K noise samples and its B latents; it decides how many of them go through the network
+    in one call. The answer must not depend on that by more than rounding.
+    """
 
-        Gives for each tap one tensor [B, C, ...] a conditioning entry, in the same order for every expert (one entry is
-        the usual case; areas and combined prompts make more). At `noise_pred` it is always one.
+    @property
+    def taps(self) -> tuple[str, ...]:
+        """The taps that every expert has, e.g. ("mid_in", "mid_out", "noise_pred") or ("block:0", ..., "noise_pred")."""
+        ...
+
+    def latents(self, request: Request, advance: Callable[[int], None]) -> list[Latents]:
+        """The latents at all the request's taps from one pass: one `Latents` a prompt, or a single one of the empty prompt.
+
+        Entries stand in the same order for every expert. `advance(n)` is called when n more (prompt, noise sample) pairs
+        are done.
 
         Raises:
             EMoEError: the model has no such tap, or the conditioning does not fit it.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
 from .errors import EMoEError
@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
 #: Raised when a change in the maths makes old scores incomparable with new ones.
 SCORE_VERSION = 1
-REPORT_SCHEMA = 1
+#: 2 has items[].all beside all that 1 has.
+REPORT_SCHEMA = 2
 
 
 @dataclass(frozen=True)
@@ -57,16 +58,16 @@ class Settings:
     def differences(self, other: Settings) -> list[str]:
         """One phrase for each setting in which `other` differs from this one."""
         found = []
-        for field in fields(self):
-            mine, theirs = getattr(self, field.name), getattr(other, field.name)
+        for one in fields(self):
+            mine, theirs = getattr(self, one.name), getattr(other, one.name)
             if mine != theirs:
-                found.append(f"{field.name} is {_brief(theirs)} instead of {_brief(mine)}")
+                found.append(f"{one.name} is {_brief(theirs)} instead of {_brief(mine)}")
         return found
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Settings:
         """Settings from JSON; an `EMoEError` that names a missing or unknown field."""
-        known = {field.name for field in fields(cls)}
+        known = {one.name for one in fields(cls)}
         if missing := known - data.keys():
             raise EMoEError(
                 f"These settings lack {', '.join(sorted(missing))}; the file is damaged or of another version."
@@ -87,6 +88,22 @@ def _brief(value: Any) -> str:
 
 
 @dataclass(frozen=True)
+class Estimate:
+    """What one estimator says of one batch item.
+
+    Attributes:
+        score: mean over noise samples. Higher means less certain.
+        stderr: its standard error over noise samples; None with one sample.
+        seed: the same estimator on the experts' mean, with noise samples in the experts' place: what the noise alone
+            would score. None with one sample and for the baselines without an ensemble.
+    """
+
+    score: float
+    stderr: float | None
+    seed: float | None
+
+
+@dataclass(frozen=True)
 class ItemScore:
     """The score of one batch item.
 
@@ -98,6 +115,7 @@ class ItemScore:
         response: the no-ensemble baseline, 1 / mean square of the first expert's latent (at the middle block if any).
         guidance: the no-ensemble baseline, 1 / mean square of the first expert's prompt minus empty-prompt noise
             prediction; None where the empty prompt was not measured.
+        all: every estimator that the measured latents allow, by tap and estimator.
     """
 
     score: float
@@ -106,6 +124,7 @@ class ItemScore:
     seed_variance: float | None
     response: float
     guidance: float | None
+    all: dict[str, dict[str, Estimate]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from . import estimators as est
+from .collect import Progress, Reading, Taken, collect, measured_of
 from .errors import EMoEError
 from .experts import ExpertSet, check_comparable
-from .probe import Probe, Request
-from .report import ItemScore, Report, Settings
-
-#: Called before each model call with (calls done, calls in all, what comes next).
-Progress = Callable[[int, int, str], None]
+from .presets import NOISE_PRED
+from .probe import Probe
+from .report import Estimate, ItemScore, Report, Settings
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,52 +31,96 @@ class Scored:
 
 
 def score(
-    probe: Probe, experts: ExpertSet, settings: Settings, prompt: str = "", progress: Progress | None = None
+    probe: Probe,
+    experts: ExpertSet,
+    settings: Settings,
+    prompt: str = "",
+    progress: Progress | None = None,
+    also: Sequence[Reading] = (),
 ) -> Scored:
-    """Score one prompt (a batch of latents gives a score an item).
+    """Score the probe's one prompt (a batch of latents gives a score an item); see `score_many`."""
+    return score_many(probe, experts, [settings], [prompt], progress, also)[0]
+
+
+def score_many(
+    probe: Probe,
+    experts: ExpertSet,
+    settings: Sequence[Settings],
+    prompts: Sequence[str],
+    progress: Progress | None = None,
+    also: Sequence[Reading] = (),
+) -> list[Scored]:
+    """Score each of the probe's prompts; every expert is run once for all of them.
+
+    Every estimator that can be had from the latents that were measured is in the report (`ItemScore.all`).
 
     Args:
-        settings: tap, estimator and number of noise samples are read from here; all of it goes into the report.
-        prompt: the text, for reports only.
+        settings: one a prompt. Tap, estimator and number of noise samples are read from the first, and all of it goes
+            into the reports; they must not differ in these three.
+        prompts: the texts, for reports only.
+        also: more taps and estimators to measure in the same pass. Estimators of the score's own tap come without asking,
+            except for those that need the empty prompt when nothing else needs it.
 
     Raises:
-        EMoEError: too few experts for the estimator, experts that cannot be compared at this tap, a latent with NaN or
+        EMoEError: too few experts for an estimator, experts that cannot be compared at a tap, a latent with NaN or
             infinity, a probe that cannot answer.
     """
-    chosen = est.estimator(settings.estimator)
+    main = settings[0]
+    wanted = [(main.tap, main.estimator), *also]
+    warnings: list[str] = []
+    for tap, name in wanted:
+        chosen = _enough_experts(name, experts)
+        if chosen.minimum_experts > 1:
+            warnings += check_comparable(experts.experts, tap)
+    taken = collect(probe, experts, main.noise_samples, wanted, len(prompts), progress)
+    comparable = frozenset(tap for tap in taken.prompts[0] if _comparable(experts, tap))
+    return [
+        _scored(experts, one, text, latents, taken, list(dict.fromkeys(warnings)), wanted, comparable)
+        for one, text, latents in zip(settings, prompts, taken.prompts, strict=True)
+    ]
+
+
+def _enough_experts(name: str, experts: ExpertSet) -> est.Estimator:
+    chosen = est.estimator(name)
     if len(experts) < chosen.minimum_experts:
         raise EMoEError(
             f"The estimator '{chosen.name}' compares experts and the set has {len(experts)}: add at least "
             f"{chosen.minimum_experts - len(experts)} more with Add Expert, or choose preset custom with the "
             "estimator 'response', which needs only one."
         )
-    warnings = check_comparable(experts.experts, settings.tap) if chosen.minimum_experts > 1 else []
-    taken = _collect(probe, experts, settings, chosen.needs_empty, progress)
-    main = taken.prompt[settings.tap]
-    main_empty = taken.empty.get(settings.tap)
+    return chosen
 
-    values, stderr = est.summarise(chosen.compute(main, main_empty))
-    if not bool(torch.isfinite(values).all()):
-        raise EMoEError("The score is not a finite number; the experts' latents are too large to compare.")
-    parts = est.decompose(main)
-    # The middle block is the baseline's place; a pass through the whole network goes by it anyway.
-    response, _ = est.summarise(est.estimator("response").compute(taken.prompt.get("mid_out", main), None))
-    guidance: list[float | None] = [None] * main.shape[2]
-    if "noise_pred" in taken.empty:
-        guidance = _guidance(taken.prompt["noise_pred"], taken.empty["noise_pred"])
-    pairwise = est.pairwise_distances(main)
-    warnings += _copies(pairwise, experts)
 
+def _scored(
+    experts: ExpertSet,
+    settings: Settings,
+    text: str,
+    latents: dict[str, list[list[Tensor]]],
+    taken: Taken,
+    warnings: list[str],
+    wanted: Sequence[Reading],
+    comparable: frozenset[str],
+) -> Scored:
+    measured = {tap: measured_of(rows, taken.empty.get(tap), experts, tap) for tap, rows in latents.items()}
+    main = measured[settings.tap]
+    asked = {tap: {name for where, name in wanted if where == tap} for tap in measured}
+    everything = {tap: _estimates(m, asked[tap], tap in comparable) for tap, m in measured.items()}
+    parts = est.decompose(main.prompt)
+    pairwise = est.pairwise_distances(main.prompt)
+    baseline = everything.get("mid_out", everything[settings.tap])["response"]
+    guidance = everything.get(NOISE_PRED, {}).get("guidance")
+    chosen = everything[settings.tap][settings.estimator]
     items = tuple(
         ItemScore(
-            score=float(values[b]),
-            stderr=None if stderr is None else float(stderr[b]),
+            score=chosen[b].score,
+            stderr=chosen[b].stderr,
             epistemic=float(parts.epistemic[b]),
             seed_variance=None if parts.seed is None else float(parts.seed[b]),
-            response=float(response[b]),
-            guidance=guidance[b],
+            response=baseline[b].score,
+            guidance=None if guidance is None else guidance[b].score,
+            all={tap: {name: found[b] for name, found in here.items()} for tap, here in everything.items()},
         )
-        for b in range(main.shape[2])
+        for b in range(main.prompt.shape[2])
     )
     report = Report(
         settings=settings,
@@ -84,84 +128,56 @@ def score(
         experts=tuple(expert.name for expert in experts.experts),
         files=tuple(expert.file for expert in experts.experts),
         pairwise=tuple(tuple(float(x) for x in row) for row in pairwise),
-        warnings=tuple(warnings),
-        prompt=prompt,
+        warnings=(*warnings, *_copies(pairwise, experts)),
+        prompt=text,
         calibrations=experts.calibrations,
     )
-    return Scored(report, taken.disagreement)
+    return Scored(report, _disagreement([_largest(parts) for parts in latents[settings.tap]]))
 
 
-@dataclass(frozen=True, eq=False)
-class _Taken:
-    prompt: dict[str, Tensor]
-    empty: dict[str, Tensor]
-    disagreement: Tensor
+def _estimates(measured: est.Measured, asked: set[str], comparable: bool) -> dict[str, list[Estimate]]:
+    """Every estimator that these latents allow, an item; an error only for one that was asked for."""
+    found: dict[str, list[Estimate]] = {}
+    for name, one in est.ESTIMATORS.items():
+        if name not in asked and (
+            (one.needs_empty and measured.empty is None) or (one.minimum_experts > 1 and not comparable)
+        ):
+            continue
+        try:
+            found[name] = _estimate(one, measured)
+        except EMoEError:
+            if name in asked or name == "response":
+                raise
+    return found
 
 
-def _collect(
-    probe: Probe, experts: ExpertSet, settings: Settings, needs_empty: bool, progress: Progress | None
-) -> _Taken:
-    """Every latent that is needed, each tap as [M, K, B, D] float32 on the CPU.
-
-    Experts are the outer loop, so that a host short of memory holds one model at a time.
-    """
-    passes = (False, True) if needs_empty else (False,)
-    samples = settings.noise_samples
-    total = len(experts) * samples * len(passes)
-    rows: dict[tuple[bool, str], list[list[Tensor]]] = {}
-    places: list[Tensor] = []
-    done = 0
-    for index, expert in enumerate(experts.experts):
-        here: list[Tensor] = []
-        for empty in passes:
-            for sample in range(samples):
-                if progress is not None:
-                    progress(done, total, expert.name)
-                answer = probe.latents(Request(index, sample, empty, settings.tap))
-                for tap, tensors in answer.items():
-                    parts = [part.detach().to(device="cpu", dtype=torch.float32) for part in tensors]
-                    _check_finite(parts, expert.name, tap)
-                    row = rows.setdefault((empty, tap), [[] for _ in experts.experts])[index]
-                    row.append(torch.cat([part.flatten(1) for part in parts], dim=1))
-                    if tap == settings.tap and not empty:
-                        here.append(_largest(parts))
-                done += 1
-        places.append(torch.stack(here))
-    if progress is not None:
-        progress(done, total, "")
-    # A tap that only some experts answered for free (see `Probe`) has nothing to be compared with.
-    whole = {key: row for key, row in rows.items() if all(len(one) == samples for one in row)}
-    stacked = {key: _stack(row, experts, key[1]) for key, row in whole.items()}
-    return _Taken(
-        {tap: latents for (empty, tap), latents in stacked.items() if not empty},
-        {tap: latents for (empty, tap), latents in stacked.items() if empty},
-        _disagreement(places),
-    )
+def _comparable(experts: ExpertSet, tap: str) -> bool:
+    if len(experts) < 2:
+        return False
+    try:
+        check_comparable(experts.experts, tap)
+    except EMoEError:
+        return False
+    return True
 
 
-def _stack(rows: list[list[Tensor]], experts: ExpertSet, tap: str) -> Tensor:
-    first = rows[0][0].shape
-    for row, expert in zip(rows, experts.experts, strict=True):
-        if row[0].shape != first:
-            raise EMoEError(
-                f"'{expert.name}' gives a latent of another size at '{tap}' than '{experts.experts[0].name}' "
-                f"({row[0].shape[1]} values instead of {first[1]}); use experts of one model family."
-            )
-    return torch.stack([torch.stack(row) for row in rows])
-
-
-def _check_finite(parts: list[Tensor], expert: str, tap: str) -> None:
-    if not parts:
-        raise EMoEError("No part of the conditioning is active at this step; check its timestep range and at_step.")
-    if not all(bool(torch.isfinite(part).all()) for part in parts):
+def _estimate(one: est.Estimator, measured: est.Measured) -> list[Estimate]:
+    values, stderr = est.summarise(one.compute(measured))
+    if not bool(torch.isfinite(values).all()):
         raise EMoEError(
-            f"Expert '{expert}' gives NaN or infinite values at '{tap}': its weights are damaged or its precision is too "
-            "low. Load another file, or start ComfyUI with a higher precision."
+            f"The score '{one.name}' is not a finite number; the experts' latents are too large to compare."
         )
+    seeds: list[float | None] = [None] * len(values)
+    if one.minimum_experts > 1 and measured.prompt.shape[1] > 1:
+        with suppress(EMoEError):  # undefined for the mean of the experts, where they cancel out
+            seeds = [float(seed) for seed in one.compute(est.noise_as_experts(measured))[0]]
+    return [
+        Estimate(float(values[b]), None if stderr is None else float(stderr[b]), seeds[b]) for b in range(len(values))
+    ]
 
 
 def _largest(parts: list[Tensor]) -> Tensor:
-    return max(parts, key=lambda part: part[0, 0].numel())
+    return max(parts, key=lambda part: part[0, 0, 0].numel())
 
 
 def _disagreement(latents: list[Tensor]) -> Tensor:
@@ -176,12 +192,6 @@ def _disagreement(latents: list[Tensor]) -> Tensor:
     while places.ndim > 3:  # video latents: mean over frames
         places = places.mean(dim=1)
     return places if places.ndim == 3 else places.reshape(places.shape[0], 1, -1)
-
-
-def _guidance(prompt: Tensor, empty: Tensor) -> list[float | None]:
-    """As the estimator, an item; None instead of an error for a prompt without any effect: only a baseline here."""
-    values, _ = est.summarise(1 / est.mean_square((prompt - empty)[:1]))
-    return [float(value) if bool(torch.isfinite(value)) else None for value in values]
 
 
 def _copies(pairwise: Tensor, experts: ExpertSet) -> list[str]:

@@ -71,6 +71,7 @@ class Calibrate(io.ComfyNode):
                     optional=True,
                     tooltip="Where the file's column quality holds numbers: prompts below this one are bad.",
                 ),
+                *settings.later_inputs(),
             ],
             outputs=[
                 CalibrationType.Output(display_name="calibration", tooltip="For Gate, and for Save Calibration."),

@@ -47,6 +47,7 @@ class Score(io.ComfyNode):
                     optional=True,
                     tooltip="An empty prompt's conditioning, only needed by 'thorough' when no expert has a CLIP.",
                 ),
+                *settings.later_inputs(),
             ],
             outputs=[
                 io.Float.Output(display_name="score", tooltip="The uncertainty; of a batch, the highest item's."),

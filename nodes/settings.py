@@ -12,6 +12,7 @@ from ..emoe_core.hosts.comfyui.scoring import MOST_NOISE_SAMPLES, SCHEDULERS
 from ..emoe_core.presets import CUSTOM, PRESETS, TAPS, resolve
 
 _ADD_NOISE = ("enable", "disable")
+MIDDLE_BLOCK = -1
 
 
 def inputs() -> list[Any]:
@@ -71,6 +72,22 @@ def inputs() -> list[Any]:
     ]
 
 
+def later_inputs() -> list[Any]:
+    """Inputs that came later: they stand after all others, so that saved workflows keep their widgets."""
+    return [
+        io.Int.Input(
+            "block_index",
+            default=MIDDLE_BLOCK,
+            min=MIDDLE_BLOCK,
+            max=999,
+            optional=True,
+            tooltip=(
+                f"With preset {CUSTOM} and tap block: which block, counted from 0. {MIDDLE_BLOCK}: the one in the middle."
+            ),
+        ),
+    ]
+
+
 def arguments(
     preset: str,
     add_noise: str,
@@ -81,10 +98,13 @@ def arguments(
     noise_samples: int,
     tap: str,
     estimator: str,
+    block_index: int = MIDDLE_BLOCK,
 ) -> dict[str, Any]:
     """What these inputs are to `score_prompt`; an `EMoEError` for a value that is no option."""
     if add_noise not in _ADD_NOISE:
         raise EMoEError(f"Score's add_noise is '{add_noise}'; choose {' or '.join(_ADD_NOISE)}.")
+    if tap == "block" and block_index != MIDDLE_BLOCK:
+        tap = f"block:{block_index}"
     tap, estimator_name = resolve(preset, tap, estimator)
     return {
         "tap": tap,

@@ -107,9 +107,14 @@ def empty_for_experts(experts: ExpertSet, given: Conditioning | None, prompt: Co
                 "connect an empty CLIPTextEncode to Score's input 'empty_prompt', or choose the preset fast."
             )
         given = encode_for_experts(experts, "")
-    shared = (*_SIZES, "control", "control_apply_to_uncond", "hooks")
-    added = {key: value for key, value in prompt[0][1].items() if key in shared}
+    added = shared_options(prompt)
     return [[[tensor, {**options, **added}] for tensor, options in one] for one in split(given, len(experts))]
+
+
+def shared_options(prompt: Conditioning) -> dict[str, Any]:
+    """What the empty prompt takes over from the prompt."""
+    shared = (*_SIZES, "control", "control_apply_to_uncond", "hooks")
+    return {key: value for key, value in prompt[0][1].items() if key in shared}
 
 
 def extras(conditioning: Conditioning) -> tuple[str, ...]:

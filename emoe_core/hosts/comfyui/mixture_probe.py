@@ -1,11 +1,12 @@
 """The probe on a mixture: all its paths in one batch through one network.
 
-Implements `emoe_core.probe.Probe` on top of the probe for single models. Row p * B + b of the batch is item b on path p;
-every row has its item's own noise and routes for itself, so a score depends on nothing else in the batch.
+Implements `emoe_core.probe.Probe` on top of the probe for single models. For each noise sample row p * B + b is item b on
+path p; every row has its item's own noise and routes for itself, so a score depends on nothing else in the batch.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import torch
@@ -16,7 +17,7 @@ from ...experts import ExpertSet
 from ...mixture.experts import MixtureSet
 from ...mixture.routing import Routing, RoutingRecorder
 from ...mixture.sparse import Plan
-from ...probe import Request
+from ...probe import Latents, Request
 from . import conditioning as cond
 from .mixture_layers import scoring
 from .probe import ComfyProbe
@@ -35,13 +36,13 @@ class MixtureProbe:
     empty_key: str | None
     _inner: ComfyProbe = field(init=False, repr=False)
     _recorder: RoutingRecorder = field(init=False, repr=False)
-    _answers: dict[tuple[int, bool, str], dict[str, list[Tensor]]] = field(default_factory=dict, repr=False)
+    _answers: dict[tuple[bool, tuple[str, ...]], Latents] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
         paths = len(self.experts)
         inner = ComfyProbe(
             ExpertSet((self.experts.network,)),
-            [one_for_all(self.prompts)],
+            [[one_for_all(self.prompts)]],
             None if self.empties is None else [one_for_all(self.empties)],
             _each(self.latent, paths),
             [_each(noise, paths) for noise in self.noises],
@@ -51,25 +52,36 @@ class MixtureProbe:
         object.__setattr__(self, "_inner", inner)
         object.__setattr__(self, "_recorder", RoutingRecorder(paths, self.latent.shape[0]))
 
-    def latents(self, request: Request) -> dict[str, list[Tensor]]:
-        """One path's latents; the network is called once for all paths."""
-        key = (request.noise_sample, request.empty, request.tap)
+    @property
+    def taps(self) -> tuple[str, ...]:
+        """See `emoe_core.probe.Probe.taps`."""
+        return self._inner.taps
+
+    def latents(self, request: Request, advance: Callable[[int], None]) -> list[Latents]:
+        """One path's latents; the network is called for all paths when the first of them is asked for."""
+        key = (request.empty, request.taps)
         if key not in self._answers:
             self._answers[key] = self._measure(request)
+        advance(len(self.noises))
         paths = len(self.experts)
-        return {tap: [part.chunk(paths)[request.expert] for part in parts] for tap, parts in self._answers[key].items()}
+        return [
+            {
+                tap: [part.chunk(paths, dim=1)[request.expert] for part in parts]
+                for tap, parts in self._answers[key].items()
+            }
+        ]
 
     def routing(self) -> Routing:
         """What the gates did with the prompt, over all calls so far."""
         mixture = self.experts
         return self._recorder.summary(mixture.names, mixture.separating, mixture.separated_at, mixture.top_k)
 
-    def _measure(self, request: Request) -> dict[str, list[Tensor]]:
+    def _measure(self, request: Request) -> Latents:
         items, paths, calls = self.latent.shape[0], len(self.experts), 0
 
         def plan(rows: int, entries: int) -> Plan:
             nonlocal calls
-            if rows != entries * paths * items:
+            if rows % (entries * paths * items):
                 raise EMoEError(
                     "Another node changed the batch inside the mixture's sampling; score without that node."
                 )
@@ -82,7 +94,7 @@ class MixtureProbe:
 
         token = scoring.set(plan)
         try:
-            answer = self._inner.latents(Request(0, request.noise_sample, request.empty, request.tap))
+            (answer,) = self._inner.latents(Request(0, request.empty, request.taps), lambda _: None)
         finally:
             scoring.reset(token)
         if calls == 0 and not request.empty:  # an empty prompt's answer may have been kept

@@ -1,8 +1,7 @@
-"""The probe on ComfyUI: one network call an expert through the host's own sampling entry.
+"""The probe on ComfyUI: network calls through the host's own sampling entry, with taps on a private clone.
 
 Going through `CFGGuider` leaves conditioning, areas, ControlNet, hooks, LoRA patches, loading, offloading and casting
-to the host. At the middle block a patch on a private clone takes the latent and the rest of the network is left out; the
-user's model is never touched.
+to the host; the user's model is never touched. Prompts and noise samples share calls (batching.py).
 """
 
 from __future__ import annotations
@@ -17,27 +16,20 @@ import comfy.model_management
 import comfy.sample
 import comfy.samplers
 import torch
-from comfy.patcher_extension import WrappersMP
 from torch import Tensor
 
 from ...errors import EMoEError
 from ...experts import Expert, ExpertSet
-from ...presets import HIDDEN_TAPS
-from ...probe import Request
+from ...presets import NOISE_PRED, listed
+from ...probe import Latents, Request
+from . import batching, taps
 from .conditioning import Conditioning, check_width
 from .encoder_only import complete
 
-WRAPPER_KEY = "emoe_tap"
-_KEPT_EMPTY_PASSES = 16
+_KEPT_EMPTY_BYTES = 128 * 2**20
 
 # Latents of the empty prompt, kept as long as the expert itself: they depend on noise, size and step only.
-_empty_passes: weakref.WeakKeyDictionary[Expert, OrderedDict[str, dict[str, list[Tensor]]]] = (
-    weakref.WeakKeyDictionary()
-)
-
-
-class _Taken(Exception):
-    """Raised at the tap to leave the network early; never leaves this module."""
+_empty_passes: weakref.WeakKeyDictionary[Expert, OrderedDict[str, Latents]] = weakref.WeakKeyDictionary()
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,7 +37,7 @@ class ComfyProbe:
     """Implements `emoe_core.probe.Probe`.
 
     Attributes:
-        prompts: one CONDITIONING an expert.
+        prompts: for each prompt one CONDITIONING an expert.
         empties: one CONDITIONING of the empty prompt an expert, or None where none is needed.
         latent: samples of the LATENT, [B, C, ...].
         noises: one noise tensor a noise sample, of the latent's shape.
@@ -54,87 +46,131 @@ class ComfyProbe:
     """
 
     experts: ExpertSet
-    prompts: list[Conditioning]
+    prompts: list[list[Conditioning]]
     empties: list[Conditioning] | None
     latent: Tensor
     noises: list[Tensor]
     sigmas: Tensor
     empty_key: str | None
-    _tapped: dict[tuple[str, bool], _TappedModel] = field(default_factory=dict, repr=False)
+    _tapped: dict[tuple[str, tuple[str, ...]], _Tapped] = field(default_factory=dict, repr=False)
 
-    def latents(self, request: Request) -> dict[str, list[Tensor]]:
+    @property
+    def taps(self) -> tuple[str, ...]:
+        """See `emoe_core.probe.Probe.taps`."""
+        return common_taps(self.experts)
+
+    def latents(self, request: Request, advance: Callable[[int], None]) -> list[Latents]:
         """See `emoe_core.probe.Probe.latents`."""
         expert = self.experts.experts[request.expert]
         if not request.empty:
-            return self._measure(expert, self.prompts[request.expert], request)
+            return self._measure(expert, [prompt[request.expert] for prompt in self.prompts], request.taps, advance)
         if self.empties is None:
             raise EMoEError("The empty prompt is wanted and was not given.")
         kept = _empty_passes.setdefault(expert, OrderedDict())
-        key = f"{self.empty_key}:{request.tap}:{request.noise_sample}"
+        key = f"{self.empty_key}:{','.join(request.taps)}"
         if self.empty_key is not None and key in kept:
             kept.move_to_end(key)
-            return kept[key]
-        measured = self._measure(expert, self.empties[request.expert], request)
-        answer = {request.tap: measured[request.tap]}  # what is kept stays small
+            advance(len(self.noises))
+            return [kept[key]]
+        (answer,) = self._measure(expert, [self.empties[request.expert]], request.taps, advance)
         if self.empty_key is not None:
             kept[key] = answer
-            while len(kept) > _KEPT_EMPTY_PASSES:
+            while len(kept) > 1 and sum(map(_bytes, kept.values())) > _KEPT_EMPTY_BYTES:
                 kept.popitem(last=False)
-        return answer
+        return [answer]
 
-    def _measure(self, expert: Expert, conditioning: Conditioning, request: Request) -> dict[str, list[Tensor]]:
-        comfy.model_management.throw_exception_if_processing_interrupted()
-        check_width(conditioning, expert)
-        stop_early = request.tap in HIDDEN_TAPS
-        tapped = self._tapped_model(expert, stop_early)
-        if stop_early and not tapped.has_middle_block:
+    def _measure(
+        self, expert: Expert, prompts: list[Conditioning], wanted: tuple[str, ...], advance: Callable[[int], None]
+    ) -> list[Latents]:
+        has = taps.taps_of(expert.model)
+        if missing := [tap for tap in wanted if tap not in has]:
             raise EMoEError(
-                f"Expert '{expert.name}' ({expert.family}) has no middle block, so the tap '{request.tap}' does not "
-                "exist there; choose the preset thorough (tap noise_pred)."
+                f"Expert '{expert.name}' ({expert.family}) has no tap '{missing[0]}'; it has {listed(has)}."
             )
+        for prompt in prompts:
+            check_width(prompt, expert)
+        found: dict[tuple[int, int], Latents] = {}
+        for units in self._calls(prompts):
+            for unit, latents in zip(units, self._call(expert, prompts, units, wanted), strict=True):
+                found[unit] = latents
+            advance(len(units))
+        return [_over_noise([found[number, k] for k in range(len(self.noises))]) for number in range(len(prompts))]
+
+    def _calls(self, prompts: list[Conditioning]) -> list[list[tuple[int, int]]]:
+        """The units (prompt, noise sample) of each network call."""
+        most, items = batching.units_a_call(self.latent), self.latent.shape[0]
+        calls: list[list[tuple[int, int]]] = []
+        for number, prompt in enumerate(prompts):
+            stacks = batching.noise_stacks(prompt, items)
+            for k in range(len(self.noises)):
+                last = calls[-1] if calls else []
+                fits = stacks and last and len(last) < most and batching.same_shape(prompts[last[0][0]], prompt)
+                if fits:
+                    last.append((number, k))
+                else:
+                    calls.append([(number, k)])
+        return calls
+
+    def _call(
+        self, expert: Expert, prompts: list[Conditioning], units: list[tuple[int, int]], wanted: tuple[str, ...]
+    ) -> list[Latents]:
+        """One pass of some units; in halves where the device has too little memory for all of them."""
+        comfy.model_management.throw_exception_if_processing_interrupted()
+        tapped = self._tapped_model(expert, wanted)
         tapped.captured.clear()
-        step = _OneStep()
+        conditioning = batching.stack(prompts, [number for number, _ in units], self.latent.shape[0])
         guider = comfy.samplers.CFGGuider(tapped.model)
         guider.inner_set_conds({"positive": conditioning})  # no negative: the conditional branch alone
         guider.set_cfg(1.0)
-        noise = self.noises[request.noise_sample]
-        guider.sample(noise, self.latent, step, self.sigmas, disable_pbar=True)
-        answer: dict[str, list[Tensor]] = {}
-        if tapped.has_middle_block:
-            answer["mid_out"] = _in_order(tapped.captured, step.order)
-        if not stop_early:
+        noise = torch.cat([self.noises[k] for _, k in units])
+        latent = torch.cat([self.latent] * len(units))
+        step = _OneStep()
+        try:
+            guider.sample(noise, latent, step, self.sigmas, disable_pbar=True)
+        except comfy.model_management.OOM_EXCEPTION:
+            if len(units) == 1:
+                raise
+            half = len(units) // 2
+            return [
+                *self._call(expert, prompts, units[:half], wanted),
+                *self._call(expert, prompts, units[half:], wanted),
+            ]
+        answer: Latents = {tap: _in_order(tapped.captured, tap, step.order) for tap in wanted if tap != NOISE_PRED}
+        if NOISE_PRED in wanted:
             if step.prediction is None:
                 raise EMoEError(
                     f"Expert '{expert.name}' was not asked for its prediction; another node skipped the sampling."
                 )
-            answer["noise_pred"] = [step.prediction]
-        return answer
+            answer[NOISE_PRED] = [step.prediction]
+        shape = self.latent.shape
+        return [
+            {tap: [_as_picture(part.chunk(len(units))[i], shape) for part in parts] for tap, parts in answer.items()}
+            for i in range(len(units))
+        ]
 
-    def _tapped_model(self, expert: Expert, stop_early: bool) -> _TappedModel:
-        """A private clone with the tap on it, one for all noise samples of an expert."""
-        key = (expert.name, stop_early)
+    def _tapped_model(self, expert: Expert, wanted: tuple[str, ...]) -> _Tapped:
+        """A private clone with the taps on it, one for all calls of an expert."""
+        key = (expert.name, wanted)
         if key not in self._tapped:
-            if not stop_early:
+            if NOISE_PRED in wanted:
                 complete(expert.model)
-            model, captured = expert.model.clone(), []
-            middle = has_middle_block(model)
-            if middle:
-                _tap_middle_block(model, lambda entry, h: captured.append((entry, h)), stop_early)
-            self._tapped[key] = _TappedModel(model, captured, middle)
+            model = expert.model.clone()
+            captured: list[tuple[str, Any, Tensor]] = []
+            taps.place(model, wanted, lambda *found: captured.append(found))
+            self._tapped[key] = _Tapped(model, captured)
         return self._tapped[key]
 
 
 @dataclass(frozen=True, eq=False)
-class _TappedModel:
+class _Tapped:
     model: Any
-    captured: list[tuple[Any, Tensor]]
-    has_middle_block: bool
+    captured: list[tuple[str, Any, Tensor]]
 
 
-def has_middle_block(model: Any) -> bool:
-    """Whether the model is a U-Net with a middle block."""
-    network = model.get_model_object("diffusion_model")
-    return getattr(network, "middle_block", None) is not None and hasattr(network, "output_blocks")
+def common_taps(experts: ExpertSet) -> tuple[str, ...]:
+    """The taps that every expert of the set has."""
+    each = [taps.taps_of(expert.model) for expert in experts.experts]
+    return tuple(tap for tap in each[0] if all(tap in other for other in each))
 
 
 class _OneStep(comfy.samplers.Sampler):  # type: ignore[misc]
@@ -168,38 +204,31 @@ class _OneStep(comfy.samplers.Sampler):  # type: ignore[misc]
         return x  # type: ignore[no-any-return]
 
 
-def _tap_middle_block(model: Any, keep: Callable[[Any, Tensor], None], stop_early: bool) -> None:
-    """Put a tap on a private clone: `keep(entry id, latent)` for each conditioning entry that the network sees.
-
-    At the first output block a patch gets the middle block's output. The host deep-copies patches that are objects
-    when it clones a model, and closures not, so the tap is a closure.
-    """
-
-    def at_output(h: Tensor, skip: Tensor, options: dict[str, Any]) -> tuple[Tensor, Tensor]:
-        if options.get("block") == ("output", 0):
-            branches = options["cond_or_uncond"]
-            for branch, entry, part in zip(branches, options["uuids"], h.chunk(len(branches)), strict=True):
-                if branch == 0:  # a patch of another node may have asked for the unconditional branch as well
-                    keep(entry, part.detach().to(device="cpu", dtype=torch.float32, copy=True))
-            if stop_early:
-                raise _Taken
-        return h, skip
-
-    def leave_early(executor: Any, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-        try:
-            return executor(x, *args, **kwargs)  # type: ignore[no-any-return]
-        except _Taken:
-            channels = getattr(executor.class_obj, "out_channels", x.shape[1])
-            return x.new_zeros((x.shape[0], channels, *x.shape[2:]))
-
-    patches = model.model_options["transformer_options"].setdefault("patches", {})
-    # First in line: patches that change the decoder's input (FreeU) come after the middle block, not before.
-    patches["output_block_patch"] = [at_output, *patches.get("output_block_patch", [])]
-    if stop_early:
-        model.add_wrapper_with_key(WrappersMP.DIFFUSION_MODEL, WRAPPER_KEY, leave_early)
-
-
-def _in_order(captured: list[tuple[Any, Tensor]], order: list[Any]) -> list[Tensor]:
-    """Latents in the order of the conditioning's entries: the host may batch them in another order."""
+def _in_order(captured: list[tuple[str, Any, Tensor]], tap: str, order: list[Any]) -> list[Tensor]:
+    """A tap's latents in the order of the conditioning's entries: the host may batch them in another order."""
     rank = {entry: place for place, entry in enumerate(order)}
-    return [latent for _, latent in sorted(captured, key=lambda item: rank.get(item[0], len(order)))]
+    found = [(rank.get(entry, len(order)), latent) for here, entry, latent in captured if here == tap]
+    return [latent for _, latent in sorted(found, key=lambda item: item[0])]
+
+
+def _over_noise(samples: list[Latents]) -> Latents:
+    """One prompt's noise samples as one: tensors [K, B, C, ...]."""
+    return {
+        tap: [torch.stack([sample[tap][entry] for sample in samples]) for entry in range(len(parts))]
+        for tap, parts in samples[0].items()
+    }
+
+
+def _as_picture(latent: Tensor, shape: torch.Size) -> Tensor:
+    """A transformer's tokens [B, C, tokens] as [B, C, h, w] where they are the patches of a latent of this shape."""
+    if latent.ndim != 3 or len(shape) != 4:
+        return latent
+    for patch in (1, 2, 4):
+        height, width = (-(-side // patch) for side in shape[-2:])
+        if height * width == latent.shape[-1]:
+            return latent.reshape(*latent.shape[:2], height, width)
+    return latent
+
+
+def _bytes(latents: Latents) -> int:
+    return sum(part.numel() * part.element_size() for parts in latents.values() for part in parts)

@@ -149,7 +149,7 @@ class SD3(Network):
         return answer[0]  # type: ignore[no-any-return]
 
     def taken(self, tap: str, inputs: tuple[Any, ...], output: Any, x: Tensor) -> Tensor:
-        return output[1]  # type: ignore[no-any-return]
+        return output[1].transpose(1, 2)  # type: ignore[no-any-return]
 
 
 class Flux(Network):
@@ -185,8 +185,8 @@ class Flux(Network):
     def taken(self, tap: str, inputs: tuple[Any, ...], output: Any, x: Tensor) -> Tensor:
         # Older releases give the single blocks' text and picture tokens in one tensor, text first.
         if isinstance(output, Tensor):
-            return output[:, -(x.shape[-2] // 2) * (x.shape[-1] // 2) :]
-        return output[1]  # type: ignore[no-any-return]
+            return output[:, -(x.shape[-2] // 2) * (x.shape[-1] // 2) :].transpose(1, 2)
+        return output[1].transpose(1, 2)  # type: ignore[no-any-return]
 
 
 def unet_places(module: nn.Module) -> dict[str, nn.Module]:

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import weakref
 from collections import OrderedDict
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from ...errors import EMoEError
 from ...experts import Expert, ExpertSet
-from ...probe import Request
+from ...probe import Latents, Request
 from .networks import Encoded, Network
 from .placement import borrowed
 from .prompts import TextEncoders
 
-Latents = dict[str, list[Tensor]]
 _KEPT_EMPTY_PASSES = 16
 
 # Latents of the empty prompt, kept as long as the expert itself: they depend on noise, size and step only.
@@ -47,36 +46,34 @@ class DiffusersProbe:
     batch: int
     device: torch.device | None
     empty_key: str
-    _known: dict[tuple[int, bool, str], list[Latents]] = field(default_factory=dict, repr=False)
 
-    def of(self, prompt: int) -> OnePrompt:
-        """A probe for one of the prompts. The first question about an expert is answered for all of them."""
-        return OnePrompt(self, prompt)
+    @property
+    def taps(self) -> tuple[str, ...]:
+        """See `emoe_core.probe.Probe.taps`."""
+        return common_taps(self.experts)
 
-    def answers(self, request: Request) -> list[Latents]:
-        """For each prompt (or for the empty prompt) the latents [K, 1, C, ...] at the request's tap."""
-        key = (request.expert, request.empty, request.tap)
-        if key not in self._known:
-            expert = self.experts.experts[request.expert]
-            if not request.empty:
-                self._known[key] = self._measure(expert, self.texts, (request.tap,))
-            else:
-                kept = _empty_passes.setdefault(expert, OrderedDict())
-                name = f"{self.empty_key}:{request.tap}"
-                if name not in kept:
-                    kept[name] = self._measure(expert, [""], (request.tap,))[0]
-                    while len(kept) > _KEPT_EMPTY_PASSES:
-                        kept.popitem(last=False)
-                kept.move_to_end(name)
-                self._known[key] = [kept[name]]
-        return self._known[key]
+    def latents(self, request: Request, advance: Callable[[int], None]) -> list[Latents]:
+        """See `emoe_core.probe.Probe.latents`."""
+        expert = self.experts.experts[request.expert]
+        if not request.empty:
+            return self._measure(expert, self.texts, request.taps, advance)
+        kept = _empty_passes.setdefault(expert, OrderedDict())
+        name = f"{self.empty_key}:{','.join(request.taps)}"
+        if name in kept:
+            advance(len(self.noises))
+        else:
+            kept[name] = self._measure(expert, [""], request.taps, advance)[0]
+            while len(kept) > _KEPT_EMPTY_PASSES:
+                kept.popitem(last=False)
+        kept.move_to_end(name)
+        return [kept[name]]
 
-    def _measure(self, expert: Expert, texts: Sequence[str], taps: tuple[str, ...]) -> list[Latents]:
+    def _measure(
+        self, expert: Expert, texts: Sequence[str], taps: tuple[str, ...], advance: Callable[[int], None]
+    ) -> list[Latents]:
         network: Network = expert.model
         try:
             prompts = self._encode(expert, texts)
-            if "noise_pred" in taps and "mid_out" in network.taps and "mid_out" not in taps:
-                taps = (*taps, "mid_out")  # the pass goes by it anyway
             pairs = [(prompt, sample) for prompt in range(len(texts)) for sample in range(len(self.noises))]
             found: dict[str, list[Tensor]] = {tap: [] for tap in taps}
             with borrowed([network.module], self.device):
@@ -86,6 +83,7 @@ class DiffusersProbe:
                     rows = {name: row[[prompt for prompt, _ in now]] for name, row in prompts.items()}
                     for tap, latents in network.measure(noise, self.sigma, rows, taps).items():
                         found[tap].append(latents)
+                    advance(len(now))
         except torch.OutOfMemoryError as error:
             raise EMoEError(
                 f"Expert '{expert.name}' ran out of memory with {self.batch} latents in one call; set a smaller batch."
@@ -111,18 +109,10 @@ class DiffusersProbe:
         return {name: torch.cat([part[name].cpu() for part in parts]) for name in parts[0]}
 
 
-@dataclass(frozen=True, eq=False)
-class OnePrompt:
-    """The part of a probe that one prompt asks for."""
-
-    whole: DiffusersProbe
-    prompt: int
-
-    def latents(self, request: Request) -> Latents:
-        """See `emoe_core.probe.Probe.latents`."""
-        answers = self.whole.answers(request)
-        answer = answers[0 if request.empty else self.prompt]
-        return {tap: [part[request.noise_sample] for part in parts] for tap, parts in answer.items()}
+def common_taps(experts: ExpertSet) -> tuple[str, ...]:
+    """The taps that every expert of the set has."""
+    each = [expert.model.taps for expert in experts.experts]
+    return tuple(tap for tap in each[0] if all(tap in other for other in each))
 
 
 def noise_samples(shape: tuple[int, ...], seed: int, count: int) -> list[Tensor]:

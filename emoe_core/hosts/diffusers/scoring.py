@@ -8,15 +8,16 @@ from typing import Any
 
 import torch
 
+from ...collect import Progress
 from ...errors import EMoEError
 from ...estimators import estimator as estimator_named
 from ...experts import ExpertSet
-from ...presets import CUSTOM, resolve
+from ...presets import CUSTOM, resolve, resolve_tap
 from ...report import Report, Settings
-from ...score import Progress, Scored
-from ...score import score as score_latents
+from ...score import Scored
+from ...score import score_many as score_latents
 from .networks import Network
-from .probe import DiffusersProbe, noise_samples
+from .probe import DiffusersProbe, common_taps, noise_samples
 from .schedules import sigma_of_step
 
 MOST_NOISE_SAMPLES = 64
@@ -86,8 +87,9 @@ def score_many(
         texts = list(prompts[start : start + group])
         sigma = sigma_of_step(experts.experts[0].model.levels, chosen.scheduler, chosen.steps, chosen.at_step)
         probe = DiffusersProbe(experts, texts, width, height, noises, sigma, chosen.batch, device, key)
-        for number, text in enumerate(texts):
-            scored = score_latents(probe.of(number), experts, settings, text, progress)
+        for text, scored in zip(
+            texts, score_latents(probe, experts, [settings] * len(texts), texts, progress), strict=True
+        ):
             yield _with_warnings(scored, experts, text)
 
 
@@ -120,7 +122,7 @@ def _settings(experts: ExpertSet, how: How) -> tuple[Settings, tuple[int, ...]]:
         Settings(
             experts=tuple(expert.identity for expert in experts.experts),
             text_encoders=tuple(expert.text_encoder_identity() for expert in experts.experts),
-            tap=tap,
+            tap=resolve_tap(tap, common_taps(experts)),
             estimator=estimator,
             sigma=float(f"{_common_sigma(experts, how):.6g}"),
             noise_seed=how.noise_seed,

@@ -1,0 +1,95 @@
+"""Several prompts and noise samples in one network call: which may stand together, and how their rows are laid out.
+
+A row is one latent in the network's batch. A unit is one prompt on one noise sample, with a row for each of the B items of
+the user's batch; the rows of a unit stand together. Where a tensor in a CONDITIONING has n rows, the host gives row r its
+row r modulo n, so that n must divide B for the units of a call to get what each would get alone.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .conditioning import Conditioning
+
+#: Latent places a call, rows times height times width. That of KSampler with guidance on a 1024 x 1024 image: where such
+#: an image can be made, no call is too large. It must not depend on free memory, or equal inputs would round differently.
+PLACES_A_CALL = 2 * 128 * 128
+#: What encoders write for each prompt, and what may therefore differ between prompts in one call.
+_A_PROMPT = "pooled_output"
+
+
+def units_a_call(latent: Tensor) -> int:
+    """How many units of a latent [B, C, ...] go through the network at once; at least one."""
+    places = latent.shape[0] * latent[0, 0].numel()
+    return max(1, PLACES_A_CALL // places)
+
+
+def noise_stacks(prompt: Conditioning, items: int) -> bool:
+    """Whether several noise samples of a batch of `items` may share a call under this conditioning."""
+    return all(items % rows == 0 for tensor, options in prompt for rows in (tensor.shape[0], *_rows_of(options)))
+
+
+def same_shape(a: Conditioning, b: Conditioning) -> bool:
+    """Whether two prompts differ in nothing but the values of their encodings, so that they may share a call."""
+    if len(a) != len(b):
+        return False
+    for (tensor, options), (other, others) in zip(a, b, strict=True):
+        if tensor.shape != other.shape or options.keys() != others.keys():
+            return False
+        for key, value in options.items():
+            if key == _A_PROMPT and isinstance(value, Tensor) and isinstance(others[key], Tensor):
+                if value.shape != others[key].shape:
+                    return False
+            elif not _same(value, others[key]):
+                return False
+    return True
+
+
+def stack(prompts: list[Conditioning], units: list[int], items: int) -> Conditioning:
+    """One CONDITIONING for a call.
+
+    Args:
+        prompts: prompts that may share a call.
+        units: for each unit of the call the number of its prompt.
+        items: rows a unit.
+    """
+    if len(set(units)) == 1:
+        return prompts[units[0]]  # the host repeats it over the rows
+    stacked: Conditioning = []
+    for place, (_, options) in enumerate(prompts[units[0]]):
+        entries = [prompts[number][place] for number in units]
+        changed = dict(options)
+        if isinstance(options.get(_A_PROMPT), Tensor):
+            changed[_A_PROMPT] = torch.cat([_over_items(entry[1][_A_PROMPT], items) for entry in entries])
+        stacked.append([torch.cat([_over_items(entry[0], items) for entry in entries]), changed])
+    return stacked
+
+
+def _over_items(tensor: Tensor, items: int) -> Tensor:
+    return tensor[torch.arange(items) % tensor.shape[0]]
+
+
+def _rows_of(options: dict[str, Any]) -> list[int]:
+    """Batch sizes of what other nodes put into an entry, ControlNet images included."""
+    rows = [value.shape[0] for value in options.values() if isinstance(value, Tensor) and value.ndim > 1]
+    control = options.get("control")
+    while control is not None:
+        hint = getattr(control, "cond_hint_original", None)
+        if isinstance(hint, Tensor):
+            rows.append(hint.shape[0])
+        control = getattr(control, "previous_controlnet", None)
+    return rows
+
+
+def _same(a: Any, b: Any) -> bool:
+    if a is b:
+        return True
+    if isinstance(a, Tensor) and isinstance(b, Tensor):
+        return a.shape == b.shape and bool(torch.equal(a, b))
+    if isinstance(a, tuple) and isinstance(b, tuple):
+        return len(a) == len(b) and all(_same(x, y) for x, y in zip(a, b, strict=True))
+    plain = (bool, int, float, str, type(None))
+    return isinstance(a, plain) and isinstance(b, plain) and bool(a == b)
