@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -34,7 +33,7 @@ def card(report: Report, verdict: Verdict | None = None, calibration: Calibratio
     found: dict[str, Any] = {
         "schema": CARD_SCHEMA,
         "kind": "score" if verdict is None else "gate",
-        **asdict(item),
+        **item.numbers(),
         "items": [one.score for one in report.items],
         "percentile": None if calibration is None else calibration.percentile(item.score),
         "p_value": None if calibration is None else calibration.p_value(item.score),

@@ -126,6 +126,10 @@ class ItemScore:
     guidance: float | None
     all: dict[str, dict[str, Estimate]] = field(default_factory=dict)
 
+    def numbers(self) -> dict[str, float | None]:
+        """Its own numbers by name, without `all`."""
+        return {one.name: getattr(self, one.name) for one in fields(self) if one.name != "all"}
+
 
 @dataclass(frozen=True)
 class Report:

@@ -133,7 +133,7 @@ class ComfyScorer:
         if isinstance(found, str):
             return Row(None, tokens=tokens, truncated=truncated, unknown=unknown, error=found)
         p_value = None if self._calibration is None else self._calibration.p_value(found.score)
-        return Row(**asdict(found), p_value=p_value, tokens=tokens, truncated=truncated, unknown=unknown)
+        return Row(**found.numbers(), p_value=p_value, tokens=tokens, truncated=truncated, unknown=unknown)
 
 
 class _Tokens:

@@ -60,7 +60,7 @@ class DiffusersScorer:
 
     def _row(self, prompt: str, report: Report) -> Row:
         p_value = None if self._calibration is None else self._calibration.p_value(report.score)
-        return Row(**asdict(report.items[0]), p_value=p_value, **self._facts(prompt))
+        return Row(**report.items[0].numbers(), p_value=p_value, **self._facts(prompt))
 
     def _facts(self, prompt: str) -> dict[str, Any]:
         if self._tokenizer is None:
