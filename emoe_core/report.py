@@ -126,7 +126,7 @@ class ItemScore:
     guidance: float | None
     all: dict[str, dict[str, Estimate]] = field(default_factory=dict)
 
-    def numbers(self) -> dict[str, float | None]:
+    def numbers(self) -> dict[str, Any]:
         """Its own numbers by name, without `all`."""
         return {one.name: getattr(self, one.name) for one in fields(self) if one.name != "all"}
 
