@@ -22,9 +22,12 @@ lies in, N(c) the number of prompts up to c. Certifying anything beyond c takes 
 alpha, the prompts up to b and those between b and c are both bad with probability alpha, so their number of bad ones is
 Binomial(N(c), alpha) given both counts, and p <= delta has probability at most delta. The cases exclude each other.
 
+The argument covers every threshold from t1 to the last certified one, and so also one between two different scores where
+equal scores make a step, and the highest reference score in place of infinity. t1 itself is never chosen.
+
 Ties: equal scores pass or stay together, so a threshold is only ever chosen between different scores. Within a tie the bad
-prompts are counted first, which is the hardest order: whatever passes so would pass in a random order, where the argument
-above holds. Such a threshold must lie above the first of the sequence, hence `m > m1` below.
+prompts are counted first, which is the hardest order: whatever passes so would pass in a random order, where the scores are
+as good as continuous and the argument holds.
 """
 
 from __future__ import annotations
@@ -34,7 +37,10 @@ from collections.abc import Sequence
 
 
 def fewest(alpha: float, delta: float) -> int:
-    """How many prompts without a bad one it takes to certify alpha at confidence 1 - delta: (1 - alpha)^m <= delta."""
+    """How many prompts without a bad one it takes to reject r > alpha at level delta: (1 - alpha)^m <= delta.
+
+    A calibration needs one more, since the first threshold of the sequence is not chosen.
+    """
     return math.ceil(math.log(delta) / math.log1p(-alpha) - 1e-9)
 
 
@@ -60,8 +66,10 @@ def highest_certified(scores: Sequence[float], bad: Sequence[bool], alpha: float
             continue
         if bdtr(seen_bad, m, alpha) > delta:
             break
+        if m == start:
+            continue
         if m == len(pairs):
             best = score
-        elif m > start and pairs[m][0] > score:
+        elif pairs[m][0] > score:
             best = math.nextafter(pairs[m][0], -math.inf)
     return best

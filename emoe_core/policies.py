@@ -93,7 +93,7 @@ def bad_among_passed(references: References, alpha: float, delta: float = DELTA)
     _check_share("alpha", alpha)
     _check_share("delta", delta)
     _check_marks(references, "bad_among_passed")
-    count, needed = len(references.scores), fewest(alpha, delta)
+    count, needed = len(references.scores), fewest(alpha, delta) + 1
     if count < needed:
         raise TooFewPrompts(
             f"The calibration '{references.name}' has {count} prompts, too few to say with confidence {1 - delta:g} that at "

@@ -116,6 +116,15 @@ def test_the_guarantee_by_counting(chance: Callable[[float], float], levels: int
     assert found > 100 or chance is risk_down
 
 
+@pytest.mark.parametrize(("alpha", "least"), [(0.01, 231), (0.05, 46), (0.1, 23), (0.2, 12)])
+def test_the_least_that_is_asked_for_is_enough(alpha: float, least: int) -> None:
+    """The guide's table: without a bad prompt so many suffice, and one fewer is refused as too few."""
+    scores = [float(i) for i in range(least)]
+    assert bad_among_passed(part(scores, [False] * least), alpha) == least - 1
+    with pytest.raises(TooFewPrompts, match=f"needs at least {least}"):
+        bad_among_passed(part(scores[1:], [False] * (least - 1)), alpha)
+
+
 def test_bad_input_and_no_answer_in_one_sentence() -> None:
     many = [float(i) for i in range(100)]
     for wrong in (0.0, 1.0, math.nan, -1.0):
@@ -126,7 +135,7 @@ def test_bad_input_and_no_answer_in_one_sentence() -> None:
     with pytest.raises(EMoEError, match="no prompt marked as bad"):
         bad_among_passed(Part("c", tuple(many)), 0.1)
     with pytest.raises(
-        TooFewPrompts, match="has 100 prompts, too few .* confidence 0.9 .* at most 0.01 .* at least 230"
+        TooFewPrompts, match="has 100 prompts, too few .* confidence 0.9 .* at most 0.01 .* at least 231"
     ):
         bad_among_passed(part(many, [False] * 100), 0.01)
     with pytest.raises(
