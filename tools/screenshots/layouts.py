@@ -177,8 +177,51 @@ _MIDWAY = Layout(
     pictures=(Picture("example_workflows/gate_in_mid_generation.jpg"),),
 )
 
+#: A smiley face: no expert was shown one.
+UNKNOWN_FACE = "nauseated face"
+
+_MIXTURE = Layout(
+    boxes={
+        1: (0, 0, 280, 110),  # the prompt
+        2: (0, 170, 280, 86),  # Demo Experts
+        4: (0, 320, 280, 106),  # Empty Latent Image
+        12: (360, 0, 320, 430),  # Build Mixture
+        3: (760, 0, 300, 88),  # Encode for Experts
+        5: (760, 150, 300, 310),  # Score
+        6: (1140, 0, 290, 290),  # Gate
+        7: (360, 640, 320, 88),  # negative prompt
+        8: (760, 640, 300, 262),  # KSampler
+        9: (1140, 640, 290, 46),  # VAE Decode
+        10: (1510, 640, 200, 66),  # Route
+        11: (1790, 640, 260, 280),  # Save Image
+    },
+    displays=(
+        Display(101, "PreviewAny", "Verdict", (6, 1), (1510, 0, 200, 88)),
+        Display(102, "PreviewAny", "Score", (5, 0), (1510, 150, 200, 88)),
+        Display(103, "PreviewImage", "Where the paths disagree", (5, 2), (1140, 350, 290, 190)),
+    ),
+    groups=(
+        Group("Prompt, experts and size", GREY, (1, 2, 4)),
+        Group("One model of four", AMBER, (12,)),
+        Group("Score its paths and decide", BLUE, (3, 5, 6, 101, 102, 103)),
+        Group("Draw with the mixture if passed", GREEN, (7, 8, 9, 10, 11)),
+    ),
+    note=(
+        "# Try this\n"
+        "1. Press **Run**. Build Mixture puts the attention layers of all experts into one network. Each expert draws its "
+        "line of `positive_prompts` once, for the gates. The mixture draws the `sunflower`.\n"
+        f"2. Change the prompt to `{UNKNOWN_FACE}` and run again. No expert was shown such a face: the Gate blocks it.\n"
+        "3. `preset` *paper* is the published number. It sees faces, and little else; *fast* sees more (and wants another "
+        "`threshold`).\n\n"
+        "The report of Score says where the gates sent the prompt."
+    ),
+    note_box=(0, 500, 280, 380),
+    pictures=(Picture("example_workflows/the_papers_mixture.jpg"),),
+)
+
 LAYOUTS: dict[str, Layout] = {
     "gate_before_generation": _GATE,
     "reroute_blocked_prompt": _REROUTE,
     "gate_in_mid_generation": _MIDWAY,
+    "the_papers_mixture": _MIXTURE,
 }
