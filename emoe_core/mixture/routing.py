@@ -69,8 +69,8 @@ class RoutingRecorder:
     def record(self, name: str, entropy: Tensor, load: Tensor) -> None:
         """One layer of one call; its rows are conditioning entries x paths x items."""
         shape = (-1, self._paths, self._items)
-        self._entropy.setdefault(name, []).append(entropy.view(shape).cpu())
-        self._load.setdefault(name, []).append(load.view(*shape, load.shape[1]).cpu())
+        self._entropy.setdefault(name, []).append(entropy.detach().view(shape).cpu())
+        self._load.setdefault(name, []).append(load.detach().view(*shape, load.shape[1]).cpu())
 
     def summary(self, layers: Sequence[str], separates: frozenset[str], separated_at: str, top_k: int) -> Routing:
         """The means; `layers` gives the order, those never called (behind the tap) are left out."""
