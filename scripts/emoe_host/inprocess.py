@@ -12,13 +12,16 @@ from . import ROOT
 FOLDERS = ("custom_nodes", "input", "output", "user", "models/checkpoints", "models/text_encoders", "models/loras")
 
 
-def import_comfyui(tree: Path, base: Path) -> None:
-    """Makes ComfyUI's modules importable, set up for the CPU, with `base` as its folder of models, input and output."""
+def import_comfyui(tree: Path, base: Path, *flags: str) -> None:
+    """Makes ComfyUI's modules importable, set up for the CPU, with `base` as its folder of models, input and output.
+
+    `flags` are more of ComfyUI's own, e.g. --bf16-unet.
+    """
     for name in FOLDERS:
         (base / name).mkdir(parents=True, exist_ok=True)
     sys.path.insert(0, str(tree))
     argv = sys.argv
-    sys.argv = [str(tree / "main.py"), "--cpu", "--disable-api-nodes", "--base-directory", str(base)]
+    sys.argv = [str(tree / "main.py"), "--cpu", "--disable-api-nodes", "--base-directory", str(base), *flags]
     try:
         import comfy.options
 
