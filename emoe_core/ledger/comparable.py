@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from ..calibration import Calibration
+from ..errors import EMoEError
+from ..references import Part
 from .store import BAD, Row
 
 
@@ -28,3 +30,25 @@ def comparable(rows: Iterable[Row], calibration: Calibration) -> list[Row]:
     """Different prompts that should look like the calibration's good ones: not marked as bad, and not among them."""
     known = set(zip(calibration.prompts, calibration.scores, strict=False))
     return [row for row in different(rows) if row.quality != BAD and (row.prompt, row.score) not in known]
+
+
+def by_part(rows: Iterable[Row], calibration: Calibration) -> list[tuple[Part, list[Row]]]:
+    """Rows beside the reference prompts that they should look like: those of their group, else all of them."""
+    found: dict[Part, list[Row]] = {}
+    for row in rows:
+        found.setdefault(_part(row, calibration), []).append(row)
+    return list(found.items())
+
+
+def parts(calibration: Calibration) -> int:
+    """How many parts rows can be compared with at most: every group, and the whole."""
+    return 1 + sum(len({*labels} - {""}) for labels in calibration.groups.values())
+
+
+def _part(row: Row, calibration: Calibration) -> Part:
+    try:
+        group = calibration.find_group(row.group or "")
+    except EMoEError:  # a label of several columns, which the Gate would have refused with this calibration
+        group = None
+    own = None if group is None else calibration.part(*group)
+    return own if own is not None and own.good_scores else calibration.whole

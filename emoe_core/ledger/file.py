@@ -1,8 +1,8 @@
 """The ledger's file: one row a verdict, written by any number of processes at once.
 
 SQLite in WAL mode: readers and one writer do not wait for each other, and writers take turns (https://sqlite.org/wal.html).
-Every call opens the file and closes it again, so nothing is held between two verdicts. A file system that cannot do WAL
-(some network shares) falls back to SQLite's rollback journal, which is as safe and only slower.
+Every call opens the file and closes it again, so nothing is held between two verdicts. Where WAL cannot be had, SQLite keeps
+to its rollback journal, which is slower. Neither is for network shares, whose locks cannot be relied on.
 """
 
 from __future__ import annotations

@@ -11,8 +11,8 @@ from ..calibration import Calibration
 from ..errors import EMoEError
 from ..gate import BLOCK, DECIDE
 from ..report import Settings
-from .comparable import comparable, different
-from .drift import Drift, drift
+from .comparable import by_part, comparable, different, parts
+from .drift import ALARM_AT, drift
 from .recalibrate import day
 from .store import Ledger, Row
 
@@ -127,16 +127,24 @@ def _drift(ledger: Ledger, rows: Sequence[Row], calibration: Calibration | None)
             calibration = ledger.calibration(digests[-1])
         except EMoEError as error:
             return {"calibration": None, "why": str(error)}
+    # Each part has a test of its own; with the level raised by their number all alarms together keep the rate.
+    level = ALARM_AT * parts(calibration)
     new = comparable(rows, calibration)
-    found: Drift = drift(calibration.good_scores, [row.score for row in new])
+    tested = [
+        (drift(part.good_scores, [row.score for row in own], level), part, own)
+        for part, own in by_part(new, calibration) or [(calibration.whole, [])]
+    ]
+    found, part, own = max(tested, key=lambda one: one[0].highest)
     return {
         "calibration": calibration.name,
-        "reference_prompts": len(calibration.good_scores),
+        "compared_with": part.name,
+        "reference_prompts": len(part.good_scores),
         **asdict(found),
-        "direction": found.direction if new else None,
+        "count": len(new),
+        "direction": found.direction if own else None,
         "alarm": found.alarm is not None,
-        "alarm_id": None if found.alarm is None else new[found.alarm].id,
-        "alarm_time": None if found.alarm is None else new[found.alarm].time,
+        "alarm_id": None if found.alarm is None else own[found.alarm].id,
+        "alarm_time": None if found.alarm is None else own[found.alarm].time,
     }
 
 
@@ -174,7 +182,7 @@ def _seconds_line(seconds: Mapping[str, Any]) -> str:
 def _drift_line(moved: Mapping[str, Any]) -> str:
     if moved["calibration"] is None:
         return f"not known: {moved['why']}"
-    against = f"against '{moved['calibration']}' over {moved['count']} new prompts"
+    against = f"against '{moved['compared_with']}' over {moved['count']} new prompts"
     if not moved["alarm"]:
         return f"none seen: evidence {moved['evidence']:.2g} of {moved['level']:g} {against}"
     return (

@@ -144,3 +144,26 @@ def test_what_is_marked_as_bad_is_no_drift(tmp_path: Path, capsys: pytest.Captur
     ledger.mark(odd, "bad")
     found = summary(ledger, capsys)[1]
     assert not found["drifted"] and found["ledger"][0]["drift"]["count"] == 0
+
+
+def test_a_group_is_held_against_its_own_reference_prompts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Half of the calibration scores low, half high; prompts of the high half alone are no drift, higher ones are."""
+    rng, ledger = random.Random(2), Ledger(tmp_path / "ledger.sqlite3")
+    scores = [rng.random() for _ in range(60)] + [2 + rng.random() for _ in range(60)]
+    labels = ("en",) * 60 + ("ja",) * 60
+    calibration = Calibration("two", SETTINGS, tuple(scores), groups={"language": labels})
+
+    def keep_group(scores: list[float], group: str) -> list[int]:
+        how = {"policy": "false_block_rate", "alpha": 0.1, "calibrations": (calibration,), "group": group}
+        return [ledger.add(verdict(f"prompt {score}", score, **how), calibration) for score in scores]
+
+    keep_group([2 + rng.random() for _ in range(50)], "ja")
+    found = summary(ledger, capsys)[1]["ledger"][0]["drift"]
+    assert not found["alarm"] and found["compared_with"] == "two, language=ja" and found["reference_prompts"] == 60
+    assert found["level"] == 300  # two groups and the whole
+    keep_group([rng.random() for _ in range(20)], "en")
+    ids = keep_group([3 + rng.random() for _ in range(50)], "language=ja")
+    found = summary(ledger, capsys)[1]["ledger"][0]["drift"]
+    assert found["alarm"] and found["alarm_id"] in ids and found["count"] == 120
+    assert main(["ledger", "summary", "--db", str(ledger.path)]) == 0
+    assert "against 'two, language=ja' over 120 new prompts" in capsys.readouterr().out

@@ -135,15 +135,18 @@ def three(servers: Callable[[str], Any]) -> tuple[str, float]:
     return "\n".join([low, high, middle]), (found[middle] + found[high]) / 2
 
 
+@pytest.mark.parametrize("first_has_client", [True, False], ids=["client_id", "no client_id"])
 @pytest.mark.parametrize("blocked", ["none", "middle", "all"])
 @pytest.mark.parametrize("name", [name for name in KINDS if name != "stop"])
-def test_a_list_of_three(default_server: Any, tag: str, three: tuple[str, float], name: str, blocked: str) -> None:
+def test_a_list_of_three(
+    default_server: Any, tag: str, three: tuple[str, float], name: str, blocked: str, first_has_client: bool
+) -> None:
     kind, seen, (prompts, limit) = KINDS[name], Seen(default_server, tag), three
     stops = {"none": [False] * 3, "middle": [False, True, False], "all": [True] * 3}[blocked]
     items = [PICTURE if not stop else kind.image for stop in stops]
     sizes = [] if kind.ends_all and any(stops) else [size for size in items if size is not None]
     graph = graph_of(name, {"none": PASS, "middle": limit, "all": BLOCK}[blocked], tag, prompts)
-    for result, whole in runs(default_server, graph, first_has_client=True):
+    for result, whole in runs(default_server, graph, first_has_client):
         assert result.status == (kind.status if any(stops) else "success")
         if whole:
             assert seen.verdicts(result) == ["block" if stop else "pass" for stop in stops]
