@@ -232,6 +232,11 @@ def _check(choice: Choice, part: Part) -> None:
         )
     if all(part.bad):
         raise EMoEError(f"All prompts of '{part.name}' are marked as bad; add some that your models draw well.")
+    for name in ("alpha", "delta"):
+        if not math.isfinite(getattr(choice, name)):
+            raise EMoEError(
+                f"The decision report's {name} is {getattr(choice, name)}; choose a number between 0 and 1."
+            )
     for name in ("seconds_generation", "seconds_score"):
         value = getattr(choice, name)
         if not (math.isfinite(value) and value >= 0):

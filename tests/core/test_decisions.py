@@ -157,6 +157,8 @@ def test_the_picture_marks_the_threshold(theme: str) -> None:
         (Calibration("c", SETTINGS, (1.0, 2.0), bad=(False, False)), Choice(), "'c' has no prompt marked as bad"),
         (labelled(), Choice(policy="guess"), "no gate policy 'guess'"),
         (labelled(), Choice(group="fr"), "group 'fr' is not in the calibration"),
+        (labelled(), Choice(alpha=math.nan), "alpha is nan"),
+        (labelled(), Choice("bad_among_passed", delta=math.inf), "delta is inf"),
         (labelled(), Choice(seconds_score=-1), "seconds_score is -1"),
         (labelled(), Choice(seconds_generation=math.nan), "seconds_generation is nan"),
         (labelled(), Choice("raw_threshold", threshold=math.inf), "threshold is inf"),
