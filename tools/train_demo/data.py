@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -53,7 +53,7 @@ class Concept:
     names: dict[str, str]
 
 
-def _names(sources: Sources) -> dict[str, dict[str, str]]:
+def names(sources: Sources) -> dict[str, dict[str, str]]:
     """CLDR short names: language -> emoji -> name."""
     table: dict[str, dict[str, str]] = {}
     for lang in LANGUAGES:
@@ -63,32 +63,32 @@ def _names(sources: Sources) -> dict[str, dict[str, str]]:
     return table
 
 
-def select_concepts(sources: Sources) -> list[Concept]:
-    """The concepts of the benchmark, in a fixed order, split by a fixed seed."""
-    names = _names(sources)
+def select_concepts(sources: Sources, counts: Mapping[str, int] = COUNTS, seed: int = SEED) -> list[Concept]:
+    """The concepts of the benchmark, in a fixed order, split by the seed; `counts` says how many of each group."""
+    table = names(sources)
     pool: list[Concept] = []
     faces: list[Concept] = []
     for entry in json.loads(sources.emojibase.read_text("utf-8")):
         emoji = entry["emoji"].replace("\ufe0f", "").replace("\ufe0e", "")
-        if len(emoji) != 1 or entry.get("version", 99) > 15 or any(emoji not in names[x] for x in LANGUAGES):
+        if len(emoji) != 1 or entry.get("version", 99) > 15 or any(emoji not in table[x] for x in LANGUAGES):
             continue
         group, subgroup = entry.get("group"), entry.get("subgroup")
-        here = {lang: names[lang][emoji] for lang in LANGUAGES}
+        here = {lang: table[lang][emoji] for lang in LANGUAGES}
         if group == 0 and subgroup in FACES and "face" in here["en"]:
             faces.append(Concept(emoji, "held_out_group", "faces", here))
         elif group in CATEGORIES and subgroup not in SKIPPED_SUBGROUPS and not SKIPPED.search(here["en"]):
             pool.append(Concept(emoji, "", CATEGORIES[group], here))
-    rng = np.random.default_rng(SEED)
+    rng = np.random.default_rng(seed)
     order = rng.permutation(len(pool))
     chosen: list[Concept] = []
     start = 0
     for group in ("main", "under_sampled", "held_out"):
-        for i in sorted(order[start : start + COUNTS[group]]):
+        for i in sorted(order[start : start + counts[group]]):
             chosen.append(Concept(pool[i].emoji, group, pool[i].category, pool[i].names))
-        start += COUNTS[group]
+        start += counts[group]
     if start > len(pool):
         raise SystemExit(f"only {len(pool)} concepts to choose from, {start} are needed")
-    chosen += [faces[i] for i in sorted(rng.permutation(len(faces))[: COUNTS["held_out_group"]])]
+    chosen += [faces[i] for i in sorted(rng.permutation(len(faces))[: counts["held_out_group"]])]
     return chosen
 
 
@@ -113,14 +113,14 @@ class Corpus:
         return np.random.default_rng(1000 + seed).integers(0, len(self.caption), len(self.caption))
 
 
-def build_corpus(concepts: list[Concept]) -> Corpus:
+def build_corpus(concepts: list[Concept], rates: Mapping[str, float] = RATES, seed: int = SEED) -> Corpus:
     """Draw the captions: Poisson(40 * language rate * concept rate) for every emoji and language."""
-    rng = np.random.default_rng(SEED + 1)
+    rng = np.random.default_rng(seed + 1)
     rows: list[int] = []
     languages: list[str] = []
     captions: list[str] = []
     for index, concept in enumerate(concepts):
-        for lang, rate in RATES.items():
+        for lang, rate in rates.items():
             count = int(rng.poisson(CAPTIONS_PER_EMOJI * rate * CONCEPT_RATES[concept.group]))
             rows += [index] * count
             languages += [lang] * count

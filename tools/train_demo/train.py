@@ -6,6 +6,7 @@ Steps decide when a run ends, never the clock.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from . import runs
 from .data import Corpus
 from .text import TextEncoder
 from .tokenizer import Encoder
-from .unet import UNet
+from .unet import ATTENTION, MULT, UNet
 
 BATCH = 32
 TIMESTEPS = 1000
@@ -46,9 +47,9 @@ EXPERTS = tuple(Plan(f"expert_{i}", 100 + i, 1800, 1.5e-3, 0.995, bootstrap=True
 class Net(nn.Module):
     """What one expert is made of."""
 
-    def __init__(self) -> None:
+    def __init__(self, mult: Sequence[int] = MULT, attention: Sequence[bool] = ATTENTION) -> None:
         super().__init__()
-        self.unet = UNet()
+        self.unet = UNet(mult, attention)
         self.text = TextEncoder()
 
 
@@ -65,16 +66,32 @@ def token_rows(corpus: Corpus, tokenizer: Path) -> Tensor:
     return torch.tensor([table[text] for text in corpus.caption])
 
 
-def train(plan: Plan, corpus: Corpus, latents: Tensor, tokenizer: Path, out: Path, start: Path | None = None) -> None:
-    """Run a plan to its last step; resumes from `out`. Latents are scaled (unit variance), one for each concept."""
+def train(
+    plan: Plan,
+    corpus: Corpus,
+    latents: Tensor,
+    tokenizer: Path,
+    out: Path,
+    start: Path | None = None,
+    make: Callable[[], Net] = Net,
+    frozen_text: TextEncoder | None = None,
+) -> None:
+    """Run a plan to its last step; resumes from `out`. Latents are scaled (unit variance), one for each concept.
+
+    With `frozen_text` that encoder is used as it is, and only the U-Net learns.
+    """
     torch.manual_seed(plan.seed)
-    net = Net()
+    net = make()
+    if frozen_text is not None:
+        net.text.load_state_dict(frozen_text.state_dict())
+        net.text.requires_grad_(False)
     if start is not None:
         parent = runs.load(start)
         if parent is None:
             raise SystemExit(f"{plan.name} starts from {start.name}, which is not there")
         net.load_state_dict(parent["average"]["values"])
-    optimizer = torch.optim.AdamW(net.parameters(), lr=plan.rate, betas=(0.9, 0.99), weight_decay=1e-3, fused=True)
+    learning = [p for p in net.parameters() if p.requires_grad]
+    optimizer = torch.optim.AdamW(learning, lr=plan.rate, betas=(0.9, 0.99), weight_decay=1e-3, fused=True)
     average = runs.Average(net, plan.decay)
     generator = torch.Generator().manual_seed(plan.seed)
     first, seconds = runs.resume(runs.load(out), net, optimizer, average, generator)
@@ -101,7 +118,7 @@ def train(plan: Plan, corpus: Corpus, latents: Tensor, tokenizer: Path, out: Pat
         loss = (weight * error).mean()
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(net.parameters(), 1.0)
+        torch.nn.utils.clip_grad_norm_(learning, 1.0)
         optimizer.step()
         average.update(net)
         progress(step, loss=loss.item(), eps=error.mean().item())

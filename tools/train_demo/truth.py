@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ def _write(path: Path, content: Any) -> None:
     path.write_text(json.dumps(content, ensure_ascii=False, indent=1) + "\n", "utf-8")
 
 
-def ground_truth(corpus: Corpus) -> dict[str, Any]:
+def ground_truth(corpus: Corpus, rates: Mapping[str, float] = RATES) -> dict[str, Any]:
     """Shares of the languages; every concept with its names and the exact count of each caption string."""
     total = len(corpus.caption)
     counts = {lang: corpus.language.count(lang) for lang in LANGUAGES}
@@ -36,7 +37,7 @@ def ground_truth(corpus: Corpus) -> dict[str, Any]:
         "schema": 1,
         "captions": total,
         "languages": {
-            lang: {"rate": RATES.get(lang, 0.0), "captions": counts[lang], "share": round(counts[lang] / total, 6)}
+            lang: {"rate": rates.get(lang, 0.0), "captions": counts[lang], "share": round(counts[lang] / total, 6)}
             for lang in LANGUAGES
         },
         "concepts": [
@@ -61,32 +62,44 @@ def _nonsense(rng: np.random.Generator) -> str:
     return " ".join(words)
 
 
-def prompts(corpus: Corpus) -> dict[str, list[str]]:
-    """Groups of bare prompts. No string of any group but the English ones was seen under another meaning or language."""
-    rng = np.random.default_rng(SEED + 2)
+def prompts(
+    corpus: Corpus,
+    rates: Mapping[str, float] = RATES,
+    reference: str = "en",
+    seed: int = SEED,
+    calibration: int = CALIBRATION,
+) -> dict[str, list[str]]:
+    """Groups of bare prompts. `reference` is the best sampled language: the groups that are no language are written in it.
+
+    No string of any group but the reference's was seen under another meaning or language.
+    """
+    rng = np.random.default_rng(seed + 2)
     seen: dict[str, int] = {}
     for (_, text), count in corpus.exposures().items():
         seen[text.lower()] = seen.get(text.lower(), 0) + count
     of = {g: [c for c in corpus.concepts if c.group == g] for g in {c.group for c in corpus.concepts}}
-    english = [c.names["en"] for c in of["main"] if seen.get(c.names["en"].lower(), 0) >= WELL_SAMPLED]
-    order = rng.permutation(len(english))
+    known = [c.names[reference] for c in of["main"] if seen.get(c.names[reference].lower(), 0) >= WELL_SAMPLED]
+    order = rng.permutation(len(known))
     found = {
-        "calibration": [english[i] for i in sorted(order[:CALIBRATION])],
-        "fresh": [english[i] for i in sorted(order[CALIBRATION:])],
+        "calibration": [known[i] for i in sorted(order[:calibration])],
+        "fresh": [known[i] for i in sorted(order[calibration:])],
     }
-    for lang in LANGUAGES[1:]:
-        others = {c.names[x].lower() for c in corpus.concepts for x in RATES if x != lang}
+    for lang in LANGUAGES:
+        if lang == reference:
+            continue
+        others = {c.names[x].lower() for c in corpus.concepts for x in rates if x != lang}
         names = [c.names[lang] for c in of["main"] if c.names[lang].lower() not in others]
         # brackets are prompt weights to a host, so such a name would not arrive as it was trained
         found[lang] = [name for name in dict.fromkeys(names) if "(" not in name]
-    found["under_sampled"] = [c.names["en"] for c in of["under_sampled"]]
-    found["held_out"] = [c.names["en"] for c in of["held_out"] if c.names["en"].lower() not in seen]
-    found["faces"] = [c.names["en"] for c in of["held_out_group"]]
+    found["under_sampled"] = [c.names[reference] for c in of["under_sampled"]]
+    held_out = [c.names[reference] for c in of["held_out"]]
+    found["held_out"] = [name for name in held_out if name.lower() not in seen]
+    found["faces"] = [c.names[reference] for c in of["held_out_group"]]
     found["nonsense"] = [_nonsense(rng) for _ in range(GROUP_SIZE)]
-    words = sorted({w for text in english for w in text.split() if text.count(" ") == 0 and len(w) > 2})
+    words = sorted({w for text in known for w in text.split() if text.count(" ") == 0 and len(w) > 2})
     pairs = [rng.permutation(len(words))[:2] for _ in range(GROUP_SIZE)]
     found["word_salad"] = [f"{words[a]} {words[b]}" for a, b in pairs]
-    long = [text for text in english if len(text) >= 5]
+    long = [text for text in known if len(text) >= 5]
     typos = [_change_two_letters(rng, long[i]) for i in rng.permutation(len(long))[:GROUP_SIZE]]
     found["typos"] = [text for text in typos if text.lower() not in seen]
     return found

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
@@ -185,14 +186,14 @@ def time_features(t: Tensor) -> Tensor:
 class UNet(nn.Module):
     """Noise prediction from a noisy latent, a timestep and a context."""
 
-    def __init__(self) -> None:
+    def __init__(self, mult: Sequence[int] = MULT, attention: Sequence[bool] = ATTENTION) -> None:
         super().__init__()
-        widths = [CHANNELS * m for m in MULT]
+        widths = [CHANNELS * m for m in mult]
         self.time_embed = nn.Sequential(nn.Linear(CHANNELS, TIME), nn.SiLU(), nn.Linear(TIME, TIME))
         self.input_blocks = nn.ModuleList([Stage(nn.Conv2d(LATENT, CHANNELS, 3, padding=1))])
         skips, inner = [CHANNELS], CHANNELS
         for level, outer in enumerate(widths):
-            self.input_blocks.append(self._stage(inner, outer, ATTENTION[level]))
+            self.input_blocks.append(self._stage(inner, outer, attention[level]))
             inner = outer
             skips.append(inner)
             if level < len(widths) - 1:
@@ -202,7 +203,7 @@ class UNet(nn.Module):
         self.output_blocks = nn.ModuleList()
         for level in reversed(range(len(widths))):
             for i in range(2):
-                stage = self._stage(inner + skips.pop(), widths[level], ATTENTION[level])
+                stage = self._stage(inner + skips.pop(), widths[level], attention[level])
                 inner = widths[level]
                 if i == 1 and level > 0:
                     stage.append(Up(inner))

@@ -1,0 +1,5 @@
+"""Small worlds: sets of experts whose training data is known, to test what a score means in more than one case.
+
+Three worlds differ in one thing each, and every split draws the languages' shares and the concepts anew. The nets are
+smaller than the demo's (8x8 latents, two levels), so that a world trains in about an hour on two cores.
+"""

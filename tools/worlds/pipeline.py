@@ -1,0 +1,135 @@
+"""The stages of a world, in order. Each resumes where it was stopped, and is skipped when it is done."""
+
+from __future__ import annotations
+
+import json
+from functools import cached_property, partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+from ..train_demo import runs, tokenizer, train, truth
+from ..train_demo.data import build_corpus, names, pictures, select_concepts
+from ..train_demo.sources import LANGUAGES, Sources
+from ..train_demo.text import TextEncoder
+from ..train_demo.train_vae import encode, to_tensor
+from ..train_demo.vae import SCALE, Autoencoder
+from . import design, pretrain
+
+VAE = Path(__file__).resolve().parents[2] / "emoe_core" / "demo" / "weights" / "vae.safetensors"
+
+
+def autoencoder() -> Autoencoder:
+    """The demo's: every world shares it."""
+    net = Autoencoder()
+    net.load_state_dict({k: v.float() for k, v in load_file(VAE).items()})
+    return net.eval()
+
+
+class Place:
+    """A world under a split: its data, and the files of its training."""
+
+    def __init__(self, sources: Sources, cache: Path, world: design.World, split: design.Split) -> None:
+        self.sources, self.world, self.split = sources, world, split
+        self.shared = cache / f"split_{split.index}"
+        self.folder = self.shared / world.name
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.concepts = select_concepts(sources, design.COUNTS, split.seed)
+        self.corpus = build_corpus(self.concepts, split.rates, split.seed)
+
+    @cached_property
+    def pictures(self) -> Tensor:
+        """[N, 3, 64, 64] in -1..1, one a concept."""
+        large = to_tensor(pictures(self.sources, (c.emoji for c in self.concepts)))
+        return torch.nn.functional.interpolate(large, size=(design.SIZE, design.SIZE), mode="area")
+
+    @cached_property
+    def latents(self) -> Tensor:
+        """[N, 4, 8, 8], each channel with mean 0 and variance 1 over the split's pictures."""
+        path = self.shared / "latents.pt"
+        if not path.exists():
+            raw = encode(autoencoder(), self.pictures) * SCALE
+            mean, std = raw.mean((0, 2, 3), keepdim=True), raw.std((0, 2, 3), keepdim=True)
+            runs.save(path, {"latents": (raw - mean) / std, "mean": mean, "std": std})
+        found: Tensor = (runs.load(path) or {})["latents"]
+        return found
+
+    @cached_property
+    def tokenizer(self) -> Path:
+        """Trained on the captions, or on every name of every language once."""
+        folder = self.folder / "tokenizer"
+        if not (folder / "tokenizer_config.json").exists():
+            table = names(self.sources) if self.world.balanced else {}
+            captions = [name for lang in LANGUAGES for name in table[lang].values()] if table else self.corpus.caption
+            tokenizer.train(captions, folder)
+        return folder
+
+    @cached_property
+    def text(self) -> TextEncoder | None:
+        """The frozen encoder, where the world has one."""
+        return pretrain.train(self.sources, self.tokenizer, self.folder / "text_2.pt") if self.world.frozen else None
+
+    def prompts(self) -> dict[str, list[str]]:
+        """Groups of prompts, as the demo has them."""
+        split = self.split
+        return truth.prompts(self.corpus, split.rates, split.reference, split.seed, design.CALIBRATION)
+
+    def file(self, name: str) -> Path:
+        """The state of a run."""
+        return self.folder / f"{name}.pt"
+
+    def done(self, plan: train.Plan) -> bool:
+        """Whether a run has come to its last step."""
+        note = self.file(plan.name).with_suffix(".done")
+        return note.exists() and int(note.read_text()) == plan.steps
+
+    def train(self, plan: train.Plan, start: str | None = None) -> None:
+        """Run a plan to its end, unless that was done. What is kept afterwards is the averaged net alone."""
+        if self.done(plan):
+            return
+        out = self.file(plan.name)
+        train.train(
+            plan,
+            self.corpus,
+            self.latents,
+            self.tokenizer,
+            out,
+            start=self.file(start) if start else None,
+            make=partial(train.Net, design.MULT, design.ATTENTION),
+            frozen_text=self.text,
+        )
+        state = runs.load(out)
+        assert state is not None
+        runs.save(out, {"average": state["average"], "step": state["step"], "seconds": state["seconds"]})
+        out.with_suffix(".done").write_text(f"{plan.steps}\n")
+
+    def write_truth(self) -> None:
+        """What was seen how often, and the prompts."""
+        found = truth.ground_truth(self.corpus, self.split.rates)
+        found |= {"world": self.world.name, "split": self.split.index, "reference": self.split.reference}
+        (self.folder / "ground_truth.json").write_text(json.dumps(found, ensure_ascii=False) + "\n", "utf-8")
+        (self.folder / "prompts.json").write_text(json.dumps(self.prompts(), ensure_ascii=False) + "\n", "utf-8")
+
+
+def run(place: Place) -> None:
+    """All stages: truth, base, experts, experts of their own seed, the near copy."""
+    place.write_truth()
+    place.train(design.BASE)
+    for plan in design.EXPERTS:
+        place.train(plan, "base")
+    place.train(design.COPY, "expert_1")
+    for plan in design.INDEPENDENT:
+        place.train(plan)
+
+
+def median_tokens(place: Place) -> dict[str, float]:
+    """Median number of tokens of a name, by language: the confound that the balanced tokenizer removes."""
+    found = {}
+    encoder = tokenizer.Encoder(place.tokenizer)
+    for lang in LANGUAGES:
+        rows = np.array([encoder(c.names[lang]) for c in place.concepts])
+        found[lang] = float(np.median((rows != encoder.end).sum(1) - 1))
+    return found
