@@ -1,17 +1,20 @@
-"""Does the score mean what it says? The demo experts' training data is known, so every claim can be counted.
+"""Does the score mean what it says? The experts' training data is known, so every claim can be counted.
 
-    python benchmarks/validity.py [--json FILE] [--prompts N]
+    python benchmarks/validity.py [--quick] [--json FILE] [--png FOLDER] [--prompts N] [--worlds CACHE]
 
-Scores prompts of every group (languages at known training shares, under-sampled and held-out concepts, nonsense, word
-salad, typos) under the presets and beside the baselines that need no ensemble, and prints how well each tells a group
-from the well-sampled English names: AUROC with 95 % bootstrap intervals over prompts. `gain` is the paired difference
-to the better of the two baselines.
+Measures prompts of every group (languages at known training shares, under-sampled and held-out concepts, other words for
+the same thing, nonsense, word salad, typos) with every estimator at every tap and with every baseline that needs no
+ensemble, draws the prompts that have a true picture, and says how well each number tells unknown from known prompts and
+bad pictures from good ones. All figures have 95 % bootstrap intervals over prompts.
+
+With --worlds the same for every world and split that `python -m tools.worlds --cache CACHE` has trained. Measurements are
+kept in the cache, so a run that was stopped goes on.
 """
 
 from __future__ import annotations
 
 import argparse
-import importlib
+import hashlib
 import json
 import os
 import sys
@@ -22,114 +25,107 @@ from types import ModuleType
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT / "scripts"))
+sys.path[:0] = [str(ROOT / "scripts"), str(ROOT / "benchmarks")]
 
-LANGUAGES = ("fr", "de", "es", "it", "fi", "pl", "sw", "ja", "tr", "vi", "hu", "ru", "zh")
-UNSEEN = ("tr", "vi", "hu", "ru", "zh")
-OTHERS = ("under_sampled", "held_out", "faces", "nonsense", "word_salad", "typos")
-ENSEMBLE = ("fast", "thorough", "paper")
-BASELINES = ("response", "guidance")
-HOW = {"add_noise": True, "noise_seed": 0, "steps": 20, "scheduler": "normal", "at_step": 0, "noise_samples": 2}
+QUICK_PROMPTS, FULL_PROMPTS = 20, 60
+SEEDS = (3, 5)
+QUICK_ROUNDS, FULL_ROUNDS = 200, 1000
 
 
-def measure(pack: ModuleType, prompts: dict[str, list[str]]) -> dict[str, dict[str, list[float]]]:
-    """Scores by group and column."""
-    import torch
-
-    host, presets = pack.emoe_core.hosts.comfyui, pack.emoe_core.presets.PRESETS
-    experts = host.embedded.embedded_experts()
-    latent = {"samples": torch.zeros(1, 4, 16, 16)}
-    found: dict[str, dict[str, list[float]]] = {}
-    total, done, started = sum(map(len, prompts.values())), 0, time.monotonic()
-    for group, texts in prompts.items():
-        columns: dict[str, list[float]] = {name: [] for name in (*ENSEMBLE, *BASELINES)}
-        for text in texts:
-            positive = host.conditioning.encode_for_experts(experts, text)
-            for name in ENSEMBLE:
-                chosen = presets[name]
-                report = host.scoring.score_prompt(
-                    experts, positive, latent, tap=chosen.tap, estimator_name=chosen.estimator, **HOW
-                ).report
-                columns[name].append(report.score)
-                if name == "thorough":
-                    columns["response"].append(report.items[0].response)
-                    columns["guidance"].append(report.items[0].guidance)
-            done += 1
-            left = (time.monotonic() - started) / done * (total - done)
-            print(f"\r{done} of {total} prompts, {left:.0f} s left   ", end="", file=sys.stderr, flush=True)
-        found[group] = columns
-    print(file=sys.stderr)
+def kept(folder: Path, name: str, key: Any, make: Any) -> Any:
+    """What `make` gives, from the cache when it was made before for the same key."""
+    digest = hashlib.sha256(json.dumps([name, key], sort_keys=True, ensure_ascii=False).encode()).hexdigest()[:16]
+    path = folder / f"{name}-{digest}.json"
+    if path.is_file():
+        return json.loads(path.read_text("utf-8"))
+    found = make()
+    part = path.with_suffix(".part")
+    part.write_text(json.dumps(found, ensure_ascii=False), "utf-8")
+    part.replace(path)
     return found
 
 
-def evaluate(pack: ModuleType, scores: dict[str, dict[str, list[float]]], shares: dict[str, float]) -> dict[str, Any]:
-    """Every figure of the table, with intervals."""
+def say(text: str) -> None:
+    """A line that replaces the one before."""
+    print(f"\r{text:<78}", end="", file=sys.stderr, flush=True)
+
+
+def figures_of(core: ModuleType, rows: list[Any], columns: Any, quality: Any, rounds: int) -> dict[str, Any]:
+    """Everything that one table says."""
     import numpy as np
+    from known_truth.figures import Figures
 
-    ev = importlib.import_module(f"{pack.__name__}.emoe_core.evaluation")
-    array = {group: {name: np.array(values) for name, values in cols.items()} for group, cols in scores.items()}
-    english = array["fresh"]
-    groups: dict[str, dict[str, Any]] = {}
-    for group in (*LANGUAGES, *OTHERS):
-        other, row = array[group], {}
-        sizes = [len(english["fast"]), len(other["fast"])]
-        for name in (*ENSEMBLE, *BASELINES):
-            low, high = ev.bootstrap(lambda d, n=name, o=other: ev.auroc(english[n][d[0]], o[n][d[1]]), sizes)
-            row[name] = {"auroc": ev.auroc(english[name], other[name]), "low": low, "high": high}
-        best = max(BASELINES, key=lambda n: row[n]["auroc"])
-        for name in ENSEMBLE:
-
-            def gain(d: Any, n: str = name, o: Any = other, best: str = best) -> float:
-                mine, base = (ev.auroc(english[c][d[0]], o[c][d[1]]) for c in (n, best))
-                return float(mine - base)
-
-            low, high = ev.bootstrap(gain, sizes)
-            value = row[name]["auroc"] - row[best]["auroc"]
-            row[f"gain_{name}"] = {"over": best, "gain": value, "low": low, "high": high}
-        groups[group] = row
-    trained = [code for code in ("en", *LANGUAGES) if shares[code] > 0]
-    ladder: dict[str, Any] = {}
-    for name in (*ENSEMBLE, *BASELINES):
-        columns = [array["fresh" if code == "en" else code][name] for code in trained]
-
-        def rho(drawn: Any, columns: Any = columns) -> float:
-            medians = [float(np.median(c[d])) for c, d in zip(columns, drawn, strict=True)]
-            return float(ev.spearman([shares[code] for code in trained], medians))
-
-        low, high = ev.bootstrap(rho, [len(c) for c in columns])
-        ladder[name] = {"spearman": rho([np.arange(len(c)) for c in columns]), "low": low, "high": high}
-    pooled = {
-        name: ev.auroc(english[name], np.concatenate([array[code][name] for code in UNSEEN]))
-        for name in (*ENSEMBLE, *BASELINES)
-    }
-    return {"auroc": groups, "auroc_unseen_languages": pooled, "spearman_share_score": ladder, "languages": trained}
+    arrays = {name: np.array(values, dtype=float) for name, values in columns.items()}
+    drawn = {name: np.array([np.nan if x is None else x for x in values]) for name, values in quality.items()}
+    return Figures(core, rows, arrays, drawn, rounds).everything()
 
 
-def table(figures: dict[str, Any], shares: dict[str, float]) -> str:
-    """The figures for a person."""
-    names = (*ENSEMBLE, *BASELINES)
-    lines = [f"{'AUROC against English':24}" + "".join(f"{name:>18}" for name in names) + "   gain of thorough"]
-    for group, row in figures["auroc"].items():
-        title = f"{group} {shares[group]:.3f}" if group in shares else group
-        cells = "".join(
-            f"{row[n]['auroc']:6.2f} [{row[n]['low']:.2f},{row[n]['high']:.2f}]"[:18].rjust(18) for n in names
-        )
-        gain = row["gain_thorough"]
-        lines.append(
-            f"{title:24}{cells}   {gain['gain']:+.2f} [{gain['low']:+.2f}, {gain['high']:+.2f}] over {gain['over']}"
-        )
-    lines.append(
-        f"{'Spearman share, median':24}"
-        + "".join(f"{figures['spearman_share_score'][n]['spearman']:18.2f}" for n in names)
-    )
-    return "\n".join(lines)
+def shipped(pack: ModuleType, options: argparse.Namespace, cache: Path) -> dict[str, Any]:
+    """Figures and scores of the experts that come with the pack."""
+    from known_truth.shipped import Shipped
+
+    source = Shipped(pack)
+    rows = source.prompts(options.prompts)
+    texts = [row.text for row in rows]
+    key = [texts, [expert.identity for expert in source.experts.experts]]
+    columns = kept(cache, "shipped-scores", key, lambda: source.measure(rows, say))
+    quality = kept(cache, "shipped-pictures", [key, SEEDS], lambda: source.draw(rows, SEEDS, say).as_dict())
+    ablations = kept(cache, "shipped-ablations", key, lambda: source.ablate(rows, say))
+    found = figures_of(pack.emoe_core, rows, columns, quality, options.rounds)
+    from known_truth.ablations import figures as ablation_figures
+
+    found["ablations"] = ablation_figures(pack.emoe_core, rows, ablations)
+    found["scores"] = by_group(rows, columns)
+    return found
+
+
+def by_group(rows: list[Any], columns: dict[str, list[float]]) -> dict[str, dict[str, list[float]]]:
+    """Scores by group and preset, in the order of the group's prompts."""
+    from known_truth.columns import PRESETS
+
+    wanted = {**PRESETS, "response": "response", "guidance": "guidance"}
+    groups: dict[str, dict[str, list[float]]] = {}
+    for index, row in enumerate(rows):
+        for name, column in wanted.items():
+            groups.setdefault(row.group, {}).setdefault(name, []).append(columns[column][index])
+    return groups
+
+
+def worlds(core: ModuleType, options: argparse.Namespace, cache: Path) -> dict[str, Any]:
+    """Figures of every trained world: experts of one base, few and many, near copies, and experts of their own seeds."""
+    sys.path.insert(0, str(ROOT))
+    from known_truth.worlds import WorldSource, trained
+
+    found: dict[str, Any] = {}
+    for place in trained(options.worlds):
+        source = WorldSource(core, place)
+        rows = source.prompts(options.prompts)
+        sets = source.sets()
+        if "base_4" not in sets:
+            continue
+        drawn = [source.key(["expert_1"]), len(rows), SEEDS]
+        quality = kept(cache, "world-pictures", drawn, lambda s=source, r=rows: s.draw(r, SEEDS).as_dict())
+        mine = found.setdefault(source.name, {"reference": place.split.reference, "shares": place.split.rates})
+        for label, names in sets.items():
+            say(f"{source.name}: {label}")
+            key = [source.key(names), len(rows)]
+            columns = kept(cache, "world-scores", key, lambda s=source, r=rows, n=names: s.measure(r, n))
+            mine[label] = figures_of(core, rows, columns, quality, options.rounds)
+    return found
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every figure to FILE")
-    parser.add_argument("--prompts", type=int, default=40, help="prompts a group, spread over its list (default 40)")
+    parser.add_argument("--png", type=Path, metavar="FOLDER", help="write the plots to FOLDER")
+    parser.add_argument("--quick", action="store_true", help="few prompts a group: under 3 minutes on 2 cores")
+    parser.add_argument("--prompts", type=int, help=f"prompts a group (default {FULL_PROMPTS}, quick {QUICK_PROMPTS})")
+    parser.add_argument("--worlds", type=Path, metavar="CACHE", help="also measure the worlds trained in CACHE")
     options = parser.parse_args()
+    options.prompts = options.prompts or (QUICK_PROMPTS if options.quick else FULL_PROMPTS)
+    options.rounds = QUICK_ROUNDS if options.quick else FULL_ROUNDS
+    from emoe_host.prepare import cache_dir
+
     if not os.environ.get("EMOE_BENCHMARK_HOST"):
         from emoe_host.prepare import prepare
 
@@ -138,25 +134,26 @@ def main() -> None:
         os.execv(str(host.python), [str(host.python), __file__, *sys.argv[1:]])
     from emoe_host.inprocess import import_comfyui, load_pack
 
+    cache = cache_dir() / "validity"
+    cache.mkdir(parents=True, exist_ok=True)
+    started = time.monotonic()
     with tempfile.TemporaryDirectory() as base:
         import_comfyui(Path(os.environ["EMOE_BENCHMARK_HOST"]), Path(base))
         pack = load_pack(Path(base))
-        lists = pack.emoe_core.demo.prompts()
-        truth = pack.emoe_core.demo.ground_truth()
-        shares = {code: float(language["share"]) for code, language in truth["languages"].items()}
-        chosen = {group: spread(lists[group], options.prompts) for group in ("fresh", *LANGUAGES, *OTHERS)}
-        started = time.monotonic()
-        scores = measure(pack, chosen)
-        figures = evaluate(pack, scores, shares) | {"prompts_a_group": options.prompts}
-    print(table(figures, shares))
+        found = shipped(pack, options, cache)
+        if options.worlds:
+            found["worlds"] = worlds(pack.emoe_core, options, cache)
+        print(file=sys.stderr)
+        from known_truth import tables
+
+        print(tables.text(found))
+        if options.png:
+            for path in tables.plots(pack.emoe_core, found, options.png):
+                print(f"wrote {path}")
     print(f"{time.monotonic() - started:.0f} s")
     if options.json:
-        options.json.write_text(json.dumps(figures | {"scores": scores}, indent=1, ensure_ascii=False) + "\n", "utf-8")
-
-
-def spread(prompts: list[str], count: int) -> list[str]:
-    """At most `count` prompts at even distances through the list."""
-    return prompts if len(prompts) <= count else [prompts[i * len(prompts) // count] for i in range(count)]
+        found["prompts_a_group"] = options.prompts
+        options.json.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n", "utf-8")
 
 
 if __name__ == "__main__":

@@ -63,6 +63,13 @@ def names(sources: Sources) -> dict[str, dict[str, str]]:
     return table
 
 
+def keywords(sources: Sources, language: str) -> dict[str, list[str]]:
+    """CLDR's other words for each emoji in one language: emoji -> keywords, without its name."""
+    raw = json.loads((sources.annotations / language / "annotations.json").read_text("utf-8"))
+    notes = raw["annotations"]["annotations"]
+    return {e: [w for w in v.get("default", []) if w not in v.get("tts", [])] for e, v in notes.items()}
+
+
 def select_concepts(sources: Sources, counts: Mapping[str, int] = COUNTS, seed: int = SEED) -> list[Concept]:
     """The concepts of the benchmark, in a fixed order, split by the seed; `counts` says how many of each group."""
     table = names(sources)

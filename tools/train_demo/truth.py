@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from .data import RATES, SEED, Corpus
+from .data import RATES, SEED, Concept, Corpus, keywords
 from .sources import LANGUAGES, Sources
 
 CALIBRATION = 110
@@ -68,10 +68,12 @@ def prompts(
     reference: str = "en",
     seed: int = SEED,
     calibration: int = CALIBRATION,
+    other_words: Mapping[str, list[str]] | None = None,
 ) -> dict[str, list[str]]:
     """Groups of bare prompts. `reference` is the best sampled language: the groups that are no language are written in it.
 
-    No string of any group but the reference's was seen under another meaning or language.
+    No string of any group but the reference's was seen under another meaning or language. With `other_words` (emoji ->
+    words in the reference language) there is a group `keywords`: other words for well-known pictures.
     """
     rng = np.random.default_rng(seed + 2)
     seen: dict[str, int] = {}
@@ -102,7 +104,34 @@ def prompts(
     long = [text for text in known if len(text) >= 5]
     typos = [_change_two_letters(rng, long[i]) for i in rng.permutation(len(long))[:GROUP_SIZE]]
     found["typos"] = [text for text in typos if text.lower() not in seen]
+    if other_words:
+        found["keywords"] = _keywords(rng, of["main"], other_words, reference, set(seen))
     return found
+
+
+def _keywords(
+    rng: np.random.Generator,
+    concepts: list[Concept],
+    other_words: Mapping[str, list[str]],
+    reference: str,
+    seen: set[str],
+) -> list[str]:
+    """One word a concept that shares none with any caption and belongs to no other concept."""
+    words = {word for text in seen for word in text.split()}
+    owners: dict[str, int] = {}
+    for concept in concepts:
+        for word in {w.lower() for w in other_words.get(concept.emoji, [])}:
+            owners[word] = owners.get(word, 0) + 1
+    found = []
+    for concept in concepts:
+        fresh = [
+            word
+            for word in other_words.get(concept.emoji, [])
+            if owners[word.lower()] == 1 and not words & set(word.lower().split()) and "(" not in word
+        ]
+        if fresh and concept.names[reference].lower() in seen:
+            found.append(fresh[int(rng.integers(len(fresh)))])
+    return [found[i] for i in sorted(rng.permutation(len(found))[:GROUP_SIZE])]
 
 
 def sheet(pictures: NDArray[np.uint8]) -> Image.Image:
@@ -119,7 +148,7 @@ def write(corpus: Corpus, pictures: NDArray[np.uint8], sources: Sources, folder:
     """Everything beside the weights."""
     folder.mkdir(parents=True, exist_ok=True)
     _write(folder / "ground_truth.json", ground_truth(corpus))
-    _write(folder / "prompts.json", prompts(corpus))
+    _write(folder / "prompts.json", prompts(corpus, other_words=keywords(sources, "en")))
     sheet(pictures).save(folder / "reference.png", optimize=True)
     licences = folder / "licences"
     licences.mkdir(exist_ok=True)

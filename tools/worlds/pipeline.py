@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from ..train_demo import runs, tokenizer, train, truth
-from ..train_demo.data import build_corpus, names, pictures, select_concepts
+from ..train_demo.data import build_corpus, keywords, names, pictures, select_concepts
 from ..train_demo.sources import LANGUAGES, Sources
 from ..train_demo.text import TextEncoder
 from ..train_demo.train_vae import encode, to_tensor
@@ -75,7 +75,8 @@ class Place:
     def prompts(self) -> dict[str, list[str]]:
         """Groups of prompts, as the demo has them."""
         split = self.split
-        return truth.prompts(self.corpus, split.rates, split.reference, split.seed, design.CALIBRATION)
+        words = keywords(self.sources, split.reference)
+        return truth.prompts(self.corpus, split.rates, split.reference, split.seed, design.CALIBRATION, words)
 
     def file(self, name: str) -> Path:
         """The state of a run."""

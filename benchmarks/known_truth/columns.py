@@ -1,0 +1,57 @@
+"""Which numbers stand in the table: every estimator at every tap, and what costs less than an ensemble."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+TAPS = ("mid_in", "mid_out", "noise_pred")
+#: The presets, under the names that reports use.
+PRESETS = {"fast": "mid_out.relative", "thorough": "noise_pred.centred_relative", "paper": "mid_out.variance"}
+#: Known before any network runs.
+TEXT = ("characters", "tokens", "unseen_words")
+#: One expert alone.
+SINGLE = ("response", "guidance", "seed_variance", "denoiser_norm")
+#: All experts, but not their disagreement: the fair rival of a score that is divided by size.
+MEAN = "guidance_mean"
+BASELINES = (*TEXT, *SINGLE, MEAN)
+#: Rivals that cost no ensemble; `ensemble_gain` is over the best of them.
+WITHOUT_ENSEMBLE = (*TEXT, *SINGLE)
+
+Columns = dict[str, "np.ndarray[Any, np.dtype[np.float64]]"]
+
+
+def of_ensemble(reports: Iterable[Any]) -> dict[str, list[float]]:
+    """Every `tap.estimator` that the reports carry, a list each."""
+    found: dict[str, list[float]] = {}
+    for report in reports:
+        for tap, estimates in report.items[0].all.items():
+            for name, estimate in estimates.items():
+                if name not in ("response", "guidance"):
+                    found.setdefault(f"{tap}.{name}", []).append(estimate.score)
+    return found
+
+
+def of_singles(reports: Sequence[Sequence[Any]]) -> dict[str, list[float]]:
+    """Columns of one expert and of their mean, from `reports[expert][prompt]` read at the noise prediction.
+
+    All are the higher the less certain: sizes are inverted.
+    """
+    first = reports[0]
+    hidden = "mid_out" if "mid_out" in first[0].items[0].all else "noise_pred"
+    sizes = np.array([[1 / r.items[0].all["noise_pred"]["guidance"].score for r in expert] for expert in reports])
+    return {
+        "response": [r.items[0].all[hidden]["response"].score for r in first],
+        "guidance": [r.items[0].all["noise_pred"]["guidance"].score for r in first],
+        "seed_variance": [float(r.items[0].seed_variance) for r in first],
+        "denoiser_norm": [r.items[0].all["noise_pred"]["response"].score for r in first],
+        MEAN: (1 / sizes.mean(axis=0)).tolist(),
+    }
+
+
+def readings(hidden: bool) -> list[tuple[str, str]]:
+    """What to measure beside the noise prediction's `centred_relative`; hidden taps need experts of one base."""
+    wanted = [("noise_pred", "guidance")]
+    return wanted + [(tap, "centred_relative") for tap in TAPS[:2]] if hidden else wanted

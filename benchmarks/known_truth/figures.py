@@ -1,0 +1,284 @@
+"""What the table says: every claim as a figure with a 95 % bootstrap interval over prompts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from .columns import BASELINES, PRESETS, WITHOUT_ENSEMBLE, Columns
+from .prompts import REFERENCE, WITHOUT_CONCEPT, Prompt
+
+DEFAULT = PRESETS["fast"]
+WELL_KNOWN = 8
+"""Captions from which on a string counts as known."""
+
+Figure = dict[str, float]
+
+
+class Figures:
+    """One table of prompts and scores, asked for figures.
+
+    Args:
+        core: `emoe_core`, for the statistics.
+        rows: the prompts.
+        columns: name -> one score a prompt, higher for less certain.
+        quality: measure -> quality a prompt, NaN where no picture is the right one.
+        rounds: bootstrap draws an interval.
+    """
+
+    def __init__(
+        self, core: ModuleType, rows: Sequence[Prompt], columns: Columns, quality: Columns, rounds: int = 500
+    ) -> None:
+        self.evaluation, self.risk = core.evaluation, core.decisions.risk
+        self.rows, self.columns, self.quality, self.rounds = rows, columns, quality, rounds
+        self.group = np.array([row.group for row in rows])
+        self.share = np.array([row.share for row in rows])
+        self.exposure = np.array([row.exposure for row in rows])
+        self.languages = [row.language for row in rows]
+        self.trained = {row.language: row.share for row in rows if row.share > 0}
+        self.unseen = sorted({row.language for row in rows if row.share == 0})
+
+    # --- tools ------------------------------------------------------------------------------------------
+
+    def where(self, *groups: str) -> Any:
+        """Indices of the prompts of these groups."""
+        return np.flatnonzero(np.isin(self.group, groups))
+
+    def _interval(self, statistic: Callable[[list[Any]], float], sets: Sequence[Any]) -> Figure:
+        """A statistic of sets of prompt indices, and its interval under resampling each set."""
+        low, high = self.evaluation.bootstrap(
+            lambda drawn: statistic([s[d] for s, d in zip(sets, drawn, strict=True)]),
+            [len(s) for s in sets],
+            self.rounds,
+        )
+        return {"value": float(statistic(list(sets))), "low": low, "high": high}
+
+    def _auroc(self, name: str, known: Any, unknown: Any) -> Figure:
+        column = self.columns[name]
+        return self._interval(lambda s: self.evaluation.auroc(column[s[0]], column[s[1]]), (known, unknown))
+
+    # --- exposure ---------------------------------------------------------------------------------------
+
+    def tasks(self) -> dict[str, tuple[Any, Any]]:
+        """Known against unknown prompts, by name."""
+        known = self.where(REFERENCE)
+        found = {
+            "unseen_language": self.where(*self.unseen),
+            "held_out_concept": self.where("held_out"),
+            "held_out_group": self.where("faces"),
+            "under_sampled": self.where("under_sampled"),
+            "nonsense": self.where("nonsense"),
+            "word_salad": self.where("word_salad"),
+            "typo": self.where("typos"),
+            "keyword": self.where("keywords"),
+        }
+        return {name: (known, other) for name, other in found.items() if len(other)}
+
+    def auroc(self) -> dict[str, dict[str, Figure]]:
+        """Task -> column -> how well the column tells unknown from known."""
+        return {task: {name: self._auroc(name, *sets) for name in self.columns} for task, sets in self.tasks().items()}
+
+    def auroc_by_language(self) -> dict[str, dict[str, Figure]]:
+        """Language -> column -> how well it is told from the best sampled one."""
+        known = self.where(REFERENCE)
+        codes = sorted({row.group for row in self.rows if row.group == row.language}, key=self._share_of, reverse=True)
+        return {
+            code: {"share": {"value": self._share_of(code)}}
+            | {name: self._auroc(name, known, self.where(code)) for name in self.columns}
+            for code in codes
+        }
+
+    def _share_of(self, code: str) -> float:
+        return next(row.share for row in self.rows if row.language == code)
+
+    def spearman_share(self) -> dict[str, Figure]:
+        """Column -> rank correlation of a trained language's share with its median score."""
+        sets = [self.where(REFERENCE if code == self.rows[0].language else code) for code in self.trained]
+        shares = list(self.trained.values())
+
+        def statistic(name: str) -> Callable[[list[Any]], float]:
+            column = self.columns[name]
+            return lambda drawn: self.evaluation.spearman(shares, [float(np.median(column[d])) for d in drawn])
+
+        return {name: self._interval(statistic(name), sets) for name in self.columns}
+
+    def within_language(self) -> dict[str, dict[str, Figure]]:
+        """Clean of the languages' differences: prompts of one language, told apart by the string's own exposure.
+
+        `auroc`: never seen against seen at least `WELL_KNOWN` times, over the trained languages that have both, pairs
+        within a language only. `spearman`: of exposure and score in the best sampled language.
+        """
+        code = np.array(self.languages)
+        pairs = []
+        for language in self.trained:
+            here = np.flatnonzero((code == language) & ~np.isin(self.group, WITHOUT_CONCEPT))
+            never, often = here[self.exposure[here] == 0], here[self.exposure[here] >= WELL_KNOWN]
+            if len(never) >= 5 and len(often) >= 5:
+                pairs.append((often, never))
+        best = np.flatnonzero((code == self.rows[0].language) & ~np.isin(self.group, WITHOUT_CONCEPT))
+
+        def pooled(name: str) -> Callable[[list[Any]], float]:
+            column = self.columns[name]
+
+            def statistic(sets: list[Any]) -> float:
+                values = [
+                    (self.evaluation.auroc(column[a], column[b]), len(a) * len(b))
+                    for a, b in zip(sets[::2], sets[1::2], strict=True)
+                ]
+                return float(np.average([v for v, _ in values], weights=[w for _, w in values]))
+
+            return statistic
+
+        flat = [part for pair in pairs for part in pair]
+        return {
+            "auroc": {name: self._interval(pooled(name), flat) for name in self.columns} if pairs else {},
+            "spearman": {
+                name: self._interval(
+                    lambda s, c=self.columns[name]: self.evaluation.spearman(self.exposure[s[0]], c[s[0]]), [best]
+                )
+                for name in self.columns
+            },
+        }
+
+    def regression(self) -> dict[str, dict[str, Figure]]:
+        """Column -> standardised weights of a linear model of the score's rank.
+
+        What exposure explains when tokens, characters and the language's share are held: a score that only counted tokens
+        would have no weight left on the others.
+        """
+        causes = {
+            "exposure": np.log1p(self.exposure),
+            "language_share": self.share,
+            "tokens": np.array([row.tokens for row in self.rows], dtype=float),
+            "characters": np.array([row.characters for row in self.rows], dtype=float),
+        }
+        ranked = {name: self.evaluation.ranks(values) for name, values in causes.items()}
+        everything = np.arange(len(self.rows))
+
+        def weights(name: str, index: int) -> Callable[[list[Any]], float]:
+            target = self.evaluation.ranks(self.columns[name])
+
+            def statistic(sets: list[Any]) -> float:
+                rows = sets[0]
+                design = np.stack([_standard(ranked[cause][rows]) for cause in causes], axis=1)
+                found, *_ = np.linalg.lstsq(design, _standard(target[rows]), rcond=None)
+                return float(found[index])
+
+            return statistic
+
+        chosen = [name for name in (*PRESETS.values(), *BASELINES) if name in self.columns]
+        return {
+            name: {cause: self._interval(weights(name, index), [everything]) for index, cause in enumerate(causes)}
+            for name in chosen
+        }
+
+    # --- failed generations -----------------------------------------------------------------------------
+
+    def judged(self) -> dict[str, Any]:
+        """Sets of prompts with a true picture: all of them, those in the best sampled language, and its plain names."""
+        right = np.flatnonzero(~np.isnan(self.quality["top1"]))
+        code = np.array(self.languages)[right]
+        return {
+            "all": right,
+            "within_language": right[code == self.rows[0].language],
+            "trained_languages": right[np.isin(self.group[right], (REFERENCE, *self.trained))],
+        }
+
+    def failures(self) -> dict[str, Any]:
+        """For each set: chance of failure, and column -> AUROC of failure and the areas under the risk curves."""
+        found: dict[str, Any] = {}
+        for label, rows in self.judged().items():
+            risk = 1 - self.quality["top1"]
+            failed = risk[rows] > 0.5
+            if failed.all() or not failed.any():
+                found[label] = {"prompts": len(rows), "failed": float(failed.mean())}
+                continue
+            good, bad = rows[~failed], rows[failed]
+            measured = {
+                name: {"fail_auroc": self._auroc(name, good, bad)} | self._areas(name, rows, risk)
+                for name in self.columns
+            }
+            order = np.random.default_rng(0).permutation(len(rows)).astype(float)
+            ideal = {"random": order, "oracle": risk[rows]}
+            measured |= {
+                name: {area: {"value": fn(scores, risk[rows])} for area, fn in self._area_functions().items()}
+                for name, scores in ideal.items()
+            }
+            found[label] = {"prompts": len(rows), "failed": float(failed.mean()), "columns": measured}
+        return found
+
+    def _area_functions(self) -> dict[str, Callable[[Any, Any], float]]:
+        return {"aurc": self.risk.aurc, "augrc": self.risk.augrc, "auarc": self.risk.auarc}
+
+    def _areas(self, name: str, rows: Any, risk: Any) -> dict[str, Figure]:
+        column = self.columns[name]
+        return {
+            area: self._interval(lambda s, fn=fn: fn(column[s[0]], risk[s[0]]), [rows])
+            for area, fn in self._area_functions().items()
+        }
+
+    def quartiles(self) -> dict[str, dict[str, list[Figure]]]:
+        """Measure of quality -> preset -> its mean in each quarter of the prompts, from the most certain on."""
+        rows = self.judged()["all"]
+        found: dict[str, dict[str, list[Figure]]] = {}
+        for measure, quality in self.quality.items():
+            for preset, name in PRESETS.items():
+                if name not in self.columns:
+                    continue
+                ordered = rows[np.argsort(self.columns[name][rows], kind="stable")]
+                found.setdefault(measure, {})[preset] = [
+                    self._interval(lambda s, q=quality: float(np.mean(q[s[0]])), [part])
+                    for part in np.array_split(ordered, 4)
+                ]
+        return found
+
+    # --- does the ensemble earn its cost? ---------------------------------------------------------------
+
+    def gain(self) -> dict[str, dict[str, Any]]:
+        """Task -> preset -> paired difference of its AUROC to the best rival that needs no ensemble, and that rival."""
+        sets = dict(self.tasks())
+        for label, rows in self.judged().items():
+            failed = self.quality["top1"][rows] < 0.5
+            if failed.any() and not failed.all():
+                sets[f"failure_{label}"] = (rows[~failed], rows[failed])
+        rivals = [name for name in WITHOUT_ENSEMBLE if name in self.columns]
+        found: dict[str, dict[str, Any]] = {}
+        for task, pair in sets.items():
+            value = {n: self.evaluation.auroc(self.columns[n][pair[0]], self.columns[n][pair[1]]) for n in rivals}
+            best = max(value, key=lambda n: value[n])
+            found[task] = {"best_rival": best}
+            for preset, name in PRESETS.items():
+                if name not in self.columns:
+                    continue
+
+                def difference(s: list[Any], a: Any = self.columns[name], b: Any = self.columns[best]) -> float:
+                    return float(self.evaluation.auroc(a[s[0]], a[s[1]]) - self.evaluation.auroc(b[s[0]], b[s[1]]))
+
+                found[task][preset] = self._interval(difference, pair)
+        return found
+
+    def everything(self) -> dict[str, Any]:
+        """All of it, ready for JSON."""
+        failures = self.failures()
+        overall = failures["all"].get("columns", {})
+        return {
+            "prompts": len(self.rows),
+            "auroc": self.auroc(),
+            "auroc_by_language": self.auroc_by_language(),
+            "spearman_share_score": self.spearman_share(),
+            "within_language": self.within_language(),
+            "regression": self.regression(),
+            "fail_auroc": {name: f["fail_auroc"] for name, f in overall.items() if "fail_auroc" in f},
+            **{area: {name: f[area] for name, f in overall.items()} for area in ("aurc", "augrc", "auarc")},
+            "failures": failures,
+            "quality_by_quartile": self.quartiles(),
+            "ensemble_gain": self.gain(),
+        }
+
+
+def _standard(values: Any) -> Any:
+    spread = values.std()
+    return (values - values.mean()) / spread if spread > 0 else values * 0.0
