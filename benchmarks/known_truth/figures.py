@@ -15,6 +15,7 @@ DEFAULT = PRESETS["fast"]
 WELL_KNOWN = 8
 """Captions from which on a string counts as known."""
 
+AREAS = ("aurc", "augrc", "auarc")
 Figure = dict[str, float]
 
 
@@ -32,7 +33,7 @@ class Figures:
     def __init__(
         self, core: ModuleType, rows: Sequence[Prompt], columns: Columns, quality: Columns, rounds: int = 500
     ) -> None:
-        self.evaluation, self.risk = core.evaluation, core.decisions.risk
+        self.evaluation, self.curves = core.evaluation, core.decisions.curves
         self.rows, self.columns, self.quality, self.rounds = rows, columns, quality, rounds
         self.group = np.array([row.group for row in rows])
         self.share = np.array([row.share for row in rows])
@@ -201,24 +202,20 @@ class Figures:
                 name: {"fail_auroc": self._auroc(name, good, bad)} | self._areas(name, rows, risk)
                 for name in self.columns
             }
-            order = np.random.default_rng(0).permutation(len(rows)).astype(float)
-            ideal = {"random": order, "oracle": risk[rows]}
+            ends = {"random": self.curves.at_random(failed), "oracle": self.curves.by_oracle(failed)}
             measured |= {
-                name: {area: {"value": fn(scores, risk[rows])} for area, fn in self._area_functions().items()}
-                for name, scores in ideal.items()
+                name: {area: {"value": getattr(curve, area)} for area in AREAS} for name, curve in ends.items()
             }
             found[label] = {"prompts": len(rows), "failed": float(failed.mean()), "columns": measured}
         return found
 
-    def _area_functions(self) -> dict[str, Callable[[Any, Any], float]]:
-        return {"aurc": self.risk.aurc, "augrc": self.risk.augrc, "auarc": self.risk.auarc}
-
     def _areas(self, name: str, rows: Any, risk: Any) -> dict[str, Figure]:
-        column = self.columns[name]
-        return {
-            area: self._interval(lambda s, fn=fn: fn(column[s[0]], risk[s[0]]), [rows])
-            for area, fn in self._area_functions().items()
-        }
+        column, failed = self.columns[name], risk > 0.5
+
+        def area(s: list[Any], which: str) -> float:
+            return float(getattr(self.curves.by_score(column[s[0]], failed[s[0]]), which))
+
+        return {which: self._interval(lambda s, w=which: area(s, w), [rows]) for which in AREAS}
 
     def quartiles(self) -> dict[str, dict[str, list[Figure]]]:
         """Measure of quality -> preset -> its mean in each quarter of the prompts, from the most certain on."""
@@ -272,7 +269,7 @@ class Figures:
             "within_language": self.within_language(),
             "regression": self.regression(),
             "fail_auroc": {name: f["fail_auroc"] for name, f in overall.items() if "fail_auroc" in f},
-            **{area: {name: f[area] for name, f in overall.items()} for area in ("aurc", "augrc", "auarc")},
+            **{area: {name: f[area] for name, f in overall.items()} for area in AREAS},
             "failures": failures,
             "quality_by_quartile": self.quartiles(),
             "ensemble_gain": self.gain(),

@@ -36,6 +36,14 @@ GROUPS = {
     "nonsense": ("random letters", "でたらめな文字列"),
     "word_salad": ("two known words together", "知っている単語二つの組"),
     "typos": ("misspelt words", "綴りの誤り"),
+    "keywords": ("other words for known pictures (English)", "知っている絵の別の言い方(英語)"),
+}
+TASKS = {"held_out": "held_out_concept", "faces": "held_out_group", "typos": "typo", "keywords": "keyword"}
+COLUMNS = {
+    "fast": "mid_out.relative",
+    "thorough": "noise_pred.centred_relative",
+    "paper": "mid_out.variance",
+    "response": "response",
 }
 DEMO_GROUPS = {
     "English": "英語",
@@ -136,10 +144,12 @@ def groups_table(figures: dict[str, Any], shares: dict[str, float], language: in
         if group == "fresh":
             cells += ["", "", "", ""]
         else:
-            found = figures["auroc"][group]
-            fast = found["fast"]
-            cells.append(f"{fast['auroc']:.2f} ({fast['low']:.2f} to {fast['high']:.2f})".replace(" to ", "–"))
-            cells += [f"{found[name]['auroc']:.2f}" for name in ("thorough", "paper", "response")]
+            found = (
+                figures["auroc_by_language"][group] if group in shares else figures["auroc"][TASKS.get(group, group)]
+            )
+            fast = found[COLUMNS["fast"]]
+            cells.append(f"{fast['value']:.2f} ({fast['low']:.2f} to {fast['high']:.2f})".replace(" to ", "–"))
+            cells += [f"{found[COLUMNS[name]]['value']:.2f}" for name in ("thorough", "paper", "response")]
         lines.append(row(cells))
     return lines
 
