@@ -45,17 +45,21 @@ def kept(folder: Path, name: str, key: Any, make: Any) -> Any:
     return found
 
 
-def say(text: str) -> None:
-    """A line that replaces the one before."""
-    print(f"\r{text:<78}", end="", file=sys.stderr, flush=True)
+def say(text: str, _last: list[float] = [0.0]) -> None:  # noqa: B006 - remembers when it spoke last
+    """A line of progress, every few seconds."""
+    if time.monotonic() - _last[0] > 5:
+        _last[0] = time.monotonic()
+        print(f"  {text}", file=sys.stderr, flush=True)
 
 
 def figures_of(core: ModuleType, rows: list[Any], columns: Any, quality: Any, rounds: int) -> dict[str, Any]:
     """Everything that one table says."""
     import numpy as np
+    from known_truth.columns import TEXT
     from known_truth.figures import Figures
 
     arrays = {name: np.array(values, dtype=float) for name, values in columns.items()}
+    arrays |= {name: np.array([getattr(row, name) for row in rows], dtype=float) for name in TEXT}
     drawn = {name: np.array([np.nan if x is None else x for x in values]) for name, values in quality.items()}
     return Figures(core, rows, arrays, drawn, rounds).everything()
 
@@ -143,7 +147,6 @@ def main() -> None:
         found = shipped(pack, options, cache)
         if options.worlds:
             found["worlds"] = worlds(pack.emoe_core, options, cache)
-        print(file=sys.stderr)
         from known_truth import tables
 
         print(tables.text(found))

@@ -57,9 +57,27 @@ class Figures:
         )
         return {"value": float(statistic(list(sets))), "low": low, "high": high}
 
-    def _auroc(self, name: str, known: Any, unknown: Any) -> Figure:
-        column = self.columns[name]
-        return self._interval(lambda s: self.evaluation.auroc(column[s[0]], column[s[1]]), (known, unknown))
+    def _auroc(self, name: str, known: Any, unknown: Any, minus: str | None = None) -> Figure:
+        """AUROC of a column, or its paired difference to another column's."""
+        wins = self._wins(name, known, unknown)
+        if minus is not None:
+            wins = wins - self._wins(minus, known, unknown)
+        return self._mean_of_pairs([wins])
+
+    def _wins(self, name: str, known: Any, unknown: Any) -> Any:
+        """[known, unknown]: 1 where the unknown prompt scores higher, 0.5 for a tie; its mean is the AUROC."""
+        a, b = self.columns[name][known][:, None], self.columns[name][unknown][None]
+        return (b > a) + 0.5 * (b == a)
+
+    def _mean_of_pairs(self, tables: Sequence[Any]) -> Figure:
+        """Mean over all pairs of all tables, and its interval under resampling rows and columns of each."""
+        rng = np.random.default_rng(0)
+        total, pairs = np.zeros(self.rounds), sum(table.size for table in tables)
+        for table in tables:
+            drawn = [rng.multinomial(n, np.full(n, 1 / n), self.rounds).astype(float) for n in table.shape]
+            total += ((drawn[0] @ table) * drawn[1]).sum(axis=1)
+        low, high = np.quantile(total / pairs, [0.025, 0.975])
+        return {"value": sum(float(t.sum()) for t in tables) / pairs, "low": float(low), "high": float(high)}
 
     # --- exposure ---------------------------------------------------------------------------------------
 
@@ -121,21 +139,13 @@ class Figures:
                 pairs.append((often, never))
         best = np.flatnonzero((code == self.rows[0].language) & ~np.isin(self.group, WITHOUT_CONCEPT))
 
-        def pooled(name: str) -> Callable[[list[Any]], float]:
-            column = self.columns[name]
-
-            def statistic(sets: list[Any]) -> float:
-                values = [
-                    (self.evaluation.auroc(column[a], column[b]), len(a) * len(b))
-                    for a, b in zip(sets[::2], sets[1::2], strict=True)
-                ]
-                return float(np.average([v for v, _ in values], weights=[w for _, w in values]))
-
-            return statistic
-
-        flat = [part for pair in pairs for part in pair]
         return {
-            "auroc": {name: self._interval(pooled(name), flat) for name in self.columns} if pairs else {},
+            "auroc": {
+                name: self._mean_of_pairs([self._wins(name, often, never) for often, never in pairs])
+                for name in self.columns
+            }
+            if pairs
+            else {},
             "spearman": {
                 name: self._interval(
                     lambda s, c=self.columns[name]: self.evaluation.spearman(self.exposure[s[0]], c[s[0]]), [best]
@@ -159,22 +169,20 @@ class Figures:
         ranked = {name: self.evaluation.ranks(values) for name, values in causes.items()}
         everything = np.arange(len(self.rows))
 
-        def weights(name: str, index: int) -> Callable[[list[Any]], float]:
-            target = self.evaluation.ranks(self.columns[name])
+        rng = np.random.default_rng(0)
+        draws = [everything, *(rng.integers(0, len(everything), len(everything)) for _ in range(self.rounds))]
 
-            def statistic(sets: list[Any]) -> float:
-                rows = sets[0]
-                design = np.stack([_standard(ranked[cause][rows]) for cause in causes], axis=1)
-                found, *_ = np.linalg.lstsq(design, _standard(target[rows]), rcond=None)
-                return float(found[index])
+        def weights(name: str, rows: Any) -> Any:
+            design = np.stack([_standard(ranked[cause][rows]) for cause in causes], axis=1)
+            found, *_ = np.linalg.lstsq(design, _standard(self.evaluation.ranks(self.columns[name])[rows]), rcond=None)
+            return found
 
-            return statistic
-
-        chosen = [name for name in (*PRESETS.values(), *BASELINES) if name in self.columns]
-        return {
-            name: {cause: self._interval(weights(name, index), [everything]) for index, cause in enumerate(causes)}
-            for name in chosen
-        }
+        found: dict[str, dict[str, Figure]] = {}
+        for name in (*PRESETS.values(), *BASELINES):
+            if name in self.columns:
+                each = np.stack([weights(name, rows) for rows in draws])
+                found[name] = {cause: _figure(each[0, i], each[1:, i]) for i, cause in enumerate(causes)}
+        return found
 
     # --- failed generations -----------------------------------------------------------------------------
 
@@ -211,11 +219,16 @@ class Figures:
 
     def _areas(self, name: str, rows: Any, risk: Any) -> dict[str, Figure]:
         column, failed = self.columns[name], risk > 0.5
+        rng = np.random.default_rng(0)
 
-        def area(s: list[Any], which: str) -> float:
-            return float(getattr(self.curves.by_score(column[s[0]], failed[s[0]]), which))
+        def areas(s: Any) -> list[float]:
+            curve = self.curves.by_score(column[s], failed[s])
+            return [float(getattr(curve, area)) for area in AREAS]
 
-        return {which: self._interval(lambda s, w=which: area(s, w), [rows]) for which in AREAS}
+        each = np.array([areas(rows[rng.integers(0, len(rows), len(rows))]) for _ in range(self.rounds)])
+        return {
+            area: _figure(value, each[:, i]) for i, (area, value) in enumerate(zip(AREAS, areas(rows), strict=True))
+        }
 
     def quartiles(self) -> dict[str, dict[str, list[Figure]]]:
         """Measure of quality -> preset -> its mean in each quarter of the prompts, from the most certain on."""
@@ -248,13 +261,8 @@ class Figures:
             best = max(value, key=lambda n: value[n])
             found[task] = {"best_rival": best}
             for preset, name in PRESETS.items():
-                if name not in self.columns:
-                    continue
-
-                def difference(s: list[Any], a: Any = self.columns[name], b: Any = self.columns[best]) -> float:
-                    return float(self.evaluation.auroc(a[s[0]], a[s[1]]) - self.evaluation.auroc(b[s[0]], b[s[1]]))
-
-                found[task][preset] = self._interval(difference, pair)
+                if name in self.columns:
+                    found[task][preset] = self._auroc(name, *pair, minus=best)
         return found
 
     def everything(self) -> dict[str, Any]:
@@ -274,6 +282,11 @@ class Figures:
             "quality_by_quartile": self.quartiles(),
             "ensemble_gain": self.gain(),
         }
+
+
+def _figure(value: float, draws: Any) -> Figure:
+    low, high = np.quantile(draws, [0.025, 0.975])
+    return {"value": float(value), "low": float(low), "high": float(high)}
 
 
 def _standard(values: Any) -> Any:

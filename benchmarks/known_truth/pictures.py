@@ -47,7 +47,7 @@ def judge(pictures: Any, true: Any, concepts: Sequence[tuple[int, ...]]) -> dict
 
     small = F.adaptive_avg_pool2d(pictures.float().clamp(0, 1), true.shape[-1]).flatten(1)
     known = true.flatten(1)
-    distance = torch.cdist(small, known).square().numpy() / known.shape[1]
+    distance = torch.cdist(small, known).square().detach().numpy() / known.shape[1]
     spread = float(known.var(dim=0).mean())
     found: dict[str, list[float]] = {name: [] for name in MEASURES}
     for row, right in zip(distance, concepts, strict=True):
