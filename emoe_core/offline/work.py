@@ -82,8 +82,12 @@ def score_rows(
                 line = _line(left[0], settings, gate, scored.report)
                 del left[0]
                 yield line
-        except EMoEError as error:
-            yield _failed(left.pop(0), settings, gate, str(error))
+        except EMoEError:  # of one of the prompts that went together: the next one is asked alone
+            row = left.pop(0)
+            try:
+                yield _line(row, settings, gate, next(score_many(experts, [row.prompt], how)).report)
+            except EMoEError as error:
+                yield _failed(row, settings, gate, str(error))
 
 
 def _line(row: PromptRow, settings: Settings, gate: GateWords | None, report: Report) -> dict[str, Any]:

@@ -95,6 +95,32 @@ def test_a_bad_row_is_named_and_the_good_ones_are_scored(tmp_path: Path, capsys:
     assert "line 2" in capsys.readouterr().err and len(lines(out)) == 2
 
 
+def test_a_prompt_that_cannot_be_scored_fails_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Prompts go together through the experts: the fault of one must not be laid on another."""
+    from emoe_core.errors import EMoEError
+    from emoe_core.hosts import diffusers as host
+
+    real, faulty = host.score_many, "xchtgg"
+
+    def sometimes(experts: Any, prompts: list[str], how: Any) -> Any:
+        if faulty in prompts:
+            raise EMoEError("This one cannot be scored.")
+        return real(experts, prompts, how)
+
+    path, out = tmp_path / "prompts.txt", tmp_path / "results.jsonl"
+    path.write_text("ant\ncandle\nxchtgg\nfrog\n", encoding="utf-8")
+    with monkeypatch.context() as patch:
+        patch.setattr(host, "score_many", sometimes)
+        assert score("--prompts", path, "--out", out) == 2
+    assert [row["status"] for row in lines(out)] == ["ok", "ok", "error", "ok"]
+    assert lines(out)[2]["error"] == "This one cannot be scored."
+    assert "3 passed, 0 blocked, 1 failed" in capsys.readouterr().err
+    assert score("--prompts", path, "--out", out) == 0  # what failed is tried again
+    assert [row["prompt"] for row in lines(out)] == ["ant", "candle", "xchtgg", "frog", "xchtgg"]
+
+
 WRONG = [
     (("--prompt", "  "), "A --prompt is empty"),
     (("--prompts", "nowhere.txt"), "cannot be read"),
