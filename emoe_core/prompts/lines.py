@@ -63,23 +63,32 @@ def not_utf8(raw: bytes) -> str:
     return f"{NOT_UTF8}{f', it looks like {guess}' if guess else ''}; save the file as UTF-8"
 
 
+_KANA = ("HIRAGANA", "KATAKANA LETTER")
+#: Codec, name, the script that must be there, what else may be, and how much of all letters is beyond ASCII.
+_OLD: tuple[tuple[str, str, tuple[str, ...], tuple[str, ...], tuple[float, float]], ...] = (
+    ("shift_jis", "Shift_JIS", _KANA, ("CJK",), (0, 1)),
+    ("euc_jp", "EUC-JP", _KANA, ("CJK",), (0, 1)),
+    ("euc_kr", "EUC-KR", ("HANGUL",), (), (0, 1)),
+    ("gb18030", "GB18030", ("CJK",), (), (0, 1)),
+    ("big5", "Big5", ("CJK",), (), (0, 1)),
+    ("cp1251", "Windows-1251", ("CYRILLIC SMALL",), ("CYRILLIC CAPITAL",), (0.51, 1)),
+    ("cp1252", "Windows-1252", ("LATIN SMALL", "LATIN CAPITAL"), (), (0, 0.5)),
+)
+
+
 def _guess(raw: bytes) -> str | None:
-    """The most likely old encoding: each leaves letters of its own script when it is the right one."""
-    for codec, name, letters in (
-        ("shift_jis", "Shift_JIS", ("HIRAGANA", "KATAKANA LETTER", "CJK")),
-        ("euc_jp", "EUC-JP", ("HIRAGANA", "KATAKANA LETTER")),
-        ("euc_kr", "EUC-KR", ("HANGUL",)),
-        ("gb18030", "GB18030", ("CJK",)),
-        ("big5", "Big5", ("CJK",)),
-        ("cp1251", "Windows-1251", ("CYRILLIC SMALL",)),
-        ("cp1252", "Windows-1252", ("LATIN SMALL", "LATIN CAPITAL")),
-    ):
+    """The most likely old encoding: the right one leaves letters of its own script, and as many as usual."""
+    for codec, name, needed, allowed, (least, most) in _OLD:
         try:
-            high = [letter for letter in raw.decode(codec) if ord(letter) > 127]
+            text = raw.decode(codec)
         except UnicodeDecodeError:
             continue
-        fitting = sum(unicodedata.name(letter, "").startswith(letters) for letter in high)
-        half_width = any("\uff61" <= letter <= "\uff9f" for letter in high)  # what Shift_JIS makes of foreign bytes
-        if high and fitting >= 0.7 * len(high) and not half_width:
+        high = [unicodedata.name(letter, "") for letter in text if ord(letter) > 127]
+        letters = sum(letter.isalpha() for letter in text)
+        own = sum(title.startswith(needed) for title in high)
+        fitting = own + sum(title.startswith(allowed) for title in high if allowed)
+        half_width = any(title.startswith("HALFWIDTH") for title in high)  # what Shift_JIS makes of foreign bytes
+        share = len(high) / letters if letters else 0.0
+        if own and fitting >= 0.7 * len(high) and least <= share <= most and not half_width:
             return name
     return None
