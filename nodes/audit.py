@@ -60,7 +60,7 @@ class Audit(io.ComfyNode):
                 io.String.Input(
                     "reference",
                     default="",
-                    tooltip="Compare with one group, as in language=en. Empty: with all other groups.",
+                    tooltip="Compare with one group of a column, as in language=en; commas between several. Empty: all others.",
                 ),
                 io.String.Input(
                     "weight_column",
@@ -117,7 +117,7 @@ class Audit(io.ComfyNode):
         **widgets: Any,
     ) -> io.NodeOutput:
         scorer = auditing.ComfyScorer(experts, latent_image, settings.arguments(**widgets), calibration, clip)
-        options = Options(reference=reference.strip(), alpha=alpha, weight_column=weight_column.strip())
+        options = Options(auditing.names(reference), alpha=alpha, weight_column=weight_column.strip())
         result, folder = auditing.audit(scorer, file, prompts, name, groups, id_column, options)
         summary = "\n".join(result.lines())
         return io.NodeOutput(result, summary, str(folder), ui={"text": [summary]})

@@ -7,7 +7,7 @@ import argparse
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("prompts", metavar="PROMPTS", help="the prompts: .txt, .csv, .tsv, .jsonl, .json or .parquet")
+    add("prompts", metavar="PROMPTS", help="the prompts: .txt, .csv, .tsv, .jsonl, .json or .parquet; or 'demo'")
     add("--out", required=True, metavar="DIR", help="the audit's folder: made, or gone on with")
     who = parser.add_argument_group("who scores")
     add = who.add_argument
@@ -48,7 +48,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="a group column; may be given several times (all that repeat)",
     )
     add("--id", metavar="COLUMN", help="what is equal for translations of one prompt (id or the like); '' for none")
-    add("--reference", default="", metavar="COLUMN=VALUE", help="compare with this group in place of all others")
+    add(
+        "--reference",
+        action="append",
+        default=[],
+        metavar="COLUMN=VALUE",
+        help="compare the column's groups with this one in place of all others; once a column",
+    )
     add("--english", metavar="FILE", help="English words, one a line, beside those of the file's English prompts")
     add("--weight", default="", metavar="COLUMN", help="a column with numbers: how much a prompt's market counts")
     add("--weights", metavar="FILE", help="a table with the columns weight and language (or whatever the groups are)")

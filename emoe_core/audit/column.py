@@ -31,25 +31,26 @@ class Options:
     """How an audit is read.
 
     Attributes:
-        reference: "column=value" of the group that the column's others are compared with, or "".
+        references: "column=value" of the group that the column's others are compared with, one a column at most.
         alpha: p-values up to this count as blocked.
         weights: by (column, value); a `weight_column` of the prompt file is averaged over the group.
     """
 
-    reference: str = ""
+    references: tuple[str, ...] = ()
     alpha: float = 0.05
     weights: Weights = field(default_factory=dict)
     weight_column: str = ""
 
     def check(self, plan: Plan) -> None:
         """An `EMoEError` for a reference or a weight column that the prompt file does not have; ask before scoring."""
-        column, equals, value = self.reference.partition("=")
-        if self.reference and (not equals or value not in plan.values.get(column, {})):
-            known = ", ".join(f"{name}={next(iter(plan.values[name]), '')}" for name in plan.groups) or "none"
-            raise EMoEError(
-                f"The reference '{self.reference}' is no group of '{plan.path.name}'; write it as column=value. Groups are "
-                f"like: {known}."
-            )
+        for reference in self.references:
+            column, _, value = reference.partition("=")
+            if value not in plan.values.get(column, {}):
+                known = ", ".join(f"{name}={next(iter(plan.values[name]), '')}" for name in plan.groups) or "none"
+                raise EMoEError(
+                    f"The reference '{reference}' is no group of '{plan.path.name}'; write it as column=value. Groups are "
+                    f"like: {known}."
+                )
         if self.weight_column and self.weight_column not in plan.columns:
             known = ", ".join(plan.columns) or "none beside the prompt"
             raise EMoEError(
@@ -66,9 +67,10 @@ class Column:
         self.numbers, self.column, self.options, self.bins, self.failures = numbers, column, options, bins, failures
         self.all = [(number, value) for number, name, value in numbers.store.groups() if name == column]
         self.places = {number: numbers.members(number) for number, _ in self.all}
-        wanted, _, value = options.reference.partition("=")
-        known = [number for number, name in self.all if (wanted, name) == (column, value)]
-        self.reference = known[0] if known else None
+        wanted = {reference.partition("=")[2] for reference in options.references if reference.startswith(f"{column}=")}
+        chosen = [(number, value) for number, value in self.all if value in wanted]
+        self.reference = chosen[0][0] if chosen else None
+        self.against = f"{column}={chosen[0][1]}" if chosen else "the other groups"
         self.table, self.repeated = numbers.table([number for number, _ in self.all])
         shared = (self.table >= 0).sum(axis=1) > 1
         self.parallel = bool(shared.any())
@@ -130,10 +132,6 @@ class Column:
             weight=self._weight(number, value),
         )
 
-    @property
-    def _against(self) -> str:
-        return "the other groups" if self.reference is None else self.options.reference
-
     def _others(self, number: int) -> Indices:
         """Places of the prompts that the group is compared with; a prompt of both sides is of the group's."""
         if self.reference is not None:
@@ -155,7 +153,7 @@ class Column:
 
     def _unpaired(self, name: str, places: Indices, others: Indices) -> Effect:
         found = stats.between(self._units(name, places), self._units(name, others))
-        return Effect(against=self._against, paired=False, p_holm=found.p, **asdict(found))
+        return Effect(against=self.against, paired=False, p_holm=found.p, **asdict(found))
 
     def _scores_table(self, name: str) -> Floats:
         values = self.numbers.values[name]
@@ -180,7 +178,7 @@ class Column:
         if known.sum() < max(FEWEST, len(self.places[self.all[index][0]]) / 2):
             return None
         found = stats.paired(gaps[known], None if tested is None else tested[known])
-        return Effect(against=self._against, paired=True, p_holm=found.p, **asdict(found))
+        return Effect(against=self.against, paired=True, p_holm=found.p, **asdict(found))
 
     def _baselines(self, index: int, places: Indices, others: Indices, pair: bool) -> list[Baseline]:
         found = []

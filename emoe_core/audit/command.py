@@ -35,6 +35,7 @@ EPILOG = (
     "not be read or scored, or the input cannot be used; 130 stopped by Ctrl-C"
 )
 SHOWN = 10
+DEMO = "demo"
 
 __all__ = ["DESCRIPTION", "EPILOG", "SUMMARY", "add_arguments", "run"]
 
@@ -47,9 +48,9 @@ def run(args: argparse.Namespace) -> int:
     from .priorities import read_weights
 
     source = _source(args)
-    plan = read_plan(args.prompts, args.group, args.id, _english(args.english))
+    plan = read_plan(_prompts(args), args.group, args.id, _english(args.english))
     weights = read_weights(args.weights) if args.weights else {}
-    options = Options(args.reference, args.alpha, weights, args.weight)
+    options = Options(tuple(args.reference), args.alpha, weights, args.weight)
     options.check(plan)
     note = Lines()
     for bad in plan.bad[:SHOWN]:
@@ -70,6 +71,20 @@ def run(args: argparse.Namespace) -> int:
         store.close()
     report = None if args.no_report else _report(result, folder)
     return _end(args, result, [*written, *([report] if report else [])])
+
+
+def _prompts(args: argparse.Namespace) -> Path:
+    """The prompt file. The word demo, where no file is called so, is the table of the demo experts' languages."""
+    path = Path(args.prompts)
+    if args.prompts != DEMO or path.exists():
+        return path
+    from ..demo.audit import write_audit_prompts
+
+    path = Path(args.out) / "demo_prompts.csv"
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_audit_prompts(path)
+    return path
 
 
 def _source(args: argparse.Namespace) -> Source:

@@ -221,7 +221,8 @@ class AuditResult:
         bins: edges of the histograms, one more than bins.
         overall: distribution of all scores.
         columns: the group columns, in the file's order.
-        id_column, reference: what pairs parallel prompts, and the group that others are compared with; "" when none.
+        id_column: what pairs parallel prompts, "" when nothing does.
+        references: "column=value" of each group that its column's others are compared with.
         calibration: one sentence on the calibration, or ""; `alpha` is what `blocked` was counted at.
         groups: every group of every column, in the order of columns, highest median first.
         agreement: Spearman's rho of the score with each baseline over all prompts.
@@ -241,7 +242,7 @@ class AuditResult:
     overall: Distribution | None
     columns: tuple[str, ...]
     id_column: str
-    reference: str
+    references: tuple[str, ...]
     calibration: str
     alpha: float
     groups: tuple[GroupStats, ...]

@@ -80,7 +80,7 @@ def test_a_reference_and_weights_change_what_comes_first(tmp_path: Path) -> None
     plan = read_plan(parallel(tmp_path / "p.tsv"))
     with run(plan, Known({"fi": 0.6, "sw": 0.9}), tmp_path / "out") as store:
         weights = {("language", "fi"): 50.0}
-        result = analyse(store, Options(reference="language=en", weights=weights))
+        result = analyse(store, Options(references=("language=en",), weights=weights))
     assert result.group("language", "en").effect is None
     assert [p.value for p in result.priorities] == ["fi", "sw"] and result.priorities[0].weight == 50
     assert result.priorities[0].share > 0.9 and "language=en" in result.priorities[0].reason

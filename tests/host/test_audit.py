@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import csv
+import importlib
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -21,8 +21,7 @@ HOW: dict[str, Any] = {
     "noise_samples": 2,
 }
 LANGUAGES = ("en", "fr", "de", "es", "it", "fi", "pl", "sw", "ja", "ru")
-KINDS = ("fresh", "under_sampled", "held_out", "faces")
-A_LANGUAGE, A_KIND = 24, 24
+THINGS = 24
 
 
 @pytest.fixture(scope="module")
@@ -39,17 +38,8 @@ def scorer_of(pack: ModuleType, experts: Any, **options: Any) -> Any:
 def audited(pack: ModuleType, experts: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
     """One audit: the same concepts in ten languages, and English prompts of known and unknown kinds."""
     folder = tmp_path_factory.mktemp("audit")
-    truth, prompts = pack.emoe_core.demo.ground_truth(), pack.emoe_core.demo.prompts()
-    known = [c for c in truth["concepts"] if c["group"] == "main"]
-    with (folder / "prompts.csv").open("w", encoding="utf-8", newline="") as file:
-        table = csv.writer(file)
-        table.writerow(["prompt", "language", "kind", "id"])
-        for number, concept in enumerate(known[:: len(known) // A_LANGUAGE][:A_LANGUAGE]):
-            for language in LANGUAGES:
-                table.writerow([concept["names"][language], language, "", f"c{number}"])
-        for kind in KINDS:
-            for prompt in prompts[kind][:: max(1, len(prompts[kind]) // A_KIND)][:A_KIND]:
-                table.writerow([prompt, "", kind, ""])
+    demo_audit = importlib.import_module(f"{pack.__name__}.emoe_core.demo.audit")
+    demo_audit.write_audit_prompts(folder / "prompts.csv", THINGS, LANGUAGES)
     audit = pack.emoe_core.audit
     plan = audit.read_plan(folder / "prompts.csv", ["language", "kind"])
     with audit.run(plan, scorer_of(pack, experts), folder / "out") as store:
@@ -63,13 +53,13 @@ def test_languages_come_out_in_the_order_of_their_training_shares(pack: ModuleTy
         [shares[group.value]["share"] for group in groups], [group.score.median for group in groups]
     )
     assert rho <= -0.9
-    assert all(group.effect.paired and group.n == A_LANGUAGE for group in groups)
+    assert all(group.effect.paired and group.n == THINGS for group in groups)
 
 
 def test_what_was_held_out_comes_out_on_top(audited: Any) -> None:
     kinds = [group.value for group in audited.of_column("kind")]
-    assert set(kinds[:3]) == {"held_out", "faces", "under_sampled"} and kinds[3] == "fresh"
-    fresh, unseen = audited.group("kind", "fresh"), audited.group("kind", "held_out")
+    assert set(kinds[:3]) == {"never shown", "faces, never shown", "shown seldom"} and kinds[3] == "well known"
+    fresh, unseen = audited.group("kind", "well known"), audited.group("kind", "never shown")
     assert fresh.finding == "lower" and fresh.blocked <= 0.25 < unseen.blocked
 
 

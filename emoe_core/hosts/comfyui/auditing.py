@@ -248,8 +248,7 @@ def audit(
     """
     base = Path(folder_paths.get_output_directory()) / FOLDER
     path = prompt_file(file) if file != NO_FILE else _written(base, text)
-    columns = [column.strip() for column in groups.split(",") if column.strip()]
-    plan = read_plan(path, columns or None, ids.strip() or None)
+    plan = read_plan(path, names(groups) or None, ids.strip() or None)
     options.check(plan)
     about = scorer.about()
     what = [plan.sha256, plan.groups, plan.id_column, about.settings, about.calibration]
@@ -265,6 +264,11 @@ def audit(
 def safe_name(name: str) -> str:
     """The name as a folder's: letters, numbers, spaces and -_ only."""
     return "".join(letter if letter.isalnum() or letter in " -_" else "_" for letter in name).strip()[:60]
+
+
+def names(text: str) -> tuple[str, ...]:
+    """What stands between commas."""
+    return tuple(name.strip() for name in text.split(",") if name.strip())
 
 
 def _written(base: Path, text: str) -> Path:
