@@ -12,7 +12,7 @@ from .causes import extremes
 from .column import BASELINES, CONTROLS, FEWEST, Column, Options
 from .numbers import Numbers
 from .priorities import rank
-from .result import HIGHER, LOWER, NONE, AuditResult, Confounder, GroupStats
+from .result import HIGHER, LOWER, NONE, Adjusted, AuditResult, Confounder, GroupStats
 from .store import Store
 
 NEGLIGIBLE = 0.147  # Cliff's delta that is too small to matter (Romano et al. 2006), whatever its p-value
@@ -87,11 +87,17 @@ def _judged(groups: list[GroupStats]) -> list[GroupStats]:
         finding = NONE
         if effect.p_holm <= SURE and abs(effect.delta) >= NEGLIGIBLE:
             finding = HIGHER if effect.delta > 0 else LOWER
-        adjusted, explained = group.adjusted, False
-        if finding != NONE and adjusted is not None and adjusted.low is not None and adjusted.high is not None:
-            explained = adjusted.low < NEGLIGIBLE if finding == HIGHER else adjusted.high > -NEGLIGIBLE
+        explained = finding != NONE and not _remains(group.adjusted, finding)
         judged.append(replace(group, effect=effect, finding=finding, explained=explained))
     return judged
+
+
+def _remains(adjusted: Adjusted | None, finding: str) -> bool:
+    """Whether the difference is there at equal length and wording. Other languages share fewer words with English by their
+    nature, so that mark alone does not count against it."""
+    if adjusted is None or adjusted.low is None or adjusted.high is None or set(adjusted.marks) - {"shared_english"}:
+        return False
+    return adjusted.low >= NEGLIGIBLE if finding == HIGHER else adjusted.high <= -NEGLIGIBLE
 
 
 def _confounders(numbers: Numbers, store: Store) -> tuple[Confounder, ...]:

@@ -69,7 +69,8 @@ class Adjusted:
     Attributes:
         controls: what is held equal; those that do not vary are left out.
         overlap: share of the group's prompts whose controls all lie within the range of the other prompts'.
-        note: why there is no estimate, else "".
+        marks: properties that tell the group from the others by themselves; they cannot be held equal.
+        note: why there is no estimate, or what is not held equal; else "".
     """
 
     delta: float | None
@@ -78,6 +79,7 @@ class Adjusted:
     controls: tuple[str, ...]
     overlap: float
     note: str = ""
+    marks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -149,7 +151,7 @@ class GroupStats:
         effect: the comparison that decides `finding`: paired where there are parallel prompts, else against all others.
         unpaired: the comparison that takes no heed of ids; the same object's content as `effect` where that is unpaired.
         finding: "higher" (less known than the others), "lower", "none", or "too few" prompts to say.
-        explained: the adjusted interval reaches down to a negligible difference: length or wording may be the reason.
+        explained: not shown to remain at equal length and wording: these may be the reason, or part of it.
         worst, best: prompts with the highest and the lowest scores.
         words, concepts: what raises the group's score most, highest first.
         weight: the user's weight of this market, 1 where none was given.

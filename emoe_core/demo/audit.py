@@ -15,7 +15,7 @@ KINDS = {
     "fresh": "well known",
     "under_sampled": "shown seldom",
     "held_out": "never shown",
-    "faces": "faces, never shown",
+    "faces": "unseen faces",
 }
 
 

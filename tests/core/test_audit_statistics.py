@@ -115,7 +115,13 @@ def test_without_a_control_the_adjusted_delta_would_be_cliffs_and_with_one_it_is
 
 def test_a_property_that_is_the_group_itself_is_said() -> None:
     scores, same = sample(1, 60), np.r_[np.ones(30), np.zeros(30)]
-    assert "go together" in stats.adjusted_delta(scores[:30], scores[30:], {"x": (same[:30], same[30:])}).note
+    found = stats.adjusted_delta(scores[:30], scores[30:], {"x": (same[:30], same[30:])})
+    assert (
+        found.delta is None and found.marks == ("x",) and "not held equal, as the group is told by it: x" in found.note
+    )
+    flags = [np.r_[np.arange(30) % 4 == i, np.zeros(30)] for i in range(4)]  # together they tell the group
+    pairs = {f"c{i}": (flag[:30], flag[30:]) for i, flag in enumerate(flags)}
+    assert stats.adjusted_delta(scores[:30], scores[30:], pairs).note.startswith("the text's properties and the group")
     constant = stats.adjusted_delta(scores[:30], scores[30:], {"x": (np.ones(30), np.ones(30))})
     assert constant.delta is None and constant.controls == ()
 

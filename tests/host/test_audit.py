@@ -58,7 +58,7 @@ def test_languages_come_out_in_the_order_of_their_training_shares(pack: ModuleTy
 
 def test_what_was_held_out_comes_out_on_top(audited: Any) -> None:
     kinds = [group.value for group in audited.of_column("kind")]
-    assert set(kinds[:3]) == {"never shown", "faces, never shown", "shown seldom"} and kinds[3] == "well known"
+    assert set(kinds[:3]) == {"never shown", "unseen faces", "shown seldom"} and kinds[3] == "well known"
     fresh, unseen = audited.group("kind", "well known"), audited.group("kind", "never shown")
     assert fresh.finding == "lower" and fresh.blocked <= 0.25 < unseen.blocked
 

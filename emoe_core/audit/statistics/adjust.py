@@ -19,6 +19,8 @@ Floats = NDArray[np.float64]
 FEWEST = 10
 #: The group is told apart by the controls alone when this share of its indicator is explained by them.
 INSEPARABLE = 0.95
+#: A control that alone explains this share of it is a mark of the group: held equal, it would take the group away.
+MARK = 0.5
 
 
 def adjusted_delta(group: Floats, others: Floats, controls: Mapping[str, tuple[Floats, Floats]]) -> Adjusted:
@@ -26,20 +28,23 @@ def adjusted_delta(group: Floats, others: Floats, controls: Mapping[str, tuple[F
 
     Args:
         controls: by name the property for the group's prompts and for the others', NaN where it is unknown; a control
-            that is unknown for any prompt or does not vary is left out.
+            that is unknown for any prompt, does not vary, or tells the two sides apart by itself (`MARK`) is left out.
     """
     kept = {
         name: np.concatenate(pair)
         for name, pair in controls.items()
         if all(np.isfinite(side).all() for side in pair) and np.ptp(np.concatenate(pair)) > 0
     }
+    indicator = np.r_[np.ones(len(group)), np.zeros(len(others))]
+    marks = [name for name, values in kept.items() if _explained(indicator, [np.ones_like(indicator), values]) > MARK]
+    kept = {name: values for name, values in kept.items() if name not in marks}
+    said = f"not held equal, as the group is told by it: {', '.join(marks)}" if marks else ""
     overlap = _overlap([np.split(values, [len(group)]) for values in kept.values()], len(group))
     names = tuple(kept)
     if not kept:
-        return Adjusted(None, None, None, (), overlap, "no property of the text varies")
+        return Adjusted(None, None, None, (), overlap, said or "no property of the text varies", tuple(marks))
     if min(len(group), len(others)) < FEWEST + len(kept):
-        return Adjusted(None, None, None, names, overlap, "too few prompts")
-    indicator = np.r_[np.ones(len(group)), np.zeros(len(others))]
+        return Adjusted(None, None, None, names, overlap, "too few prompts", tuple(marks))
     columns = [np.ones_like(indicator)]
     for values in kept.values():
         candidate = ridits(values) if len(np.unique(values)) > 2 else values
@@ -47,10 +52,12 @@ def adjusted_delta(group: Floats, others: Floats, controls: Mapping[str, tuple[F
         if _explained(candidate, columns) < 1 - 1e-9:
             columns.append(candidate)
     if _explained(indicator, columns) > INSEPARABLE:
-        return Adjusted(None, None, None, names, overlap, "the text's properties and the group go together")
+        return Adjusted(
+            None, None, None, names, overlap, "the text's properties and the group go together", tuple(marks)
+        )
     coefficient, error = _ols(ridits(np.concatenate([group, others])), indicator, columns)
     delta = 2 * coefficient
-    return Adjusted(delta, delta - 2 * Z95 * error, delta + 2 * Z95 * error, names, overlap)
+    return Adjusted(delta, delta - 2 * Z95 * error, delta + 2 * Z95 * error, names, overlap, said, tuple(marks))
 
 
 def _explained(target: Floats, columns: list[Floats]) -> float:
