@@ -87,6 +87,7 @@ class Audit(io.ComfyNode):
                     optional=True,
                     tooltip="One text encoder for all, as when Score gets CLIPTextEncode. Open: each expert's own.",
                 ),
+                *settings.later_inputs(),
             ],
             outputs=[
                 AuditType.Output(display_name="audit", tooltip="The whole result, for Audit Report."),

@@ -12,6 +12,7 @@ from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import proportion_confint
 
 from emoe_core.audit import statistics as stats
+from emoe_core.audit.statistics import compare
 from emoe_core.audit.statistics.compare import ridits, within_ranks
 
 
@@ -29,6 +30,14 @@ def test_two_groups_agree_with_scipy_and_brute_force(m: int, n: int) -> None:
     assert found.delta == pytest.approx(np.sign(differences).mean())
     assert found.shift == pytest.approx(np.median(differences))
     assert found.delta_low < found.delta < found.delta_high and found.shift_low < found.shift < found.shift_high
+
+
+def test_many_differences_are_counted_as_few_are_sorted(monkeypatch: pytest.MonkeyPatch) -> None:
+    x, y = sample(8, 120, 0.2).round(2), sample(9, 150).round(2)
+    few = stats.between(x, y), stats.paired(x - y[:120])
+    monkeypatch.setattr(compare, "_FEW", 0)
+    for a, b in zip(few, (stats.between(x, y), stats.paired(x - y[:120])), strict=True):
+        assert [a.shift, a.shift_low, a.shift_high] == pytest.approx([b.shift, b.shift_low, b.shift_high], abs=1e-8)
 
 
 def test_ties_count_half() -> None:

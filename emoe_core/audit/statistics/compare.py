@@ -19,6 +19,7 @@ from ...evaluation import ranks
 
 Floats = NDArray[np.float64]
 Z95 = NormalDist().inv_cdf(0.975)
+_FEW = 20_000  # differences that are simply sorted
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,8 @@ def between(group: Floats, others: Floats) -> Comparison:
     def at_most(t: float) -> int:  # how many differences x_i - y_j are <= t
         return int(np.searchsorted(x, y + t, side="right").sum())
 
-    shift, shift_low, shift_high = _centre(at_most, len(x) * len(y), half, x[0] - y[-1], x[-1] - y[0])
+    few = np.subtract.outer(x, y).ravel() if len(x) * len(y) <= _FEW else None
+    shift, shift_low, shift_high = _centre(at_most, len(x) * len(y), half, x[0] - y[-1], x[-1] - y[0], few)
     delta = 2 * theta - 1
     return Comparison(
         "Mann-Whitney", len(x), len(y), delta, 2 * low - 1, 2 * high - 1, shift, shift_low, shift_high, _p(tested)
@@ -86,7 +88,8 @@ def paired(differences: Floats, tested: Floats | None = None) -> Comparison:
         upto = np.searchsorted(d, 2 * t - d, side="right")
         return int(np.maximum(upto - own, 0).sum())
 
-    shift, shift_low, shift_high = _centre(at_most, pairs, half, d[0], d[-1])
+    few = (np.add.outer(d, d) / 2)[np.triu_indices(n)] if pairs <= _FEW else None
+    shift, shift_low, shift_high = _centre(at_most, pairs, half, d[0], d[-1], few)
     name = "Wilcoxon signed-rank" if tested is None else "Wilcoxon signed-rank on ranks within each prompt"
     delta = 2 * wins / n - 1
     return Comparison(name, n, n, delta, 2 * low - 1, 2 * high - 1, shift, shift_low, shift_high, p)
@@ -130,13 +133,19 @@ def _p(tested: object) -> float:
 
 
 def _centre(
-    at_most: Callable[[float], int], pairs: int, half: float, low: float, high: float
+    at_most: Callable[[float], int], pairs: int, half: float, low: float, high: float, few: Floats | None
 ) -> tuple[float, float, float]:
-    """Median of `pairs` differences that are only counted, and the interval that inverts the test (normal limits)."""
+    """Median of `pairs` differences, and the interval that inverts the test (normal limits).
+
+    Args:
+        at_most: counts the differences up to a value: of very many, none is ever made.
+        few: the differences themselves, where they are few.
+    """
     below = max(1, math.floor(pairs / 2 - half))
+    ordered = None if few is None else np.sort(few)
 
     def nth(k: int) -> float:
-        return _smallest(lambda t: at_most(t) >= k, low, high)
+        return _smallest(lambda t: at_most(t) >= k, low, high) if ordered is None else float(ordered[k - 1])
 
     middle = (nth((pairs + 1) // 2) + nth(pairs // 2 + 1)) / 2
     return middle, nth(below), nth(pairs + 1 - below)

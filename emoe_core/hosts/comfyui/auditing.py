@@ -13,8 +13,6 @@ from typing import Any
 import comfy.model_management
 import comfy.utils
 import folder_paths
-import torch
-from torch import Tensor
 
 from ...audit import About, AuditResult, Options, Row, analyse, engine, read_plan
 from ...audit.text import words
@@ -22,15 +20,12 @@ from ...calibration import Calibration, matching
 from ...errors import EMoEError
 from ...experts import ExpertSet
 from ...prompts import ALIASES, KINDS
-from ...report import ItemScore, Report
+from ...report import ItemScore
 from . import conditioning as cond
-from .scoring import score_prompt
+from .scoring import Run, score_prompts
 
 NO_FILE = "none"
 FOLDER = "emoe_audits"
-#: Latent places (height times width) a call, about those of KSampler on a 1024 x 1024 image with guidance.
-_PLACES = 2 * 128 * 128
-_MOST_PROMPTS = 32
 _PROBE = "a"
 
 
@@ -49,10 +44,10 @@ class ComfyScorer:
         """
         Args:
             latent: a LATENT with one item.
-            how: the settings of `score_prompt`.
+            how: the settings of `scoring.Run.of`.
             calibration: for p-values; None takes the experts' own where one fits.
             clip: one text encoder for all experts, or None for each expert's own.
-            batch_size: prompts a call; None takes what fits the size of the latent.
+            batch_size: prompts at once; None takes a block of `scoring.Run`.
         """
         if len(latent["samples"]) != 1:
             raise EMoEError(
@@ -60,14 +55,13 @@ class ComfyScorer:
             )
         self._experts, self._latent, self._how, self._clip = experts, latent, how, clip
         self._calibration = calibration
-        places = latent["samples"][0, 0].numel()
-        self.batch_size = batch_size or max(1, min(_MOST_PROMPTS, _PLACES // places))
-        self._together = self.batch_size
+        self.batch_size = batch_size or Run.of(experts, latent, **how).prompts_a_block()
         self._tokenizer = _Tokens(clip or next((e.clip for e in experts.experts if e.clip is not None), None))
 
     def about(self) -> About:
         """Scores one prompt, so that experts that cannot be compared are refused before the first batch."""
-        report = self._one(_PROBE)
+        (scored,) = score_prompts(self._experts, [self._encode(_PROBE)], self._latent, **self._how)
+        report = scored.report
         if self._calibration is not None:
             matching(report, (self._calibration,))
         else:
@@ -79,44 +73,30 @@ class ComfyScorer:
 
     def score(self, prompts: Sequence[str]) -> list[Row]:
         """See `emoe_core.audit.Scorer.score`."""
-        rows: list[Row | None] = [None] * len(prompts)
-        by_shape: dict[Any, list[tuple[int, cond.Conditioning]]] = {}
+        rows: dict[int, Row] = {}
+        encoded: list[tuple[int, cond.Conditioning]] = []
         for place, prompt in enumerate(prompts):
             comfy.model_management.throw_exception_if_processing_interrupted()
             try:
-                positive = self._encode(prompt)
+                encoded.append((place, self._encode(prompt)))
             except EMoEError as error:
                 rows[place] = Row(None, error=str(error))
-                continue
-            by_shape.setdefault(_shape(positive), []).append((place, positive))
-        for shape, same in by_shape.items():
-            step = 1 if shape is None else max(1, min(self._together, self._together // shape[1]))
-            for start in range(0, len(same), step):
-                part = same[start : start + step]
-                for (place, _), found in zip(part, self._batch([c for _, c in part]), strict=True):
-                    rows[place] = self._row(prompts[place], found)
-        return [row if row is not None else Row(None, error="It was not scored.") for row in rows]
+        for start in range(0, len(encoded), self.batch_size):
+            part = encoded[start : start + self.batch_size]
+            for (place, _), found in zip(part, self._batch([positive for _, positive in part]), strict=True):
+                rows[place] = self._row(prompts[place], found)
+        return [rows[place] for place in range(len(prompts))]
 
     def _encode(self, prompt: str) -> cond.Conditioning:
         if self._clip is None:
             return cond.encode_for_experts(self._experts, prompt)
         return cond.encode(self._clip, prompt)
 
-    def _one(self, prompt: str) -> Report:
-        quiet: dict[str, Any] = {"progress": lambda *_: None}
-        return score_prompt(self._experts, self._encode(prompt), self._latent, **quiet, **self._how).report
-
     def _batch(self, prompts: list[cond.Conditioning]) -> list[ItemScore | str]:
         """A score or a reason for each prompt; a batch that fails or does not fit in memory is halved."""
         try:
-            report = score_prompt(
-                self._experts,
-                _stack(prompts),
-                _repeat(self._latent, len(prompts)),
-                progress=lambda *_: None,
-                **self._how,
-            ).report
-            return list(report.items)
+            found = score_prompts(self._experts, prompts, self._latent, **self._how)
+            return [scored.report.items[0] for scored in found]
         except EMoEError as error:
             if len(prompts) == 1:
                 return [str(error)]
@@ -124,7 +104,6 @@ class ComfyScorer:
             if len(prompts) == 1:
                 return ["There is not enough memory for this prompt at this size."]
             comfy.model_management.soft_empty_cache()
-            self._together = max(1, len(prompts) // 2)
         half = len(prompts) // 2
         return self._batch(prompts[:half]) + self._batch(prompts[half:])
 
@@ -164,50 +143,6 @@ class _Tokens:
     def _chunks(self, text: str) -> list[Any]:
         """The first text encoder's windows, each a list of (token, weight)."""
         return [] if self._clip is None else list(next(iter(self._clip.tokenize(text).values())))
-
-
-def _shape(positive: cond.Conditioning) -> tuple[Any, int] | None:
-    """What must be equal for prompts to share a call, and windows' worth of length; None for one that goes alone."""
-    if len(positive) != 1:
-        return None
-    tensor, options = positive[0]
-    encodings = options.get(cond.PER_EXPERT, ((tensor, options),))
-    plain = tuple((t.shape, tuple(sorted(_plain(o).items()))) for t, o in encodings)
-    return (plain, max(1, tensor.shape[1] // 256))
-
-
-def _plain(options: dict[str, Any]) -> dict[str, str]:
-    named = {key: value for key, value in options.items() if key not in (cond.PER_EXPERT, cond.PROMPT)}
-    return {k: str(tuple(v.shape)) if isinstance(v, Tensor) else repr(v) for k, v in named.items()}
-
-
-def _stack(prompts: list[cond.Conditioning]) -> cond.Conditioning:
-    """One CONDITIONING with a row a prompt: the host gives row i of the latent row i of the encoding."""
-    if len(prompts) == 1:
-        return prompts[0]
-    first = prompts[0][0][1]
-    if cond.PER_EXPERT not in first:
-        tensor, options = _joined([(p[0][0], p[0][1]) for p in prompts])
-        return [[tensor, options]]
-    count = len(first[cond.PER_EXPERT])
-    own = tuple(_joined([p[0][1][cond.PER_EXPERT][expert] for p in prompts]) for expert in range(count))
-    shared = {key: value for key, value in first.items() if key not in own[0][1]}
-    return [[own[0][0], {**shared, **own[0][1], cond.PER_EXPERT: own, cond.PROMPT: ""}]]
-
-
-def _joined(encodings: list[tuple[Tensor, dict[str, Any]]]) -> tuple[Tensor, dict[str, Any]]:
-    options = dict(encodings[0][1])
-    for key, value in options.items():
-        if isinstance(value, Tensor):
-            options[key] = torch.cat([other[key] for _, other in encodings])
-    return torch.cat([tensor for tensor, _ in encodings]), options
-
-
-def _repeat(latent: dict[str, Any], count: int) -> dict[str, Any]:
-    """The latent once a prompt, all with the same noise."""
-    samples = latent["samples"]
-    index = latent.get("batch_index", [0])[0]
-    return {**latent, "samples": samples.repeat(count, *[1] * (samples.ndim - 1)), "batch_index": [index] * count}
 
 
 # --- the node ---------------------------------------------------------------------------------------------------------
