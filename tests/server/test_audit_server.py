@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from emoe_host.client import GraphRefused
 
 from emoe_core.audit import analyse, read_plan, run
 from emoe_core.audit.server import ServerScorer, score_only
@@ -59,3 +60,27 @@ def test_a_server_that_cannot_score_says_why(default_server: Any) -> None:
         ServerScorer([default_server.url], graph).about()
     with pytest.raises(EMoEError, match="has not answered"):
         ServerScorer(["http://127.0.0.1:9"], load_workflow(WORKFLOW), give_up=0).about()
+
+
+def test_the_audit_node_runs_alone_and_its_summary_stays_in_the_history(default_server: Any, tag: str) -> None:
+    table = f"prompt,language\nhorse {tag},en\nhevonen {tag},fi\n"
+    inputs = {"experts": ["1", 0], "latent_image": ["2", 0], "file": "none", "prompts": table, "name": "over http"}
+    inputs |= {"groups": "language", "id_column": "", "reference": "", "weight_column": "", "alpha": 0.05}
+    inputs |= {"preset": "fast", "add_noise": "enable", "noise_seed": 0, "steps": 20, "scheduler": "normal"}
+    inputs |= {"at_step": 0, "noise_samples": 1, "tap": "mid_out", "estimator": "relative"}
+    graph = {
+        "1": {"class_type": "EMoE_DemoExperts", "inputs": {}},
+        "2": {"class_type": "EmptyLatentImage", "inputs": {"width": 128, "height": 128, "batch_size": 1}},
+        "3": {"class_type": "EMoE_Audit", "inputs": inputs},
+    }
+    first, again = default_server.run(graph), default_server.run(graph)
+    for result in (first, again):
+        assert result.error is None
+        assert "2 prompts of" in result.outputs["3"]["text"][0]
+    folders = [
+        path.name for path in (default_server.output / "emoe_audits").iterdir() if path.name.startswith("over http")
+    ]
+    assert len(folders) == 1
+    missing = {**graph, "3": {"class_type": "EMoE_Audit", "inputs": {**inputs, "file": "nowhere.csv"}}}
+    with pytest.raises(GraphRefused, match="nowhere.csv"):
+        default_server.run(missing)
