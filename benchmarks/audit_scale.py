@@ -135,7 +135,7 @@ def batched_against_single(count: int) -> dict[str, Any]:
         latent = {"samples": torch.zeros(1, 4, 16, 16)}
         path = write_prompts(Path(base) / "p.csv", count)
         with path.open(encoding="utf-8", newline="") as file:
-            prompts = [row["prompt"] for row in csv.DictReader(file)]
+            prompts = sorted((row["prompt"] for row in csv.DictReader(file)), key=len)  # as the engine sorts them
         spent, scores = {"batched": 0.0, "single": 0.0}, dict[str, list[float]](batched=[], single=[])
         scorers = {
             "batched": host.auditing.ComfyScorer(experts, latent, how),

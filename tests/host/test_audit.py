@@ -80,7 +80,7 @@ def test_text_facts_are_the_encoders_own(pack: ModuleType, experts: Any) -> None
 
 def test_a_batch_scores_as_one_by_one(pack: ModuleType, experts: Any, audited: Any) -> None:
     """Also a prompt of two windows between others, and one CLIP for all experts."""
-    prompts = ["horse", "Tokyo tower", "x" * 400, "", "traktori", "山から日の出"]
+    prompts = ["horse", "Tokyo tower", "x" * 400, "(a red:1.4) horse", "traktori", "山から日の出"]
     for options in ({}, {"clip": experts.experts[0].clip}):
         together = scorer_of(pack, experts, **options)
         alone = scorer_of(pack, experts, batch_size=1, **options)

@@ -21,7 +21,7 @@ from ...errors import EMoEError
 from ...experts import ExpertSet
 from ...prompts import ALIASES, KINDS
 from ...report import ItemScore
-from . import conditioning as cond
+from .encoding import encode_many
 from .scoring import Run, score_prompts
 
 NO_FILE = "none"
@@ -60,7 +60,9 @@ class ComfyScorer:
 
     def about(self) -> About:
         """Scores one prompt, so that experts that cannot be compared are refused before the first batch."""
-        (scored,) = score_prompts(self._experts, [self._encode(_PROBE)], self._latent, **self._how)
+        (scored,) = score_prompts(
+            self._experts, encode_many(self._experts, [_PROBE], self._clip), self._latent, **self._how
+        )
         report = scored.report
         if self._calibration is not None:
             matching(report, (self._calibration,))
@@ -73,29 +75,18 @@ class ComfyScorer:
 
     def score(self, prompts: Sequence[str]) -> list[Row]:
         """See `emoe_core.audit.Scorer.score`."""
-        rows: dict[int, Row] = {}
-        encoded: list[tuple[int, cond.Conditioning]] = []
-        for place, prompt in enumerate(prompts):
+        rows: list[Row] = []
+        for start in range(0, len(prompts), self.batch_size):
             comfy.model_management.throw_exception_if_processing_interrupted()
-            try:
-                encoded.append((place, self._encode(prompt)))
-            except EMoEError as error:
-                rows[place] = Row(None, error=str(error))
-        for start in range(0, len(encoded), self.batch_size):
-            part = encoded[start : start + self.batch_size]
-            for (place, _), found in zip(part, self._batch([positive for _, positive in part]), strict=True):
-                rows[place] = self._row(prompts[place], found)
-        return [rows[place] for place in range(len(prompts))]
+            part = prompts[start : start + self.batch_size]
+            rows += [self._row(prompt, found) for prompt, found in zip(part, self._batch(part), strict=True)]
+        return rows
 
-    def _encode(self, prompt: str) -> cond.Conditioning:
-        if self._clip is None:
-            return cond.encode_for_experts(self._experts, prompt)
-        return cond.encode(self._clip, prompt)
-
-    def _batch(self, prompts: list[cond.Conditioning]) -> list[ItemScore | str]:
+    def _batch(self, prompts: Sequence[str]) -> list[ItemScore | str]:
         """A score or a reason for each prompt; a batch that fails or does not fit in memory is halved."""
         try:
-            found = score_prompts(self._experts, prompts, self._latent, **self._how)
+            encoded = encode_many(self._experts, prompts, self._clip)
+            found = score_prompts(self._experts, encoded, self._latent, **self._how)
             return [scored.report.items[0] for scored in found]
         except EMoEError as error:
             if len(prompts) == 1:

@@ -35,17 +35,21 @@ def encode_for_experts(experts: ExpertSet, text: str) -> Conditioning:
     Raises:
         EMoEError: no expert brings a text encoder, or their encodings cannot stand beside each other.
     """
-    encodings = [encode(clip, text) for clip in _clips(experts)]
+    return merged([encode(clip, text) for clip in _clips(experts)], text)
+
+
+def merged(encodings: list[Conditioning], text: str) -> Conditioning:
+    """One CONDITIONING of the text's encodings, one an expert; an `EMoEError` where they cannot be aligned."""
     if len({len(encoding) for encoding in encodings}) > 1:
         raise EMoEError(
             "The experts' text encoders have different hook schedules, so their prompts cannot be aligned; give every "
             "expert's CLIP the same hooks."
         )
-    merged: Conditioning = []
+    entries: Conditioning = []
     for index, (tensor, options) in enumerate(encodings[0]):
         own = tuple((encoding[index][0], encoding[index][1]) for encoding in encodings)
-        merged.append([tensor, {**options, PER_EXPERT: own, PROMPT: text}])
-    return merged
+        entries.append([tensor, {**options, PER_EXPERT: own, PROMPT: text}])
+    return entries
 
 
 def _clips(experts: ExpertSet) -> list[Any]:
