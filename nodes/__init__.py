@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from comfy_api.latest import ComfyExtension, io
 
-from . import audit, calibrate, decisions, encode, experts, filter, gate, ledger, mixture, route, score
+from . import audit, calibrate, decisions, diagnostics, encode, experts, filter, gate, ledger, mixture, route, score
 
 NODES: list[type[io.ComfyNode]] = [
     *experts.NODES,
     *mixture.NODES,
     *encode.NODES,
     *score.NODES,
+    *diagnostics.NODES,
     *gate.NODES,
     *route.NODES,
     *filter.NODES,

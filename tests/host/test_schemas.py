@@ -23,7 +23,8 @@ def promise(cls: Any) -> dict[str, Any]:
     for group in ("required", "optional"):
         for name, (kind, *rest) in info["input"].get(group, {}).items():
             options = {k: v for k, v in (rest[0] if rest else {}).items() if k not in _FREE}
-            if cls.__name__ in ("LoadCalibration", "LoadSegMoE") or name.startswith(("lora_", "expert_")):
+            by_files = cls.__name__ in ("LoadCalibration", "LoadSegMoE") or (cls.__name__, name) == ("Audit", "file")
+            if by_files or name.startswith(("lora_", "expert_")):
                 options["options"] = _FILES  # depends on the files that are there
             elif name == "scheduler":  # the host's own list
                 options["options"] = "(schedulers)"
@@ -89,7 +90,13 @@ def test_an_open_branch_blocks_silently_and_per_output(node_classes: dict[str, A
 def test_the_gate_is_an_output_node_for_both_ways_the_host_asks(node_classes: dict[str, Any]) -> None:
     assert node_classes["EMoE_Gate"].OUTPUT_NODE is True
     outputs = {name for name, cls in node_classes.items() if cls.OUTPUT_NODE}
-    assert outputs == {"EMoE_Audit", "EMoE_DecisionReport", "EMoE_Gate", "EMoE_SaveCalibration"}
+    assert outputs == {
+        "EMoE_Audit",
+        "EMoE_DecisionReport",
+        "EMoE_ExpertDiagnostics",
+        "EMoE_Gate",
+        "EMoE_SaveCalibration",
+    }
 
 
 @pytest.mark.parametrize("preset", ["fast", "thorough", "paper", "custom"])

@@ -16,9 +16,9 @@ from ...errors import EMoEError
 from ...experts import ExpertSet
 from ...reference_prompts import ReferencePrompts, from_file, from_text
 from ...report import Settings
-from .conditioning import encode, encode_for_experts
+from .conditioning import Conditioning, encode, encode_for_experts
 from .messages import show_text
-from .scoring import score_prompt
+from .scoring import Run, score_prompts
 
 _NAME = re.compile(r"[\w][\w .,()+-]{0,99}")
 
@@ -102,12 +102,12 @@ def calibrate(
 ) -> Calibration:
     """Score reference prompts and make a calibration of them.
 
-    Every score is written down at once: after an interrupt, or the death of the server, the same call goes on where it
-    was stopped.
+    Prompts are scored a block at a time and every score is written down: after an interrupt, or the death of the server,
+    the same call goes on where it was stopped.
 
     Args:
         clip: one text encoder for all experts, or None for each expert's own.
-        how: the settings of `score_prompt`.
+        how: the settings of `scoring.Run.of`.
 
     Raises:
         EMoEError: no prompts, or bad input to the score.
@@ -118,19 +118,18 @@ def calibrate(
         )
     prompts = list(dict.fromkeys(references.prompts))
     progress = _Progress(len(prompts))
-    scores: dict[str, float] = {}
-    settings: Settings | None = None
-    for prompt in prompts:
-        if prompt not in scores:
-            positive = encode_for_experts(experts, prompt) if clip is None else encode(clip, prompt)
-            report = score_prompt(experts, positive, latent, progress=lambda *_: None, **how).report
-            if settings is None:
-                settings = report.settings
-                scores = _unfinished(settings)
-            scores[prompt] = report.score
-            _write_down(settings, prompt, report.score)
+
+    def encoded(prompt: str) -> Conditioning:
+        return encode_for_experts(experts, prompt) if clip is None else encode(clip, prompt)
+
+    settings = Run.of(experts, latent, **how).settings(encoded(prompts[0]))
+    scores = _unfinished(settings)
+    progress.update(sum(p in scores for p in prompts))
+    todo = [prompt for prompt in prompts if prompt not in scores]
+    for prompt, scored in zip(todo, score_prompts(experts, map(encoded, todo), latent, **how), strict=True):
+        scores[prompt] = scored.report.score
+        _write_down(settings, prompt, scored.report.score)
         progress.update(sum(p in scores for p in prompts))
-    assert settings is not None
     made = Calibration(
         name or "calibration",
         settings,

@@ -1,0 +1,61 @@
+"""Expert Diagnostics in ComfyUI: what the experts are, and how far their latents lie apart for some prompts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ...charts import as_array, matrix, stack
+from ...diagnostics import Diagnosis, diagnose, suitable_preset
+from ...errors import EMoEError
+from ...experts import ExpertSet
+from ...presets import PRESETS
+from .conditioning import encode, encode_for_experts
+from .probe import common_taps
+from .scoring import score_prompts
+
+#: Settings of the prompts' scores: those of Score when nothing is changed.
+_HOW = {"add_noise": True, "noise_seed": 0, "steps": 20, "scheduler": "normal", "at_step": 0, "noise_samples": 2}
+MOST_PROMPTS = 64
+
+
+def look_at(experts: ExpertSet, prompts: str, latent: dict[str, Any] | None, clip: Any) -> Diagnosis:
+    """Diagnose a set.
+
+    Args:
+        prompts: one a line, may be empty.
+        latent: size for the prompts' scores; needed with prompts.
+        clip: one text encoder for all, or None for each expert's own.
+
+    Raises:
+        EMoEError: no experts, prompts without a latent, too many prompts, or bad input to the score.
+    """
+    texts = list(dict.fromkeys(line.strip() for line in prompts.splitlines() if line.strip()))
+    taps = common_taps(experts) if len(experts) else ()
+    if not texts or len(experts) == 0:
+        return diagnose(experts, taps)
+    if latent is None:
+        raise EMoEError("Expert Diagnostics has prompts and no size; connect an Empty Latent Image to latent_image.")
+    if len(texts) > MOST_PROMPTS:
+        raise EMoEError(
+            f"Expert Diagnostics takes at most {MOST_PROMPTS} prompts and got {len(texts)}; use Audit for more."
+        )
+    name = suitable_preset(experts, taps)
+    if name is None:
+        return diagnose(experts, taps)
+    # The plain relative score at the preset's tap: no empty prompt is needed to see who stands apart.
+    how: dict[str, Any] = {**_HOW, "tap": PRESETS[name].tap, "estimator_name": "relative"}
+    encoded = (encode_for_experts(experts, text) if clip is None else encode(clip, text) for text in texts)
+    scored = score_prompts(experts, encoded, latent, **how)
+    return diagnose(experts, taps, [one.report for one in scored])
+
+
+def picture(found: Diagnosis) -> Tensor:
+    """The matrices as a ComfyUI image [1, height, width, 3]."""
+    names = list(found.names)
+    charts = [matrix(found.kinship, names, names, title="correlation of weights", value_range=(0.0, 1.0))]
+    if found.distance is not None:
+        charts.append(matrix(found.distance, names, names, title="distance of latents"))
+    return torch.from_numpy(as_array(stack(charts)))

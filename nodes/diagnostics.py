@@ -1,0 +1,70 @@
+"""Expert Diagnostics: what a set of experts is good for."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from comfy_api.latest import io, ui
+
+from ..emoe_core.experts import ExpertSet
+from ..emoe_core.hosts.comfyui import diagnosing
+from .types import CATEGORY, Experts
+
+
+class ExpertDiagnostics(io.ComfyNode):
+    """Kinship, copies, taps and estimators."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="EMoE_ExpertDiagnostics",
+            display_name="Expert Diagnostics",
+            category=CATEGORY,
+            description=(
+                "What a set of experts is good for: whether they descend from one base (lineage), which pair is "
+                "near-identical, what they predict, and which taps, estimators and preset make sense for their "
+                "uncertainty. With prompts it also measures how far their latents lie apart."
+            ),
+            inputs=[
+                Experts.Input("experts", tooltip="The experts to look at."),
+                io.String.Input(
+                    "prompts",
+                    default="",
+                    multiline=True,
+                    optional=True,
+                    tooltip="Some prompts, one a line, to see how far the experts lie apart. Empty: weights only.",
+                ),
+                io.Latent.Input(
+                    "latent_image", optional=True, tooltip="Size for the prompts; only needed with prompts."
+                ),
+                io.Clip.Input(
+                    "clip",
+                    optional=True,
+                    tooltip="One text encoder for all. Open: each expert's own, as Encode for Experts does.",
+                ),
+            ],
+            outputs=[
+                io.String.Output(display_name="text", tooltip="All that was found, a line each."),
+                io.Image.Output(
+                    display_name="matrix",
+                    tooltip="For each pair how alike their weights are, and with prompts how far their latents are apart.",
+                ),
+            ],
+            is_output_node=True,
+        )
+
+    @classmethod
+    def execute(
+        cls, experts: ExpertSet, prompts: str = "", latent_image: dict[str, Any] | None = None, clip: Any = None
+    ) -> io.NodeOutput:
+        found = diagnosing.look_at(experts, prompts, latent_image, clip)
+        image = diagnosing.picture(found)
+        shown = {
+            **ui.PreviewImage(image, cls=cls).as_dict(),
+            "text": list(found.lines),
+            "emoe_diagnosis": [found.as_dict()],
+        }
+        return io.NodeOutput("\n".join(found.lines), image, ui=shown)
+
+
+NODES: list[type[io.ComfyNode]] = [ExpertDiagnostics]
