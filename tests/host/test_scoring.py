@@ -86,8 +86,8 @@ def score(pack: ModuleType, experts: Callable[..., Any]) -> Callable[..., Any]:
     return run
 
 
-def middle_by_hand(model: Any, context: torch.Tensor, seed: int, size: int = 8) -> tuple[torch.Tensor, torch.Tensor]:
-    """Middle-block output and noise prediction by calling the network's own modules at sigma_max, without the host."""
+def middle_by_hand(model: Any, context: torch.Tensor, seed: int, size: int = 8) -> tuple[torch.Tensor, ...]:
+    """The middle block's output and input and the noise prediction by calling the network's own modules at sigma_max, without the host."""
     import comfy.model_management
     import comfy.sample
     from comfy.ldm.modules.diffusionmodules.openaimodel import forward_timestep_embed
@@ -106,19 +106,20 @@ def middle_by_hand(model: Any, context: torch.Tensor, seed: int, size: int = 8) 
         for module in net.input_blocks:
             h = forward_timestep_embed(module, h, emb, context, {})
             skips.append(h)
+        before = h
         middle = h = forward_timestep_embed(net.middle_block, h, emb, context, {})
         for module in net.output_blocks:
             h = forward_timestep_embed(module, torch.cat([h, skips.pop()], 1), emb, context, {})
-        return middle.float(), net.out(h).float()
+        return middle.float(), before.float(), net.out(h).float()
 
 
 def test_the_latents_are_the_networks_own(
     pack: ModuleType, experts: Callable[..., Any], score: Callable[..., Any]
 ) -> None:
-    """Variance at the middle block and at the prediction, against the modules called one by one."""
+    """Variance before and behind the middle block and at the prediction, against the modules called one by one."""
     made, context = experts("one", "two"), prompt()[0][0]
     by_hand = [[middle_by_hand(e.model, context, 5 + k) for k in range(2)] for e in made.experts]
-    for tap, place, tolerance in (("mid_out", 0, 1e-4), ("noise_pred", 1, 1e-3)):
+    for tap, place, tolerance in (("mid_out", 0, 1e-4), ("mid_in", 1, 1e-4), ("noise_pred", 2, 1e-3)):
         m = torch.stack([torch.stack([taken[place] for taken in row]) for row in by_hand]).flatten(3).double()
         expected = float(m.var(dim=0, correction=1).mean())
         got = score(made, tap=tap, estimator_name="variance").report.score
