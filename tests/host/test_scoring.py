@@ -87,7 +87,7 @@ def score(pack: ModuleType, experts: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def middle_by_hand(model: Any, context: torch.Tensor, seed: int, size: int = 8) -> tuple[torch.Tensor, ...]:
-    """The middle block's output and input and the noise prediction by calling the network's own modules at sigma_max, without the host."""
+    """The middle block's output and input, and the prediction, by calling the network's modules without the host."""
     import comfy.model_management
     import comfy.sample
     from comfy.ldm.modules.diffusionmodules.openaimodel import forward_timestep_embed
