@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from ..errors import EMoEError
+from ..report import Estimate, Report
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,15 @@ class Routing:
             f"routing over {len(self.layers)} layers: entropy {self.entropy:.3f} of 1, load {load}; paths separated at "
             f"{self.separated_at}"
         )
+
+
+def with_routing(report: Report, routing: Routing) -> Report:
+    """The report with its routing, and each item's entropy among its baselines, as estimator `routing_entropy`."""
+    items = tuple(
+        replace(item, all={**item.all, "routing": {"routing_entropy": Estimate(entropy, None, None)}})
+        for item, entropy in zip(report.items, routing.items, strict=True)
+    )
+    return replace(report, items=items, routing=routing)
 
 
 class RoutingRecorder:

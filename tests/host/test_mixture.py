@@ -188,6 +188,8 @@ def test_items_and_noise_samples_do_not_depend_on_each_other(mixture: Any, score
         alone = score(mixture, where={"samples": given[index : index + 1]}, **how).report
         assert together.items[index].score == pytest.approx(alone.score, rel=1e-4)
         assert together.routing.items[index] == pytest.approx(alone.routing.entropy, rel=1e-5)
+        beside = together.items[index].all["routing"]["routing_entropy"]
+        assert beside.score == together.routing.items[index]
 
 
 def test_an_image_does_not_depend_on_its_batch(mixture: Any) -> None:

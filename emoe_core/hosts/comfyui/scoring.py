@@ -19,6 +19,7 @@ from ...errors import EMoEError
 from ...estimators import estimator
 from ...experts import ExpertSet
 from ...mixture.experts import MODE, MixtureSet
+from ...mixture.routing import with_routing
 from ...presets import resolve_tap
 from ...report import Settings
 from ...score import Scored, score_many
@@ -182,7 +183,7 @@ class Run:
                 mixture = MixtureProbe(self.experts, prompt, empties, self.samples, self.noises, self.sigmas, key)
                 one = slice(number, number + 1)
                 (scored,) = score_many(mixture, self.experts, settings[one], texts[one], progress, self.also)
-                found.append(replace(scored, report=replace(scored.report, routing=mixture.routing())))
+                found.append(replace(scored, report=with_routing(scored.report, mixture.routing())))
             return found
 
     def _empty_key(self, prompt: cond.Conditioning) -> str | None:
