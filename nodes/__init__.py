@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from comfy_api.latest import ComfyExtension, io
 
-from . import audit, calibrate, decisions, diagnostics, encode, experts, filter, gate, ledger, mixture, route, score
+from . import audit, calibrate, decisions, diagnostics, encode, experts, filter, gate, ledger, mixture, route, score, words
 
 NODES: list[type[io.ComfyNode]] = [
     *experts.NODES,
@@ -19,6 +19,7 @@ NODES: list[type[io.ComfyNode]] = [
     *decisions.NODES,
     *audit.NODES,
     *ledger.NODES,
+    *words.NODES,
 ]
 
 

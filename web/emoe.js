@@ -2,6 +2,7 @@
 /** The pack's part of the frontend. Nothing needs it: without it every node works, and Score and Gate show a picture. */
 import { api } from "../../scripts/api.js";
 import { app } from "../../scripts/app.js";
+import { addWords } from "./attribution.js";
 import { addCard } from "./card.js";
 import { allNodes, forget, receive, restore, workflowId } from "./results.js";
 import { outlineDomNodes, showRoutes } from "./routes.js";
@@ -10,7 +11,8 @@ import { listenToToasts, tellBlocked } from "./toast.js";
 import { say, speak } from "./words.js";
 
 
-const CARDS = ["EMoE_Score", "EMoE_Gate"];
+/** @type {Record<string, (node: GraphNode, executionIdOf: (node: GraphNode) => string | undefined) => () => void>} */
+const WIDGETS = { EMoE_Score: addCard, EMoE_Gate: addCard, EMoE_WordAttribution: addWords };
 const TOASTS = "EMoE.SayWhenBlocked";
 /** @type {WeakMap<GraphNode, () => void>} */
 const drawings = new WeakMap();
@@ -74,14 +76,15 @@ app.registerExtension({
   },
   nodeCreated(created) {
     const node = /** @type {GraphNode} */ (created);
-    if (!CARDS.includes(String(node.comfyClass))) return;
+    const add = WIDGETS[String(node.comfyClass)];
+    if (!add) return;
     safely(() => {
-      drawings.set(node, addCard(node, executionIdOf));
+      drawings.set(node, add(node, executionIdOf));
       // The widget shows all that the picture does, so the picture would only be a second one.
       const before = node.onExecuted;
       node.onExecuted = function (output) {
         before?.call(this, output);
-        if (output?.emoe_card) delete output.images;
+        if (output?.emoe_card || output?.emoe_words) delete output.images;
       };
     });
   },

@@ -13,6 +13,10 @@ from .workflow import Graph
 OK, BLOCKED, ERROR = "ok", "blocked", "error"
 
 
+#: Outputs whose picture explains a score.
+_OWN = {"emoe_card", "emoe_words"}
+
+
 def row_result(
     job: Job, entry: Mapping[str, Any], graph: Graph, seconds: float, refused: str | None = None
 ) -> dict[str, Any]:

@@ -1,0 +1,66 @@
+"""Which word of a prompt the models do not know."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from comfy_api.latest import io
+
+from ..emoe_core.attribution import MOST_WORDS, words_picture
+from ..emoe_core.charts import as_array
+from ..emoe_core.experts import ExpertSet
+from ..emoe_core.hosts.comfyui.attributing import attribute_words
+from ..emoe_core.hosts.comfyui.files import keep_picture
+from . import settings
+from .types import CATEGORY, Experts
+
+
+class WordAttribution(io.ComfyNode):
+    """Leave one out, word by word."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="EMoE_WordAttribution",
+            display_name="Word Attribution",
+            category=CATEGORY,
+            description=(
+                "Shows which words of a prompt raise its uncertainty: the prompt is scored whole and with each word left "
+                "out. Words that the models do not know stand out in orange. Costs one score a word."
+            ),
+            inputs=[
+                Experts.Input("experts", tooltip="Two or more experts."),
+                io.String.Input(
+                    "text", multiline=True, tooltip=f"The prompt, in any language; at most {MOST_WORDS} words."
+                ),
+                io.Latent.Input("latent_image", tooltip="An empty latent of the size that Score gets, batch size 1."),
+                *settings.inputs(),
+                io.Clip.Input(
+                    "clip",
+                    optional=True,
+                    tooltip="One text encoder for all, as when Score gets CLIPTextEncode. Open: each expert's own.",
+                ),
+            ],
+            outputs=[
+                io.String.Output(display_name="words", tooltip="A line a word with what it adds, the strongest first."),
+                io.Image.Output(
+                    display_name="picture",
+                    tooltip="The prompt, each word coloured: orange raises the uncertainty, blue lowers it.",
+                ),
+            ],
+            is_output_node=True,
+        )
+
+    @classmethod
+    def execute(
+        cls, experts: ExpertSet, text: str, latent_image: dict[str, Any], clip: Any = None, **widgets: Any
+    ) -> io.NodeOutput:
+        found = attribute_words(experts, text, latent_image, clip, **settings.arguments(**widgets))
+        picture = words_picture(found)
+        lines = found.lines()
+        ui = {"text": lines, "emoe_words": [found.as_dict()], "images": [keep_picture(picture, "emoe_words")]}
+        return io.NodeOutput("\n".join(lines), torch.from_numpy(as_array(picture)), ui=ui)
+
+
+NODES: list[type[io.ComfyNode]] = [WordAttribution]
