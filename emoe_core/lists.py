@@ -45,3 +45,12 @@ def partition(passed: Sequence[bool], lists: Mapping[str, Sequence[Any]]) -> Par
         kept,
         dropped,
     )
+
+
+def prompt_lines(text: str) -> list[str]:
+    """One prompt a line, without blank lines and those that start with #; an `EMoEError` when there is none."""
+    found = [line.strip() for line in text.splitlines()]
+    found = [line for line in found if line and not line.startswith("#")]
+    if not found:
+        raise EMoEError("Prompt List has no prompts; write at least one, one a line.")
+    return found

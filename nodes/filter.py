@@ -7,7 +7,7 @@ from typing import Any
 from comfy_api.latest import io
 from comfy_execution.graph_utils import ExecutionBlocker
 
-from ..emoe_core.lists import partition
+from ..emoe_core.lists import partition, prompt_lines
 from .types import CATEGORY
 
 _LISTS = ("list_1", "list_2", "list_3", "list_4")
@@ -79,4 +79,36 @@ def _bearable(items: list[Any]) -> list[Any]:
     return items or [ExecutionBlocker(None)]
 
 
-NODES: list[type[io.ComfyNode]] = [FilterList]
+class PromptList(io.ComfyNode):
+    """Where a list of prompts begins: the host has no node that makes one of a text."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="EMoE_PromptList",
+            display_name="Prompt List",
+            category=CATEGORY,
+            description=(
+                "Makes a ComfyUI list of prompts from a text with one prompt a line: every node after it runs once a prompt, "
+                "and Filter List keeps those that the Gate passed."
+            ),
+            inputs=[
+                io.String.Input(
+                    "prompts",
+                    multiline=True,
+                    tooltip="One prompt a line; blank lines and lines that start with # are not.",
+                )
+            ],
+            outputs=[
+                io.String.Output(display_name="prompts_list", is_output_list=True, tooltip="The prompts, as a list."),
+                io.Int.Output(display_name="count", tooltip="How many there are."),
+            ],
+        )
+
+    @classmethod
+    def execute(cls, prompts: str) -> io.NodeOutput:
+        found = prompt_lines(prompts)
+        return io.NodeOutput(found, len(found))
+
+
+NODES: list[type[io.ComfyNode]] = [FilterList, PromptList]

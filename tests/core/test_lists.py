@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from emoe_core.errors import EMoEError
-from emoe_core.lists import partition
+from emoe_core.lists import partition, prompt_lines
 
 
 def test_items_stay_beside_each_other() -> None:
@@ -29,3 +29,9 @@ def test_an_empty_side_is_empty() -> None:
 def test_lists_of_another_length_are_refused(items: list[int]) -> None:
     with pytest.raises(EMoEError, match=f"list_2 has {len(items)} items and there are 3 decisions"):
         partition([True, True, False], {"list_1": [1, 2, 3], "list_2": items})
+
+
+def test_a_prompt_a_line() -> None:
+    assert prompt_lines(" a cat \n\n# not this\n山から日の出\n") == ["a cat", "山から日の出"]
+    with pytest.raises(EMoEError, match="Prompt List has no prompts"):
+        prompt_lines("\n # \n")

@@ -187,18 +187,18 @@ _MIXTURE = Layout(
         4: (0, 320, 280, 106),  # Empty Latent Image
         12: (360, 0, 320, 430),  # Build Mixture
         3: (760, 0, 300, 88),  # Encode for Experts
-        5: (760, 150, 300, 310),  # Score
-        6: (1140, 0, 290, 290),  # Gate
-        7: (360, 640, 320, 88),  # negative prompt
-        8: (760, 640, 300, 262),  # KSampler
-        9: (1140, 640, 290, 46),  # VAE Decode
-        10: (1510, 640, 200, 66),  # Route
-        11: (1790, 640, 260, 280),  # Save Image
+        5: (760, 150, 300, 480),  # Score
+        6: (1140, 0, 290, 450),  # Gate
+        7: (360, 780, 320, 88),  # negative prompt
+        8: (760, 780, 300, 262),  # KSampler
+        9: (1140, 780, 290, 46),  # VAE Decode
+        10: (1510, 780, 220, 140),  # Route
+        11: (1810, 780, 260, 280),  # Save Image
     },
     displays=(
-        Display(101, "PreviewAny", "Verdict", (6, 1), (1510, 0, 200, 88)),
-        Display(102, "PreviewAny", "Score", (5, 0), (1510, 150, 200, 88)),
-        Display(103, "PreviewImage", "Where the paths disagree", (5, 2), (1140, 350, 290, 190)),
+        Display(101, "PreviewAny", "Verdict", (6, 1), (1510, 0, 220, 88)),
+        Display(102, "PreviewAny", "Score", (5, 0), (1510, 140, 220, 88)),
+        Display(103, "PreviewImage", "Where the paths disagree", (5, 2), (1810, 0, 260, 280)),
     ),
     groups=(
         Group("Prompt, experts and size", GREY, (1, 2, 4)),
@@ -219,9 +219,107 @@ _MIXTURE = Layout(
     pictures=(Picture("example_workflows/the_papers_mixture.jpg"),),
 )
 
+_LIST = Layout(
+    boxes={
+        1: (0, 0, 280, 150),  # Prompt List
+        2: (0, 210, 280, 86),  # Demo Experts
+        3: (360, 0, 260, 88),
+        4: (360, 150, 260, 106),
+        5: _GATE.boxes[5],
+        6: _GATE.boxes[6],
+        10: (1470, 0, 260, 306),  # Filter List
+        7: (360, 640, 260, 88),
+        8: (720, 640, 300, 262),
+        9: (1100, 640, 290, 46),
+        11: (1470, 640, 320, 300),
+    },
+    displays=(
+        Display(101, "PreviewAny", "How many passed", (10, 10), (1810, 0, 220, 88)),
+        Display(102, "PreviewAny", "How many were blocked", (10, 11), (1810, 140, 220, 88)),
+    ),
+    groups=(
+        Group("Prompts, experts and size", GREY, (1, 2, 3, 4)),
+        Group("Score and decide, once a prompt", BLUE, (5, 6, 10, 101, 102)),
+        Group("Draw those that passed", GREEN, (7, 8, 9, 11)),
+    ),
+    note=(
+        "# Try this\n"
+        "1. Press **Run**. Everything after **Prompt List** runs once a prompt; **Filter List** keeps the prompts and their "
+        "conditionings that the Gate passed, side by side.\n"
+        "2. Only those are drawn. The other side of **Filter List** has the rest, for another model or a file.\n"
+        "3. Write your own, one a line.\n\n"
+        "For whole files, `python -m emoe_core batch` works through the night and goes on where it was stopped."
+    ),
+    note_box=(0, 380, 280, 300),
+    pictures=(Picture("example_workflows/gate_a_list_of_prompts.jpg"),),
+)
+
+_CALIBRATE = Layout(
+    boxes={
+        1: (0, 0, 280, 110),
+        2: (0, 170, 280, 86),
+        3: (360, 0, 260, 88),
+        4: (360, 150, 260, 106),
+        7: (720, 0, 320, 480),  # Calibrate
+        8: (1120, 0, 290, 82),  # Save Calibration
+        5: (720, 640, 320, 480),  # Score
+        6: (1120, 640, 290, 430),  # Gate
+    },
+    displays=(
+        Display(101, "PreviewAny", "Verdict", (6, 1), (1490, 640, 220, 88)),
+        Display(102, "PreviewAny", "p-value", (6, 3), (1490, 780, 220, 88)),
+    ),
+    groups=(
+        Group("Prompt, experts and size", GREY, (1, 2, 3, 4)),
+        Group("Make a calibration and keep it", GREEN, (7, 8)),
+        Group("Try it", BLUE, (5, 6, 101, 102)),
+    ),
+    note=(
+        "# Try this\n"
+        "1. Press **Run**. **Calibrate** scores 24 names that the demo experts were taught, and **Save Calibration** keeps "
+        "the result in ComfyUI's user directory.\n"
+        "2. The Gate below decides by it at once. In other graphs, **Load Calibration** brings it to the Gate.\n"
+        "3. For your own models: 50 to 200 prompts that they draw well, one a line; a leading `!` marks one that comes out "
+        "wrong. Calibrate and Score must have the same settings.\n\n"
+        "An interrupted calibration goes on where it stopped."
+    ),
+    note_box=(0, 350, 620, 240),
+    pictures=(Picture("example_workflows/calibrate_and_save.jpg"),),
+)
+
+_WORDS = Layout(
+    boxes={
+        1: (0, 0, 280, 110),
+        2: (0, 170, 280, 86),
+        4: (0, 320, 280, 106),
+        5: (380, 0, 340, 500),  # Word Attribution
+    },
+    displays=(
+        Display(101, "PreviewAny", "What each word adds", (5, 0), (820, 0, 320, 150)),
+        Display(102, "PreviewImage", "The prompt", (5, 1), (820, 220, 420, 280)),
+    ),
+    groups=(
+        Group("Prompt, experts and size", GREY, (1, 2, 4)),
+        Group("Leave out one word after the other", BLUE, (5, 101, 102)),
+    ),
+    note=(
+        "# Try this\n"
+        "1. Press **Run**. The prompt is scored whole, then with each word left out. `sunflower` was taught to the demo "
+        "experts: it makes them surer (blue). `xchtgg` was not: it makes them less sure (orange).\n"
+        "2. Write prompts of your own, in any language. The demo experts know names of emoji and little grammar; your own "
+        "checkpoints know more.\n\n"
+        "Each word costs one score."
+    ),
+    note_box=(0, 540, 720, 170),
+    pictures=(Picture("example_workflows/which_word_is_unknown.jpg"),),
+)
+
 LAYOUTS: dict[str, Layout] = {
     "gate_before_generation": _GATE,
     "reroute_blocked_prompt": _REROUTE,
     "gate_in_mid_generation": _MIDWAY,
     "the_papers_mixture": _MIXTURE,
+    "gate_a_list_of_prompts": _LIST,
+    "calibrate_and_save": _CALIBRATE,
+    "which_word_is_unknown": _WORDS,
 }
