@@ -41,6 +41,7 @@ class WordAttribution(io.ComfyNode):
                     optional=True,
                     tooltip="One text encoder for all, as when Score gets CLIPTextEncode. Open: each expert's own.",
                 ),
+                *settings.later_inputs(),
             ],
             outputs=[
                 io.String.Output(display_name="words", tooltip="A line a word with what it adds, the strongest first."),

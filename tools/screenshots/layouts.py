@@ -67,7 +67,7 @@ _LEFT: dict[int, Box] = {
 _GATE = Layout(
     boxes={
         **_LEFT,
-        5: (720, 0, 300, 480),  # Score
+        5: (720, 0, 300, 506),  # Score
         6: (1100, 0, 290, 430),  # Gate
         7: (360, 640, 260, 88),  # negative prompt
         8: (720, 640, 300, 262),  # KSampler
@@ -144,7 +144,7 @@ _MIDWAY = Layout(
         **_LEFT,
         7: (360, 370, 260, 88),
         8: (720, 0, 300, 334),  # KSamplerAdvanced, the first steps
-        5: (1120, 0, 300, 480),  # Score
+        5: (1120, 0, 300, 506),  # Score
         6: (1500, 0, 290, 430),  # Gate
         12: (1120, 640, 300, 334),  # KSamplerAdvanced, the rest
         9: (1500, 640, 290, 46),
@@ -187,7 +187,7 @@ _MIXTURE = Layout(
         4: (0, 320, 280, 106),  # Empty Latent Image
         12: (360, 0, 320, 430),  # Build Mixture
         3: (760, 0, 300, 88),  # Encode for Experts
-        5: (760, 150, 300, 480),  # Score
+        5: (760, 150, 300, 506),  # Score
         6: (1140, 0, 290, 450),  # Gate
         7: (360, 780, 320, 88),  # negative prompt
         8: (760, 780, 300, 262),  # KSampler
@@ -260,9 +260,9 @@ _CALIBRATE = Layout(
         2: (0, 170, 280, 86),
         3: (360, 0, 260, 88),
         4: (360, 150, 260, 106),
-        7: (720, 0, 320, 480),  # Calibrate
+        7: (720, 0, 320, 506),  # Calibrate
         8: (1120, 0, 290, 82),  # Save Calibration
-        5: (720, 640, 320, 480),  # Score
+        5: (720, 640, 320, 506),  # Score
         6: (1120, 640, 290, 430),  # Gate
     },
     displays=(
@@ -292,7 +292,7 @@ _WORDS = Layout(
         1: (0, 0, 280, 110),
         2: (0, 170, 280, 86),
         4: (0, 320, 280, 106),
-        5: (380, 0, 340, 500),  # Word Attribution
+        5: (380, 0, 340, 526),  # Word Attribution
     },
     displays=(
         Display(101, "PreviewAny", "What each word adds", (5, 0), (820, 0, 320, 150)),
@@ -310,7 +310,7 @@ _WORDS = Layout(
         "checkpoints know more.\n\n"
         "Each word costs one score."
     ),
-    note_box=(0, 540, 720, 170),
+    note_box=(0, 600, 720, 170),
     pictures=(Picture("example_workflows/which_word_is_unknown.jpg"),),
 )
 
