@@ -4,7 +4,21 @@ from __future__ import annotations
 
 from comfy_api.latest import ComfyExtension, io
 
-from . import audit, calibrate, decisions, diagnostics, encode, experts, filter, gate, ledger, mixture, route, score, words
+from . import (
+    audit,
+    calibrate,
+    decisions,
+    diagnostics,
+    encode,
+    experts,
+    filter,
+    gate,
+    ledger,
+    mixture,
+    route,
+    score,
+    words,
+)
 
 NODES: list[type[io.ComfyNode]] = [
     *experts.NODES,
