@@ -28,6 +28,7 @@ class Shipped:
         self.experts_module = pack.emoe_core.experts
         self.experts = self.host.embedded.embedded_experts()
         self.truth: dict[str, Any] = self.demo.ground_truth()
+        self._texts: dict[Any, Any] = {}
 
     def prompts(self, most: int) -> list[prompts.Prompt]:
         """At most `most` of every group."""
@@ -48,7 +49,7 @@ class Shipped:
         texts = [prompt.text for prompt in wanted]
 
         def run(experts: Any, also: list[tuple[str, str]], what: str) -> list[Any]:
-            encoded = (self.host.conditioning.encode_for_experts(experts, text) for text in texts)
+            encoded = (self._encoded(experts, text) for text in texts)
             reports = []
             for scored in self.host.scoring.score_prompts(experts, encoded, latent, also=also, **MAIN_OF[what], **HOW):
                 reports.append(scored.report)
@@ -62,6 +63,13 @@ class Shipped:
             singles.append(run(one, [("mid_out", "response"), ("noise_pred", "response")], "single"))
         return found | columns.of_singles(singles)
 
+    def _encoded(self, experts: Any, text: str) -> Any:
+        """The prompt through each expert's own text encoder; kept, since every case asks for it again."""
+        key = (tuple(expert.identity for expert in experts.experts), text)
+        if key not in self._texts:
+            self._texts[key] = self.host.conditioning.encode_for_experts(experts, text)
+        return self._texts[key]
+
     def ablate(self, wanted: list[prompts.Prompt], say: Any) -> dict[str, dict[str, list[float]]]:
         """The presets' columns under every case of `ablations.CASES`."""
         import torch
@@ -73,7 +81,7 @@ class Shipped:
             for expert in self.experts.experts[:count]:
                 experts = experts.add(expert)
             how = HOW | {"noise_samples": samples, "at_step": step}
-            encoded = (self.host.conditioning.encode_for_experts(experts, prompt.text) for prompt in wanted)
+            encoded = (self._encoded(experts, prompt.text) for prompt in wanted)
             reports = []
             also = [("mid_out", "relative")]
             for scored in self.host.scoring.score_prompts(experts, encoded, latent, also=also, **MAIN, **how):

