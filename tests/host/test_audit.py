@@ -86,7 +86,9 @@ def test_a_batch_scores_as_one_by_one(pack: ModuleType, experts: Any, audited: A
         alone = scorer_of(pack, experts, batch_size=1, **options)
         assert together.about() == alone.about()
         for a, b in zip(together.score(prompts), alone.score(prompts), strict=True):
-            assert a.score == pytest.approx(b.score, rel=1e-4) and a.tokens == b.tokens and a.p_value == b.p_value
+            assert a.score == pytest.approx(b.score, rel=1e-4) and a.tokens == b.tokens
+            # "horse" is in the calibration itself: rounding may put it on either side of its own reference score.
+            assert a.p_value == pytest.approx(b.p_value, abs=1.001 / 111)
 
 
 def test_a_set_of_one_is_refused_before_the_first_prompt(pack: ModuleType, experts: Any) -> None:
