@@ -16,6 +16,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from . import __version__
 from .errors import EMoEError, SettingsMismatch
 from .references import Part
 from .report import Report, Settings
@@ -36,6 +37,8 @@ class Calibration:
         bad: for each prompt whether the models draw it badly; empty when all are good.
         reference: one sentence that says what the reference prompts are.
         groups: for each column of labels, such as `language`, one label a prompt; "" where it has none.
+        made_with: the pack's release, for people. What makes scores incomparable is `settings.version`, which a release
+            that leaves the maths alone does not change.
     """
 
     name: str
@@ -45,6 +48,7 @@ class Calibration:
     reference: str = ""
     bad: tuple[bool, ...] = ()
     groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict, hash=False)
+    made_with: str = field(default=f"emoe {__version__}", compare=False)
 
     def __post_init__(self) -> None:
         if not self.scores:
@@ -134,6 +138,8 @@ class Calibration:
             "prompts": list(self.prompts),
             "bad": list(self.bad),
         }
+        if self.made_with:
+            body["made_with"] = self.made_with
         if self.groups:
             body["groups"] = {column: list(labels) for column, labels in self.groups.items()}
         return {**body, "digest": _digest(body)}
@@ -158,8 +164,8 @@ class Calibration:
             scores, prompts, bad = (_typed(data[key], kind) for key, kind in _LISTS)
             groups = {column: _typed(labels, (str,)) for column, labels in data.get("groups", {}).items()}
             settings = Settings.from_dict(data["settings"])
-            name, reference = _typed([data["name"], data["reference"]], (str,))
-            return cls(name, settings, tuple(map(float, scores)), prompts, reference, bad, groups)
+            name, reference, made_with = _typed([data["name"], data["reference"], data.get("made_with", "")], (str,))
+            return cls(name, settings, tuple(map(float, scores)), prompts, reference, bad, groups, made_with)
         except (KeyError, TypeError, AttributeError) as error:
             raise EMoEError(f"{where} is a damaged calibration ({error}); make the calibration again.") from error
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 import random
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from emoe_core import demo
+from emoe_core import __version__, demo
 from emoe_core.calibration import Calibration
 from emoe_core.errors import EMoEError
 from emoe_core.report import Settings
@@ -135,3 +136,11 @@ def test_what_is_not_there_is_said(tmp_path: Path) -> None:
     for path in (tmp_path / "missing.json", tmp_path):
         with pytest.raises(EMoEError, match="cannot be read"):
             Calibration.load(path)
+
+
+def test_the_release_that_made_it_is_noted_and_never_compared() -> None:
+    made = Calibration("mine", SETTINGS, (1.0, 2.0))
+    again = Calibration.from_dict(json.loads(json.dumps(made.as_dict())))
+    assert again.made_with == made.made_with == f"emoe {__version__}"
+    older = replace(made, made_with="")
+    assert "made_with" not in older.as_dict() and Calibration.from_dict(older.as_dict()) == made
