@@ -61,12 +61,12 @@ class LedgerFile:
             LedgerError: it is not there, no ledger of this version, or cannot be read or written.
         """
         create = write if create is None else create
-        if not create and not self.path.is_file():
-            raise LedgerError(
-                f"There is no ledger at '{self.path}'; switch on the Gate's input ledger and run a prompt, or name the "
-                "file with --db."
-            )
         try:
+            if not create and not self.path.is_file():
+                raise LedgerError(
+                    f"There is no ledger at '{self.path}'; switch on the Gate's input ledger and run a prompt, or name the "
+                    "file with --db."
+                )
             if create:
                 self.path.parent.mkdir(parents=True, exist_ok=True)
             mode = "rwc" if create else "rw" if write else "ro"

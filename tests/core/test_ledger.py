@@ -122,8 +122,23 @@ def _as_nobody(path: Path, answer: Any) -> None:
     answer.put([row.prompt for row in Ledger(path).rows()])
 
 
+def _open_to_others() -> str:
+    """A place for temporary folders that other users can enter: pytest's own are closed to them, and so may TMPDIR be."""
+    for place in (tempfile.gettempdir(), "/tmp", "/var/tmp"):
+        path = Path(place).resolve()
+        if all(folder.is_dir() and folder.stat().st_mode & 0o001 for folder in (path, *path.parents)):
+            return str(path)
+    raise AssertionError("no temporary folder is open to other users")
+
+
+def test_a_folder_that_cannot_be_entered_is_named(tmp_path: Path) -> None:
+    long = tmp_path / ("x" * 300) / "ledger.sqlite3"
+    with pytest.raises(LedgerError, match="cannot be read: .*name too long|There is no ledger"):
+        Ledger(long).rows()
+
+
 def test_a_read_only_file_is_named_and_can_be_read() -> None:
-    with tempfile.TemporaryDirectory() as folder:  # pytest's own folders are closed to other users
+    with tempfile.TemporaryDirectory(dir=_open_to_others()) as folder:
         os.chmod(folder, 0o755)
         path = Path(folder) / "ledger.sqlite3"
         Ledger(path).add(verdict("cat", 0.3))
