@@ -8,25 +8,13 @@ import random
 from dataclasses import replace
 
 import pytest
+from emoe_testing.verdicts import SETTINGS
 
 from emoe_core.calibration import Calibration
 from emoe_core.errors import EMoEError, SettingsMismatch
 from emoe_core.gate import decide
 from emoe_core.policies import bad_pass_rate, block_share, false_block_rate
 from emoe_core.report import ItemScore, Report, Settings
-
-SETTINGS = Settings(
-    experts=("a" * 64, "b" * 64),
-    text_encoders=("shared",),
-    tap="mid_out",
-    estimator="relative",
-    sigma=14.6146,
-    noise_seed=0,
-    noise_samples=2,
-    latent_shape=(4, 16, 16),
-    latent="empty",
-    dtype="float32",
-)
 
 
 def calibration(scores: list[float], settings: Settings = SETTINGS) -> Calibration:
