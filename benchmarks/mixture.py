@@ -23,7 +23,9 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "scripts"))
 
-from validity import HOW, LANGUAGES, OTHERS, UNSEEN, spread  # noqa: E402
+from known_truth.prompts import HOW, LANGUAGES, UNSEEN, spread  # noqa: E402
+
+OTHERS = ("under_sampled", "held_out", "faces", "nonsense", "word_salad", "typos")
 
 #: What each of the four experts draws for its gate. They were trained on the same emoji, so none has a speciality.
 GATE_PROMPTS = "sunflower\ndog\ncar\nhouse"

@@ -6,6 +6,12 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
+#: Of the experts that come with the pack, best sampled first after English; the last five were never shown.
+LANGUAGES = ("fr", "de", "es", "it", "fi", "pl", "sw", "ja", "tr", "vi", "hu", "ru", "zh")
+UNSEEN = LANGUAGES[-5:]
+#: How they are scored.
+HOW = {"add_noise": True, "noise_seed": 0, "steps": 20, "scheduler": "normal", "at_step": 0, "noise_samples": 2}
+
 REFERENCE = "fresh"
 WITHOUT_CONCEPT = ("nonsense", "word_salad", "typos")
 GROUPS = ("under_sampled", "held_out", "faces", "keywords", *WITHOUT_CONCEPT)

@@ -10,8 +10,8 @@ import numpy as np
 
 from . import ablations, columns, prompts
 from .pictures import STEPS, Drawn, judge
+from .prompts import HOW
 
-HOW = {"add_noise": True, "noise_seed": 0, "steps": 20, "scheduler": "normal", "at_step": 0, "noise_samples": 2}
 MAIN = {"tap": "noise_pred", "estimator_name": "centred_relative"}
 BATCH = 32
 GUIDANCE = 4.0
