@@ -204,12 +204,9 @@ def main() -> int:
         "--simulated-only", action="store_true", help="leave out the demo experts, who take some minutes"
     )
     options = parser.parse_args()
-    if not os.environ.get("EMOE_BENCHMARK_HOST"):
-        from emoe_host.prepare import prepare
+    from common import enter_host
 
-        host = prepare()
-        os.environ |= {"EMOE_BENCHMARK_HOST": str(host.comfyui)}
-        os.execv(str(host.python), [str(host.python), __file__, *sys.argv[1:]])
+    enter_host()
     from emoe_host.inprocess import import_comfyui, load_pack
     from emoe_host.prepare import cache_dir
 

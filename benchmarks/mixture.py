@@ -23,6 +23,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "scripts"))
 
+from common import enter_host  # noqa: E402
 from known_truth.prompts import HOW, LANGUAGES, UNSEEN, spread  # noqa: E402
 
 OTHERS = ("under_sampled", "held_out", "faces", "nonsense", "word_salad", "typos")
@@ -118,12 +119,7 @@ def main() -> None:
     parser.add_argument("--layers", choices=("attn", "ff", "all"), default="attn", help="mixed layers (default attn)")
     parser.add_argument("--top-k", type=int, default=2, help="experts a layer routes to (default 2)")
     options = parser.parse_args()
-    if not os.environ.get("EMOE_BENCHMARK_HOST"):
-        from emoe_host.prepare import prepare
-
-        host = prepare()
-        os.environ |= {"EMOE_BENCHMARK_HOST": str(host.comfyui)}
-        os.execv(str(host.python), [str(host.python), __file__, *sys.argv[1:]])
+    enter_host()
     from emoe_host.inprocess import import_comfyui, load_pack
 
     with tempfile.TemporaryDirectory() as base:

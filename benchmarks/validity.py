@@ -128,14 +128,10 @@ def main() -> None:
     options = parser.parse_args()
     options.prompts = options.prompts or (QUICK_PROMPTS if options.quick else FULL_PROMPTS)
     options.rounds = QUICK_ROUNDS if options.quick else FULL_ROUNDS
+    from common import enter_host
     from emoe_host.prepare import cache_dir
 
-    if not os.environ.get("EMOE_BENCHMARK_HOST"):
-        from emoe_host.prepare import prepare
-
-        host = prepare()
-        os.environ |= {"EMOE_BENCHMARK_HOST": str(host.comfyui)}
-        os.execv(str(host.python), [str(host.python), __file__, *sys.argv[1:]])
+    enter_host()
     from emoe_host.inprocess import import_comfyui, load_pack
 
     cache = cache_dir() / "validity"
