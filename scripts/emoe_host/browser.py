@@ -97,6 +97,7 @@ def open_page(browser: Browser, url: str, **context_options: Any) -> Iterator[Pa
     """The frontend of the server at `url` in a new window, ready to use."""
     context = browser.new_context(**{"viewport": WINDOW, **context_options})
     try:
+        context.set_default_timeout(60000)
         context.add_init_script("localStorage.setItem('vueNodesBannerDismissed', 'true')")
         page = context.new_page()
         go(page, url)

@@ -1,24 +1,29 @@
-"""The test command: ruff, mypy and the three test tiers, in the prepared environment, against a real ComfyUI."""
+"""The test command: ruff, mypy, tsc and the four test tiers, in the prepared environment, against a real ComfyUI.
+
+Parts run side by side, one a core, each with its share of the threads: the tiers are separate processes with servers, ports
+and folders of their own.
+"""
 
 from __future__ import annotations
 
 import argparse
 import os
-import signal
-import subprocess
 import sys
 import tempfile
 import xml.etree.ElementTree as ElementTree
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from . import ROOT, HostError
+from .lanes import Part, cores, run_in_lanes, show
 from .prepare import Host, prepare, say
 from .server import stopped_by_sigterm
 
 TIERS = ("core", "host", "server", "browser")
 PARTS = ("lint", *TIERS)
+#: The longest first, so that no lane ends long after the others; lint before them, since it tells the most in the least time.
+_ORDER = ("lint", "browser", "host", "server", "core")
 
 
 @dataclass
@@ -51,63 +56,89 @@ def read_junit(report: Path) -> Count:
     return count
 
 
-def environment(host: Host) -> dict[str, str]:
+def failures(report: Path) -> list[str]:
+    """A line for every test that failed, from pytest's own report: what to look for in the output above."""
+    if not report.is_file():
+        return []
+    lines = []
+    for case in ElementTree.parse(report).getroot().iter("testcase"):
+        for kind in ("failure", "error"):
+            if (found := case.find(kind)) is not None:
+                message = (found.get("message") or "").strip().splitlines() or [""]
+                where = case.get("classname", "").replace(".", "/")
+                lines.append(f"{where}.py::{case.get('name')}: {message[0][:160]}")
+    return lines
+
+
+def environment(host: Host, threads: int | None) -> dict[str, str]:
+    """What the parts get: the ComfyUI to use, and how many threads, unless the caller has said so."""
     env = {
         k: v for k, v in os.environ.items() if k != "PYTHONPATH"
     }  # the pack's root must not be importable, nor scripts/ twice
+    if threads is not None:
+        env.setdefault("OMP_NUM_THREADS", str(threads))
     return env | {"COMFYUI_PATH": str(host.comfyui), "EMOE_PYTHON": str(host.python)}
 
 
-def run_lint(host: Host) -> Count:
-    count = Count()
-    for command in (["ruff", "check", "."], ["ruff", "format", "--check", "."], ["mypy"]):
-        say(f"== {' '.join(command)}")
-        done = subprocess.run([str(host.python), "-m", *command], cwd=ROOT, env=environment(host))
-        count += Count(passed=done.returncode == 0, failed=done.returncode != 0)
-    say("== tsc --checkJs web")
-    done = subprocess.run(
-        [str(host.python), "-m", "emoe_host.typecheck"],
-        cwd=ROOT,
-        env=environment(host) | {"PYTHONPATH": str(ROOT / "scripts")},
-    )
-    return count + Count(passed=done.returncode == 0, failed=done.returncode != 0)
+def lint_commands(host: Host) -> list[list[str]]:
+    python = [str(host.python), "-m"]
+    return [
+        [*python, "ruff", "check", "."],
+        [*python, "ruff", "format", "--check", "."],
+        [*python, "mypy"],
+        [*python, "emoe_host.typecheck"],
+    ]
 
 
-def _hear_interrupts() -> None:
-    """A shell's background job starts with SIGINT ignored, and its children inherit that."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-
-
-def run_to_its_end(command: Sequence[str], env: dict[str, str]) -> int:
-    """Runs pytest. When we are asked to stop, so is pytest, and it gets the time to stop its servers."""
-    hear = _hear_interrupts if os.name == "posix" else None
-    process = subprocess.Popen(command, cwd=ROOT, env=env, preexec_fn=hear)
-    try:
-        return process.wait()
-    except BaseException as error:
-        if not isinstance(error, KeyboardInterrupt):  # a terminal's Ctrl-C has reached pytest as well
-            process.send_signal(signal.SIGINT)
-        try:
-            process.wait(30)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-        raise
-
-
-def run_tier(host: Host, tier: str, pytest_args: Sequence[str]) -> Count:
+def tier_command(host: Host, tier: str, report: Path, pytest_args: Sequence[str]) -> list[str]:
     """One tier in one pytest of its own: the tiers import the same code in different ways."""
-    say(f"== tests/{tier}")
-    with tempfile.TemporaryDirectory() as temporary:
-        report = Path(temporary) / "report.xml"
-        command = [str(host.python), "-m", "pytest", f"tests/{tier}", f"--junitxml={report}", *pytest_args]
-        code = run_to_its_end(command, environment(host))
-        count = read_junit(report)
+    colour = ["--color=yes"] if sys.stdout.isatty() else []
+    return [str(host.python), "-m", "pytest", f"tests/{tier}", f"--junitxml={report}", *colour, *pytest_args]
+
+
+def judge(part: Part, report: Path, pytest_args: Sequence[str]) -> Count:
+    """What a part that has ended counts as."""
+    if part.name == "lint":
+        return Count(passed=part.codes.count(0), failed=len(part.codes) - part.codes.count(0))
+    (code,) = part.codes
+    count = read_junit(report)
     if code == 5 and pytest_args:
         return count  # the arguments chose no test of this tier
     if code != 0 and count.failed == 0:  # no test collected, a usage error, a crash: pytest's own code is the failure
         count.failed = 1
     return count
+
+
+def run_parts(host: Host, names: Sequence[str], pytest_args: Sequence[str]) -> dict[str, Count]:
+    """Runs the parts, shows each one's output when it ends, and at last what failed; gives the counts by part."""
+    lanes = min(cores(), len(names))
+    beside = lanes > 1
+    env = environment(host, max(cores() // lanes, 1) if beside else None)
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+
+        def report(name: str) -> Path:
+            return folder / f"{name}.xml"
+
+        def part(name: str) -> Part:
+            commands = lint_commands(host) if name == "lint" else [tier_command(host, name, report(name), pytest_args)]
+            extra: Mapping[str, str] = {"PYTHONPATH": str(ROOT / "scripts")} if name == "lint" else {}
+            return Part(name, commands, env | extra, folder / f"{name}.log" if beside else None)
+
+        counts: dict[str, Count] = {}
+        failed: list[str] = []
+
+        def ended(part: Part) -> None:
+            counts[part.name] = count = judge(part, report(part.name), pytest_args)
+            show(part, count.line())
+            if count.failed:
+                failed.extend(failures(report(part.name)) or [f"{part.name}: see its output above"])
+
+        wanted = sorted(names, key=_ORDER.index) if beside else names
+        run_in_lanes([part(name) for name in wanted], lanes, ended)
+    for line in failed:
+        say(f"FAILED {line}")
+    return counts
 
 
 def parse(argv: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -119,7 +150,8 @@ def parse(argv: Sequence[str]) -> tuple[list[str], list[str]]:
     parser = argparse.ArgumentParser(
         prog="scripts/test.sh",
         description="Runs ruff, mypy and the test tiers; the environment and a ComfyUI are prepared on the first run. "
-        "COMFYUI_PATH names another ComfyUI, EMOE_PYTHON its Python.",
+        "COMFYUI_PATH names another ComfyUI, EMOE_PYTHON its Python. "
+        "Parts run side by side, one a core; a single part writes to the terminal as it goes.",
         epilog="What follows `--` goes to pytest: scripts/test.sh core -- -k gate -x",
     )
     parser.add_argument("parts", nargs="*", metavar="part", help=f"any of: {', '.join(PARTS)} (default: all)")
@@ -136,18 +168,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         with stopped_by_sigterm():
             host = prepare()
             say(f"using {host.describe()}")
-            total = Count()
-            tests = 0
-            for part in parts:
-                count = run_lint(host) if part == "lint" else run_tier(host, part, pytest_args)
-                total += count
-                tests += 0 if part == "lint" else count.passed + count.failed
+            counts = run_parts(host, parts, pytest_args)
     except HostError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         return 130
-    if parts != ["lint"] and tests == 0:
+    total = sum(counts.values(), Count())
+    if parts != ["lint"] and not any(count.passed + count.failed for part, count in counts.items() if part != "lint"):
         print("error: no test ran", file=sys.stderr)
         total.failed += 1
     print(total.line())

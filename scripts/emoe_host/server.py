@@ -58,7 +58,7 @@ class Server:
         models: Path | None = None,
         output: Path | None = None,
         pack: Path = ROOT,
-        timeout: float = 180.0,
+        timeout: float = 300.0,
     ) -> None:
         self.host = host
         self.args = list(args)
@@ -173,11 +173,11 @@ class Server:
 
     # --- talking to it --------------------------------------------------------------------------------
 
-    def get(self, path: str, timeout: float = 30.0) -> Any:
+    def get(self, path: str, timeout: float = 60.0) -> Any:
         with _direct.open(self.url + path, timeout=timeout) as answer:
             return json.load(answer)
 
-    def post(self, path: str, body: object, timeout: float = 30.0) -> bytes:
+    def post(self, path: str, body: object, timeout: float = 60.0) -> bytes:
         request = urllib.request.Request(
             self.url + path, data=json.dumps(body).encode(), headers={"Content-Type": "application/json"}, method="POST"
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from collections.abc import Iterator
@@ -13,9 +14,11 @@ from emoe_host import HostError
 from emoe_host.browser import SETTINGS, change_settings, chromium, open_browser, open_page
 from emoe_host.prepare import Host, comfyui_version
 from emoe_host.server import Server
-from playwright.sync_api import Browser, ConsoleMessage, Error, Locator, Page
+from playwright.sync_api import Browser, ConsoleMessage, Error, Locator, Page, expect
 
+ROOT = Path(__file__).resolve().parents[2]
 RENDERERS = {"classic": False, "nodes2": True}
+expect.set_options(timeout=30_000)  # other tiers may have the rest of the machine
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -77,6 +80,32 @@ class Frontend:
         self.renderer = renderer
         self.complaints = complaints(page)
 
+    def open(self, workflow: str | dict[str, Any], name: str | None = None) -> None:
+        """Opens a workflow in a new tab: one of the templates by its name (the Templates panel takes seconds and has its
+        own test), or any other. The tabs of earlier tests are closed.
+        """
+        if isinstance(workflow, str):
+            name = name or workflow
+            workflow = json.loads((ROOT / "example_workflows" / f"{workflow}.json").read_text("utf-8"))
+        self.close_others()
+        self.page.evaluate("async ([w, name]) => { await app.loadGraphData(w, true, true, name); }", [workflow, name])
+        ids = sorted(node["id"] for node in workflow["nodes"])
+        self.page.wait_for_function(
+            "(ids) => JSON.stringify(app.graph.nodes.map((n) => n.id).sort((a, b) => a - b)) === ids",
+            arg=json.dumps(ids, separators=(",", ":")),
+        )
+        self.page.wait_for_timeout(300)
+
+    def close_others(self) -> None:
+        """Closes every tab but the open one: each keeps its nodes and pictures."""
+        self.page.evaluate(
+            """async () => {
+                const store = app.extensionManager.workflow;
+                for (const old of [...store.openWorkflows])
+                    if (old !== store.activeWorkflow) await store.closeWorkflow(old);
+            }"""
+        )
+
     def node(self, node_type: str, title: str | None = None) -> int:
         """The id of the one node of a type (and title)."""
         found: list[int] = self.page.evaluate(
@@ -114,7 +143,7 @@ class Frontend:
         ready = (
             f"(id) => {{ const all = {held}; return all.length && all.every((i) => i.complete && i.naturalWidth); }}"
         )
-        self.page.wait_for_function(ready, arg=node, timeout=15000)
+        self.page.wait_for_function(ready, arg=node, timeout=60000)
         return list(self.page.evaluate(f"(id) => {held}.map((i) => i.naturalWidth)", node))
 
     def text(self, node: int) -> str:
@@ -122,7 +151,7 @@ class Frontend:
         if self.renderer == "nodes2":
             return self.page.get_by_test_id(f"node-body-{node}").inner_text().removeprefix("source").strip()
         element = "app.graph.getNodeById(id).widgets.find((w) => w.name === 'preview').element"
-        self.page.wait_for_function(f"(id) => {element}.isConnected", arg=node, timeout=15000)
+        self.page.wait_for_function(f"(id) => {element}.isConnected", arg=node, timeout=60000)
         return str(self.page.evaluate(f"(id) => {element}.textContent", node)).strip()
 
     def write_prompt(self, text: str) -> None:

@@ -62,8 +62,7 @@ def test_it_has_the_obvious_sockets() -> None:
 def test_it_generates_only_if_certain(frontend: Any, server: Server, prompt: str, pictures: int) -> None:
     page = frontend.page
     workflow = json.loads(FILE.read_text("utf-8"))
-    page.evaluate("async ([w, name]) => { await app.loadGraphData(w, true, true, name); }", [workflow, f"bp_{prompt}"])
-    page.wait_for_timeout(500)
+    frontend.open(workflow, f"bp_{prompt}")
     assert not page.locator(".comfy-missing-nodes").count()
     page.evaluate(_CONNECT)
     frontend.write_prompt(prompt)

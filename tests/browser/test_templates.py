@@ -33,6 +33,7 @@ def shown(frontend: Any) -> dict[str, list[Any]]:
 
 @pytest.mark.parametrize("name", TEMPLATES)
 def test_a_template_opens_whole_runs_and_shows_its_results(frontend: Any, name: str) -> None:
+    frontend.close_others()
     open_template(frontend.page, name)
     assert not frontend.page.locator(".comfy-missing-nodes, .p-toast-message-error").count()
     assert not frontend.page.locator(".p-toast-message-warn:not(.emoe-toast)").count()
@@ -60,7 +61,7 @@ def test_a_template_opens_whole_runs_and_shows_its_results(frontend: Any, name: 
 
 def test_results_are_there_after_a_switch_of_tabs(frontend: Any) -> None:
     page = frontend.page
-    open_template(page, FIRST)
+    frontend.open(FIRST)
     frontend.write_prompt(KNOWN[frontend.renderer])  # nothing from the cache
     assert press_run(page) == "success"
     picture = frontend.images(frontend.node("PreviewImage"))
@@ -75,7 +76,7 @@ def test_results_are_there_after_a_switch_of_tabs(frontend: Any) -> None:
 
 def test_a_workflow_is_whole_after_a_reload_and_runs_again(frontend: Any) -> None:
     page = frontend.page
-    open_template(page, FIRST)
+    frontend.open(FIRST)
     frontend.write_prompt(UNKNOWN)
     page.wait_for_timeout(1500)  # the frontend keeps its draft a moment after the change
     page.reload()

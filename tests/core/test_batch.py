@@ -532,7 +532,7 @@ def command(*args: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
         capture_output=True,
         text=True,
         encoding="cp1252",
-        timeout=60,
+        timeout=180,
     )
 
 
@@ -544,7 +544,7 @@ def test_the_help_needs_nothing_heavy() -> None:
         "except SystemExit as end: assert not end.code\n"
         "print([m for m in ('torch', 'numpy', 'aiohttp', 'PIL') if m in sys.modules])"
     )
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=180)
     assert done.returncode == 0, done.stderr
     assert "--dry-run" in done.stdout and done.stdout.strip().endswith("[]")
 
@@ -578,7 +578,7 @@ def test_input_that_cannot_be_used_ends_in_one_sentence_and_2(
         cwd=tmp_path,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=180,
     )
     assert done.returncode == 2 and said in done.stderr and "Traceback" not in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1 and json.loads(done.stdout)["exit_code"] == 2

@@ -439,7 +439,7 @@ def test_an_old_console_shows_what_it_can(fake: Fake, batch: Batch) -> None:
         cwd=ROOT,
         env={**os.environ, "PYTHONIOENCODING": "cp1252"},
         capture_output=True,
-        timeout=60,
+        timeout=180,
     )
     assert done.returncode == 0, done.stderr
     assert b"value = '? ?'" in done.stdout

@@ -210,7 +210,7 @@ def test_the_command_starts_as_a_module() -> None:
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=240,
     )
     assert done.returncode == 0 and "--seconds-generation" in done.stdout
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import sys
-import time
 from pathlib import Path
 
 import pytest
-from emoe_host import check
+from emoe_host import check, lanes
+from emoe_host.lanes import Part
 from emoe_host.prepare import Host
 
 HOST = Host(Path("/comfyui"), Path("/python"), "0.3.75", "test")
@@ -19,8 +19,7 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> dict[str, check.Count]:
     """Stands in for the parts: each gives the count put here."""
     counts = {part: check.Count(passed=1) for part in check.PARTS}
     monkeypatch.setattr(check, "prepare", lambda: HOST)
-    monkeypatch.setattr(check, "run_lint", lambda host: counts["lint"])
-    monkeypatch.setattr(check, "run_tier", lambda host, tier, args: counts[tier])
+    monkeypatch.setattr(check, "run_parts", lambda host, names, args: {name: counts[name] for name in names})
     return counts
 
 
@@ -60,32 +59,88 @@ def test_the_counts_come_from_pytests_own_report(tmp_path: Path) -> None:
     assert check.read_junit(tmp_path / "none.xml") == check.Count()
 
 
+def test_what_failed_is_named_from_the_report(tmp_path: Path) -> None:
+    report = tmp_path / "r.xml"
+    report.write_text(
+        '<testsuites><testsuite><testcase classname="core.test_a" name="test_good"/>'
+        '<testcase classname="core.test_a" name="test_bad[1]"><failure message="assert 1 == 2&#10;more">x</failure></testcase>'
+        '<testcase classname="core.test_b" name="test_c"><error message="no fixture">x</error></testcase>'
+        "</testsuite></testsuites>"
+    )
+    assert check.failures(report) == [
+        "core/test_a.py::test_bad[1]: assert 1 == 2",
+        "core/test_b.py::test_c: no fixture",
+    ]
+
+
 @pytest.mark.parametrize(("code", "arguments", "failed"), [(0, [], 0), (5, [], 1), (2, [], 1), (5, ["-k", "x"], 0)])
 def test_a_tier_without_a_report_is_judged_by_its_exit_code(
-    monkeypatch: pytest.MonkeyPatch, code: int, arguments: list[str], failed: int
+    tmp_path: Path, code: int, arguments: list[str], failed: int
 ) -> None:
-    monkeypatch.setattr(check, "run_to_its_end", lambda command, env: code)
-    assert check.run_tier(HOST, "core", arguments).failed == failed
+    assert check.judge(Part("core", [["x"]], {}, codes=[code]), tmp_path / "none.xml", arguments).failed == failed
 
 
-def test_a_stopped_run_lets_pytest_clean_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Stopped from outside (SystemExit), the child gets SIGINT and its time, not a kill."""
+def test_each_lint_tool_counts_once(tmp_path: Path) -> None:
+    part = Part("lint", [["x"]] * 4, {}, codes=[0, 1, 0, 0])
+    assert check.judge(part, tmp_path / "none.xml", []) == check.Count(passed=3, failed=1)
+
+
+def python(name: str, code: str, output: Path | None, *arguments: object) -> Part:
+    return Part(name, [[sys.executable, "-c", code, *map(str, arguments)]], dict(os.environ), output)
+
+
+MEET = """
+import sys, time
+from pathlib import Path
+mine, other = map(Path, sys.argv[1:])
+mine.touch()
+until = time.monotonic() + 60
+while not other.exists():
+    assert time.monotonic() < until, "the other part never came"
+    time.sleep(0.02)
+print("met", mine.name)
+"""
+
+
+def test_two_parts_run_side_by_side_and_their_outputs_are_kept_apart(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    a, b = tmp_path / "a", tmp_path / "b"
+    parts = [python("one", MEET, tmp_path / "1.log", a, b), python("two", MEET, tmp_path / "2.log", b, a)]
+    lanes.run_in_lanes(parts, 2, lambda part: lanes.show(part, "done"))
+    assert [part.codes for part in parts] == [[0], [0]]
+    blocks = capfd.readouterr().out.split("\n== ")
+    assert [("met a" in block, "met b" in block) for block in sorted(blocks[1:])] == [(True, False), (False, True)]
+
+
+def test_a_lane_takes_the_next_part_and_a_part_all_its_commands(tmp_path: Path) -> None:
+    over: list[str] = []
+    add = "import sys; open(sys.argv[1], 'a').write(sys.argv[2])"
+    parts = [python(name, add, tmp_path / f"{name}.log", tmp_path / "order", name) for name in "abc"]
+    parts[1].commands = [*parts[1].commands, [sys.executable, "-c", "raise SystemExit(3)"]]
+    lanes.run_in_lanes(parts, 1, lambda part: over.append(part.name))
+    assert over == ["a", "b", "c"] and (tmp_path / "order").read_text() == "abc"
+    assert parts[1].codes == [0, 3]
+
+
+def test_a_stopped_run_lets_every_part_clean_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Stopped from outside (SystemExit), each child gets SIGINT and its time, not a kill."""
     code = (
         "import sys, time\n"
         "try:\n    open(sys.argv[1], 'w').close(); time.sleep(60)\n"
-        "except KeyboardInterrupt:\n    open(sys.argv[2], 'w').close()\n"
+        "except KeyboardInterrupt:\n    print('as far as it came', flush=True); open(sys.argv[2], 'w').close()\n"
     )
-    started, cleaned = tmp_path / "started", tmp_path / "cleaned"
-    real_wait = check.subprocess.Popen.wait
+    started, cleaned = [tmp_path / f"started{n}" for n in (1, 2)], [tmp_path / f"cleaned{n}" for n in (1, 2)]
+    parts = [python(f"p{n}", code, tmp_path / f"{n}.log", started[n], cleaned[n]) for n in (0, 1)]
 
-    def wait(process, timeout=None):
-        if timeout is None and not cleaned.exists():
-            while not started.exists():
-                time.sleep(0.02)
+    def stop_when_both_run() -> None:
+        if all(path.exists() for path in started):
             raise SystemExit(143)
-        return real_wait(process, timeout)
 
-    monkeypatch.setattr(check.subprocess.Popen, "wait", wait)
+    monkeypatch.setattr(lanes, "_pause", stop_when_both_run)
     with pytest.raises(SystemExit):
-        check.run_to_its_end([sys.executable, "-c", code, str(started), str(cleaned)], dict(os.environ))
-    assert cleaned.exists()
+        lanes.run_in_lanes(parts, 2, lambda part: None)
+    assert all(path.exists() for path in cleaned)
+    assert capfd.readouterr().out.count("\nas far as it came") == 2

@@ -224,4 +224,4 @@ def test_two_preparations_wait_for_each_other(tmp_path: Path) -> None:
         )
         with pytest.raises(subprocess.TimeoutExpired):
             other.wait(1)
-    assert other.communicate(timeout=30)[0] == "in\n"
+    assert other.communicate(timeout=120)[0] == "in\n"

@@ -36,7 +36,7 @@ def ledger(default_server: Any) -> Iterator[Ledger]:
 
 def command(ledger: Ledger, action: str, *more: str) -> tuple[int, str, str]:
     line = [sys.executable, "-m", "emoe_core", "ledger", action, "--db", str(ledger.path), *more]
-    done = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, timeout=180)
     return done.returncode, done.stdout, done.stderr
 
 

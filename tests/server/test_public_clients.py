@@ -108,7 +108,7 @@ def test_comfy_cli(default_server: Any, saved: Callable[[str], Path], tmp_path: 
     command = [sys.executable, "-m", "comfy_cli", "--skip-prompt", "run", "--workflow", str(saved(outcome))]
     command += ["--where", "local", "--host", host, "--port", port, "--wait", "--json"]
     done = subprocess.run(
-        command, env={**os.environ, **home, **alone}, stdin=subprocess.DEVNULL, capture_output=True, timeout=120
+        command, env={**os.environ, **home, **alone}, stdin=subprocess.DEVNULL, capture_output=True, timeout=240
     )
     said = json.loads(done.stdout.decode().splitlines()[-1])
     if outcome == "error":
@@ -131,7 +131,7 @@ def kept(urls: list[str]) -> list[str]:
 
 def fetched(server: Any, url: str) -> bytes:
     assert url.startswith(f"{server.url}/view?")
-    with build_opener(ProxyHandler({})).open(url, timeout=30) as answer:
+    with build_opener(ProxyHandler({})).open(url, timeout=60) as answer:
         return bytes(answer.read())
 
 
@@ -145,7 +145,7 @@ def modules() -> Path:
 
 def stable_canvas(modules: Path, server: Any, how: str, graph: Path) -> tuple[int, dict[str, Any]]:
     line = [str(NODE), str(CLIENTS / "stable_canvas.cjs"), str(modules), server.url.removeprefix("http://"), how]
-    done = subprocess.run([*line, str(graph)], capture_output=True, text=True, timeout=120)
+    done = subprocess.run([*line, str(graph)], capture_output=True, text=True, timeout=240)
     assert done.stdout, done.stderr
     return done.returncode, json.loads(done.stdout)
 
