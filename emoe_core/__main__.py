@@ -18,6 +18,7 @@ COMMANDS: dict[str, str] = {
     "batch": ".batch.command",
     "decisions": ".decisions.command",
     "ledger": ".ledger.command",
+    "prompts": ".prompts.command",
     "score": ".offline.command",
 }
 

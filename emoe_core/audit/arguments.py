@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import argparse
 
+from ..prompts.arguments import add_filters
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("prompts", metavar="PROMPTS", help="the prompts: .txt, .csv, .tsv, .jsonl, .json or .parquet; or 'demo'")
+    add(
+        "prompts",
+        metavar="PROMPTS",
+        help="a file (.txt, .csv, .tsv, .jsonl, .json, .parquet), a built-in set ('concepts', 'regions'), or 'demo'",
+    )
     add("--out", required=True, metavar="DIR", help="the audit's folder: made, or gone on with")
+    add_filters(parser.add_argument_group("which part of a built-in set"))
     who = parser.add_argument_group("who scores")
     add = who.add_argument
     add(

@@ -74,14 +74,15 @@ class Column:
         self.table, self.repeated = numbers.table([number for number, _ in self.all])
         shared = (self.table >= 0).sum(axis=1) > 1
         self.parallel = bool(shared.any())
+        self._tables: dict[str, Floats] = {}
 
     def groups(self) -> tuple[list[GroupStats], list[str]]:
         """Every group, and what must be said of the column."""
         said = []
         if self.parallel and self.repeated:
             said.append(
-                f"{self.repeated} prompts have an id that their group of '{self.column}' has twice; of these the first "
-                "one counts in paired comparisons."
+                f"{self.repeated} prompts have an id that their group of '{self.column}' has already; prompts of one id "
+                "count as one there, with their mean."
             )
         found = [self._group(index, number, value) for index, (number, value) in enumerate(self.all)]
         for group in found:
@@ -100,7 +101,7 @@ class Column:
         baselines: list[Baseline] = []
         others = self._others(number)
         if number != self.reference and len(places) >= FEWEST and len(others) >= FEWEST:
-            unpaired = self._unpaired("score", places, others)
+            unpaired = self._unpaired("score", index, others)
             effect = self._paired("score", index) or unpaired
             adjusted = self._adjusted(places, others)
             baselines = self._baselines(index, places, others, effect.paired)
@@ -142,23 +143,38 @@ class Column:
         return np.setdiff1d(np.concatenate(others), self.places[number])
 
     def _units(self, name: str, places: Indices) -> Floats:
-        """One value an independent prompt: translations of one prompt within a group are averaged first."""
+        """One value an independent prompt: prompts of one id are averaged first."""
         values, ids = self.numbers.values[name][places], self.numbers.ids[places]
         with_id = ids >= 0
-        if self.parallel or not with_id.any():
+        if not with_id.any():
             return _part(values)
-        own, inverse = np.unique(ids[with_id], return_inverse=True)
+        _, inverse = np.unique(ids[with_id], return_inverse=True)
         means = np.bincount(inverse, values[with_id]) / np.bincount(inverse)
-        return _part(np.concatenate([means[: len(own)], values[~with_id]]))
+        return _part(np.concatenate([means, values[~with_id]]))
 
-    def _unpaired(self, name: str, places: Indices, others: Indices) -> Effect:
-        found = stats.between(self._units(name, places), self._units(name, others))
+    def _other_units(self, name: str, index: int, others: Indices) -> Floats:
+        """As `_units`, of the groups that this one is compared with; parallel prompts of several groups stay several."""
+        if not self.parallel:
+            return self._units(name, others)
+        if not self.repeated:
+            return _part(self.numbers.values[name][others])
+        base = [i for i, (number, _) in enumerate(self.all) if number == self.reference]
+        means = self._scores_table(name)
+        means = means[:, base] if base else np.delete(means, index, axis=1)
+        return _part(np.concatenate([means[np.isfinite(means)], self.numbers.values[name][self._without_id(others)]]))
+
+    def _without_id(self, places: Indices) -> Indices:
+        return places[self.numbers.ids[places] < 0]
+
+    def _unpaired(self, name: str, index: int, others: Indices) -> Effect:
+        places = self.places[self.all[index][0]]
+        found = stats.between(self._units(name, places), self._other_units(name, index, others))
         return Effect(against=self.against, paired=False, p_holm=found.p, **asdict(found))
 
     def _scores_table(self, name: str) -> Floats:
-        values = self.numbers.values[name]
-        found: Floats = np.where(self.table >= 0, values[np.maximum(self.table, 0)], np.nan)
-        return found
+        if name not in self._tables:
+            self._tables[name] = self.numbers.means(name, [number for number, _ in self.all])
+        return self._tables[name]
 
     def _paired(self, name: str, index: int) -> Effect | None:
         """The paired comparison where at least half of the group's prompts have a partner."""
@@ -175,7 +191,9 @@ class Column:
             gaps[usable] = table[usable, index] - np.nanmedian(others[usable], axis=1)
             tested = within_ranks(table, index)
         known = np.isfinite(gaps)
-        if known.sum() < max(FEWEST, len(self.places[self.all[index][0]]) / 2):
+        places = self.places[self.all[index][0]]
+        units = np.count_nonzero(self.table[:, index] >= 0) + len(self._without_id(places))
+        if known.sum() < max(FEWEST, units / 2):
             return None
         found = stats.paired(gaps[known], None if tested is None else tested[known])
         return Effect(against=self.against, paired=True, p_holm=found.p, **asdict(found))
@@ -185,7 +203,7 @@ class Column:
         for name in BASELINES:
             values = self.numbers.values[name]
             if np.isfinite(values[places]).all() and np.isfinite(values[others]).all():
-                effect = (self._paired(name, index) if pair else None) or self._unpaired(name, places, others)
+                effect = (self._paired(name, index) if pair else None) or self._unpaired(name, index, others)
                 median = float(np.median(values[places]))
                 found.append(Baseline(name, median, effect.delta, effect.delta_low, effect.delta_high))
         return found

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from ..batch.console import out, out_json
 from ..errors import EMoEError
+from ..prompts.arguments import choice_of, refuse_filters
 from .arguments import add_arguments
 from .console import Lines
 
@@ -74,17 +75,23 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _prompts(args: argparse.Namespace) -> Path:
-    """The prompt file. The word demo, where no file is called so, is the table of the demo experts' languages."""
+    """The prompt file. What is called so is taken before a built-in set, or the table of the demo experts' languages."""
+    from ..prompts.sets import SETS, write
+
     path = Path(args.prompts)
-    if args.prompts != DEMO or path.exists():
+    if path.exists() or args.prompts not in (DEMO, *SETS):
+        refuse_filters(args, args.prompts)
         return path
+    made = Path(args.out) / f"{args.prompts}_prompts.csv"
+    if args.prompts != DEMO:
+        return write(choice_of(args.prompts, args), made)
     from ..demo.audit import write_audit_prompts
 
-    path = Path(args.out) / "demo_prompts.csv"
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_audit_prompts(path)
-    return path
+    refuse_filters(args, args.prompts)
+    if not made.exists():
+        made.parent.mkdir(parents=True, exist_ok=True)
+        write_audit_prompts(made)
+    return made
 
 
 def _source(args: argparse.Namespace) -> Source:

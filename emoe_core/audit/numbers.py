@@ -78,7 +78,8 @@ class Numbers:
     def table(self, groups: list[int]) -> tuple[Indices, int]:
         """For parallel prompts: places in the arrays as [ids, groups], -1 where a group lacks the id.
 
-        Of a prompt that is there twice in a group the first counts; the second value says how many were left out.
+        Of prompts with one id in a group the first is named; the second value says how many others there are. What counts
+        is their mean (`means`).
         """
         found, repeated = np.full((self.id_count, len(groups)), -1, dtype=np.int64), 0
         for column, group in enumerate(groups):
@@ -88,6 +89,16 @@ class Numbers:
             repeated += len(places) - len(own)
             found[own, column] = places[first]
         return found, repeated
+
+    def means(self, name: str, groups: list[int]) -> Floats:
+        """One value an id and group as [ids, groups], the mean over the group's prompts with the id; NaN where it has none."""
+        found = np.full((self.id_count, len(groups)), np.nan)
+        for column, group in enumerate(groups):
+            places = self.members(group)
+            places = places[self.ids[places] >= 0]
+            own, inverse = np.unique(self.ids[places], return_inverse=True)
+            found[own, column] = np.bincount(inverse, self.values[name][places]) / np.bincount(inverse)
+        return found
 
 
 def _chunks(found: Iterator[tuple[Any, ...]]) -> Iterator[tuple[int, list[tuple[Any, ...]]]]:

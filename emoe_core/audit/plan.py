@@ -15,7 +15,10 @@ from .text import LANGUAGE_COLUMNS, is_english, words
 #: Names that a column with the prompts' ids may have, in any case; the first that is there is taken.
 ID_COLUMNS = ("id", "prompt_id", "image/key", "image_id", "caption_id", "concept", "key")
 #: Columns that are no groups whatever they hold.
-NOT_GROUPS = (*ID_COLUMNS, "quality", "score", "weight", "seed", "url", "file", "filename", "emoji", "note", "source")
+NOT_GROUPS = (
+    *(*ID_COLUMNS, "quality", "score", "weight", "seed", "url", "file", "filename", "emoji", "note", "source"),
+    *("language_name", "territory_name"),  # say what the column beside them says
+)
 MOST_GROUPS = 400
 ENOUGH = 3  # prompts a group, on average, below which a column is taken for free text
 _MOST_VALUES = 2000

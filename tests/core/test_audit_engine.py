@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.stats import mannwhitneyu, wilcoxon
 
 from emoe_core.audit import HIGHER, NONE, About, AuditResult, Options, Row, analyse, read_plan, run
 from emoe_core.audit.store import Store
@@ -134,10 +135,32 @@ def test_odd_rows_are_kept_or_named(tmp_path: Path) -> None:
     assert len(kept[1]["prompt"]) == 50_000 and "\x07" not in kept[2]["prompt"] and kept[3]["prompt"] == "שלום عالم"
     said = " ".join(result.warnings)
     assert "1 prompts held control characters" in said and "1 prompts have nothing in the column 'kind'" in said
-    assert "'kind=failing' is empty" in said and "an id that their group of 'kind' has twice" in said
+    assert "'kind=failing' is empty" in said and "1 prompts have an id that their group of 'kind' has already" in said
     failing = result.group("kind", "failing")
     assert failing.n == 0 and failing.failed == 1 and failing.finding == "too few" and failing.score is None
     assert result.rejected == ("line 8: it holds FAIL",)
+
+
+def test_prompts_of_one_id_in_a_group_count_as_one_with_their_mean() -> None:
+    """Twenty sentences in six places of two areas: an area has each sentence three times."""
+    rng, sentences = np.random.default_rng(3), 20
+    scores = rng.lognormal(0, 0.5, (sentences, 6)) + np.repeat([0.5, 0.0], 3)
+    with Store.open(":memory:") as store:
+        rows, members = [], []
+        for number, (sentence, place) in enumerate(np.ndindex(sentences, 6), start=1):
+            values = (float(scores[sentence, place]), *[None] * 6)
+            rows.append((number, number, f"s{sentence}", "p", "{}", *values, None, None, None, 2, None, None))
+            members += [("place", f"p{place}", number), ("area", "north" if place < 3 else "south", number)]
+        store.add(rows, members)
+        result = analyse(store, Options(references=("area=south",)))
+    gaps = scores[:, :3].mean(axis=1) - scores[:, 3:].mean(axis=1)
+    effect = result.group("area", "north").effect
+    assert effect.paired and effect.p == pytest.approx(wilcoxon(gaps).pvalue)
+    assert effect.delta == pytest.approx(np.sign(gaps).mean())
+    unpaired = result.group("area", "north").unpaired
+    means = scores[:, :3].mean(axis=1), scores[:, 3:].mean(axis=1)
+    assert unpaired.p == pytest.approx(mannwhitneyu(*means).pvalue)
+    assert result.group("place", "p0").effect.paired and "80 prompts have an id" in " ".join(result.warnings)
 
 
 def test_columns_that_are_not_there_are_named(tmp_path: Path) -> None:

@@ -1,0 +1,17 @@
+"""Built-in prompt sets, from Unicode CLDR (see data/NOTICE): the same prompts in many languages, or for every territory.
+
+* `concepts`: about 700 things that can be drawn, each under its name in about a hundred languages.
+  Columns: prompt, language (BCP 47), language_name, script, speakers, topic, id.
+* `regions`: twenty everyday things ("a wedding, Finland") in every territory, in 26 languages.
+  Columns: prompt, language, territory (ISO 3166 alpha-2), territory_name, region and continent (UN M49), population,
+  topic, id.
+
+Prompts with one `id` say the same. The tables in data/ are made by `python -m tools.prompt_sets`; rows are put together
+as they are read.
+"""
+
+from .choice import Choice
+from .tables import CONCEPTS, REGIONS, SETS
+from .writing import KINDS, write
+
+__all__ = ["CONCEPTS", "KINDS", "REGIONS", "SETS", "Choice", "write"]

@@ -1,0 +1,159 @@
+"""Which part of a built-in set is wanted, and its rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ...errors import EMoEError
+from .tables import CONCEPTS, REGIONS, table
+
+ALL = "all"
+
+Row = dict[str, str]
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A built-in set, or a part of it. What is not given is not restricted, but for the languages of `regions`.
+
+    Attributes:
+        name: of the set.
+        languages: BCP 47 tags or English names; none: all of them, of `regions` English (a language's own way with foreign
+            names would be mixed into the territories); ("all",) is all of them.
+        topics: see `topics`.
+        territories: of `regions`: ISO 3166 alpha-2 codes or English names of territories, UN M49 regions and continents.
+        things: of `concepts`: at most so many, at even distances through all of them; 0 for all.
+
+    Raises:
+        EMoEError: there is no such set, language, topic or territory; what there is, is listed.
+    """
+
+    name: str
+    languages: tuple[str, ...] = ()
+    topics: tuple[str, ...] = ()
+    territories: tuple[str, ...] = ()
+    things: int = 0
+
+    def __post_init__(self) -> None:
+        if self.territories and self.name != REGIONS:
+            raise EMoEError(f"Only the prompt set '{REGIONS}' has territories; leave them out for '{self.name}'.")
+        if self.things and self.name != CONCEPTS:
+            raise EMoEError(
+                f"A number of things can be chosen of '{CONCEPTS}' only; '{self.name}' is made smaller by its topics and "
+                "territories."
+            )
+        if self.things < 0:
+            raise EMoEError(f"{self.things} things cannot be chosen; give 1 or more, or 0 for all.")
+        self.count()  # looks all names up
+
+    @property
+    def source(self) -> str:
+        """Where the names come from, and the set's version."""
+        found = table(self.name)
+        return f"{found['source']}, version {found['version']}"
+
+    def tags(self) -> list[str]:
+        """The chosen languages, in the order they were given."""
+        known: Mapping[str, Any] = table(self.name)["languages"]
+        if not self.languages:
+            return ["en"] if self.name == REGIONS else list(known)
+        if [text.lower() for text in self.languages] == [ALL]:
+            return list(known)
+        keys = {key.lower(): tag for tag, about in known.items() for key in (about["name"], tag)}
+        return _found(self.languages, keys, known, f"The prompt set '{self.name}' has no language")
+
+    def all_topics(self) -> list[str]:
+        """The set's topics."""
+        found = table(self.name)
+        every = (entry["topic"] for entry in found["concepts"]) if self.name == CONCEPTS else found["topics"]
+        return list(dict.fromkeys(every))
+
+    def count(self) -> int:
+        """How many rows there are."""
+        return len(self.tags()) * len(self._of_topics()) * max(1, len(self._places()))
+
+    def rows(self) -> Iterator[Row]:
+        """The rows, thing by thing in all languages, so that any first part is parallel too."""
+        yield from self._concepts() if self.name == CONCEPTS else self._regions()
+
+    def columns(self) -> tuple[str, ...]:
+        """The names of the rows' values, in order."""
+        return tuple(next(self.rows()))
+
+    def _concepts(self) -> Iterator[Row]:
+        found = table(self.name)
+        tags = self.tags()
+        for place in self._of_topics():
+            concept = found["concepts"][place]
+            for tag in tags:
+                about = found["languages"][tag]
+                yield {
+                    "prompt": found["names"][tag][place],
+                    "language": tag,
+                    "language_name": about["name"],
+                    "script": about["script"],
+                    "speakers": str(about["speakers"]),
+                    "topic": concept["topic"],
+                    "id": concept["id"],
+                }
+
+    def _regions(self) -> Iterator[Row]:
+        found = table(self.name)
+        tags, things = self.tags(), self._of_topics()
+        for place in self._places():
+            territory = found["territories"][place]
+            for thing in things:
+                for tag in tags:
+                    yield {
+                        "prompt": f"{found['things'][tag][thing]}{found['commas'][tag]}{found['names'][tag][place]}",
+                        "language": tag,
+                        "territory": territory["territory"],
+                        "territory_name": found["names"]["en"][place],
+                        "region": territory["region"],
+                        "continent": territory["continent"],
+                        "population": str(territory["population"]),
+                        "topic": found["topics"][thing],
+                        "id": found["ids"][thing],
+                    }
+
+    def _of_topics(self) -> list[int]:
+        """Places of the chosen things."""
+        found, known = table(self.name), self.all_topics()
+        sentence = f"The prompt set '{self.name}' has no topic"
+        wanted = set(_found(self.topics, dict(zip(known, known, strict=True)), known, sentence) or known)
+        each = [entry["topic"] for entry in found["concepts"]] if self.name == CONCEPTS else found["topics"]
+        places = [place for place, topic in enumerate(each) if topic in wanted]
+        if not self.things or self.things >= len(places):
+            return places
+        return [places[number * len(places) // self.things] for number in range(self.things)]
+
+    def _places(self) -> list[int]:
+        """Places of the chosen territories, in the set's order."""
+        if self.name != REGIONS:
+            return []
+        found = table(self.name)
+        codes = [entry["territory"] for entry in found["territories"]]
+        if not self.territories:
+            return list(range(len(codes)))
+        inside: dict[str, set[int]] = {}
+        for place, entry in enumerate(found["territories"]):
+            for key in (entry["territory"], found["names"]["en"][place], entry["region"], entry["continent"]):
+                inside.setdefault(key.lower(), set()).add(place)
+        areas = sorted({entry["continent"] for entry in found["territories"]})
+        listed = [*codes, *areas, *sorted({entry["region"] for entry in found["territories"]})]
+        keys = {key: key for key in inside}
+        wanted = _found(self.territories, keys, listed, f"The prompt set '{self.name}' has no territory")
+        return sorted(set().union(*(inside[key] for key in wanted)))
+
+
+def _found(wanted: Sequence[str], keys: Mapping[str, str], known: Iterable[str], sentence: str) -> list[str]:
+    """What the wanted names stand for, each once."""
+    found = []
+    for text in wanted:
+        key = text.strip().lower().replace("_", "-")
+        if key not in keys:
+            raise EMoEError(f"{sentence} '{text}'; choose among {', '.join(dict.fromkeys(known))}.")
+        found.append(keys[key])
+    return list(dict.fromkeys(found))

@@ -1,0 +1,44 @@
+"""A built-in set as a file that every command reads."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+from ...errors import EMoEError
+from .choice import Choice
+
+KINDS = (".csv", ".tsv", ".jsonl", ".txt")
+
+
+def write(choice: Choice, path: str | Path) -> Path:
+    """Writes the rows; the same choice gives the same bytes. A .txt holds the prompts alone.
+
+    Raises:
+        EMoEError: a file of this kind is not written, or it cannot be written there.
+    """
+    path = Path(path)
+    kind = path.suffix.lower()
+    if kind not in KINDS:
+        raise EMoEError(f"'{path}' is of a kind that is not written; use one of {', '.join(KINDS)}.")
+    part = path.with_name(f"{path.name}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # The mark makes spreadsheets read UTF-8.
+        with part.open("w", encoding="utf-8-sig" if kind == ".csv" else "utf-8", newline="") as file:
+            if kind in (".csv", ".tsv"):
+                table = csv.DictWriter(file, choice.columns(), delimiter="," if kind == ".csv" else "\t")
+                table.writeheader()
+                table.writerows(choice.rows())
+            else:
+                for row in choice.rows():
+                    file.write((row["prompt"] if kind == ".txt" else json.dumps(row, ensure_ascii=False)) + "\n")
+        part.replace(path)
+    except OSError as error:
+        raise EMoEError(
+            f"The prompts cannot be written to '{path}' ({error.strerror}); choose another file."
+        ) from error
+    finally:
+        part.unlink(missing_ok=True)
+    return path

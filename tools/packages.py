@@ -1,0 +1,80 @@
+"""npm packages as raw material: fetched by name and version with npm itself, and checked against a known digest."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import shutil
+import subprocess
+import tarfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Package:
+    """One version of an npm package.
+
+    Attributes:
+        integrity: SHA-512 of its archive as npm writes it, "sha512-" and base64.
+    """
+
+    name: str
+    version: str
+    integrity: str
+
+
+ANNOTATIONS = Package(
+    "cldr-annotations-full",
+    "48.2.0",
+    "sha512-DV7A+rEcgUSNTRsVGNGqBZRmAkGfwhGHO5Q1dRwzBoBnVrHWp804JP7/QJdEc66iHmx3+zLWVIMCFLm0lW7PUQ==",
+)
+LOCALE_NAMES = Package(
+    "cldr-localenames-full",
+    "48.2.0",
+    "sha512-4o0paYDz0UXhfhChAVFkmVl2CP0YTSEqE6WrC0fNafaSC5u5DAXphxH3SZ1Ujczarikr8DToKZfiok6EqWLdNQ==",
+)
+CORE = Package(
+    "cldr-core",
+    "48.2.0",
+    "sha512-zfmLothncSwfv2jlevoSrgI2VGgH8SDGHXst6jUEotHA8nq9Igeg9jzdJDFtBso9pgJuG89DK16TzrmZDdo2Bg==",
+)
+EMOJIBASE = Package(
+    "emojibase-data",
+    "17.0.0",
+    "sha512-Yvgb5AWoHViHV/gq1qr5ZAarcBip+B27/ZLRsUJkbgAEaLlZ/fof9g882LTpmEpyhBNEC0m2SEmItljHsTygjA==",
+)
+
+
+def run(command: list[str], cwd: Path) -> None:
+    """Runs an ordinary package client; its message is the error's message."""
+    if shutil.which(command[0]) is None:
+        raise SystemExit(f"{command[0]} is not installed: it is needed to fetch the raw material")
+    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise SystemExit(f"{' '.join(command)} failed: {done.stderr.strip()[-500:]}")
+
+
+def archive(package: Package, downloads: Path) -> Path:
+    """The package's archive; fetched when it is not there, and refused when it is another."""
+    downloads.mkdir(parents=True, exist_ok=True)
+    path = downloads / f"{package.name}-{package.version}.tgz"
+    if not path.exists():
+        run(["npm", "pack", f"{package.name}@{package.version}"], downloads)
+    digest = base64.b64encode(hashlib.sha512(path.read_bytes()).digest()).decode()
+    if f"sha512-{digest}" != package.integrity:
+        raise SystemExit(f"{path} is not {package.name} {package.version}: its digest differs; delete it and try again")
+    return path
+
+
+def members(package: Package, downloads: Path, wanted: Callable[[str], bool]) -> dict[str, bytes]:
+    """Contents of the files whose name (below the package's folder) is wanted."""
+    found: dict[str, bytes] = {}
+    with tarfile.open(archive(package, downloads)) as tar:
+        for member in tar:
+            name = member.name.partition("/")[2]
+            file = tar.extractfile(member) if member.isfile() and wanted(name) else None
+            if file is not None:
+                found[name] = file.read()
+    return found
