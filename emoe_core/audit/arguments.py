@@ -74,6 +74,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--retry-errors", action="store_true", help="try the prompts again that could not be scored before")
     add("--export", action="append", default=[], choices=("csv", "jsonl", "parquet"), help="write the scores as well")
     add("--no-report", action="store_true", help="do not write report.html")
+    add(
+        "--report-language",
+        choices=("en", "ja"),
+        default="en",
+        help="the language that report.html opens in (en); it holds both",
+    )
     add("--fail-on-reject", action="store_true", help="exit code 1 when prompts were blocked")
     add("--json", action="store_true", help="print a summary as JSON at the end")
 

@@ -8,7 +8,6 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib import import_module, util
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
@@ -70,8 +69,11 @@ def run(args: argparse.Namespace) -> int:
         written = [export(store, folder / f"prompts.{kind}") for kind in dict.fromkeys(args.export)]
     finally:
         store.close()
-    report = None if args.no_report else _report(result, folder)
-    return _end(args, result, [*written, *([report] if report else [])])
+    if not args.no_report:
+        from .report import write
+
+        written.append(write(result, folder / "report.html", args.report_language))
+    return _end(args, result, written)
 
 
 def _prompts(args: argparse.Namespace) -> Path:
@@ -149,16 +151,6 @@ def _scored(args: argparse.Namespace, plan: Plan, source: Source, note: Lines) -
 
     note.say("Loading the experts." if args.experts else "Asking the server.")
     return run_local(plan, source.scorer(), args.out, note.progress, args.retry_errors)
-
-
-def _report(result: AuditResult, folder: Path) -> Path | None:
-    """The HTML report, where this version of the pack writes one."""
-    name = f"{__package__}.report"
-    if util.find_spec(name) is None:
-        return None
-    path = folder / "report.html"
-    import_module(name).write(result, path)
-    return path
 
 
 def _end(args: argparse.Namespace, result: AuditResult, written: list[Path]) -> int:

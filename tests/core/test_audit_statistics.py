@@ -14,6 +14,7 @@ from statsmodels.stats.proportion import proportion_confint
 from emoe_core.audit import statistics as stats
 from emoe_core.audit.statistics import compare
 from emoe_core.audit.statistics.compare import ridits, within_ranks
+from emoe_core.audit.statistics.signed_rank import signed_rank_p
 
 
 def sample(seed: int, n: int, shift: float = 0.0) -> np.ndarray:
@@ -141,3 +142,20 @@ def test_a_histogram_counts_everything() -> None:
     found = stats.describe(scores, bins)
     assert sum(found.histogram) == 501 and found.maximum == 1e6 and max(found.histogram) < 250
     assert stats.edges(np.ones(3))[0] < 1 < stats.edges(np.ones(3))[-1]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_signed_ranks_are_exact_with_and_without_ties(seed: int) -> None:
+    """Against scipy: its exact distribution without ties, all 2^n signs with ties, its normal limit for many."""
+    draw = np.random.default_rng(seed)
+    smooth = draw.normal(0.4, 1, 20)
+    assert signed_rank_p(smooth) == pytest.approx(scipy_stats.wilcoxon(smooth, method="exact").pvalue, abs=1e-12)
+    tied = draw.integers(-2, 4, 9).astype(float)
+    kept = tied[tied != 0]
+    ranks, signs = scipy_stats.rankdata(np.abs(kept)), np.array(list(itertools.product((0, 1), repeat=len(kept))))
+    sums, found = signs @ ranks, ranks[kept > 0].sum()
+    both = 2 * min((sums <= found + 1e-9).mean(), (sums >= found - 1e-9).mean())
+    assert signed_rank_p(tied) == pytest.approx(min(1.0, both), abs=1e-12)
+    many = draw.integers(-3, 5, 200).astype(float)
+    assert signed_rank_p(many) == pytest.approx(scipy_stats.wilcoxon(many, method="asymptotic").pvalue, rel=1e-9)
+    assert signed_rank_p(np.zeros(5)) == 1.0

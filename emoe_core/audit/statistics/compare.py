@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...evaluation import ranks
+from .signed_rank import signed_rank_p
 
 Floats = NDArray[np.float64]
 Z95 = NormalDist().inv_cdf(0.975)
@@ -72,12 +73,10 @@ def paired(differences: Floats, tested: Floats | None = None) -> Comparison:
     Delta is the share of prompts where the group is higher minus the share where it is lower, with Wilson's interval;
     the shift is the median of all means of two differences (Walsh averages).
     """
-    from scipy.stats import wilcoxon
-
     d = np.sort(np.asarray(differences, dtype=np.float64))
     n = len(d)
     values = d if tested is None else np.asarray(tested, dtype=np.float64)
-    p = _p(wilcoxon(values, zero_method="wilcox", method="auto")) if bool(np.any(values != 0)) else 1.0
+    p = signed_rank_p(values)
     wins = float((d > 0).sum() + 0.5 * (d == 0).sum())
     low, high = _wilson(wins / n, n)
     pairs = n * (n + 1) // 2

@@ -1,0 +1,49 @@
+"""The audit's report: one HTML file that needs no network, no script and no font, in English and Japanese.
+
+    write(AuditResult.load("my_audit"), "my_audit/report.html")
+
+The page may load nothing at all (its own content security policy forbids it), every text of the user is escaped, and its
+size is bounded by the number of groups, whatever the number of prompts. Drawings are inline SVG; the look is in
+style.css, the sentences in texts.json, the world map and the names in data/ (made by tools/world_map).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ...errors import EMoEError
+from ..result import AuditResult
+from .wording import LANGUAGES
+
+__all__ = ["LANGUAGES", "html", "write"]
+
+
+def html(result: AuditResult, language: str = "en") -> str:
+    """The report as text; both languages are in it, and `language` ("en" or "ja") is shown first.
+
+    Raises:
+        EMoEError: an unknown language.
+    """
+    from .page import page
+
+    if language not in LANGUAGES:
+        raise EMoEError(f"The report has no language '{language}'; choose {' or '.join(LANGUAGES)}.")
+    return page(result, language)
+
+
+def write(result: AuditResult, path: str | Path, language: str = "en") -> Path:
+    """Writes the report; the file is complete or not there.
+
+    Raises:
+        EMoEError: an unknown language, or the file cannot be written.
+    """
+    path, text = Path(path), html(result, language)
+    part = path.with_name(path.name + ".part")
+    try:
+        part.write_text(text, encoding="utf-8")
+        part.replace(path)
+    except OSError as error:
+        raise EMoEError(f"The report '{path}' cannot be written ({error.strerror}); choose another folder.") from error
+    finally:
+        part.unlink(missing_ok=True)
+    return path

@@ -1,0 +1,190 @@
+"""The whole page, section by section."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+
+from ..result import FEW, HIGHER, AuditResult
+from . import charts, details, tables, world
+from .charts import between, chance
+from .markup import Both, Content, Html, join, plain, prompt, tag, void
+from .names import Names
+from .notices import notice
+from .wording import LANGUAGES, listed, percent, say, texts, whole
+
+_POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
+_ENDONYMS = {"en": "English", "ja": "日本語"}
+
+
+@cache
+def style() -> str:
+    return Path(__file__).with_name("style.css").read_text(encoding="utf-8")
+
+
+def page(result: AuditResult, language: str) -> str:
+    """The report as an HTML document."""
+    names = Names(result)
+    sections = [
+        ("first", _by_column(result, names, charts.priorities)),
+        ("map", join(*(_map(result, names, column) for column in world.columns(result, names)))),
+        ("spread", _by_column(result, names, charts.distributions, tables.figures)),
+        ("sure", _by_column(result, names, charts.effects)),
+        ("groups", details.groups(result, names)),
+        ("why", join(_by_column(result, names, tables.causes), tables.properties(result))),
+        ("baselines", join(tables.agreement(result), _by_column(result, names, tables.baselines, titled=False))),
+        ("left", tables.left_out(result)),
+        ("limits", _list("limit", 6)),
+        ("settings", tables.settings(result)),
+    ]
+    if not result.columns:
+        sections = [(key, body) for key, body in sections if key in ("left", "limits", "settings")]
+    shown = [(key, body) for key, body in sections if body]
+    title = f"{texts()['title'][language]} – {plain(result.name, 80)}"
+    head = [
+        void("meta", charset="utf-8"),
+        void("meta", http_equiv="Content-Security-Policy", content=_POLICY),
+        void("meta", name="viewport", content="width=device-width, initial-scale=1"),
+        void("meta", name="color-scheme", content="light dark"),
+        void("meta", name="generator", content="EMoE"),
+        tag("title", title),
+        Html(f"<style>\n{style()}</style>"),
+    ]
+    main = [_summary(result, names), *(_section(key, body) for key, body in shown)]
+    body = [
+        *_switches(language),
+        tag("div", _top(result, [key for key, _ in shown]), tag("main", *main), _foot(), cls="page"),
+    ]
+    return f"<!DOCTYPE html>\n{tag('html', tag('head', *head), tag('body', *body), lang=language)}\n"
+
+
+def _switches(language: str) -> list[Html]:
+    """Radio buttons that the style sheet reads: the language changes without a script."""
+    return [
+        void(
+            "input",
+            type="radio",
+            name="language",
+            id=f"show-{one}",
+            aria_label=_ENDONYMS[one],
+            checked="checked" if one == language else None,
+        )
+        for one in LANGUAGES
+    ]
+
+
+def _top(result: AuditResult, keys: list[str]) -> Html:
+    labels = (tag("label", _ENDONYMS[one], for_=f"show-{one}", lang=one) for one in LANGUAGES)
+    links = (tag("a", say(f"nav_{key}"), href=f"#{key}") for key in keys)
+    what = tag("p", say("about", name=prompt(result.name, 80), date=result.created[:10]), cls="about")
+    return tag(
+        "header",
+        tag("div", tag("h1", say("title")), tag("div", *labels, cls="languages"), cls="bar"),
+        what,
+        tag("nav", *links, aria_label="Sections / 目次"),
+    )
+
+
+def _section(key: str, body: Html) -> Html:
+    lead = tag("p", say(f"{key}_lead"), cls="lead")
+    return tag(
+        "section", tag("h2", say(f"{key}_title"), id=f"{key}-title"), lead, body, id=key, aria_labelledby=f"{key}-title"
+    )
+
+
+def _by_column(
+    result: AuditResult, names: Names, *makers: Callable[[AuditResult, Names, str], Html], titled: bool = True
+) -> Html:
+    parts = []
+    for column in result.columns:
+        found = join(*(make(result, names, column) for make in makers))
+        if found:
+            several = titled and len(result.columns) > 1
+            parts.append(join(tag("h3", names.column(column)) if several else "", found))
+    return join(*parts)
+
+
+def _map(result: AuditResult, names: Names, column: str) -> Html:
+    found = world.extremes(result, names, column)
+    told = tag("p", say("map_extremes", high=found[0], low=found[1])) if found else ""
+    return join(world.world_map(result, names, column), told)
+
+
+# --- the summary ------------------------------------------------------------------------------------------------------
+
+
+def _summary(result: AuditResult, names: Names) -> Html:
+    parts: list[Content] = [tag("h2", say("summary_title"), id="summary-title")]
+    parts += [tag("p", _first(result, names, column), cls="headline") for column in result.columns]
+    if not result.columns:
+        parts.append(tag("p", say("no_columns"), cls="headline"))
+    parts.append(_tiles(result))
+    told = [_how_sure(result, names, column) for column in result.columns]
+    parts.append(tag("ul", *(tag("li", line) for line in told if line), tag("li", say("higher_is_less")), cls="plain"))
+    if result.warnings:
+        lines = (tag("li", notice(text)) for text in result.warnings[:12])
+        rest = len(result.warnings) - 12
+        more = tag("li", say("more_notices", count=whole(rest))) if rest > 0 else ""
+        parts.append(tag("aside", tag("h3", say("notices")), tag("ul", *lines, more), cls="notices"))
+    return tag("section", *parts, id="summary", aria_labelledby="summary-title")
+
+
+def _first(result: AuditResult, names: Names, column: str) -> Content:
+    found = [p for p in result.priorities if p.column == column]
+    if not found:
+        return say("headline_none", column=names.column(column))
+    top = listed([_strong(names, column, p.value) for p in found[:3]])
+    return say("headline", column=names.column(column), groups=top)
+
+
+def _strong(names: Names, column: str, value: str) -> Both:
+    name = names.group(column, value)
+    return Both(tag("strong", tag("bdi", name.en)), tag("strong", tag("bdi", name.ja)))
+
+
+def _how_sure(result: AuditResult, names: Names, column: str) -> Content:
+    found = [p for p in result.priorities if p.column == column]
+    compared = [g for g in result.of_column(column) if g.finding != FEW]
+    if not found or not compared:
+        return ""
+    group = result.group(column, found[0].value)
+    assert group.effect is not None
+    line = say(
+        "how_sure_paired" if group.effect.paired else "how_sure",
+        group=names.group(column, group.value),
+        against=names.against(column, group.effect.against),
+        share=percent(chance(group.effect.delta)),
+        interval=between(chance(group.effect.delta_low), chance(group.effect.delta_high)),
+    )
+    higher = sum(g.finding == HIGHER for g in compared)
+    count = say("how_many", column=names.column(column), higher=whole(higher), compared=whole(len(compared)))
+    doubt = sum(g.explained for g in compared if g.finding == HIGHER)
+    said: Content = say("doubt", count=whole(doubt), higher=whole(higher)) if doubt else ""
+    if doubt == higher > 1:
+        said = say("doubt_all")
+    return join(count, " ", line, " ", said)
+
+
+def _tiles(result: AuditResult) -> Html:
+    def tile(number: str, text: Content) -> Html:
+        return tag("div", tag("dt", text), tag("dd", number), cls="tile")
+
+    compared = [g for g in result.groups if g.finding != FEW]
+    found = [
+        tile(whole(result.prompts), say("tile_prompts")),
+        tile(whole(len(result.experts)), say("tile_experts")),
+        tile(whole(len(result.groups)), say("tile_groups")),
+        tile(whole(sum(g.finding == HIGHER for g in compared)), say("tile_higher")),
+    ]
+    experts = [prompt(str(e.get("name", "")), 60) for e in result.experts]
+    told = tag("p", say("experts_are", names=Html(", ".join(experts))), cls="note") if experts else ""
+    return join(tag("dl", *found, cls="tiles"), told)
+
+
+def _list(key: str, count: int) -> Html:
+    return tag("ul", *(tag("li", say(f"{key}_{place}")) for place in range(1, count + 1)), cls="plain")
+
+
+def _foot() -> Html:
+    return tag("footer", tag("p", say("foot")), tag("p", say("foot_map"), cls="note"))

@@ -1,0 +1,195 @@
+"""The report's tables: all figures, what length and wording explain, the cheap baselines, settings."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+
+from ..result import Adjusted, AuditResult, Effect, GroupStats
+from .charts import between
+from .markup import Both, Content, Html, join, plain, prompt, tag
+from .names import Names
+from .wording import listed, percent, say, short, signed, whole
+
+DASH = "–"
+NEGLIGIBLE = 0.147
+
+
+def table(title: Content, head: Sequence[Content], rows: Iterable[Sequence[Content]], key: str) -> Html:
+    """A table that scrolls in its own box where it is wider than the page. The first cell of a row names it."""
+    caption = tag("caption", title, id=f"table-{key}")
+    top = tag("thead", tag("tr", *(tag("th", cell, scope="col") for cell in head)))
+    body = [tag("tr", tag("th", cells[0], scope="row"), *(tag("td", cell) for cell in cells[1:])) for cells in rows]
+    inner = tag("table", caption, top, tag("tbody", *body))
+    return tag("div", inner, cls="scroll", tabindex=0, role="region", aria_labelledby=f"table-{key}")
+
+
+def name_of(names: Names, group: GroupStats) -> Html:
+    code = names.code(group.column, group.value)
+    return join(tag("bdi", names.group(group.column, group.value)), tag("small", " ", code) if code else "")
+
+
+def figures(result: AuditResult, names: Names, column: str) -> Html:
+    """Every number of a column's groups."""
+    groups = result.of_column(column)
+    gated = any(g.blocked is not None for g in groups)
+    head = [
+        "group",
+        "prompts",
+        "median",
+        "q05_q95",
+        *(["blocked"] if gated else []),
+        "delta",
+        "shift",
+        "p_holm",
+        "finding",
+    ]
+    rows: list[Sequence[Content]] = []
+    for g in groups:
+        e, d = g.effect, g.score
+        cells: list[Content] = [name_of(names, g), whole(g.n)]
+        cells += [short(d.median), f"{short(d.q05)}–{short(d.q95)}"] if d else [DASH, DASH]
+        if gated:
+            known = g.blocked is not None and g.blocked_low is not None and g.blocked_high is not None
+            cells.append(_blocked(g) if known else DASH)
+        if e is None:
+            cells += [DASH, DASH, DASH]
+        else:
+            cells.append(f"{e.delta:.2f} ({e.delta_low:.2f} to {e.delta_high:.2f})".replace("-", "−"))
+            cells.append(join(signed(e.shift), " (", signed(e.shift_low), " to ", signed(e.shift_high), ")"))
+            cells.append("< 0.0001" if e.p_holm < 1e-4 else f"{e.p_holm:.4f}")
+        is_reference = f"{g.column}={g.value}" in result.references
+        cells.append(say("key_reference" if is_reference else f"finding_{g.finding.replace(' ', '_')}"))
+        rows.append(cells)
+    key = f"figures-{result.columns.index(column)}"
+    inner = table(say("figures_of", column=names.column(column)), [say(f"head_{h}") for h in head], rows, key)
+    tests = dict.fromkeys(g.effect.test for g in groups if g.effect)
+    note = tag("p", say("figures_note", tests=", ".join(tests) or DASH), cls="note")
+    return tag("details", tag("summary", say("all_figures", column=names.column(column))), inner, note, cls="tail")
+
+
+def _blocked(g: GroupStats) -> Html:
+    assert g.blocked is not None and g.blocked_low is not None and g.blocked_high is not None
+    return join(percent(g.blocked), " (", between(g.blocked_low, g.blocked_high), ")")
+
+
+def causes(result: AuditResult, names: Names, column: str) -> Html:
+    """Of each group that differs: what is left of its difference at equal length and wording."""
+    rows: list[Sequence[Content]] = []
+    for g in result.of_column(column):
+        if g.effect is None or g.finding not in ("higher", "lower"):
+            continue
+        rows.append([name_of(names, g), _delta(g.effect), _adjusted(g.adjusted), _verdict(g), _marks(g.adjusted)])
+    if not rows:
+        return tag("p", say("no_differences"))
+    key = f"causes-{result.columns.index(column)}"
+    head = [say(f"head_{h}") for h in ("group", "delta", "adjusted", "verdict", "marks")]
+    return table(say("causes_of", column=names.column(column)), head, rows, key)
+
+
+def _delta(effect: Effect) -> str:
+    return f"{effect.delta:.2f}".replace("-", "−")
+
+
+def _adjusted(found: Adjusted | None) -> str:
+    if found is None or found.delta is None or found.low is None or found.high is None:
+        return DASH
+    return f"{found.delta:.2f} ({found.low:.2f} to {found.high:.2f})".replace("-", "−")
+
+
+def _verdict(group: GroupStats) -> Both:
+    found = group.adjusted
+    if not group.explained:
+        return say("verdict_remains")
+    if found is None or found.delta is None:
+        return say("verdict_unknown")
+    return say("verdict_inseparable" if found.marks and abs(found.delta) >= NEGLIGIBLE else "verdict_explained")
+
+
+def _marks(found: Adjusted | None) -> Content:
+    if found is None:
+        return DASH
+    if found.marks:
+        return listed([say(f"property_{name}") for name in found.marks])
+    known = {"no property of the text varies": "note_constant", "too few prompts": "note_few"}
+    key = known.get(found.note, "note_together" if found.note.startswith("the text's properties") else "")
+    return say(key) if key else plain(found.note) or DASH
+
+
+def properties(result: AuditResult) -> Html:
+    """How each property of the text goes with the score."""
+    rows: list[Sequence[Content]]
+    rows = [[say(f"property_{c.name}"), _rho(c.overall), _rho(c.within)] for c in result.confounders]
+    return table(say("properties"), [say(f"head_{h}") for h in ("property", "rho", "rho_within")], rows, "properties")
+
+
+def _rho(value: float | None) -> str:
+    return DASH if value is None else f"{value:.2f}".replace("-", "−")
+
+
+def baselines(result: AuditResult, names: Names, column: str) -> Html:
+    """The groups' differences as scores that need no ensemble see them."""
+    groups = [g for g in result.of_column(column) if g.effect is not None and g.baselines]
+    if not groups:
+        return Html("")
+    kinds = list(dict.fromkeys(b.name for g in groups for b in g.baselines))
+    rows = []
+    for g in groups:
+        assert g.effect is not None
+        found = {b.name: b for b in g.baselines}
+        cells: list[Content] = [name_of(names, g), _delta(g.effect)]
+        for kind in kinds:
+            b = found.get(kind)
+            cells.append(f"{b.delta:.2f} ({b.delta_low:.2f} to {b.delta_high:.2f})".replace("-", "−") if b else DASH)
+        rows.append(cells)
+    head = [say("head_group"), say("head_delta_score"), *(say(f"baseline_{kind}") for kind in kinds)]
+    inner = table(
+        say("baselines_of", column=names.column(column)), head, rows, f"baselines-{result.columns.index(column)}"
+    )
+    return inner if len(rows) <= 20 else tag("details", tag("summary", names.column(column)), inner, cls="tail")
+
+
+def agreement(result: AuditResult) -> Html:
+    """How alike the baselines rank the prompts."""
+    known = [(name, rho) for name, rho in result.agreement.items() if rho is not None]
+    return join(*(tag("p", say("agreement", name=say(f"baseline_{name}"), rho=_rho(rho))) for name, rho in known))
+
+
+def left_out(result: AuditResult) -> Html:
+    """Rows that could not be read or scored."""
+    if not result.failed and not result.bad:
+        return tag("p", say("nothing_left_out"))
+    said = tag("p", say("left_out_counts", bad=whole(result.bad), failed=whole(result.failed)))
+    items = [tag("li", prompt(line, 300), lang="en") for line in result.rejected]
+    more = result.failed + result.bad - len(items)
+    rest = tag("p", say("left_out_more", count=whole(more)), cls="note") if more > 0 else ""
+    folded = tag(
+        "details", tag("summary", say("left_out_show", count=whole(len(items)))), tag("ul", *items), cls="tail"
+    )
+    return join(said, folded if items else "", rest)
+
+
+def settings(result: AuditResult) -> Html:
+    """What the scores depend on, so that the audit can be made again."""
+    rows: list[Sequence[Content]] = [
+        [say("setting_file"), prompt(result.name)],
+        [say("setting_created"), tag("code", result.created)],
+        [say("setting_fingerprint"), tag("code", result.fingerprint)],
+        [say("setting_id"), prompt(result.id_column) if result.id_column else DASH],
+        [say("setting_references"), prompt(", ".join(result.references)) if result.references else DASH],
+        [say("setting_calibration"), prompt(result.calibration) if result.calibration else DASH],
+        [say("setting_alpha"), f"{result.alpha:g}"],
+    ]
+    for expert in result.experts:
+        file = str(expert.get("file") or "")
+        told: list[Content] = [prompt(file, 160) if file else ""]
+        if identity := str(expert.get("identity") or ""):
+            told.append(tag("code", identity[:16]))
+        rows.append([say("setting_expert", name=prompt(str(expert.get("name", "")), 80)), join(*told)])
+    for name, value in result.settings.items():
+        if name in ("experts", "text_encoders"):
+            value = [str(one)[:16] for one in value]
+        text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+        rows.append([tag("code", plain(str(name), 60)), tag("code", plain(text))])
+    inner = table(say("settings_title"), [say("head_setting"), say("head_value")], rows, "settings")
+    return inner

@@ -1,0 +1,60 @@
+"""The report's sentences, in English and Japanese, from texts.json."""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from pathlib import Path
+
+from .markup import Both, Content, Html, escaped, render
+
+LANGUAGES = ("en", "ja")
+
+
+@cache
+def texts() -> dict[str, dict[str, str]]:
+    """By key the sentence in each language; {names} are filled in by `say`."""
+    found: dict[str, dict[str, str]] = json.loads(Path(__file__).with_name("texts.json").read_text(encoding="utf-8"))
+    return found
+
+
+def say(key: str, **values: Content) -> Both:
+    """The sentence in both languages. Values are escaped; a `Both` gives each language its own side."""
+
+    def side(language: str) -> Html:
+        filled = {
+            name: escaped(getattr(value, language)) if isinstance(value, Both) else render(value)
+            for name, value in values.items()
+        }
+        return Html(texts()[key][language].format_map(filled))
+
+    return Both(side("en"), side("ja"))
+
+
+def listed(items: list[Both]) -> Both:
+    """Items with commas between them and an "and" before the last."""
+    if len(items) < 2:
+        return items[0] if items else Both("", "")
+    english, japanese = [escaped(item.en) for item in items], [escaped(item.ja) for item in items]
+    return Both(Html(", ".join(english[:-1]) + " and " + english[-1]), Html("、".join(japanese)))
+
+
+def whole(value: int) -> str:
+    """1234567 as 1,234,567."""
+    return f"{value:,}"
+
+
+def percent(share: float) -> Both:
+    """0.954 as 95 % and 95%."""
+    number = f"{100 * share:.0f}"
+    return Both(f"{number} %", f"{number}%")
+
+
+def short(value: float) -> str:
+    """A score with three digits."""
+    return f"{value:.3g}" if abs(value) >= 1e5 or (value and abs(value) < 1e-3) else f"{value:.3f}"
+
+
+def signed(value: float) -> str:
+    """A difference of scores."""
+    return f"{'+' if value >= 0 else '−'}{short(abs(value))}"
