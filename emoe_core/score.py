@@ -17,6 +17,8 @@ from .presets import NOISE_PRED
 from .probe import Probe
 from .report import Estimate, ItemScore, Report, Settings
 
+BASELINES = ("response", "guidance")
+
 
 @dataclass(frozen=True, eq=False)
 class Scored:
@@ -49,6 +51,7 @@ def score_many(
     prompts: Sequence[str],
     progress: Progress | None = None,
     also: Sequence[Reading] = (),
+    brief: bool = False,
 ) -> list[Scored]:
     """Score each of the probe's prompts; every expert is run once for all of them.
 
@@ -60,6 +63,7 @@ def score_many(
         prompts: the texts, for reports only.
         also: more taps and estimators to measure in the same pass. Estimators of the score's own tap come without asking,
             except for those that need the empty prompt when nothing else needs it.
+        brief: measure only what was asked for and the baselines, where scores are all that is kept.
 
     Raises:
         EMoEError: too few experts for an estimator, experts that cannot be compared at a tap, a latent with NaN or
@@ -75,7 +79,7 @@ def score_many(
     taken = collect(probe, experts, main.noise_samples, wanted, len(prompts), progress)
     comparable = frozenset(tap for tap in taken.prompts[0] if _comparable(experts, tap))
     return [
-        _scored(experts, one, text, latents, taken, list(dict.fromkeys(warnings)), wanted, comparable)
+        _scored(experts, one, text, latents, taken, list(dict.fromkeys(warnings)), wanted, comparable, brief)
         for one, text, latents in zip(settings, prompts, taken.prompts, strict=True)
     ]
 
@@ -100,11 +104,12 @@ def _scored(
     warnings: list[str],
     wanted: Sequence[Reading],
     comparable: frozenset[str],
+    brief: bool,
 ) -> Scored:
     measured = {tap: measured_of(rows, taken.empty.get(tap), experts, tap) for tap, rows in latents.items()}
     main = measured[settings.tap]
     asked = {tap: {name for where, name in wanted if where == tap} for tap in measured}
-    everything = {tap: _estimates(m, asked[tap], tap in comparable) for tap, m in measured.items()}
+    everything = {tap: _estimates(m, asked[tap], tap in comparable, brief) for tap, m in measured.items()}
     parts = est.decompose(main.prompt)
     pairwise = est.pairwise_distances(main.prompt)
     baseline = everything.get("mid_out", everything[settings.tap])["response"]
@@ -135,10 +140,12 @@ def _scored(
     return Scored(report, _disagreement([_largest(parts) for parts in latents[settings.tap]]))
 
 
-def _estimates(measured: est.Measured, asked: set[str], comparable: bool) -> dict[str, list[Estimate]]:
+def _estimates(measured: est.Measured, asked: set[str], comparable: bool, brief: bool) -> dict[str, list[Estimate]]:
     """Every estimator that these latents allow, an item; an error only for one that was asked for."""
     found: dict[str, list[Estimate]] = {}
     for name, one in est.ESTIMATORS.items():
+        if brief and name not in asked and name not in BASELINES:
+            continue
         if name not in asked and (
             (one.needs_empty and measured.empty is None) or (one.minimum_experts > 1 and not comparable)
         ):

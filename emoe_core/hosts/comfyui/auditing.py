@@ -86,7 +86,7 @@ class ComfyScorer:
         """A score or a reason for each prompt; a batch that fails or does not fit in memory is halved."""
         try:
             encoded = encode_many(self._experts, prompts, self._clip)
-            found = score_prompts(self._experts, encoded, self._latent, **self._how)
+            found = score_prompts(self._experts, encoded, self._latent, brief=True, **self._how)
             return [scored.report.items[0] for scored in found]
         except EMoEError as error:
             if len(prompts) == 1:

@@ -2,7 +2,7 @@
 
 The host's encoders take one prompt, cut into windows that go through the network together. Windows of many prompts can go
 the same way, and are told apart afterwards. What the host makes of the windows as a whole, the pooled output, is then
-one prompt's only; so this road is for models that do not look at it (Stable Diffusion 1), and for prompts of one window.
+one prompt's only; so this road is for models that do not look at it (Stable Diffusion 1).
 """
 
 from __future__ import annotations
@@ -30,26 +30,27 @@ def encode_many(experts: ExpertSet, texts: Sequence[str], clip: Any = None) -> l
 
 def _encode(clip: Any, texts: Sequence[str]) -> list[cond.Conditioning]:
     tokens = [clip.tokenize(text) for text in texts]
-    windows = {place: window for place, found in enumerate(tokens) if (window := _only_window(found)) is not None}
-    length = max((len(window) for window in windows.values()), default=0)
-    together = [place for place, window in windows.items() if len(window) == length]
+    windows = {place: found for place, entry in enumerate(tokens) if (found := _windows(entry))}
+    length = max((len(found[0]) for found in windows.values()), default=0)
+    together = [place for place, found in windows.items() if all(len(window) == length for window in found)]
     found: dict[int, cond.Conditioning] = {}
     if len(together) > 1 and getattr(clip.patcher, "forced_hooks", None) is None:
         (name,) = tokens[together[0]]
-        encoding = clip.encode_from_tokens_scheduled({name: [windows[place] for place in together]})
+        encoding = clip.encode_from_tokens_scheduled(
+            {name: [window for place in together for window in windows[place]]}
+        )
         tensor, options = encoding[0]
+        long = [length * len(windows[place]) for place in together]
         whole = len(encoding) == 1 and set(options) <= {"pooled_output"}
-        if whole and tensor.shape[0] == 1 and tensor.shape[1] == length * len(together):
-            parts = tensor.reshape(len(together), 1, length, tensor.shape[2])
+        if whole and tensor.shape[0] == 1 and tensor.shape[1] == sum(long):
+            parts = tensor.split(long, dim=1)
             found = {place: [[part, dict(options)]] for place, part in zip(together, parts, strict=True)}
     return [found.get(place) or clip.encode_from_tokens_scheduled(entry) for place, entry in enumerate(tokens)]
 
 
-def _only_window(tokens: dict[str, list[Any]]) -> list[Any] | None:
-    """The prompt's window, where one encoder has one; None for textual inversions too, which change its length."""
+def _windows(tokens: dict[str, list[Any]]) -> list[Any]:
+    """The prompt's windows, where there is one encoder; none for textual inversions, which change their length."""
     if len(tokens) != 1:
-        return None
+        return []
     (windows,) = tokens.values()
-    if len(windows) != 1 or not all(isinstance(entry[0], int) for entry in windows[0]):
-        return None
-    return list(windows[0])
+    return windows if all(isinstance(entry[0], int) for window in windows for entry in window) else []

@@ -101,14 +101,17 @@ class ComfyProbe:
         most, items = batching.units_a_call(self.latent), self.latent.shape[0]
         calls: list[list[tuple[int, int]]] = []
         for number, prompt in enumerate(prompts):
-            stacks = batching.noise_stacks(prompt, items)
+            alike: list[list[tuple[int, int]]] = []  # calls that the prompt may join
+            if batching.noise_stacks(prompt, items):
+                alike = [call for call in calls if batching.same_shape(prompts[call[0][0]], prompt)]
             for k in range(len(self.noises)):
-                last = calls[-1] if calls else []
-                fits = stacks and last and len(last) < most and batching.same_shape(prompts[last[0][0]], prompt)
-                if fits:
-                    last.append((number, k))
-                else:
-                    calls.append([(number, k)])
+                call = next((call for call in alike if len(call) < most), None)
+                if call is None:
+                    call = []
+                    calls.append(call)
+                    if batching.noise_stacks(prompt, items):
+                        alike.append(call)
+                call.append((number, k))
         return calls
 
     def _call(

@@ -32,7 +32,7 @@ SCHEDULERS: list[str] = list(comfy.samplers.SCHEDULER_NAMES)
 MOST_NOISE_SAMPLES = 64
 #: How much is scored at once for lists of prompts: see `Run.prompts_a_block`.
 _CALLS_A_BLOCK = 4
-_PROMPTS_A_BLOCK = 32
+_PROMPTS_A_BLOCK = 64
 
 
 def score_prompt(
@@ -62,6 +62,7 @@ def score_prompts(
     *,
     empty_prompt: cond.Conditioning | None = None,
     progress: Progress | None = None,
+    brief: bool = False,
     **how: Any,
 ) -> Iterator[Scored]:
     """Score many prompts under the settings `how` of `Run.of`, one `Scored` a prompt, in order: the road for lists.
@@ -72,7 +73,7 @@ def score_prompts(
     scored, in calls of their own. A score differs from that of `score_prompt` by rounding only.
 
     Take the results as they come and keep them: an interrupt raises out of the loop and loses at most one block.
-    `progress` is told of each block from 0 on.
+    `progress` is told of each block from 0 on. `brief` leaves out the estimators that nobody asked for.
 
     Raises:
         EMoEError: any bad input, in one sentence; at the first result for what all prompts share.
@@ -80,7 +81,7 @@ def score_prompts(
     run = Run.of(experts, latent, **how)
     waiting = iter(prompts)
     while block := list(itertools.islice(waiting, run.prompts_a_block())):
-        yield from run.score(block, empty_prompt, progress or (lambda *_: None))
+        yield from run.score(block, empty_prompt, progress or (lambda *_: None), brief)
 
 
 @dataclass(frozen=True, eq=False)
@@ -161,14 +162,18 @@ class Run:
         return max(1, min(_PROMPTS_A_BLOCK, units // len(self.noises)))
 
     def score(
-        self, prompts: list[cond.Conditioning], empty_prompt: cond.Conditioning | None, progress: Progress
+        self,
+        prompts: list[cond.Conditioning],
+        empty_prompt: cond.Conditioning | None,
+        progress: Progress,
+        brief: bool = False,
     ) -> list[Scored]:
         """Score one block of prompts."""
         names = [self.estimator, *(name for _, name in self.also)]
         needs_empty = any(estimator(name).needs_empty for name in names)
         if needs_empty and any(_around(prompt) != _around(prompts[0]) for prompt in prompts):
             # What other nodes added to a prompt goes to its empty prompt too, so these have different ones.
-            return [scored for prompt in prompts for scored in self.score([prompt], empty_prompt, progress)]
+            return [scored for prompt in prompts for scored in self.score([prompt], empty_prompt, progress, brief)]
         empties = cond.empty_for_experts(self.experts, empty_prompt, prompts[0]) if needs_empty else None
         key = None if empty_prompt is not None else self._empty_key(prompts[0])
         own = [cond.split(prompt, len(self.experts)) for prompt in prompts]
@@ -177,12 +182,12 @@ class Run:
         with torch.no_grad():
             if not isinstance(self.experts, MixtureSet):
                 probe = ComfyProbe(self.experts, own, empties, self.samples, self.noises, self.sigmas, key)
-                return score_many(probe, self.experts, settings, texts, progress, self.also)
+                return score_many(probe, self.experts, settings, texts, progress, self.also, brief)
             found = []
             for number, prompt in enumerate(own):  # its batch is full of paths already
                 mixture = MixtureProbe(self.experts, prompt, empties, self.samples, self.noises, self.sigmas, key)
                 one = slice(number, number + 1)
-                (scored,) = score_many(mixture, self.experts, settings[one], texts[one], progress, self.also)
+                (scored,) = score_many(mixture, self.experts, settings[one], texts[one], progress, self.also, brief)
                 found.append(replace(scored, report=with_routing(scored.report, mixture.routing())))
             return found
 

@@ -49,7 +49,7 @@ class DiffusersScorer:
     def score(self, prompts: Sequence[str]) -> list[Row]:
         """See `emoe_core.audit.Scorer.score`; a batch that fails is halved until the prompt at fault is alone."""
         try:
-            found = [scored.report for scored in score_many(self._experts, list(prompts), self._how)]
+            found = [scored.report for scored in score_many(self._experts, list(prompts), self._how, brief=True)]
         except (EMoEError, torch.OutOfMemoryError) as error:
             if len(prompts) == 1:
                 said = str(error) if isinstance(error, EMoEError) else "There is not enough memory for this prompt."

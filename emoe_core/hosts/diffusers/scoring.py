@@ -67,12 +67,14 @@ def score_many(
     prompts: Sequence[str],
     how: How | None = None,
     progress: Progress | None = None,
+    brief: bool = False,
     **changes: Any,
 ) -> Iterator[Scored]:
     """Score prompts in order; several go through each expert together. Gives reports with their disagreement maps.
 
     Args:
         progress: told (model calls done, calls in all, expert) before each call, for every group of prompts anew.
+        brief: leave out the estimators that nobody asked for.
         changes: as for `score`.
     """
     chosen = _changed(how or How(), changes)
@@ -87,9 +89,8 @@ def score_many(
         texts = list(prompts[start : start + group])
         sigma = sigma_of_step(experts.experts[0].model.levels, chosen.scheduler, chosen.steps, chosen.at_step)
         probe = DiffusersProbe(experts, texts, width, height, noises, sigma, chosen.batch, device, key)
-        for text, scored in zip(
-            texts, score_latents(probe, experts, [settings] * len(texts), texts, progress), strict=True
-        ):
+        found = score_latents(probe, experts, [settings] * len(texts), texts, progress, brief=brief)
+        for text, scored in zip(texts, found, strict=True):
             yield _with_warnings(scored, experts, text)
 
 
