@@ -10,7 +10,7 @@ from ..emoe_core.audit import Options
 from ..emoe_core.calibration import Calibration
 from ..emoe_core.errors import EMoEError
 from ..emoe_core.experts import ExpertSet
-from ..emoe_core.hosts.comfyui import auditing
+from ..emoe_core.hosts.comfyui import audit_prompts, auditing
 from . import settings
 from .types import CATEGORY, AuditType, CalibrationType, Experts
 
@@ -34,10 +34,11 @@ class Audit(io.ComfyNode):
                 io.Latent.Input("latent_image", tooltip="An empty latent of the size you generate at, batch size 1."),
                 io.Combo.Input(
                     "file",
-                    options=[auditing.NO_FILE, *auditing.prompt_files()],
+                    options=audit_prompts.choices(),
                     tooltip=(
                         "A prompt file in ComfyUI's input folder (txt, csv, tsv, jsonl, json, parquet) with a column prompt "
-                        "and columns for its groups. none: the prompts in the box below."
+                        "and columns for its groups; or a built-in set: 700 things in a hundred languages (concepts), or "
+                        "everyday scenes in every country (regions). none: the prompts in the box below."
                     ),
                 ),
                 io.String.Input(
@@ -88,6 +89,20 @@ class Audit(io.ComfyNode):
                     tooltip="One text encoder for all, as when Score gets CLIPTextEncode. Open: each expert's own.",
                 ),
                 *settings.later_inputs(),
+                io.String.Input(
+                    "languages",
+                    default="",
+                    optional=True,
+                    tooltip="Of a built-in set: tags or English names with commas between, as in en, fi, Japanese; all. "
+                    "Empty: all of concepts, English of regions.",
+                ),
+                io.String.Input(
+                    "part",
+                    default="",
+                    optional=True,
+                    tooltip="Of a built-in set: topics, countries or areas, and how many things, with commas between, as in "
+                    "food, animals, 100 or home, Africa, JP. Empty: all.",
+                ),
             ],
             outputs=[
                 AuditType.Output(display_name="audit", tooltip="The whole result, for Audit Report."),
@@ -115,31 +130,27 @@ class Audit(io.ComfyNode):
         alpha: float,
         calibration: Calibration | None = None,
         clip: Any = None,
+        languages: str = "",
+        part: str = "",
         **widgets: Any,
     ) -> io.NodeOutput:
         scorer = auditing.ComfyScorer(experts, latent_image, settings.arguments(**widgets), calibration, clip)
-        options = Options(auditing.names(reference), alpha=alpha, weight_column=weight_column.strip())
-        result, folder = auditing.audit(scorer, file, prompts, name, groups, id_column, options)
+        chosen = audit_prompts.Prompts(file, prompts, languages, part)
+        options = Options(audit_prompts.names(reference), alpha=alpha, weight_column=weight_column.strip())
+        result, folder = auditing.audit(scorer, chosen, name, groups, id_column, options)
         summary = "\n".join(result.lines())
         return io.NodeOutput(result, summary, str(folder), ui={"text": [summary]})
 
     @classmethod
     def fingerprint_inputs(cls, file: str, **others: Any) -> str:
         """A file that was replaced is audited anew."""
-        if file == auditing.NO_FILE:
-            return ""
-        try:
-            stat = auditing.prompt_file(file).stat()
-        except (EMoEError, OSError):
-            return "missing"
-        return f"{stat.st_size}:{stat.st_mtime_ns}"
+        return audit_prompts.Prompts(file).state()
 
     @classmethod
-    def validate_inputs(cls, file: str) -> bool | str:
-        """Refuse a file that is not there when the graph is queued."""
+    def validate_inputs(cls, file: str, languages: str = "", part: str = "") -> bool | str:
+        """Refuse a file, a language or a part that is not there when the graph is queued."""
         try:
-            if file != auditing.NO_FILE:
-                auditing.prompt_file(file)
+            audit_prompts.Prompts(file, "", languages, part).check()
         except EMoEError as error:
             return str(error)
         return True

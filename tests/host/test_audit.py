@@ -146,11 +146,27 @@ def test_the_node_audits_a_box_and_a_file_and_goes_on_where_it_ended(
     assert other[2] != folder
 
 
+def test_the_node_audits_a_part_of_a_built_in_set(node_classes: dict[str, type], experts: Any) -> None:
+    node = node_classes["EMoE_Audit"]
+    options = node.INPUT_TYPES()["required"]["file"]  # type: ignore[attr-defined]
+    assert list(options[1]["options"] if len(options) > 1 and "options" in options[1] else options[0])[:3] == [
+        *("none", "built-in set: concepts", "built-in set: regions")
+    ]
+    chosen = {"file": "built-in set: concepts", "languages": "en, Japanese", "part": "animals, 6"}
+    result, _, folder = run_node(node_classes, experts, **chosen).args
+    assert result.prompts == 12 and {group.value for group in result.of_column("language")} == {"en", "ja"}
+    assert run_node(node_classes, experts, **chosen).args[2] == folder
+    assert "no language 'xx'" in node.validate_inputs("built-in set: concepts", "xx")  # type: ignore[attr-defined]
+
+
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
         ({}, "Audit has no prompts"),
         ({"file": "../../secret.txt"}, "is not in ComfyUI's input folder"),
+        ({"file": "built-in set: concepts", "part": "food, warfare"}, "no topic 'warfare'; choose among people"),
+        ({"file": "built-in set: regions", "part": "Narnia"}, "no territory 'Narnia'"),
+        ({"prompts": TABLE, "languages": "fi"}, "languages and part choose of a built-in prompt set"),
         ({"prompts": TABLE, "groups": "region"}, "no column 'region'"),
         ({"prompts": TABLE, "reference": "language=sv"}, "is no group of"),
         ({"prompts": TABLE, "weight_column": "w"}, "weight column 'w' is not in"),

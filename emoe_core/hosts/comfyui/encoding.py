@@ -30,9 +30,9 @@ def encode_many(experts: ExpertSet, texts: Sequence[str], clip: Any = None) -> l
 
 def _encode(clip: Any, texts: Sequence[str]) -> list[cond.Conditioning]:
     tokens = [clip.tokenize(text) for text in texts]
-    windows = {place: found for place, entry in enumerate(tokens) if (found := _windows(entry))}
-    length = max((len(found[0]) for found in windows.values()), default=0)
-    together = [place for place, found in windows.items() if all(len(window) == length for window in found)]
+    windows = {place: known for place, entry in enumerate(tokens) if (known := _windows(entry))}
+    length = max((len(known[0]) for known in windows.values()), default=0)
+    together = [place for place, known in windows.items() if all(len(window) == length for window in known)]
     found: dict[int, cond.Conditioning] = {}
     if len(together) > 1 and getattr(clip.patcher, "forced_hooks", None) is None:
         (name,) = tokens[together[0]]

@@ -1,0 +1,113 @@
+"""Which prompts the Audit node takes: a file of ComfyUI's input folder, a built-in set, or what is written into its box."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import folder_paths
+
+from ...audit.engine import fingerprint
+from ...errors import EMoEError
+from ...prompts import ALIASES, KINDS
+from ...prompts.sets import REGIONS, SETS, Choice, write
+
+NO_FILE = "none"
+BUILT_IN = {f"built-in set: {name}": name for name in SETS}
+
+
+def choices() -> list[str]:
+    """What the node offers; the files of ComfyUI's input folder come last."""
+    base = Path(folder_paths.get_input_directory())
+    found = []
+    for folder, _, files in os.walk(base):
+        found += [(Path(folder) / name).relative_to(base).as_posix() for name in files if name.lower().endswith(KINDS)]
+    return [NO_FILE, *BUILT_IN, *sorted(found)]
+
+
+def prompt_file(name: str) -> Path:
+    """Full path of a file from `choices`; an `EMoEError` when it is not there or outside of the folder."""
+    base = Path(folder_paths.get_input_directory()).resolve()
+    path = (base / name).resolve()
+    if not path.is_relative_to(base) or not path.is_file():
+        raise EMoEError(
+            f"The prompt file '{name}' is not in ComfyUI's input folder; put it there and refresh the list."
+        )
+    return path
+
+
+def names(text: str) -> tuple[str, ...]:
+    """What stands between commas."""
+    return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+@dataclass(frozen=True)
+class Prompts:
+    """The node's words for its prompts.
+
+    Attributes:
+        file: one of `choices`.
+        text: with NO_FILE: a prompt a line, or a table whose first line names its columns.
+        languages: of a built-in set, with commas between; "" as `Choice` has it.
+        part: of a built-in set: topics, territories or areas, and a number of things, with commas between.
+    """
+
+    file: str
+    text: str = ""
+    languages: str = ""
+    part: str = ""
+
+    def check(self) -> None:
+        """An `EMoEError` for a file that is not there, and for a part that a set does not have."""
+        if self.file in BUILT_IN:
+            self._choice()
+        elif self.languages.strip() or self.part.strip():
+            raise EMoEError(
+                f"Audit's languages and part choose of a built-in prompt set, and file is '{self.file}'; empty both, or choose "
+                "a built-in set."
+            )
+        elif self.file != NO_FILE:
+            prompt_file(self.file)
+
+    def state(self) -> str:
+        """Changes when the prompts do, as far as the inputs do not tell."""
+        if self.file == NO_FILE or self.file in BUILT_IN:
+            return ""
+        try:
+            stat = prompt_file(self.file).stat()
+        except (EMoEError, OSError):
+            return "missing"
+        return f"{stat.st_size}:{stat.st_mtime_ns}"
+
+    def path(self, folder: Path) -> Path:
+        """The prompts as a file; what is no file yet is written into `folder`."""
+        self.check()
+        if self.file in BUILT_IN:
+            choice = self._choice()
+            digest = fingerprint({"set": repr(choice), "source": choice.source})
+            return write(choice, folder / f"{choice.name}-{digest[:8]}.csv")
+        return prompt_file(self.file) if self.file != NO_FILE else _written(folder, self.text)
+
+    def _choice(self) -> Choice:
+        name, words = BUILT_IN[self.file], names(self.part)
+        numbers = [int(word) for word in words if word.isdecimal()]
+        topics = [word for word in words if word.lower() in Choice(name).all_topics()]
+        others = [word for word in words if not word.isdecimal() and word not in topics]
+        if others and name != REGIONS:
+            topics, others = topics + others, []  # names the one that is not there, and those that are
+        return Choice(name, names(self.languages), tuple(topics), tuple(others), max(numbers, default=0))
+
+
+def _written(folder: Path, text: str) -> Path:
+    """The text box as a prompt file; a table where its first line names a prompt column among others."""
+    if not text.strip():
+        raise EMoEError("Audit has no prompts; choose a file, or write prompts into the box, one a line.")
+    first = text.strip().splitlines()[0]
+    cells = [cell.strip().lower() for mark in ",;\t" for cell in first.split(mark) if mark in first]
+    kind = ".csv" if any(cell in ALIASES for cell in cells) else ".txt"
+    content = (text.strip() + "\n").encode("utf-8", "replace")
+    path = folder / f"{fingerprint({'text': content.decode()})}{kind}"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+    return path
