@@ -6,6 +6,7 @@ from comfy_api.latest import ComfyExtension, io
 
 from . import (
     audit,
+    audit_report,
     calibrate,
     decisions,
     diagnostics,
@@ -32,6 +33,7 @@ NODES: list[type[io.ComfyNode]] = [
     *calibrate.NODES,
     *decisions.NODES,
     *audit.NODES,
+    *audit_report.NODES,
     *ledger.NODES,
     *words.NODES,
 ]

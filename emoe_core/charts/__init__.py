@@ -5,7 +5,7 @@
                          marks=[Mark(0.8, "chosen")])
     picture.save("risk.png")
 
-Four charts, `line_chart`, `histogram`, `bars` and `matrix`, and `stack` to put several into one picture. Each gives a
+Five charts, `line_chart`, `histogram`, `bars`, `spreads` and `matrix`, and `stack` to put several into one picture. Each gives a
 `PIL.Image.Image` (RGB) of exactly `size` pixels; `as_array` makes it a ComfyUI image. `theme` is "light" or "dark".
 Colours are those of Okabe and Ito ("Color Universal Design", 2008), which people who see fewer colours tell apart too.
 The same input gives the same pixels: text is set in the font that Pillow brings, and only letters that it lacks come
@@ -17,5 +17,6 @@ from __future__ import annotations
 from .canvas import as_array, stack
 from .grids import bars, matrix
 from .lines import Mark, Series, histogram, line_chart
+from .spreads import spreads
 
-__all__ = ["Mark", "Series", "as_array", "bars", "histogram", "line_chart", "matrix", "stack"]
+__all__ = ["Mark", "Series", "as_array", "bars", "histogram", "line_chart", "matrix", "spreads", "stack"]

@@ -13,8 +13,11 @@ import pytest
 from emoe_testing.audits import EVIL, audit, mixed_rows
 
 from emoe_core.audit import AuditResult, Options
+from emoe_core.audit.pictures import WIDTH, distributions_picture, priorities_picture
 from emoe_core.audit.report import html, names, wording, world, write
 from emoe_core.audit.report.markup import plain
+from emoe_core.charts import spreads
+from emoe_core.charts.theme import THEMES
 from emoe_core.errors import EMoEError
 
 VOID = {"meta", "input", "br", "path", "circle"}
@@ -279,3 +282,21 @@ def test_the_data_names_its_licences() -> None:
     for file in ("licences/world-atlas.txt", "licences/Unicode-3.0.txt"):
         assert file in notice and len((folder / file).read_text("utf-8")) > 500
     assert json.loads((folder / "names.json").read_text("utf-8"))["languages"]["fi"] == ["Finnish", "フィンランド語"]
+
+
+def test_the_charts_hold_forty_groups_of_many_and_say_so(result: AuditResult) -> None:
+    few, lots = priorities_picture(result), priorities_picture(many(result, 250))
+    assert few.width == lots.width == WIDTH and lots.height < 1400
+    assert distributions_picture(many(result, 250)).height == distributions_picture(many(result, 40)).height
+    assert distributions_picture(many(result, 39)).height < distributions_picture(many(result, 40)).height
+    nothing = replace(result, columns=(), groups=(), priorities=())
+    assert priorities_picture(nothing).size == distributions_picture(nothing, "dark").size == (WIDTH, 120)
+
+
+def test_a_chart_of_quantiles_refuses_what_it_cannot_draw() -> None:
+    row = (0.1, 0.2, 0.3, 0.4, 0.5)
+    colours = spreads(["a", "b"], [row, row], highlight=[True, False], notes=["x", "y"]).getcolors(1 << 20)
+    assert colours is not None and {THEMES["light"].series[0], THEMES["light"].series[1]} <= {c for _, c in colours}
+    for labels, rows in (([], []), (["a"], [row, row]), (["a"], [(0.1, 0.2, float("nan"), 0.4, 0.5)])):
+        with pytest.raises(EMoEError, match="chart of quantiles"):
+            spreads(labels, rows)

@@ -178,3 +178,39 @@ def test_bad_input_is_one_sentence(
 ) -> None:
     with pytest.raises(pack.emoe_core.errors.EMoEError, match=said):
         run_node(node_classes, experts, **changes)
+
+
+def report_of(node_classes: dict[str, type], audit: Any, **changes: Any) -> Any:
+    inputs = {"audit": audit, "language": "en", "theme": "light", "filename_prefix": "emoe/audit_report"}
+    return node_classes["EMoE_AuditReport"].execute(**{**inputs, **changes})  # type: ignore[attr-defined]
+
+
+def test_the_report_node_writes_the_file_and_shows_its_charts(
+    node_classes: dict[str, type], audited: Any, comfy_base: Path
+) -> None:
+    found = report_of(node_classes, audited, language="ja")
+    priorities, distributions, summary = found.args
+    (file,) = found.ui["files"]
+    assert file["type"] == "output" and file["filename"].endswith(".html")
+    page = (comfy_base / "output" / file["subfolder"] / file["filename"]).read_text(encoding="utf-8")
+    assert page.startswith("<!DOCTYPE html>") and '<html lang="ja">' in page and "フィンランド語" in page
+    assert all(group.score is None or f"{group.score.median:.3f}" in page for group in audited.groups)
+    for image in (priorities, distributions):
+        assert image.dtype == torch.float32 and image.shape[0] == 1 and image.shape[2:] == (960, 3)
+        assert 0.7 < image.mean() < 1 and image.max() <= 1
+    assert (
+        summary == "\n".join(audited.lines())
+        and summary in found.ui["text"][1]
+        and file["filename"] in found.ui["text"][0]
+    )
+    assert [entry["type"] for entry in found.ui["images"]] == ["temp", "temp"]
+    dark = report_of(node_classes, audited, theme="dark")
+    assert dark.args[1].mean() < 0.3 and dark.ui["files"][0]["filename"] != file["filename"]
+
+
+def test_the_report_node_refuses_what_it_does_not_have(
+    pack: ModuleType, node_classes: dict[str, type], audited: Any
+) -> None:
+    for changes, said in (({"language": "fr"}, "no language 'fr'"), ({"theme": "pink"}, "no chart theme 'pink'")):
+        with pytest.raises(pack.emoe_core.errors.EMoEError, match=said):
+            report_of(node_classes, audited, **changes)

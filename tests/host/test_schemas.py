@@ -92,6 +92,7 @@ def test_the_gate_is_an_output_node_for_both_ways_the_host_asks(node_classes: di
     outputs = {name for name, cls in node_classes.items() if cls.OUTPUT_NODE}
     assert outputs == {
         "EMoE_Audit",
+        "EMoE_AuditReport",
         "EMoE_DecisionReport",
         "EMoE_ExpertDiagnostics",
         "EMoE_Gate",

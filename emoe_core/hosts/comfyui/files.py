@@ -14,15 +14,20 @@ from PIL import Image
 from ...card import card_picture
 
 
-def save_json(content: dict[str, Any], filename_prefix: str) -> dict[str, str]:
-    """Write a JSON file and give the entry that clients look it up by: filename, subfolder and type."""
+def save_text(text: str, filename_prefix: str, ending: str) -> dict[str, str]:
+    """Write a text file and give the entry that clients look it up by: filename, subfolder and type."""
     folder, name, counter, subfolder, _ = folder_paths.get_save_image_path(
         filename_prefix, folder_paths.get_output_directory()
     )
-    filename = f"{name}_{counter:05}_.json"
-    text = json.dumps(content, ensure_ascii=False, indent=1, allow_nan=False) + "\n"
+    filename = f"{name}_{counter:05}_{ending}"
     (Path(folder) / filename).write_text(text, encoding="utf-8")
     return {"filename": filename, "subfolder": subfolder, "type": "output"}
+
+
+def save_json(content: dict[str, Any], filename_prefix: str) -> dict[str, str]:
+    """Write a JSON file and give its entry, as `save_text` does."""
+    text = json.dumps(content, ensure_ascii=False, indent=1, allow_nan=False) + "\n"
+    return save_text(text, filename_prefix, ".json")
 
 
 def keep_picture(picture: Image.Image, name: str) -> dict[str, str]:
