@@ -8,8 +8,8 @@ observation in linear regression", 1977, is the same idea for data points).
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from PIL import Image
@@ -105,20 +105,18 @@ def without(text: str, word: Word) -> str:
     return re.sub(r"^[\s,]+|[\s,]+$", "", re.sub(r"\s+,", ",", left))
 
 
-def attribute(text: str, score: Callable[[str], float]) -> Attribution:
-    """Score the text and every text with one word left out; `score` is asked once a text, the whole one first."""
+def attribute(text: str, score: Callable[[Sequence[str]], Iterable[float]]) -> Attribution:
+    """Score the text and every text with one word left out.
+
+    Args:
+        score: gives a score a text, in order; asked once for all of them, the whole text first and none twice.
+    """
     words = split_words(text)
-    whole = score(text)
-    if len(words) == 1:
-        return Attribution(text, whole, tuple(words))
-    known: dict[str, float] = {}
-    done = []
-    for word in words:
-        rest = without(text, word)
-        if rest not in known:  # a word that stands twice side by side
-            known[rest] = score(rest)
-        done.append(Word(word.start, word.end, word.text, known[rest]))
-    return Attribution(text, whole, tuple(done))
+    rests = [without(text, word) for word in words] if len(words) > 1 else []
+    asked = list(dict.fromkeys([text, *rests]))  # leaving out either of two equal neighbours is the same text
+    scores = dict(zip(asked, score(asked), strict=True))
+    done = [replace(word, without=scores[rest]) for word, rest in zip(words, rests, strict=True)] if rests else words
+    return Attribution(text, scores[text], tuple(done))
 
 
 def words_picture(found: Attribution, width: int = 768) -> Image.Image:

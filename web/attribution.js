@@ -4,7 +4,7 @@ import { resultOf } from "./results.js";
 import { element } from "./style.js";
 import { say, short } from "./words.js";
 
-const EMPTY_HEIGHT = 48;
+const MIN_HEIGHT = 56; // as on Score: a node never grows because of a run; more words can be scrolled to
 const FULL_HEIGHT = 110;
 const RAISES = "#e69f00";
 const LOWERS = "#56b4e9";
@@ -39,28 +39,25 @@ function content(card) {
  * @returns {() => void} draws it anew from the last result
  */
 export function addWords(node, executionIdOf) {
-  const root = element("div", { class: "emoe-words", role: "group", "aria-label": say("words"), tabindex: "0" });
+  const root = element("div", { class: "emoe-words widget-expands", role: "group", "aria-label": say("words"), tabindex: "0" });
   for (const kind of ["pointerdown", "mousedown"]) root.addEventListener(kind, (event) => event.stopPropagation());
-  let full = false;
   const widget = node.addDOMWidget("emoe_words", "emoe_words", root, {
     serialize: false,
     hideOnZoom: false,
-    getMinHeight: () => (full ? FULL_HEIGHT : EMPTY_HEIGHT),
+    getMinHeight: () => MIN_HEIGHT,
     getValue: () => "",
     setValue: () => {},
   });
   widget.serialize = false;
+  node.setSize([node.size[0], Math.max(node.size[1], node.computeSize()[1] + FULL_HEIGHT - MIN_HEIGHT)]);
   const draw = () => {
     const id = executionIdOf(node);
     const card = id === undefined ? undefined : resultOf(id)?.cards.at(-1);
-    full = Boolean(card);
     if (card) {
       root.replaceChildren(...content(card));
       const ranked = card.words.filter((/** @type {any} */ word) => word.change !== null).sort((/** @type {any} */ a, /** @type {any} */ b) => b.change - a.change);
       const told = ranked.map((/** @type {any} */ word) => say("word", { word: word.text, change: short(word.change, 2) }));
       root.setAttribute("aria-label", `${say("words")}: ${told.join(", ")}`);
-      const least = node.computeSize();
-      if (node.size[1] < least[1]) node.setSize([node.size[0], least[1]]);
     } else root.replaceChildren(say("none"));
     node.setDirtyCanvas(true, true);
   };

@@ -10,7 +10,9 @@ import { say, short } from "./words.js";
  * @typedef {import("./results.js").Result} Result
  */
 
-const EMPTY_HEIGHT = 48;
+/** Verdict, score and a line fit in here. A node never grows because of a run: a small one shows less. */
+const MIN_HEIGHT = 56;
+/** Room for the gauge and the history too: what a new node gets. */
 const FULL_HEIGHT = 160;
 const RAW = "raw_threshold";
 
@@ -73,22 +75,27 @@ function historyOf(cards) {
  * @returns {() => void} draws it anew from the last result
  */
 export function addCard(node, executionIdOf) {
-  const root = element("div", { class: "emoe-card", role: "group", "data-empty": "" });
+  // `widget-expands` is the host's word in Nodes 2.0 for a widget that takes the node's spare height
+  const root = element("div", { class: "emoe-card widget-expands", role: "group", "data-empty": "" });
   for (const kind of ["pointerdown", "mousedown"]) root.addEventListener(kind, (event) => event.stopPropagation());
-  let full = false;
   const widget = node.addDOMWidget("emoe_card", "emoe_card", root, {
     serialize: false,
     hideOnZoom: false,
-    getMinHeight: () => (full ? FULL_HEIGHT : EMPTY_HEIGHT),
+    getMinHeight: () => MIN_HEIGHT,
     getValue: () => "",
     setValue: () => {},
   });
   widget.serialize = false;
+  node.setSize([node.size[0], Math.max(node.size[1], node.computeSize()[1] + FULL_HEIGHT - MIN_HEIGHT)]); // a saved size comes later
 
+  /** What is shown: the same again is left alone, with the details open or a slider held. */
+  let shown = "";
   const draw = () => {
     const id = executionIdOf(node);
     const result = id === undefined ? undefined : resultOf(id);
-    full = Boolean(result);
+    const now = JSON.stringify([result ?? null, isLinked(node, "threshold"), widgetOf(node, "policy")?.value, widgetOf(node, "threshold")?.value]);
+    if (now === shown) return;
+    shown = now;
     if (!result) {
       root.dataset.empty = "";
       root.replaceChildren(element("div", { class: "emoe-line" }, say("none")));
@@ -96,8 +103,6 @@ export function addCard(node, executionIdOf) {
     }
     delete root.dataset.empty;
     fill(root, node, result);
-    const least = node.computeSize();
-    if (node.size[1] < least[1]) node.setSize([node.size[0], least[1]]);
     node.setDirtyCanvas(true, true);
   };
   for (const name of ["policy", "threshold"]) {

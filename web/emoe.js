@@ -5,14 +5,14 @@ import { app } from "../../scripts/app.js";
 import { addWords } from "./attribution.js";
 import { addCard } from "./card.js";
 import { allNodes, forget, receive, restore, workflowId } from "./results.js";
-import { outlineDomNodes, showRoutes } from "./routes.js";
+import { addMark, outlineDomNodes, showRoutes } from "./routes.js";
 import { addStyle } from "./style.js";
 import { listenToToasts, tellBlocked } from "./toast.js";
 import { say, speak } from "./words.js";
 
 
 /** @type {Record<string, (node: GraphNode, executionIdOf: (node: GraphNode) => string | undefined) => () => void>} */
-const WIDGETS = { EMoE_Score: addCard, EMoE_Gate: addCard, EMoE_WordAttribution: addWords };
+const WIDGETS = { EMoE_Score: addCard, EMoE_Gate: addCard, EMoE_WordAttribution: addWords, EMoE_Route: addMark, EMoE_Stop: addMark };
 const TOASTS = "EMoE.SayWhenBlocked";
 /** @type {WeakMap<GraphNode, () => void>} */
 const drawings = new WeakMap();

@@ -15,6 +15,8 @@ const ROUTE = "EMoE_Route";
 const STOP = "EMoE_Stop";
 const COLOUR = "#d98a00";
 const STYLE = "emoe-skipped";
+/** One line, and room for all of it in a node that is tall enough. */
+const MIN_HEIGHT = 26;
 const HEIGHT = 64;
 /** @type {WeakMap<GraphNode, HTMLElement>} */
 const marks = new WeakMap();
@@ -89,24 +91,24 @@ function sentence(node, asked, gate) {
   return [element("b", {}, `${card.passed ? "✓" : "■"} ${say(card.passed ? "passed" : "blocked")}`), ` ${way} (${why(card)})`];
 }
 
-/** @param {GraphNode} node */
-function markOf(node) {
-  const known = marks.get(node);
-  if (known) return known;
-  const root = element("div", { class: "emoe-mark", role: "status" });
+/**
+ * Adds the line to a Route or Stop, empty until a run. @param {GraphNode} node
+ * @returns {() => void} draws it anew
+ */
+export function addMark(node) {
+  const root = element("div", { class: "emoe-mark", role: "status", "data-empty": "" });
   const widget = node.addDOMWidget("emoe_mark", "emoe_mark", root, {
     serialize: false,
     hideOnZoom: false,
-    getMinHeight: () => HEIGHT,
+    getMinHeight: () => MIN_HEIGHT,
     getMaxHeight: () => HEIGHT,
     getValue: () => "",
     setValue: () => {},
   });
   widget.serialize = false;
   marks.set(node, root);
-  const least = node.computeSize();
-  node.setSize([node.size[0], Math.max(node.size[1], least[1])]);
-  return root;
+  node.setSize([node.size[0], Math.max(node.size[1], node.computeSize()[1] + HEIGHT - MIN_HEIGHT)]); // a saved size comes later
+  return () => {};
 }
 
 /** Marks every Route and Stop whose decision is known from the last run, and the nodes that did not run. */
@@ -116,8 +118,9 @@ export function showRoutes() {
   for (const [executionId, node] of allNodes()) {
     const asked = graph[executionId];
     const gate = asked && decisionOf(asked, gates);
-    if (gate && node.comfyClass === asked.class_type) {
-      const root = markOf(node);
+    const root = marks.get(node);
+    if (gate && root && node.comfyClass === asked.class_type) {
+      delete root.dataset.empty;
       root.dataset.verdict = gate.card.passed && !gate.mixed ? "pass" : "block";
       root.replaceChildren(...sentence(node, asked, gate));
       root.title = root.textContent ?? "";

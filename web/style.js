@@ -14,9 +14,9 @@ const RULES = `
   background: var(--emoe-paper); border: 1px solid var(--emoe-rim); border-left: 4px solid var(--emoe-tone);
   border-radius: 6px; padding: 5px 8px; cursor: default; user-select: none; overflow: hidden;
 }
-.emoe-card { position: relative; height: 100%; min-height: 138px; display: flex; flex-direction: column; }
+.emoe-card { position: relative; height: 100%; min-height: 48px; display: flex; flex-direction: column; container-type: size; }
 .emoe-card[data-verdict="block"], .emoe-mark[data-verdict="block"] { --emoe-tone: var(--emoe-block); }
-.emoe-card[data-empty] { min-height: 28px; --emoe-tone: var(--emoe-rim); }
+.emoe-card[data-empty] { --emoe-tone: var(--emoe-rim); }
 .emoe-card[data-empty] > :not(.emoe-line) { display: none; }
 .emoe-head { display: flex; align-items: baseline; gap: 8px; font-size: 18px; line-height: 1.2; }
 .emoe-verdict { color: var(--emoe-tone); font-weight: 700; }
@@ -55,10 +55,14 @@ const RULES = `
 .emoe-details dl { margin: 0; flex: 1; min-width: 0; font-size: 11px; line-height: 1.25; }
 .emoe-details dt { color: var(--emoe-faint); }
 .emoe-details dd { margin: 0 0 3px; }
-.emoe-mark { padding: 3px 6px; max-height: 100%; }
+.emoe-mark { padding: 2px 6px; max-height: 100%; min-height: 22px; }
+.emoe-mark[data-empty] { visibility: hidden; }
 .emoe-mark b { color: var(--emoe-tone); }
-.emoe-words { white-space: normal; min-height: 60px; height: 100%; overflow: auto; line-height: 1.9; font-size: 14px; border-left-width: 1px; }
+.emoe-words { white-space: normal; min-height: 48px; height: 100%; overflow: auto; line-height: 1.9; font-size: 14px; border-left-width: 1px; }
 .emoe-words mark { color: #111; border-radius: 3px; padding: 1px 3px; }
+@container (max-height: 100px) { .emoe-gauge, .emoe-more { display: none; } }
+@container (max-height: 60px) { .emoe-history { display: none; } }
+@container (max-height: 30px) { .emoe-line { display: none; } }
 .emoe-toast { cursor: pointer; }
 `;
 

@@ -7,7 +7,7 @@ import { say } from "./words.js";
 
 /** @typedef {import("./results.js").Card} Card */
 
-const LIFE = 8000;
+const LIFE = 12000;
 const PAUSE = 2000; // a queue of many prompts must not fill the window
 let last = -Infinity;
 

@@ -33,6 +33,11 @@ def expert_files() -> list[Path]:
     return [_present(FOLDER / "weights" / f"expert_{i}.safetensors") for i in range(1, EXPERTS + 1)]
 
 
+def lora_files() -> list[Path]:
+    """What tells experts 2, 3 and 4 from expert 1, cut to low rank: LoRAs for expert 1 (`tools/demo_loras.py`)."""
+    return [_present(FOLDER / "loras" / f"lora_{i}.safetensors") for i in range(2, EXPERTS + 1)]
+
+
 def vae_file() -> Path:
     """The picture autoencoder's weights."""
     return _present(FOLDER / "weights" / "vae.safetensors")

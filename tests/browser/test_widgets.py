@@ -90,6 +90,15 @@ def test_a_blocked_branch_is_marked_and_told_and_the_notice_leads_to_the_gate(fr
     frontend.open("reroute_blocked_prompt")
     frontend.write_prompt(UNKNOWN)
     assert press_run(page) == "success"
+    toast = page.locator(".emoe-toast").last  # it goes away by itself: looked at first
+    expect(toast).to_contain_text("blocked: p = 0.009, alpha 0.1")
+    page.evaluate("() => { app.canvas.ds.offset = [5000, 5000]; }")
+    toast.click(force=True)
+    gate = frontend.node("EMoE_Gate")
+    assert page.evaluate("() => Object.keys(app.canvas.selected_nodes).map(Number)") == [gate]
+    box = frontend.card(gate).bounding_box()
+    window = page.viewport_size
+    assert box is not None and 0 < box["x"] < window["width"] and 0 < box["y"] < window["height"]
     route = frontend.node("EMoE_Route")
     expect(frontend.card(route, "emoe_mark")).to_contain_text("blocked took on_block (p = 0.009, alpha 0.1)")
     outlined = page.evaluate("() => app.graph.nodes.filter((n) => n.strokeStyles.emoe_skipped).map((n) => n.id).sort()")
@@ -98,16 +107,6 @@ def test_a_blocked_branch_is_marked_and_told_and_the_notice_leads_to_the_gate(fr
         assert "dashed" in page.evaluate(
             "() => getComputedStyle(document.querySelector('[data-node-id=\"8\"]')).outline"
         )
-    toast = page.locator(".emoe-toast").last
-    expect(toast).to_contain_text("blocked: p = 0.009, alpha 0.1")
-    page.evaluate("() => { app.canvas.ds.offset = [5000, 5000]; }")
-    toast.click()
-    gate = frontend.node("EMoE_Gate")
-    assert page.evaluate("() => Object.keys(app.canvas.selected_nodes).map(Number)") == [gate]
-    box = frontend.card(gate).bounding_box()
-    window = page.viewport_size
-    assert box is not None and 0 < box["x"] < window["width"] and 0 < box["y"] < window["height"]
-    page.locator(".emoe-toast button").last.click()
     frontend.write_prompt("sunflower")
     assert press_run(page) == "success"
     expect(frontend.card(route, "emoe_mark")).to_contain_text("passed took on_pass")
@@ -187,3 +186,18 @@ def test_a_workflow_saved_by_an_older_version_opens_and_runs_unchanged(frontend:
     assert press_run(page) == "success"
     expect(frontend.card(frontend.node("EMoE_Gate"))).to_have_attribute("data-verdict", "pass")
     assert frontend.complaints == []
+
+
+def test_no_node_grows_because_of_a_run(frontend: Any) -> None:
+    """The widgets have their room from the start, also in a workflow that was saved before they were there."""
+    page = frontend.page
+    sizes = "() => app.graph.nodes.filter((n) => n.type.startsWith('EMoE_')).map((n) => [n.id, n.size[1]])"
+    old = json.loads((OLD / "reroute_blocked_prompt.json").read_text("utf-8"))
+    frontend.open(old, "growth")
+    page.wait_for_timeout(1000)
+    before = page.evaluate(sizes)
+    assert press_run(page) == "success"
+    expect(frontend.card(frontend.node("EMoE_Gate"))).to_have_attribute("data-verdict", re.compile("pass|block"))
+    expect(frontend.card(frontend.node("EMoE_Route"), "emoe_mark")).to_contain_text("took")
+    page.wait_for_timeout(500)
+    assert page.evaluate(sizes) == before

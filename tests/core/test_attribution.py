@@ -53,7 +53,7 @@ def scored(text: str) -> float:
 
 def test_the_change_is_what_the_word_adds() -> None:
     asked: list[str] = []
-    found = attribute("red xchtgg apple", lambda text: asked.append(text) or scored(text))
+    found = attribute("red xchtgg apple", lambda texts: asked.extend(texts) or map(scored, texts))
     assert asked == ["red xchtgg apple", "xchtgg apple", "red apple", "red xchtgg"]
     assert [found.change(word) for word in found.words] == pytest.approx([0.0, 0.5, 0.0])
     assert found.ranked()[0] == ("xchtgg", pytest.approx(0.5))
@@ -63,13 +63,13 @@ def test_the_change_is_what_the_word_adds() -> None:
 
 def test_a_repeated_word_is_scored_once() -> None:
     asked: list[str] = []
-    attribute("red red apple", lambda text: asked.append(text) or 0.0)
+    attribute("red red apple", lambda texts: asked.extend(texts) or [0.0] * len(texts))
     assert asked == ["red red apple", "red apple", "red red"]
 
 
 def test_a_single_word_has_nothing_to_be_left_out() -> None:
     asked: list[str] = []
-    found = attribute("sunflower", lambda text: asked.append(text) or 0.3)
+    found = attribute("sunflower", lambda texts: asked.extend(texts) or [0.3])
     assert asked == ["sunflower"] and found.change(found.words[0]) is None
     assert words_picture(found).size[0] == 768 and len(found.lines()) == 2
 
@@ -81,14 +81,14 @@ def test_no_word_and_too_many_are_said_before_anything_is_scored(text: str) -> N
 
 
 def test_the_picture_colours_the_word_that_matters() -> None:
-    found = attribute("red xchtgg apple", scored)
+    found = attribute("red xchtgg apple", lambda texts: map(scored, texts))
     picture = np.asarray(words_picture(found)).reshape(-1, 3)
     orange, blue = (picture == colour_of(1, 1)).all(axis=1).sum(), (picture == colour_of(-1, 1)).all(axis=1).sum()
     assert orange > 2000 > blue  # the word's box, against the legend's two swatches
 
 
 def test_a_long_prompt_wraps_and_any_script_is_drawn() -> None:
-    found = attribute(" ".join(["mountain"] * 30) + " 山から日の出", lambda text: float(len(text)))
+    found = attribute(" ".join(["mountain"] * 30) + " 山から日の出", lambda texts: [float(len(text)) for text in texts])
     picture = words_picture(found)
-    assert picture.height > words_picture(attribute("a b", scored)).height
+    assert picture.height > words_picture(attribute("a b", lambda texts: map(scored, texts))).height
     assert np.asarray(picture.convert("L"))[:, -15:].min() > 200  # nothing runs out on the right

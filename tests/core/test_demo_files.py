@@ -48,6 +48,30 @@ def test_every_weight_file_says_what_it_is() -> None:
     assert [len(row) for row in factors] == [3, 3, 3, 3] and len(bias) == 3
 
 
+def test_the_loras_lead_from_the_first_expert_towards_the_others() -> None:
+    """Adding one brings expert 1 nearer to the expert that it was made from, by what the model card says."""
+    first, *others = (load_file(path) for path in demo.expert_files())
+    files = demo.lora_files()
+    assert [path.stem for path in files] == ["lora_2", "lora_3", "lora_4"]
+    for path, other in zip(files, others, strict=True):
+        assert path.stat().st_size < 500_000 and "OFL-1.1" in demo.metadata(path)["licence"]
+        lora = load_file(path)
+        before = after = 0.0
+        for key, weight in first.items():
+            stem = key.removesuffix(".weight").removeprefix("cond_stage_model.transformer.")
+            prefix = "lora_unet_" if "diffusion_model" in stem else "lora_te_"
+            name = prefix + stem.removeprefix("model.diffusion_model.").replace(".", "_")
+            if f"{name}.lora_up.weight" not in lora:
+                continue
+            up, down = lora.pop(f"{name}.lora_up.weight").float(), lora.pop(f"{name}.lora_down.weight").float()
+            assert float(lora.pop(f"{name}.alpha")) == up.shape[1] <= 4
+            change = (up.flatten(1) @ down.flatten(1)).reshape(weight.shape)
+            difference = other[key].float() - weight.float()
+            before += float(difference.square().sum())
+            after += float((difference - change).square().sum())
+        assert not lora and 0.15 < 1 - after / before < 0.25
+
+
 def test_the_tokenizer_is_complete() -> None:
     folder = demo.tokenizer_dir()
     table = json.loads((folder / "vocab.json").read_text("utf-8"))

@@ -57,31 +57,69 @@ class Layout:
 #: A prompt that the demo experts cannot know.
 UNKNOWN = "xchtgg"
 
+Size = tuple[int, int]
+
+#: How large a node of each kind is drawn, with its widgets.
+PROMPT: Size = (280, 110)
+DEMO: Size = (280, 86)
+ENCODE: Size = (260, 88)
+LATENT: Size = (260, 106)
+SCORE: Size = (300, 506)
+GATE: Size = (290, 430)
+SAMPLER: Size = (300, 262)
+ADVANCED: Size = (300, 334)
+DECODE: Size = (290, 46)
+ROUTE: Size = (220, 140)
+PICTURE: Size = (260, 280)
+TEXT: Size = (220, 88)
+
+
+def at(x: int, y: int, size: Size) -> Box:
+    return x, y, *size
+
+
+def verdict(x: int, y: int) -> Display:
+    return Display(101, "PreviewAny", "Verdict", (6, 1), at(x, y, TEXT))
+
+
+def number(title: str, source: tuple[int, int], x: int, y: int) -> Display:
+    return Display(102, "PreviewAny", title, source, at(x, y, TEXT))
+
+
+def disagreement(x: int, y: int, who: str = "experts") -> Display:
+    return Display(103, "PreviewImage", f"Where the {who} disagree", (5, 2), at(x, y, PICTURE))
+
+
+INPUTS = "Prompt, experts and size"
 _LEFT: dict[int, Box] = {
-    1: (0, 0, 280, 110),  # the prompt
-    2: (0, 170, 280, 86),  # Demo Experts
-    3: (360, 0, 260, 88),  # Encode for Experts
-    4: (360, 150, 260, 106),  # Empty Latent Image
+    1: at(0, 0, PROMPT),
+    2: at(0, 170, DEMO),
+    3: at(360, 0, ENCODE),
+    4: at(360, 150, LATENT),
+}
+#: Below them, from the negative prompt to the picture that is kept.
+_ROAD: dict[int, Box] = {
+    7: at(360, 640, ENCODE),
+    8: at(720, 640, SAMPLER),
+    9: at(1100, 640, DECODE),
+    10: at(1470, 640, ROUTE),
+    11: at(1770, 640, PICTURE),
 }
 
 _GATE = Layout(
     boxes={
         **_LEFT,
-        5: (720, 0, 300, 506),  # Score
-        6: (1100, 0, 290, 430),  # Gate
-        7: (360, 640, 260, 88),  # negative prompt
-        8: (720, 640, 300, 262),  # KSampler
-        9: (1100, 640, 290, 46),  # VAE Decode
-        10: (1470, 640, 220, 140),  # Route
-        11: (1770, 640, 260, 280),  # Save Image
+        5: at(720, 0, SCORE),
+        6: at(1100, 0, GATE),
+        **_ROAD,
     },
     displays=(
-        Display(101, "PreviewAny", "Verdict", (6, 1), (1470, 0, 220, 88)),
-        Display(102, "PreviewAny", "p-value", (6, 3), (1470, 140, 220, 88)),
-        Display(103, "PreviewImage", "Where the experts disagree", (5, 2), (1770, 0, 260, 280)),
+        verdict(1470, 0),
+        number("p-value", (6, 3), 1470, 140),
+        disagreement(1770, 0),
     ),
     groups=(
-        Group("Prompt, experts and size", GREY, (1, 2, 3, 4)),
+        Group(INPUTS, GREY, (1, 2, 3, 4)),
         Group("Score and decide", BLUE, (5, 6, 101, 102, 103)),
         Group("Generate only if passed", GREEN, (7, 8, 9, 10, 11)),
     ),
@@ -107,18 +145,14 @@ _GATE = Layout(
 _REROUTE = Layout(
     boxes={
         **_LEFT,
-        5: _GATE.boxes[5],
-        6: _GATE.boxes[6],
-        7: _GATE.boxes[7],
-        8: _GATE.boxes[8],
-        9: _GATE.boxes[9],
-        12: (0, 1020, 280, 86),  # the fallback's loader
-        13: (360, 1020, 260, 88),
-        14: (360, 1170, 260, 88),
-        15: (720, 1020, 300, 262),
-        16: (1100, 1020, 290, 46),
-        10: _GATE.boxes[10],
-        11: _GATE.boxes[11],
+        5: at(720, 0, SCORE),
+        6: at(1100, 0, GATE),
+        **_ROAD,
+        12: at(0, 1020, DEMO),  # the fallback's loader
+        13: at(360, 1020, ENCODE),
+        14: at(360, 1170, ENCODE),
+        15: at(720, 1020, SAMPLER),
+        16: at(1100, 1020, DECODE),
     },
     displays=_GATE.displays,
     groups=(
@@ -142,22 +176,22 @@ _REROUTE = Layout(
 _MIDWAY = Layout(
     boxes={
         **_LEFT,
-        7: (360, 370, 260, 88),
-        8: (720, 0, 300, 334),  # KSamplerAdvanced, the first steps
-        5: (1120, 0, 300, 506),  # Score
-        6: (1500, 0, 290, 430),  # Gate
-        12: (1120, 640, 300, 334),  # KSamplerAdvanced, the rest
-        9: (1500, 640, 290, 46),
-        10: (1870, 640, 220, 140),
-        11: (2170, 640, 260, 280),
+        7: at(360, 370, ENCODE),
+        8: at(720, 0, ADVANCED),  # the first steps
+        5: at(1120, 0, SCORE),
+        6: at(1500, 0, GATE),
+        12: at(1120, 640, ADVANCED),  # the rest
+        9: at(1500, 640, DECODE),
+        10: at(1870, 640, ROUTE),
+        11: at(2170, 640, PICTURE),
     },
     displays=(
-        Display(101, "PreviewAny", "Verdict", (6, 1), (1870, 0, 220, 88)),
-        Display(102, "PreviewAny", "Score", (5, 0), (1870, 140, 220, 88)),
-        Display(103, "PreviewImage", "Where the experts disagree", (5, 2), (2170, 0, 260, 280)),
+        verdict(1870, 0),
+        number("Score", (5, 0), 1870, 140),
+        disagreement(2170, 0),
     ),
     groups=(
-        Group("Prompt, experts and size", GREY, (1, 2, 3, 4, 7)),
+        Group(INPUTS, GREY, (1, 2, 3, 4, 7)),
         Group("First 6 of 20 steps", GREY, (8,)),
         Group("Score the half-made image and decide", BLUE, (5, 6, 101, 102, 103)),
         Group("Finish only if passed", GREEN, (12, 9, 10, 11)),
@@ -182,26 +216,26 @@ UNKNOWN_FACE = "nauseated face"
 
 _MIXTURE = Layout(
     boxes={
-        1: (0, 0, 280, 110),  # the prompt
-        2: (0, 170, 280, 86),  # Demo Experts
-        4: (0, 320, 280, 106),  # Empty Latent Image
+        1: at(0, 0, PROMPT),
+        2: at(0, 170, DEMO),
+        4: (0, 320, 280, 106),
         12: (360, 0, 320, 430),  # Build Mixture
-        3: (760, 0, 300, 88),  # Encode for Experts
-        5: (760, 150, 300, 506),  # Score
-        6: (1140, 0, 290, 450),  # Gate
-        7: (360, 780, 320, 88),  # negative prompt
-        8: (760, 780, 300, 262),  # KSampler
-        9: (1140, 780, 290, 46),  # VAE Decode
-        10: (1510, 780, 220, 140),  # Route
-        11: (1810, 780, 260, 280),  # Save Image
+        3: (760, 0, 300, 88),
+        5: at(760, 150, SCORE),
+        6: at(1140, 0, GATE),
+        7: (360, 780, 320, 88),
+        8: at(760, 780, SAMPLER),
+        9: at(1140, 780, DECODE),
+        10: at(1510, 780, ROUTE),
+        11: at(1810, 780, PICTURE),
     },
     displays=(
-        Display(101, "PreviewAny", "Verdict", (6, 1), (1510, 0, 220, 88)),
-        Display(102, "PreviewAny", "Score", (5, 0), (1510, 140, 220, 88)),
-        Display(103, "PreviewImage", "Where the paths disagree", (5, 2), (1810, 0, 260, 280)),
+        verdict(1510, 0),
+        number("Score", (5, 0), 1510, 140),
+        disagreement(1810, 0, "paths"),
     ),
     groups=(
-        Group("Prompt, experts and size", GREY, (1, 2, 4)),
+        Group(INPUTS, GREY, (1, 2, 4)),
         Group("One model of four", AMBER, (12,)),
         Group("Score its paths and decide", BLUE, (3, 5, 6, 101, 102, 103)),
         Group("Draw with the mixture if passed", GREEN, (7, 8, 9, 10, 11)),
@@ -222,16 +256,14 @@ _MIXTURE = Layout(
 _LIST = Layout(
     boxes={
         1: (0, 0, 280, 150),  # Prompt List
-        2: (0, 210, 280, 86),  # Demo Experts
-        3: (360, 0, 260, 88),
-        4: (360, 150, 260, 106),
-        5: _GATE.boxes[5],
-        6: _GATE.boxes[6],
+        2: at(0, 210, DEMO),
+        3: at(360, 0, ENCODE),
+        4: at(360, 150, LATENT),
+        5: at(720, 0, SCORE),
+        6: at(1100, 0, GATE),
+        **_ROAD,
         10: (1470, 0, 260, 306),  # Filter List
-        7: (360, 640, 260, 88),
-        8: (720, 640, 300, 262),
-        9: (1100, 640, 290, 46),
-        11: (1470, 640, 320, 300),
+        11: (1470, 640, 320, 300),  # all pictures
     },
     displays=(
         Display(101, "PreviewAny", "How many passed", (10, 10), (1810, 0, 220, 88)),
@@ -256,21 +288,18 @@ _LIST = Layout(
 
 _CALIBRATE = Layout(
     boxes={
-        1: (0, 0, 280, 110),
-        2: (0, 170, 280, 86),
-        3: (360, 0, 260, 88),
-        4: (360, 150, 260, 106),
+        **_LEFT,
         7: (720, 0, 320, 506),  # Calibrate
         8: (1120, 0, 290, 82),  # Save Calibration
-        5: (720, 640, 320, 506),  # Score
-        6: (1120, 640, 290, 430),  # Gate
+        5: at(720, 640, SCORE),
+        6: at(1120, 640, GATE),
     },
     displays=(
-        Display(101, "PreviewAny", "Verdict", (6, 1), (1490, 640, 220, 88)),
-        Display(102, "PreviewAny", "p-value", (6, 3), (1490, 780, 220, 88)),
+        verdict(1490, 640),
+        number("p-value", (6, 3), 1490, 780),
     ),
     groups=(
-        Group("Prompt, experts and size", GREY, (1, 2, 3, 4)),
+        Group(INPUTS, GREY, (1, 2, 3, 4)),
         Group("Make a calibration and keep it", GREEN, (7, 8)),
         Group("Try it", BLUE, (5, 6, 101, 102)),
     ),
@@ -289,8 +318,8 @@ _CALIBRATE = Layout(
 
 _WORDS = Layout(
     boxes={
-        1: (0, 0, 280, 110),
-        2: (0, 170, 280, 86),
+        1: at(0, 0, PROMPT),
+        2: at(0, 170, DEMO),
         4: (0, 320, 280, 106),
         5: (380, 0, 340, 526),  # Word Attribution
     },
@@ -299,7 +328,7 @@ _WORDS = Layout(
         Display(102, "PreviewImage", "The prompt", (5, 1), (820, 220, 420, 280)),
     ),
     groups=(
-        Group("Prompt, experts and size", GREY, (1, 2, 4)),
+        Group(INPUTS, GREY, (1, 2, 4)),
         Group("Leave out one word after the other", BLUE, (5, 101, 102)),
     ),
     note=(
@@ -314,6 +343,49 @@ _WORDS = Layout(
     pictures=(Picture("example_workflows/which_word_is_unknown.jpg"),),
 )
 
+_LORAS = Layout(
+    boxes={
+        **_LEFT,
+        12: (360, 0, 320, 460),  # Experts from LoRAs
+        13: (360, 530, 320, 106),  # Add Expert
+        4: (0, 320, 280, 106),
+        3: at(760, 0, ENCODE),
+        5: at(760, 150, SCORE),
+        6: at(1140, 150, GATE),
+        14: (360, 780, 320, 88),  # the prompt for drawing
+        7: (360, 930, 320, 88),
+        8: at(760, 780, SAMPLER),
+        9: at(1140, 780, DECODE),
+        10: at(1510, 780, ROUTE),
+        11: at(1810, 780, PICTURE),
+    },
+    displays=(
+        verdict(1510, 150),
+        number("Score", (5, 0), 1510, 290),
+        disagreement(1810, 150),
+    ),
+    groups=(
+        Group("Prompt, model and size", GREY, (1, 2, 4)),
+        Group("One model, one expert a LoRA", AMBER, (12, 13)),
+        Group("Score and decide", BLUE, (3, 5, 6, 101, 102, 103)),
+        Group("Generate with the plain model only if passed", GREEN, (14, 7, 8, 9, 10, 11)),
+    ),
+    note=(
+        "# Try this\n"
+        "1. Press **Run**. Three small LoRAs make three experts of the demo's model, and **Add Expert** counts the model as "
+        "it is as a fourth. They know `sunflower`: it is drawn.\n"
+        f"2. Change the prompt to `{UNKNOWN}` and run again: the score is above the Gate's `threshold`.\n\n"
+        "# With your own LoRAs\n"
+        "1. Put **Load Checkpoint** in place of Demo Experts: its MODEL, CLIP and VAE go where the demo's went. Choose 512 x "
+        "512 (SD 1.5) in Empty Latent Image.\n"
+        "2. Choose your LoRAs in **Experts from LoRAs**: two to eight of the checkpoint's family, trained on different "
+        "pictures.\n"
+        "3. Set the Gate to *observe*, run some prompts, and choose a `threshold`; or make a calibration with **Calibrate**."
+    ),
+    note_box=(0, 500, 280, 520),
+    pictures=(Picture("example_workflows/experts_from_loras.jpg"),),
+)
+
 LAYOUTS: dict[str, Layout] = {
     "gate_before_generation": _GATE,
     "reroute_blocked_prompt": _REROUTE,
@@ -322,4 +394,5 @@ LAYOUTS: dict[str, Layout] = {
     "gate_a_list_of_prompts": _LIST,
     "calibrate_and_save": _CALIBRATE,
     "which_word_is_unknown": _WORDS,
+    "experts_from_loras": _LORAS,
 }

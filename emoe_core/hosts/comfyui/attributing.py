@@ -1,16 +1,17 @@
-"""Word attribution in ComfyUI: every shortened prompt is scored as Score would do it."""
+"""Word attribution in ComfyUI: the shortened prompts are scored as Score would do it, many in one network call."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import comfy.model_management
 import comfy.utils
 
-from ...attribution import Attribution, attribute, split_words
+from ...attribution import Attribution, attribute
 from ...experts import ExpertSet
-from .conditioning import encode, encode_for_experts
-from .scoring import score_prompt
+from .encoding import encode_many
+from .scoring import score_prompts
 
 
 def attribute_words(experts: ExpertSet, text: str, latent: dict[str, Any], clip: Any, **how: Any) -> Attribution:
@@ -18,19 +19,17 @@ def attribute_words(experts: ExpertSet, text: str, latent: dict[str, Any], clip:
 
     Args:
         clip: one text encoder for all experts, or None for each expert's own.
-        how: the settings of `score_prompt`.
+        how: the settings of `scoring.Run.of`.
 
     Raises:
         EMoEError: no words, too many, or bad input to the score.
     """
-    count = len(split_words(text))
-    bar = comfy.utils.ProgressBar(count + 1 if count > 1 else 1)
 
-    def score(prompt: str) -> float:
+    def score(prompts: Sequence[str]) -> Iterator[float]:
         comfy.model_management.throw_exception_if_processing_interrupted()
-        positive = encode_for_experts(experts, prompt) if clip is None else encode(clip, prompt)
-        found = score_prompt(experts, positive, latent, progress=lambda *_: None, **how).report.score
-        bar.update(1)
-        return found
+        bar = comfy.utils.ProgressBar(len(prompts))
+        for scored in score_prompts(experts, encode_many(experts, prompts, clip), latent, **how):
+            bar.update(1)
+            yield scored.report.score
 
     return attribute(text, score)

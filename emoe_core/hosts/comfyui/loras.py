@@ -9,6 +9,7 @@ import comfy.sd
 import comfy.utils
 import folder_paths
 
+from ... import demo
 from ...errors import EMoEError
 from ...experts import ExpertSet
 from ...files import file_sha256
@@ -18,8 +19,26 @@ FOLDER = "loras"
 
 
 def lora_files() -> list[str]:
-    """File names in ComfyUI's loras folders."""
-    return list(folder_paths.get_filename_list(FOLDER))
+    """File names in ComfyUI's loras folders, and after them the demo's, which lie in the pack itself."""
+    own = list(folder_paths.get_filename_list(FOLDER))
+    return [*own, *(name for name in _demo_files() if name not in own)]
+
+
+def _demo_files() -> dict[str, Path]:
+    """The demo's LoRAs by the names that the node lists them under. ComfyUI's folders are left as they are."""
+    return {f"emoe_demo/{path.name}": path for path in demo.lora_files()}
+
+
+def _file(name: str) -> Path:
+    path = folder_paths.get_full_path(FOLDER, name)
+    if path is not None:
+        return Path(path)
+    try:
+        return _demo_files()[name]
+    except KeyError:
+        raise EMoEError(
+            f"The LoRA '{name}' is not in ComfyUI's loras folder; refresh the list and choose another."
+        ) from None
 
 
 def experts_from_loras(model: Any, clip: Any, chosen: list[tuple[str, float]]) -> ExpertSet:
@@ -30,11 +49,9 @@ def experts_from_loras(model: Any, clip: Any, chosen: list[tuple[str, float]]) -
     """
     experts = ExpertSet()
     for name, strength in chosen:
-        path = folder_paths.get_full_path(FOLDER, name)
-        if path is None:
-            raise EMoEError(f"The LoRA '{name}' is not in ComfyUI's loras folder; refresh the list and choose another.")
+        path = _file(name)
         try:
-            weights = comfy.utils.load_torch_file(path, safe_load=True)
+            weights = comfy.utils.load_torch_file(str(path), safe_load=True)
         except Exception as error:  # every loader has its own kinds
             raise EMoEError(f"The LoRA '{name}' is damaged or no LoRA file; download it again.") from error
         patched, patched_clip = comfy.sd.load_lora_for_models(model, clip, weights, strength, strength)
