@@ -21,6 +21,7 @@ from .scorer import About, Row, Scorer
 from .store import Store
 
 _LEAST, _MOST = 32, 256  # prompts that go to a worker at a time; each is a task's worth of overhead
+_STARTS = 3
 _FIELDS = tuple(field.name for field in fields(Row))
 
 
@@ -120,10 +121,16 @@ def _start(ray: Any, workers: int, address: str) -> None:
     options: dict[str, Any] = {"runtime_env": {"env_vars": carried}, "log_to_driver": False, "logging_level": "ERROR"}
     if address == "local":
         options |= {"num_cpus": workers, "include_dashboard": False, "_node_ip_address": "127.0.0.1"}
-    try:
-        ray.init(address=address, **options)
-    except (ConnectionError, ValueError, RuntimeError) as error:
-        raise EMoEError(f"The Ray cluster '{address}' does not answer ({str(error).splitlines()[0]}).") from error
+    for _ in range(_STARTS):
+        try:
+            ray.init(address=address, **options)
+            return
+        except (ConnectionError, ValueError, RuntimeError) as error:
+            raise EMoEError(f"The Ray cluster '{address}' does not answer ({str(error).splitlines()[0]}).") from error
+        except Exception as error:  # what Ray raises itself where its processes are not up after half a minute
+            ray.shutdown()
+            said = str(error).splitlines()[0]
+    raise EMoEError(f"Ray did not start in {_STARTS} attempts ({said}); try again when the machine is less busy.")
 
 
 def _ask(ray: Any, source: Makes) -> About:

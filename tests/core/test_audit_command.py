@@ -5,11 +5,13 @@ from __future__ import annotations
 import csv
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from emoe_testing.scorers import DigestScorer
 
 from emoe_core.__main__ import main
+from emoe_core.audit import cluster
 from emoe_core.audit.exports import export
 from emoe_core.audit.priorities import read_weights, weight_of
 from emoe_core.audit.source import Source
@@ -76,6 +78,20 @@ def test_the_command_writes_scores_result_and_exports(
     assert rows[1]["prompt"] == lines[1]["prompt"] == table[1]["prompt"] == "word0, sv"
     assert float(rows[1]["score"]) == lines[1]["score"] == table[1]["score"]
     assert rows[1]["file_score"] == "x0" and lines[1]["language"] == "sv" and table[1]["id"] == "0"
+
+
+def test_a_cluster_that_does_not_start_is_tried_again_and_then_said() -> None:
+    """Ray raises a bare Exception where the machine is too busy for its own processes."""
+    calls: list[str] = []
+
+    def init(**options: object) -> None:
+        calls.append("init")
+        raise Exception("The current node timed out during startup.\nmore")
+
+    ray = SimpleNamespace(init=init, shutdown=lambda: calls.append("shutdown"))
+    with pytest.raises(EMoEError, match="did not start in 3 attempts .The current node timed out during startup"):
+        cluster._start(ray, 2, "local")
+    assert calls == ["init", "shutdown"] * 3
 
 
 def test_an_export_of_an_unknown_kind_is_refused(tmp_path: Path) -> None:

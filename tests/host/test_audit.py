@@ -7,6 +7,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -67,6 +68,36 @@ def test_the_priorities_name_the_languages_that_were_shown_least(audited: Any) -
     languages = [priority.value for priority in audited.priorities if priority.column == "language"]
     assert languages[0] in ("ja", "ru") and {"ja", "ru", "sw"} <= set(languages)
     assert not {"en", "fr", "de"} & set(languages)
+
+
+def test_random_regroupings_of_what_is_known_alike_raise_no_alarm(pack: ModuleType, experts: Any) -> None:
+    """English prompts of one kind, dealt 200 times into two or three groups: at most 5 % have any finding."""
+    scorer, groups = scorer_of(pack, experts), pack.emoe_core.demo.prompts()
+    scorer.about()
+    prompts = list(dict.fromkeys(groups["fresh"] + groups["calibration"]))
+    rows, rng, alarms = scorer.score(prompts), np.random.default_rng(0), 0
+    store_of = importlib.import_module(f"{pack.__name__}.emoe_core.audit.store").Store
+    for number in range(200):
+        with store_of.open(":memory:") as store:
+            entries, members = [], []
+            for place, (prompt, row) in enumerate(zip(prompts, rows, strict=True), start=1):
+                told = (row.tokens, int(row.truncated), row.unknown, len(prompt.split()), None, None)
+                entries.append((place, place, "", prompt, "{}", row.score, *[None] * 6, *told))
+                members.append(("group", f"g{rng.integers(2 + number % 2)}", place))
+            store.add(entries, members)
+            result = pack.emoe_core.audit.analyse(store)
+        assert all(group.effect is not None for group in result.groups)
+        alarms += any(group.finding in ("higher", "lower") for group in result.groups)
+    assert alarms <= 10
+
+
+def test_a_page_of_text_is_scored(pack: ModuleType, experts: Any) -> None:
+    """Fifty thousand letters go through the encoder window by window, beside a short prompt."""
+    scorer = scorer_of(pack, experts)
+    scorer.about()
+    long, short = scorer.score(["a red horse " * 4167, "horse"])
+    assert long.error is None and long.score > 0 and long.truncated and long.tokens > 10_000
+    assert short.score == pytest.approx(scorer.score(["horse"])[0].score, rel=1e-4)
 
 
 def test_text_facts_are_the_encoders_own(pack: ModuleType, experts: Any) -> None:
