@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ..result import AuditResult, Cause, GroupStats, PromptScore
+from .charts import is_reference
 from .markup import LONGEST, Content, Html, join, prompt, tag
 from .names import Names
 from .wording import percent, say, short, signed, whole
@@ -25,19 +26,20 @@ def groups(result: AuditResult, names: Names) -> Html:
         shown = own[: max(1, MOST * len(own) // len(ordered))] if len(ordered) > MOST else own
         parts.append(tag("h3", names.column(column)))
         for place, group in enumerate(shown):
-            parts.append(_group(group, names, (few, longest), place == 0, place < PRINTED))
+            parts.append(_group(group, names, (few, longest), place == 0, place < PRINTED, is_reference(result, group)))
         if len(shown) < len(own):
             parts.append(tag("p", say("groups_left", count=whole(len(own) - len(shown))), cls="note"))
     return join(*parts)
 
 
-def _group(group: GroupStats, names: Names, room: tuple[int, int], first: bool, printed: bool) -> Html:
+def _group(group: GroupStats, names: Names, room: tuple[int, int], first: bool, printed: bool, reference: bool) -> Html:
     few, longest = room
     code = names.code(group.column, group.value)
     head: list[Content] = [tag("bdi", names.group(group.column, group.value), cls="name")]
     if code:
         head.append(tag("small", code))
-    head.append(tag("span", say(f"finding_{group.finding.replace(' ', '_')}"), cls=f"pill {group.finding.split()[-1]}"))
+    found = "key_reference" if reference else f"finding_{group.finding.replace(' ', '_')}"
+    head.append(tag("span", say(found), cls=f"pill {group.finding.split()[-1]}"))
     count = say("prompts_count", count=whole(group.n))
     median = say("median_is", value=short(group.score.median)) if group.score else ""
     head.append(tag("span", count, " · " if median else "", median, cls="facts"))

@@ -77,7 +77,9 @@ def _switches(language: str) -> list[Html]:
 def _top(result: AuditResult, keys: list[str]) -> Html:
     labels = (tag("label", _ENDONYMS[one], for_=f"show-{one}", lang=one) for one in LANGUAGES)
     links = (tag("a", say(f"nav_{key}"), href=f"#{key}") for key in keys)
-    what = tag("p", say("about", name=prompt(result.name, 80), date=result.created[:10]), cls="about")
+    what = tag(
+        "p", say("about", name=prompt(result.name, 80), date=tag("span", result.created[:10], cls="date")), cls="about"
+    )
     return tag(
         "header",
         tag("div", tag("h1", say("title")), tag("div", *labels, cls="languages"), cls="bar"),
@@ -152,8 +154,8 @@ def _how_sure(result: AuditResult, names: Names, column: str) -> Content:
     assert group.effect is not None
     line = say(
         "how_sure_paired" if group.effect.paired else "how_sure",
-        group=names.group(column, group.value),
-        against=names.against(column, group.effect.against),
+        group=tag("b", names.group(column, group.value)),
+        against=tag("b", names.against(column, group.effect.against)),
         share=percent(chance(group.effect.delta)),
         interval=between(chance(group.effect.delta_low), chance(group.effect.delta_high)),
     )

@@ -12,7 +12,6 @@ from .names import Names
 from .wording import listed, percent, say, short, signed, whole
 
 DASH = "–"
-NEGLIGIBLE = 0.147
 
 
 def table(title: Content, head: Sequence[Content], rows: Iterable[Sequence[Content]], key: str) -> Html:
@@ -103,7 +102,7 @@ def _verdict(group: GroupStats) -> Both:
         return say("verdict_remains")
     if found is None or found.delta is None:
         return say("verdict_unknown")
-    return say("verdict_inseparable" if found.marks and abs(found.delta) >= NEGLIGIBLE else "verdict_explained")
+    return say("verdict_inseparable" if set(found.marks) - {"shared_english"} else "verdict_explained")
 
 
 def _marks(found: Adjusted | None) -> Content:

@@ -1,0 +1,73 @@
+"""Takes the pictures of the audit's report for the documentation.
+
+    python tools/screenshots/report_pictures.py AUDIT [--map AUDIT]
+
+AUDIT is the folder of a finished audit; the pictures in docs/images are of the demo experts':
+
+    python -m emoe_core audit demo --experts demo --alpha 0.1 --reference language=en --reference "kind=well known" --out AUDIT
+    python -m emoe_core audit regions --experts demo --alpha 0.1 --group territory --out MAP
+
+Needs `playwright` and a chromium on PATH.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import sys
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path[:0] = [str(ROOT), str(ROOT / "scripts")]
+
+from emoe_host.browser import open_browser  # noqa: E402
+from PIL import Image  # noqa: E402
+
+from emoe_core.audit import AuditResult  # noqa: E402
+from emoe_core.audit.report import write  # noqa: E402
+
+IMAGES = ROOT / "docs" / "images"
+SIZES = {"desktop": (1280, 1620, 1.0), "phone": (390, 1000, 1.5)}
+
+
+def keep(shot: bytes, name: str) -> str:
+    """Writes the picture with 256 colours; gives a line that says how large it is."""
+    photo = Image.open(io.BytesIO(shot)).convert("RGB")
+    target = IMAGES / f"{name}.png"
+    photo.quantize(256, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE).save(target, optimize=True)
+    return f"{target.relative_to(ROOT)}: {photo.width}x{photo.height}, {target.stat().st_size / 1000:.0f} kB"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        prog="tools/screenshots/report_pictures.py", description=(__doc__ or "").splitlines()[0]
+    )
+    parser.add_argument("audit", help="folder of a finished audit")
+    parser.add_argument("--map", metavar="AUDIT", help="folder of an audit by territory, for the picture of the map")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder, open_browser() as browser:
+        report = write(AuditResult.load(options.audit), Path(folder) / "report.html")
+        for name, (width, height, scale) in SIZES.items():
+            for scheme in ("light", "dark"):
+                context = browser.new_context(
+                    viewport={"width": width, "height": height}, device_scale_factor=scale, color_scheme=scheme
+                )
+                page = context.new_page()
+                page.goto(report.as_uri())
+                if name == "phone" and scheme == "dark":
+                    page.locator("label[for=show-ja]").click()
+                if name == "phone" and scheme == "light":
+                    page.locator("#spread").evaluate("(one) => one.scrollIntoView()")
+                print(keep(page.screenshot(), f"audit_report_{name}_{scheme}"), flush=True)
+                context.close()
+        if options.map:
+            report = write(AuditResult.load(options.map), Path(folder) / "map.html")
+            page = browser.new_page(viewport={"width": 1280, "height": 900})
+            page.goto(report.as_uri())
+            print(keep(page.locator("#map").screenshot(), "audit_report_map"), flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
