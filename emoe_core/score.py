@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from . import estimators as est
+from . import variance as var
 from .collect import Progress, Reading, Taken, collect, measured_of
 from .errors import EMoEError
 from .experts import ExpertSet, check_comparable
@@ -110,8 +111,8 @@ def _scored(
     main = measured[settings.tap]
     asked = {tap: {name for where, name in wanted if where == tap} for tap in measured}
     everything = {tap: _estimates(m, asked[tap], tap in comparable, brief) for tap, m in measured.items()}
-    parts = est.decompose(main.prompt)
-    pairwise = est.pairwise_distances(main.prompt)
+    parts = var.decompose(main.prompt)
+    pairwise = var.pairwise_distances(main.prompt)
     baseline = everything.get("mid_out", everything[settings.tap])["response"]
     guidance = everything.get(NOISE_PRED, {}).get("guidance")
     chosen = everything[settings.tap][settings.estimator]
@@ -169,7 +170,7 @@ def _comparable(experts: ExpertSet, tap: str) -> bool:
 
 
 def _estimate(one: est.Estimator, measured: est.Measured) -> list[Estimate]:
-    values, stderr = est.summarise(one.compute(measured))
+    values, stderr = var.summarise(one.compute(measured))
     if not bool(torch.isfinite(values).all()):
         raise EMoEError(
             f"The score '{one.name}' is not a finite number; the experts' latents are too large to compare."
@@ -193,7 +194,7 @@ def _disagreement(latents: list[Tensor]) -> Tensor:
     if len(latents) == 1:
         variance = torch.zeros_like(stacked[0])
     else:
-        variance = est.across_expert_variance(stacked)
+        variance = var.across_expert_variance(stacked)
     scale = stacked.square().mean().clamp_min(torch.finfo(torch.float32).tiny)
     places = variance.mean(dim=(0, 2)) / scale
     while places.ndim > 3:  # video latents: mean over frames

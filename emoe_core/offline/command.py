@@ -15,7 +15,6 @@ from ..prompts import PromptRow, load_prompts
 from .results import Results
 
 if TYPE_CHECKING:
-    from ..experts import ExpertSet
     from .work import GateWords
 
 SUMMARY = "score prompts with diffusers models, without ComfyUI"
@@ -140,9 +139,10 @@ def _score(
 ) -> Counter[str]:
     from .work import check, score_rows
 
-    experts, how = _experts(args, console)
-    from ..hosts.diffusers import settings_of
+    console.note("Loading the experts.")
+    from ..hosts.diffusers import experts_and_how, settings_of
 
+    experts, how = experts_and_how(args)
     settings = settings_of(experts, how)
     check(experts, settings, gate)
     mark = settings.fingerprint(), "" if gate is None else gate.digest()
@@ -177,36 +177,3 @@ def _score(
 def _said(line: dict[str, Any]) -> str:
     head = f"{line['verdict']}: {line['reason']}; " if "verdict" in line else ""
     return f"{line['prompt']}: {head}{line.get('said') or 'not scored'}"
-
-
-def _experts(args: argparse.Namespace, console: Console) -> tuple[ExpertSet, Any]:
-    import torch
-
-    console.note("Loading the experts.")
-    from ..hosts.diffusers import How, demo_experts, load_experts, without_progress_bars
-
-    try:
-        device = torch.device(args.device or ("cuda" if torch.cuda.is_available() else "cpu"))
-        torch.empty(1, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise EMoEError(f"The device '{args.device}' cannot be used ({str(error).splitlines()[0]}).") from error
-    dtype = getattr(torch, args.dtype or ("float32" if device.type == "cpu" else "float16"))
-    with without_progress_bars():
-        if args.experts == [DEMO]:
-            experts = demo_experts()
-        else:
-            experts = load_experts(args.experts, config=args.config, dtype=dtype, clip_skip=args.clip_skip)
-    how = How(
-        preset=args.preset,
-        tap=args.tap,
-        estimator=args.estimator,
-        size=args.size,
-        noise_seed=args.noise_seed,
-        noise_samples=args.noise_samples,
-        steps=args.steps,
-        scheduler=args.scheduler,
-        at_step=args.at_step,
-        batch=args.batch,
-        device=None if device.type == "cpu" else device,
-    )
-    return experts, how

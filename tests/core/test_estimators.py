@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from emoe_core import estimators as est
+from emoe_core import variance
 from emoe_core.errors import EMoEError
 
 
@@ -193,7 +194,7 @@ def test_an_unknown_estimator_lists_the_known_ones() -> None:
 def test_law_of_total_variance() -> None:
     """With equal weights and biased variances total = mean within + between, exactly; ours are the unbiased parts."""
     prompt = latents(experts=4, samples=6, seed=7)
-    parts = est.decompose(prompt)
+    parts = variance.decompose(prompt)
     m = prompt.double().numpy()
     assert parts.seed is not None
     np.testing.assert_allclose(parts.epistemic.numpy(), m.var(0, ddof=1).mean((0, 2)), rtol=1e-5)
@@ -203,13 +204,13 @@ def test_law_of_total_variance() -> None:
 
 
 def test_one_noise_sample_has_no_seed_variance_and_no_error() -> None:
-    assert est.decompose(latents(samples=1)).seed is None
-    mean, error = est.summarise(torch.tensor([[1.0, 2.0]]))
+    assert variance.decompose(latents(samples=1)).seed is None
+    mean, error = variance.summarise(torch.tensor([[1.0, 2.0]]))
     assert mean.tolist() == [1, 2] and error is None
 
 
 def test_standard_error_over_noise_samples() -> None:
-    mean, error = est.summarise(torch.tensor([[1.0], [2.0], [3.0], [6.0]]))
+    mean, error = variance.summarise(torch.tensor([[1.0], [2.0], [3.0], [6.0]]))
     assert float(mean) == 3
     assert error is not None and float(error) == pytest.approx(np.std([1, 2, 3, 6], ddof=1) / 2)
 
@@ -218,7 +219,7 @@ def test_pairwise_distances_find_the_copy_and_the_outlier() -> None:
     prompt = latents(experts=4, seed=8)
     prompt[1] = prompt[0]
     prompt[3] *= 5
-    distance = est.pairwise_distances(prompt)
+    distance = variance.pairwise_distances(prompt)
     assert float(distance[0, 1]) == 0 and bool((distance.diagonal() == 0).all())
     assert float(distance[0, 3]) > float(distance[0, 2]) > 0
     torch.testing.assert_close(distance, distance.T)

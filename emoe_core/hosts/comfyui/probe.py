@@ -6,8 +6,6 @@ to the host; the user's model is never touched. Prompts and noise samples share 
 
 from __future__ import annotations
 
-import weakref
-from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,6 +16,7 @@ import comfy.samplers
 import torch
 from torch import Tensor
 
+from ... import empty_passes
 from ...errors import EMoEError
 from ...experts import Expert, ExpertSet
 from ...presets import NOISE_PRED, listed
@@ -25,11 +24,6 @@ from ...probe import Latents, Request
 from . import batching, taps
 from .conditioning import Conditioning, check_width
 from .encoder_only import complete
-
-_KEPT_EMPTY_BYTES = 128 * 2**20
-
-# Latents of the empty prompt, kept as long as the expert itself: they depend on noise, size and step only.
-_empty_passes: weakref.WeakKeyDictionary[Expert, OrderedDict[str, Latents]] = weakref.WeakKeyDictionary()
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,17 +60,13 @@ class ComfyProbe:
             return self._measure(expert, [prompt[request.expert] for prompt in self.prompts], request.taps, advance)
         if self.empties is None:
             raise EMoEError("The empty prompt is wanted and was not given.")
-        kept = _empty_passes.setdefault(expert, OrderedDict())
-        key = f"{self.empty_key}:{','.join(request.taps)}"
-        if self.empty_key is not None and key in kept:
-            kept.move_to_end(key)
+        key = None if self.empty_key is None else f"{self.empty_key}:{','.join(request.taps)}"
+        if key is not None and (answer := empty_passes.recall(expert, key)) is not None:
             advance(len(self.noises))
-            return [kept[key]]
+            return [answer]
         (answer,) = self._measure(expert, [self.empties[request.expert]], request.taps, advance)
-        if self.empty_key is not None:
-            kept[key] = answer
-            while len(kept) > 1 and sum(map(_bytes, kept.values())) > _KEPT_EMPTY_BYTES:
-                kept.popitem(last=False)
+        if key is not None:
+            empty_passes.keep(expert, key, answer)
         return [answer]
 
     def _measure(
@@ -231,7 +221,3 @@ def _as_picture(latent: Tensor, shape: torch.Size) -> Tensor:
         if height * width == latent.shape[-1]:
             return latent.reshape(*latent.shape[:2], height, width)
     return latent
-
-
-def _bytes(latents: Latents) -> int:
-    return sum(part.numel() * part.element_size() for parts in latents.values() for part in parts)

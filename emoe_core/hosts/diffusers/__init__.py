@@ -24,6 +24,7 @@ except ImportError as _error:
         '"emoe[diffusers]", in an environment of its own rather than in ComfyUI\'s.'
     ) from _error
 
+from .asked import experts_and_how
 from .demo import demo_experts
 from .experts import expert_from_network, expert_from_pipeline, experts_from_pipelines
 from .loading import load_expert, load_experts, without_progress_bars
@@ -34,6 +35,7 @@ __all__ = [
     "demo_experts",
     "expert_from_network",
     "expert_from_pipeline",
+    "experts_and_how",
     "experts_from_pipelines",
     "load_expert",
     "load_experts",

@@ -15,7 +15,7 @@ from ...calibration import Calibration, matching
 from ...errors import EMoEError
 from ...experts import ExpertSet
 from ...report import Report
-from . import demo_experts, load_experts
+from .asked import experts_and_how
 from .scoring import How, score, score_many
 
 if TYPE_CHECKING:
@@ -80,26 +80,7 @@ class DiffusersScorer:
 
 def scorer_of(source: Source) -> DiffusersScorer:
     """The scorer of `emoe_core.audit.source.Source` with the host diffusers."""
-    from ...audit.source import DEMO
-
-    device = torch.device(source.device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    dtype = getattr(torch, source.dtype or ("float32" if device.type == "cpu" else "float16"))
-    if source.experts == (DEMO,):
-        experts = demo_experts()
-    else:
-        experts = load_experts(list(source.experts), config=source.config or None, dtype=dtype)
-    how = How(
-        preset=source.preset,
-        tap=source.tap,
-        estimator=source.estimator,
-        size=source.size,
-        noise_seed=source.noise_seed,
-        noise_samples=source.noise_samples,
-        steps=source.steps,
-        scheduler=source.scheduler,
-        at_step=source.at_step,
-        device=None if device.type == "cpu" else device,
-    )
+    experts, how = experts_and_how(source, batch=1)
     about = score(experts, "a", how).settings
     places = about.latent_shape[-1] * about.latent_shape[-2]
     size = source.batch or max(1, min(_MOST, _PLACES // places))

@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-import weakref
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from ... import empty_passes
 from ...errors import EMoEError
 from ...experts import Expert, ExpertSet
 from ...probe import Latents, Request
 from .networks import Encoded, Network
 from .placement import borrowed
 from .prompts import TextEncoders
-
-_KEPT_EMPTY_PASSES = 16
-
-# Latents of the empty prompt, kept as long as the expert itself: they depend on noise, size and step only.
-_empty_passes: weakref.WeakKeyDictionary[Expert, OrderedDict[str, Latents]] = weakref.WeakKeyDictionary()
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,16 +51,14 @@ class DiffusersProbe:
         expert = self.experts.experts[request.expert]
         if not request.empty:
             return self._measure(expert, self.texts, request.taps, advance)
-        kept = _empty_passes.setdefault(expert, OrderedDict())
-        name = f"{self.empty_key}:{','.join(request.taps)}"
-        if name in kept:
-            advance(len(self.noises))
+        key = f"{self.empty_key}:{','.join(request.taps)}"
+        answer = empty_passes.recall(expert, key)
+        if answer is None:
+            (answer,) = self._measure(expert, [""], request.taps, advance)
+            empty_passes.keep(expert, key, answer)
         else:
-            kept[name] = self._measure(expert, [""], request.taps, advance)[0]
-            while len(kept) > _KEPT_EMPTY_PASSES:
-                kept.popitem(last=False)
-        kept.move_to_end(name)
-        return [kept[name]]
+            advance(len(self.noises))
+        return [answer]
 
     def _measure(
         self, expert: Expert, texts: Sequence[str], taps: tuple[str, ...], advance: Callable[[int], None]
