@@ -144,15 +144,23 @@ def latent(family: Family, batch: int = 1) -> dict[str, Any]:
     return {"samples": torch.zeros(batch, 4, family.side, family.side)}
 
 
+def for_warming(family: Family) -> Family:
+    """The family with a small picture: what is made, read or first touched at the first call is so at any size."""
+    return replace(family, side=min(family.side, 16))
+
+
 def in_turn(
-    arms: dict[str, Callable[[], object]], rounds: int, after_round: Callable[[dict[str, dict[str, float]]], None]
+    arms: dict[str, Callable[[], object]],
+    warm: dict[str, Callable[[], object]],
+    rounds: int,
+    after_round: Callable[[dict[str, dict[str, float]]], None],
 ) -> dict[str, dict[str, float]]:
-    """Runs every arm once to warm up, then all of them in turn, forwards and backwards, and gives medians in seconds.
+    """Runs the arms of `warm` once, then all arms in turn, forwards and backwards, and gives medians in seconds.
 
     `cpu` is the process's own computing time, all threads together: other work on the machine disturbs it least. `wall`
     is the clock's.
     """
-    for arm in arms.values():
+    for arm in warm.values():
         arm()
     times: dict[str, dict[str, list[float]]] = {name: {"cpu": [], "wall": []} for name in arms}
     medians: dict[str, dict[str, float]] = {}

@@ -27,6 +27,7 @@ from common import (
     conditions,
     enter_host,
     experts,
+    for_warming,
     in_turn,
     latent,
     prompt,
@@ -106,7 +107,8 @@ def main() -> int:
         def save(seconds: dict[str, dict[str, float]]) -> None:
             write(options.json, {**figures, "seconds": seconds})
 
-        seconds = in_turn(arms(pack, family, made, options.prompts), options.rounds, save)
+        warm, measured = (arms(pack, one, made, options.prompts) for one in (for_warming(family), family))
+        seconds = in_turn(measured, warm, options.rounds, save)
     for name, clocks in seconds.items():
         print(f"{name:22} {clocks['cpu']:10.3f} s CPU {clocks['wall']:10.3f} s")
     figures["seconds"] = seconds

@@ -297,6 +297,15 @@ def test_the_empty_prompts_pass_is_made_once(pipeline: Any) -> None:
     hook.remove()
 
 
+@pytest.mark.parametrize("batch", [1, 8])
+def test_a_prompt_that_says_nothing_cannot_be_compared_with_the_empty_one(experts: ExpertSet, batch: int) -> None:
+    """In a call of its own the difference would be zero, beside other prompts it would be rounding: an error in both."""
+    for text in ("", "  "):
+        with pytest.raises(EMoEError, match="The prompt says no more than the empty prompt.*preset fast"):
+            list(host.score_many(experts, ["ant", text], preset="thorough", batch=batch))
+        assert host.score(experts, text).score > 0
+
+
 # --- bad input --------------------------------------------------------------------------------------------------------
 
 

@@ -288,6 +288,18 @@ def test_the_empty_prompts_pass_is_made_once(expert: Callable[[str], Any], score
         hook.remove()
 
 
+def test_a_prompt_that_says_nothing_cannot_be_compared_with_the_empty_one(
+    pack: ModuleType, expert: Callable[[str], Any], score: Callable[..., Any]
+) -> None:
+    """Also where its encoding differs from the empty prompt's by rounding, as in a batch of other texts."""
+    how = {"tap": "noise_pred", "estimator_name": "centred_relative"}
+    nearly = [[prompt(1)[0][0] * (1 + 1e-4), {}]]
+    for positive in (prompt(1), nearly):
+        with pytest.raises(pack.emoe_core.errors.EMoEError, match="says no more than the empty prompt"):
+            score(positive=positive, empty_prompt=prompt(1), **how)
+    assert score(positive=nearly, empty_prompt=prompt(2), **how).report.score > 0
+
+
 def test_guidance_and_response_stand_beside_a_thorough_score(score: Callable[..., Any]) -> None:
     item = score(tap="noise_pred", estimator_name="centred_relative", empty_prompt=prompt(1)).report.items[0]
     assert item.guidance is not None and item.guidance > 0 and item.response > 0

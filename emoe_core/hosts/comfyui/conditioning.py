@@ -20,6 +20,8 @@ PROMPT = "emoe_prompt"
 _FROM_ENCODER = frozenset({"pooled_output", "attention_mask", PER_EXPERT, PROMPT})
 #: Plain image sizes (SDXL): they belong to the empty prompt as much as to the prompt.
 _SIZES = ("width", "height", "crop_w", "crop_h", "target_width", "target_height")
+#: Relative difference of two encodings of one text, at most; in half precision, too.
+_ROUNDING = 2e-3
 
 Conditioning = list[list[Any]]
 
@@ -113,6 +115,28 @@ def empty_for_experts(experts: ExpertSet, given: Conditioning | None, prompt: Co
         given = encode_for_experts(experts, "")
     added = shared_options(prompt)
     return [[[tensor, {**options, **added}] for tensor, options in one] for one in split(given, len(experts))]
+
+
+def same_words(a: Conditioning, b: Conditioning) -> bool:
+    """Whether two conditionings say the same: one text, with the same kinds of things around it."""
+    return len(a) == len(b) and all(map(_same_entry, a, b))
+
+
+def _same_entry(a: list[Any], b: list[Any]) -> bool:
+    around = [{key for key, value in one[1].items() if value is not None} - _FROM_ENCODER for one in (a, b)]
+    if around[0] != around[1]:
+        return False
+    pooled = [one[1].get("pooled_output") for one in (a, b)]
+    told = all(isinstance(one, torch.Tensor) for one in pooled)
+    return _close(a[0], b[0]) and (not told or _close(*pooled))
+
+
+def _close(a: torch.Tensor, b: torch.Tensor) -> bool:
+    """Equal but for the rounding of encoders that were given other texts beside; a word more is a hundred times that."""
+    if a.shape != b.shape:
+        return False
+    apart = (a.float() - b.to(a.device).float()).square().mean()
+    return bool(apart <= _ROUNDING**2 * a.float().square().mean())
 
 
 def shared_options(prompt: Conditioning) -> dict[str, Any]:

@@ -16,7 +16,7 @@ import comfy.samplers
 import torch
 from torch import Tensor
 
-from ... import empty_passes
+from ... import empty_prompt
 from ...errors import EMoEError
 from ...experts import Expert, ExpertSet
 from ...presets import NOISE_PRED, listed
@@ -61,12 +61,12 @@ class ComfyProbe:
         if self.empties is None:
             raise EMoEError("The empty prompt is wanted and was not given.")
         key = None if self.empty_key is None else f"{self.empty_key}:{','.join(request.taps)}"
-        if key is not None and (answer := empty_passes.recall(expert, key)) is not None:
+        if key is not None and (answer := empty_prompt.recall(expert, key)) is not None:
             advance(len(self.noises))
             return [answer]
         (answer,) = self._measure(expert, [self.empties[request.expert]], request.taps, advance)
         if key is not None:
-            empty_passes.keep(expert, key, answer)
+            empty_prompt.keep(expert, key, answer)
         return [answer]
 
     def _measure(

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from ...collect import Progress, Reading
+from ...empty_prompt import says_nothing
 from ...errors import EMoEError
 from ...estimators import estimator
 from ...experts import ExpertSet
@@ -179,6 +180,9 @@ class Run:
         own = [cond.split(prompt, len(self.experts)) for prompt in prompts]
         settings = [self.settings(prompt) for prompt in prompts]
         texts = [cond.prompt_text(prompt) for prompt in prompts]
+        for text, prompt in zip(texts, own, strict=True):
+            if empties is not None and all(map(cond.same_words, prompt, empties)):
+                raise says_nothing(text, next(name for name in names if estimator(name).needs_empty))
         with torch.no_grad():
             if not isinstance(self.experts, MixtureSet):
                 probe = ComfyProbe(self.experts, own, empties, self.samples, self.noises, self.sigmas, key)

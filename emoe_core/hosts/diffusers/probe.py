@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ... import empty_passes
+from ... import empty_prompt
 from ...errors import EMoEError
 from ...experts import Expert, ExpertSet
 from ...probe import Latents, Request
@@ -52,10 +52,10 @@ class DiffusersProbe:
         if not request.empty:
             return self._measure(expert, self.texts, request.taps, advance)
         key = f"{self.empty_key}:{','.join(request.taps)}"
-        answer = empty_passes.recall(expert, key)
+        answer = empty_prompt.recall(expert, key)
         if answer is None:
             (answer,) = self._measure(expert, [""], request.taps, advance)
-            empty_passes.keep(expert, key, answer)
+            empty_prompt.keep(expert, key, answer)
         else:
             advance(len(self.noises))
         return [answer]

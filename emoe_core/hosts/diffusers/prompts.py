@@ -77,6 +77,11 @@ class TextEncoders:
             last = getattr(encoder, "text_model", encoder).final_layer_norm
             return last(layers[-1 - (self.clip_skip or 0)])  # type: ignore[no-any-return]
 
+    def is_empty(self, text: str) -> bool:
+        """Whether no encoder sees more in the text than in the empty one."""
+        tokenizers = [one for name in _TOKENIZERS if (one := getattr(self.pipeline, name, None)) is not None]
+        return all(one(text)["input_ids"] == one("")["input_ids"] for one in tokenizers) if tokenizers else not text
+
     def too_long(self, text: str) -> str | None:
         """A warning when the encoders do not see the end of the text."""
         if any(getattr(self.pipeline, name, None) is not None for name in ("text_encoder_3",)):

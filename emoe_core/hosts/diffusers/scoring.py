@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from ...collect import Progress
+from ...empty_prompt import says_nothing
 from ...errors import EMoEError
 from ...estimators import estimator as estimator_named
 from ...experts import ExpertSet
@@ -87,6 +88,8 @@ def score_many(
     key = f"{settings.sigma}:{settings.noise_seed}:{settings.noise_samples}:{settings.latent_shape}"
     for start in range(0, len(prompts), group):
         texts = list(prompts[start : start + group])
+        if estimator_named(settings.estimator).needs_empty:
+            _refuse_empty(texts, experts, settings.estimator)
         sigma = sigma_of_step(experts.experts[0].model.levels, chosen.scheduler, chosen.steps, chosen.at_step)
         probe = DiffusersProbe(experts, texts, width, height, noises, sigma, chosen.batch, device, key)
         found = score_latents(probe, experts, [settings] * len(texts), texts, progress, brief=brief)
@@ -160,6 +163,13 @@ def _common_sigma(experts: ExpertSet, how: How) -> float:
                 "noise to them; use experts with schedulers of one configuration."
             )
     return sigmas[0]
+
+
+def _refuse_empty(texts: Sequence[str], experts: ExpertSet, estimator: str) -> None:
+    encoders = [expert.clip for expert in experts.experts if expert.clip is not None]
+    for text in texts:
+        if encoders and all(one.is_empty(text) for one in encoders):
+            raise says_nothing(text, estimator)
 
 
 def _with_warnings(scored: Scored, experts: ExpertSet, text: str) -> Scored:

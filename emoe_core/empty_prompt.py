@@ -1,6 +1,7 @@
-"""Latents of the empty prompt, kept for the next prompt.
+"""The empty prompt, with which some estimators compare: its latents, kept for the next prompt, and prompts that equal it.
 
-They depend on the expert and on noise, size and step only, so a key says the latter and they live as long as the expert.
+The latents depend on the expert and on noise, size and step only, so a key says the latter and they live as long as the
+expert.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import weakref
 from collections import OrderedDict
 
+from .errors import EMoEError
 from .experts import Expert
 from .probe import Latents
 
@@ -33,6 +35,19 @@ def keep(expert: Expert, key: str, latents: Latents) -> None:
     kept.move_to_end(key)
     while len(kept) > 1 and sum(map(_bytes, kept.values())) > MOST_BYTES:
         kept.popitem(last=False)
+
+
+def says_nothing(text: str, estimator: str) -> EMoEError:
+    """The error for a prompt that the text encoders do not tell from the empty prompt.
+
+    What is left when the two are subtracted is rounding, and where they went through the network in calls of other sizes
+    not even zero: a score of it would be a number without meaning.
+    """
+    which = f"The prompt '{text}'" if text.strip() else "The prompt"
+    return EMoEError(
+        f"{which} says no more than the empty prompt, with which the estimator '{estimator}' compares it; write a prompt, or "
+        "choose the preset fast."
+    )
 
 
 def _bytes(latents: Latents) -> int:
