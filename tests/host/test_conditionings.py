@@ -90,6 +90,15 @@ def test_prompts_of_one_shape_share_a_call(many: Any, score: Any, rows: list[int
     assert len({report.score for report in together}) == 6
 
 
+def test_on_a_processor_calls_stay_small(many: Any, rows: list[int]) -> None:
+    """Three prompts on two noise samples: of 32 x 32 each goes alone, of 16 x 16 they go by fours."""
+    several = [prompt(seed) for seed in range(3)]
+    for size, expected in ((16, [4, 2]), (32, [1] * 6)):
+        rows.clear()
+        many(several, latent(size=size))
+        assert rows == expected
+
+
 def test_prompts_that_cannot_share_keep_their_order(many: Any, score: Any, rows: list[int]) -> None:
     mask = torch.zeros(1, 8, 8)
     mask[:, :4] = 1

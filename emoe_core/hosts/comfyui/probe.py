@@ -80,15 +80,15 @@ class ComfyProbe:
         for prompt in prompts:
             check_width(prompt, expert)
         found: dict[tuple[int, int], Latents] = {}
-        for units in self._calls(prompts):
+        for units in self._calls(expert, prompts):
             for unit, latents in zip(units, self._call(expert, prompts, units, wanted), strict=True):
                 found[unit] = latents
             advance(len(units))
         return [_over_noise([found[number, k] for k in range(len(self.noises))]) for number in range(len(prompts))]
 
-    def _calls(self, prompts: list[Conditioning]) -> list[list[tuple[int, int]]]:
+    def _calls(self, expert: Expert, prompts: list[Conditioning]) -> list[list[tuple[int, int]]]:
         """The units (prompt, noise sample) of each network call."""
-        most, items = batching.units_a_call(self.latent), self.latent.shape[0]
+        most, items = batching.units_a_call(self.latent, expert.model), self.latent.shape[0]
         calls: list[list[tuple[int, int]]] = []
         for number, prompt in enumerate(prompts):
             alike: list[list[tuple[int, int]]] = []  # calls that the prompt may join
