@@ -9,7 +9,15 @@ from typing import Any
 
 import pytest
 import torch
-from emoe_testing.transformers import FLUX_CONTEXT, SD3_CONTEXT, SD3_DEPTH, make_flux, make_sd3
+from emoe_testing.transformers import (
+    FLUX_CONTEXT,
+    SD3_CONTEXT,
+    SD3_DEPTH,
+    Z_IMAGE_CONTEXT,
+    make_flux,
+    make_sd3,
+    make_z_image,
+)
 
 SEED, SIZE = 3, 8
 HOW: dict[str, Any] = {
@@ -188,19 +196,18 @@ def test_another_nodes_replacement_of_the_same_block_still_runs(pack: ModuleType
     assert changed == pytest.approx(4 * plain, rel=1e-5)
 
 
-def test_a_model_without_patch_points_has_its_prediction_only(
-    pack: ModuleType, sd3: Any, score: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    taps = pack.emoe_core.hosts.comfyui.taps
-    from comfy.ldm.cosmos.model import GeneralDIT
-    from comfy.ldm.qwen_image.model import QwenImageTransformer2DModel
-
-    assert taps._mentions(QwenImageTransformer2DModel, "patches_replace")
-    assert not taps._mentions(GeneralDIT, "patches_replace")
-    monkeypatch.setattr(taps, "_mentions", lambda cls, word: False)
-    with pytest.raises(pack.emoe_core.errors.EMoEError, match="they have noise_pred. Choose the preset thorough"):
-        score(sd3, sd3_prompt(), "middle")
-    assert score(sd3, sd3_prompt(), "noise_pred").report.score > 0
+def test_z_image_has_no_patch_points_and_says_what_it_has(pack: ModuleType, score: Callable[..., Any]) -> None:
+    """ComfyUI's code of Lumina 2 and Z-Image looks for no block patches: a tap there would never be reached."""
+    made = pack.emoe_core.experts.ExpertSet()
+    for seed in (1, 2):
+        model = make_z_image(seed)
+        made = made.add(pack.emoe_core.hosts.comfyui.experts.expert_from_model(model, None, f"z {seed}"))
+    positive = [[draw(1, 12, Z_IMAGE_CONTEXT), {}]]
+    for tap in ("middle", "block", "block:1", "mid_out"):
+        with pytest.raises(pack.emoe_core.errors.EMoEError, match="they have noise_pred. Choose the preset thorough"):
+            score(made, positive, tap)
+    report = score(made, positive, "noise_pred").report
+    assert report.score == pytest.approx(variance(made, positive, "", lambda output: output), rel=1e-3)
 
 
 def test_prompts_share_calls_and_items_of_a_batch_have_their_own_scores(

@@ -1,7 +1,7 @@
 """Diffusion transformers of the host's own classes with random weights, small enough for a test.
 
 ComfyUI must be importable. SD3 reads its width and depth from the weights, so its file goes through the stock loader.
-Flux's width is fixed there, so a small one is built as the loader builds its models.
+The width of Flux and Z-Image is fixed there, so small ones are built as the loader builds its models.
 """
 
 from __future__ import annotations
@@ -30,6 +30,25 @@ _FLUX = {
     "patch_size": 2,
     "qkv_bias": True,
     "guidance_embed": True,
+}
+Z_IMAGE_CONTEXT = 40
+_Z_IMAGE = {
+    "image_model": "lumina2",
+    "patch_size": 2,
+    "in_channels": 16,
+    "dim": 256,
+    "n_layers": 3,
+    "n_refiner_layers": 1,
+    "n_heads": 4,
+    "n_kv_heads": 4,
+    "multiple_of": 16,
+    "qk_norm": True,
+    "cap_feat_dim": Z_IMAGE_CONTEXT,
+    "axes_dims": [16, 24, 24],
+    "axes_lens": [64, 64, 64],
+    "z_image_modulation": True,
+    "time_scale": 1000.0,
+    "pad_tokens_multiple": 32,
 }
 
 
@@ -73,11 +92,23 @@ def make_sd3(path: Path, seed: int | None = None, delta: float = 0.1) -> Path:
 
 def make_flux(seed: int | None = None, delta: float = 0.1) -> Any:
     """A MODEL of a small Flux; those of different seeds descend from one base."""
-    import comfy.model_management
-    import comfy.model_patcher
     import comfy.supported_models
 
-    config = comfy.supported_models.Flux(dict(_FLUX))
+    return _model(comfy.supported_models.Flux(dict(_FLUX)), seed, delta)
+
+
+def make_z_image(seed: int | None = None, delta: float = 0.1) -> Any:
+    """A MODEL of a small Z-Image, which is a Lumina 2; those of different seeds descend from one base."""
+    import comfy.supported_models
+
+    return _model(comfy.supported_models.ZImage(dict(_Z_IMAGE)), seed, delta)
+
+
+def _model(config: Any, seed: int | None, delta: float) -> Any:
+    """A MODEL as the loader builds it, where the weights in a file would not say that it is small."""
+    import comfy.model_management
+    import comfy.model_patcher
+
     config.set_inference_dtype(torch.float32, None)
     model = config.get_model({})
     model.diffusion_model.load_state_dict(_random(model.diffusion_model, 0, seed, delta))
