@@ -1,7 +1,7 @@
 """What a score costs, beside the least that it could cost and beside the image that it may save.
 
     python benchmarks/cost.py [--family sd15|sdxl|tiny] [--experts N] [--rounds N] [--dtype float32|bfloat16]
-                              [--one-network] [--no-thorough] [--json FILE]
+                              [--side N] [--one-network] [--no-thorough] [--json FILE]
 
 Arms, run in turn in one process, warm, on the CPU, one noise sample:
 
@@ -21,6 +21,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -134,6 +135,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--family", choices=FAMILIES, default="sd15")
     parser.add_argument("--experts", type=int, default=4, help="how many (default 4)")
+    parser.add_argument("--side", type=int, help="side of the latent, instead of the family's own")
     parser.add_argument("--rounds", type=int, default=5, help="times each arm runs (default 5)")
     parser.add_argument("--dtype", choices=("float32", "bfloat16"), default="float32")
     parser.add_argument("--one-network", action="store_true", help="all experts share one network's memory")
@@ -142,6 +144,7 @@ def main() -> int:
     options = parser.parse_args()
     enter_host()
     family = FAMILIES[options.family]
+    family = replace(family, side=options.side or family.side)
     with comfyui() as pack:
         import torch
 
