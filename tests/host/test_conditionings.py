@@ -91,11 +91,10 @@ def test_prompts_of_one_shape_share_a_call(many: Any, score: Any, rows: list[int
 
 
 def test_on_a_processor_calls_stay_small(many: Any, rows: list[int]) -> None:
-    """Three prompts on two noise samples: of 32 x 32 each goes alone, of 16 x 16 they go by fours."""
-    several = [prompt(seed) for seed in range(3)]
-    for size, expected in ((16, [4, 2]), (32, [1] * 6)):
+    """Each prompt on two noise samples: latents of 16 x 16 go by fours, of 32 x 32 alone."""
+    for prompts, size, expected in ((3, 16, [4, 2]), (1, 32, [1, 1])):
         rows.clear()
-        many(several, latent(size=size))
+        many([prompt(seed) for seed in range(prompts)], latent(size=size))
         assert rows == expected
 
 
