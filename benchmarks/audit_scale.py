@@ -75,6 +75,8 @@ def audit(prompts: Path, out: Path, *more: str) -> dict[str, Any]:
     if child.returncode not in (0, 2):
         raise SystemExit(f"the audit ended with {child.returncode}: {said.decode(errors='replace')}")
     summary = json.loads(said)
+    if "error" in summary:
+        raise SystemExit(f"the audit could not be made: {summary['error']}")
     return {
         "prompts": summary["prompts"],
         "scored_now": summary["prompts"] - before,
