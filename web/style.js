@@ -46,15 +46,16 @@ const RULES = `
 .emoe-history li { flex: 0 1 12px; display: flex; align-items: flex-end; height: 14px; }
 .emoe-history i { display: block; width: 100%; min-height: 2px; background: var(--emoe-pass); }
 .emoe-history li[data-verdict="block"] i { background: var(--emoe-block); }
-.emoe-details { position: absolute; inset: 34px 0 0; padding: 2px 8px 4px; background: var(--emoe-paper); display: flex; gap: 10px; z-index: 1; }
+.emoe-details { position: absolute; inset: 31px 0 0; padding: 3px 8px 4px; background: var(--emoe-paper); display: flex; gap: 8px; z-index: 1; }
 .emoe-details[hidden] { display: none; }
 .emoe-details table { border-collapse: separate; border-spacing: 1px; align-self: flex-start; font-size: 10px; line-height: 1.2; }
 .emoe-details th { font-weight: 400; padding: 0 3px; color: var(--emoe-ink); }
-.emoe-details td { min-width: 24px; padding: 2px; text-align: center; }
+.emoe-details td { min-width: 22px; padding: 2px; text-align: center; }
 .emoe-details caption { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); }
-.emoe-details dl { margin: 0; flex: 1; min-width: 0; font-size: 11px; line-height: 1.25; }
+.emoe-details dl { margin: 0; flex: 1; min-width: 0; display: grid; grid-template-columns: 1fr auto; gap: 3px 6px; align-content: start;
+  font-size: 10px; line-height: 1.15; }
 .emoe-details dt { color: var(--emoe-faint); }
-.emoe-details dd { margin: 0 0 3px; }
+.emoe-details dd { margin: 0; font-size: 11px; text-align: right; }
 .emoe-mark { padding: 2px 6px; max-height: 100%; min-height: 22px; }
 .emoe-mark[data-empty] { visibility: hidden; }
 .emoe-mark b { color: var(--emoe-tone); }

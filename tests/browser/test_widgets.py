@@ -139,6 +139,26 @@ def test_the_widgets_work_inside_a_subgraph(frontend: Any) -> None:
 
 
 @pytest.mark.parametrize("palette", ["dark", "light"])
+def test_everybody_can_read_the_coloured_words(frontend: Any, palette: str) -> None:
+    page = frontend.page
+    frontend.open("which_word_is_unknown")
+    page.evaluate("(name) => app.extensionManager.setting.set('Comfy.ColorPalette', name)", palette)
+    try:
+        assert press_run(page) == "success"
+        node = frontend.node("EMoE_WordAttribution")
+        words = frontend.card(node, "emoe_words")
+        come_near(frontend, node)
+        expect(words.locator("mark")).to_have_text(["sunflower", "xchtgg"])
+        expect(words).to_have_attribute("aria-label", re.compile("xchtgg: 0.*sunflower: -0"))
+        found = Axe().run(page, context={"include": [[".emoe-words"]]})
+        assert len(found.response["passes"]) > 3
+        assert [v["id"] for v in found.response["violations"] if v["impact"] in ("serious", "critical")] == []
+    finally:
+        page.evaluate("() => app.extensionManager.setting.set('Comfy.ColorPalette', 'dark')")
+    assert frontend.complaints == []
+
+
+@pytest.mark.parametrize("palette", ["dark", "light"])
 def test_everybody_can_read_the_widgets(frontend: Any, palette: str) -> None:
     page = frontend.page
     frontend.open(FIRST)

@@ -1,0 +1,188 @@
+"""Takes the pictures of every widget for the documentation, in ComfyUI's own frontend.
+
+    python tools/screenshots/widgets.py --url URL
+
+Each widget at 100 % and 60 %, in the dark and in the light theme, cut out of the canvas and put together in one picture.
+URL is a running ComfyUI with the pack in it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "scripts"))
+
+from emoe_host.browser import SETTINGS, change_settings, open_browser, open_page, press_run  # noqa: E402
+from PIL import Image  # noqa: E402
+
+IMAGES = ROOT / "docs" / "images"
+ZOOMS, THEMES = (1.0, 0.6), ("dark", "light")
+CANVAS = ((31, 31, 31), (211, 211, 211))
+AIR = 14  # around a node, in pixels of the page
+BADGE = 20  # above it, at 100 %
+TITLE = 30
+_PLACE = """([id, scale]) => {
+    const { canvas } = app;
+    const node = canvas.graph.getNodeById(id);
+    canvas.deselectAllNodes();
+    canvas.ds.scale = scale;
+    canvas.ds.offset = [500 / scale - node.pos[0], 200 / scale - node.pos[1]];
+    canvas.setDirty(true, true);
+    const view = canvas.canvas.getBoundingClientRect();
+    return [view.left + 500, view.top + 200, node.size[0] * scale, node.size[1] * scale];
+}"""
+
+
+def workflow(name: str) -> dict[str, Any]:
+    return dict(json.loads((ROOT / "example_workflows" / f"{name}.json").read_text("utf-8")))
+
+
+def load(page: Any, name: str, prompts: tuple[str, ...] = (), **widgets: Any) -> None:
+    """Opens a template, sets widgets of its Gate, and runs it with each prompt."""
+    page.evaluate("async ([w, n]) => { await app.loadGraphData(w, true, true, n); }", [workflow(name), f"{name}_shown"])
+    page.wait_for_timeout(800)
+    page.evaluate(
+        """(values) => { for (const node of app.graph.nodes.filter((n) => n.type === "EMoE_Gate"))
+            for (const widget of node.widgets) if (widget.name in values) widget.value = values[widget.name]; }""",
+        widgets,
+    )
+    for prompt in prompts or (None,):
+        if prompt is not None:
+            page.evaluate(
+                "(t) => { app.graph.nodes.find((n) => n.type === 'PrimitiveStringMultiline').widgets[0].value = t; }",
+                prompt,
+            )
+        if (state := press_run(page)) != "success":
+            raise SystemExit(f"error: {name} with {prompt!r}: {state}")
+        page.wait_for_timeout(1200)
+
+
+def node_id(page: Any, kind: str) -> int:
+    return int(page.evaluate("(t) => app.canvas.graph.nodes.find((n) => n.type === t).id", kind))
+
+
+def shot(page: Any, node: int, scale: float, prepare: str | None) -> Image.Image:
+    """One node, cut out."""
+    x, y, width, height = page.evaluate(_PLACE, [node, scale])
+    page.mouse.move(900, 1075)
+    page.wait_for_timeout(500)
+    if prepare is not None:
+        page.locator(prepare).first.hover()
+        page.wait_for_timeout(300)
+    top = TITLE * scale
+    top += BADGE * scale
+    clip = {"x": x - AIR, "y": y - top - AIR, "width": width + 2 * AIR, "height": height + top + 2 * AIR}
+    return Image.open(io.BytesIO(page.screenshot(clip=clip))).convert("RGB")
+
+
+def put_together(pictures: list[list[Image.Image]]) -> Image.Image:
+    """Rows of pictures, each on the colour of its theme's canvas."""
+    width = max(sum(p.width for p in row) for row in pictures)
+    rows = [max(p.height for p in row) for row in pictures]
+    sheet = Image.new("RGB", (width, sum(rows)))
+    y = 0
+    for row, height, colour in zip(pictures, rows, CANVAS, strict=True):
+        sheet.paste(colour, (0, y, width, y + height))
+        x = 0
+        for picture in row:
+            sheet.paste(picture, (x, y))
+            x += picture.width
+        y += height
+    return sheet
+
+
+def sheet(page: Any, file: str, nodes: list[tuple[int, str | None]]) -> None:
+    """Every node at both zooms, a row a theme."""
+    rows = []
+    for theme in THEMES:
+        page.evaluate("(name) => app.extensionManager.setting.set('Comfy.ColorPalette', name)", theme)
+        page.wait_for_timeout(700)
+        rows.append([shot(page, node, scale, prepare) for scale in ZOOMS for node, prepare in nodes])
+    page.evaluate("() => app.extensionManager.setting.set('Comfy.ColorPalette', 'dark')")
+    save(put_together(rows), file)
+
+
+def save(picture: Image.Image, file: str) -> None:
+    target = IMAGES / file
+    target.parent.mkdir(parents=True, exist_ok=True)
+    picture.save(target, optimize=True)
+    print(f"{file}: {picture.width}x{picture.height}, {target.stat().st_size / 1000:.0f} kB", flush=True)
+
+
+SCORE, GATE, ROUTE, WORDS = "EMoE_Score", "EMoE_Gate", "EMoE_Route", "EMoE_WordAttribution"
+
+
+def take_all(page: Any) -> None:
+    load(page, "gate_before_generation", ("ant", "candle", "xchtgg", "traktori", "sunflower"))
+    sheet(page, "widget_score_and_gate.png", [(node_id(page, SCORE), None), (node_id(page, GATE), None)])
+    mark_details(page, node_id(page, GATE))
+    sheet(page, "widget_experts.png", [(node_id(page, GATE), "[data-shown] .emoe-more")])
+    load(page, "gate_before_generation", ("sunflower",), policy="raw_threshold", threshold=0.4)
+    sheet(page, "widget_threshold.png", [(node_id(page, GATE), None)])
+    load(page, "which_word_is_unknown")
+    sheet(page, "widget_words.png", [(node_id(page, WORDS), None)])
+    load(page, "reroute_blocked_prompt", ("sunflower", "xchtgg"))
+    sheet(page, "widget_route.png", [(node_id(page, ROUTE), None)])
+
+
+def mark_details(page: Any, node: int) -> None:
+    """Gives the widget's element a name that a locator finds."""
+    page.evaluate(
+        """(id) => {
+            const { widgets } = app.canvas.graph.getNodeById(id);
+            widgets.find((w) => w.name === "emoe_card").element.dataset.shown = "";
+        }""",
+        node,
+    )
+
+
+def toast(page: Any) -> None:
+    """The blocked branch and the notice, as one sees them right after the run."""
+    page.evaluate(
+        "async ([w, n]) => { await app.loadGraphData(w, true, true, n); }",
+        [workflow("reroute_blocked_prompt"), "toast"],
+    )
+    page.wait_for_timeout(800)
+    page.evaluate(
+        "() => { app.graph.nodes.find((n) => n.type === 'PrimitiveStringMultiline').widgets[0].value = 'xchtgg'; }"
+    )
+    page.evaluate(_LISTEN_GATE)
+    page.get_by_test_id("queue-button").click()
+    page.locator(".emoe-toast").last.wait_for()
+    page.evaluate("() => window.emoeEnd")
+    page.wait_for_timeout(800)
+    save(Image.open(io.BytesIO(page.screenshot())).convert("RGB"), "blocked_and_rerouted.png")
+
+
+def blueprint(page: Any) -> None:
+    """The subgraph blueprint as one node."""
+    made = json.loads((ROOT / "subgraphs" / "Generate only if certain.json").read_text("utf-8"))
+    page.evaluate("async (w) => { await app.loadGraphData(w, true, true, 'blueprint'); }", made)
+    page.wait_for_timeout(800)
+    sheet(page, "blueprint.png", [(int(page.evaluate("() => app.graph.nodes.find((n) => n.subgraph).id")), None)])
+
+
+_LISTEN_GATE = """() => { window.emoeEnd = new Promise((done) => {
+    window.app.api.addEventListener("execution_success", () => done("success"), { once: true }); }); }"""
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--url", required=True, help="a running ComfyUI with the pack")
+    url = parser.parse_args().url
+    change_settings(url, SETTINGS)
+    with open_browser() as chromium, open_page(chromium, url) as page:
+        take_all(page)
+        toast(page)
+        blueprint(page)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
