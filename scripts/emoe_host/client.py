@@ -131,7 +131,7 @@ class Result:
 class Client:
     """Talks to one server, one graph at a time."""
 
-    def __init__(self, url: str, timeout: float = 300.0) -> None:
+    def __init__(self, url: str, timeout: float = 600.0) -> None:
         self.url = url
         self.timeout = timeout
         self._output_classes: frozenset[str] | None = None
