@@ -67,7 +67,7 @@ def _priority(result: AuditResult, names: Names, priority: Priority, place: int,
 def between(low: float, high: float) -> Both:
     """Two shares as an interval."""
     a, b = f"{100 * low:.0f}", f"{100 * high:.0f}"
-    return Both(f"{a}–{b} %", f"{a}–{b}%")
+    return Both(f"{a}–{b}\u00a0%", f"{a}–{b}%")
 
 
 def distributions(result: AuditResult, names: Names, column: str) -> Html:

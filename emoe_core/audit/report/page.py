@@ -135,7 +135,8 @@ def _summary(result: AuditResult, names: Names) -> Html:
 def _first(result: AuditResult, names: Names, column: str) -> Content:
     found = [p for p in result.priorities if p.column == column]
     if not found:
-        return say("headline_none", column=names.column(column))
+        compared = any(g.effect is not None for g in result.of_column(column))
+        return say("headline_none" if compared else "headline_few", column=names.column(column))
     top = listed([_strong(names, column, p.value) for p in found[:3]])
     return say("headline", column=names.column(column), groups=top)
 

@@ -47,7 +47,7 @@ def whole(value: int) -> str:
 def percent(share: float) -> Both:
     """0.954 as 95 % and 95%."""
     number = f"{100 * share:.0f}"
-    return Both(f"{number} %", f"{number}%")
+    return Both(f"{number}\u00a0%", f"{number}%")
 
 
 def short(value: float) -> str:
