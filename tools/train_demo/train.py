@@ -29,7 +29,11 @@ EMPTY = 0.10
 
 @dataclass(frozen=True)
 class Plan:
-    """What distinguishes one run from another."""
+    """What distinguishes one run from another.
+
+    Attributes:
+        kept: steps after which the averaged net is also kept on its own, to see what a shorter run would have given.
+    """
 
     name: str
     seed: int
@@ -38,6 +42,7 @@ class Plan:
     decay: float
     bootstrap: bool
     warm_up: int = 200
+    kept: tuple[int, ...] = ()
 
 
 BASE = Plan("base", 3, 4500, 1.0e-3, 0.998, bootstrap=False)
@@ -57,6 +62,11 @@ def alphas() -> Tensor:
     """Cumulative signal share of the 1000 timesteps (scaled-linear betas, 0.00085 to 0.012)."""
     betas = torch.linspace(0.00085**0.5, 0.012**0.5, TIMESTEPS, dtype=torch.float64).square()
     return (1 - betas).cumprod(0).float()
+
+
+def early(out: Path, step: int) -> Path:
+    """Where the averaged net of an earlier step of the run `out` lies."""
+    return out.with_name(f"{out.stem}_at_{step}.pt")
 
 
 def token_rows(corpus: Corpus, tokenizer: Path) -> Tensor:
@@ -122,6 +132,8 @@ def train(
         optimizer.step()
         average.update(net)
         progress(step, loss=loss.item(), eps=error.mean().item())
+        if step + 1 in plan.kept:
+            runs.save(early(out, step + 1), {"average": average.state(), "step": step + 1})
         if (step + 1) % 250 == 0 or step + 1 == plan.steps:
             runs.save(out, {
                 "net": net.state_dict(), "optimizer": optimizer.state_dict(), "average": average.state(),

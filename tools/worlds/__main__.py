@@ -1,34 +1,62 @@
-"""One command from packages to worlds: ``python -m tools.worlds --cache DIR``. Stop it whenever you like; it goes on."""
+"""One command from packages to worlds: ``python -m tools.worlds --cache DIR``. Stop it whenever you like; it goes on.
+
+Every world and split first gets its base and four experts, and only then the rest, so that a run that was stopped early
+has measured many worlds rather than one.
+"""
 
 from __future__ import annotations
 
 import argparse
+import multiprocessing
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import torch
 
 from ..train_demo.sources import prepare
 from . import design
-from .pipeline import Place, median_tokens, run
+from .pipeline import Place, median_tokens, prepare_shared, run
+
+PARTS = (0, 1)
+
+
+def place_of(cache: Path, world: str, split: int) -> Place:
+    """A world under a split, in the cache's folders."""
+    return Place(prepare(cache), cache / "worlds", design.WORLDS[world], design.Split(split))
+
+
+def train(cache: Path, world: str, split: int, part: int, threads: int) -> None:
+    """One part of one place, in this process."""
+    if threads:
+        torch.set_num_threads(threads)
+    print(f"world {world}, split {split}, part {part + 1} of {len(PARTS)}", flush=True)
+    run(place_of(cache, world, split), part)
 
 
 def main() -> int:
-    """Train the worlds that are asked for, a split at a time."""
-    parser = argparse.ArgumentParser(prog="python -m tools.worlds", description=__doc__)
+    """Train the worlds that are asked for."""
+    parser = argparse.ArgumentParser(prog="python -m tools.worlds", description=__doc__.split("\n\n")[0])
     parser.add_argument("--cache", type=Path, required=True, help="folder for downloads and training states")
     parser.add_argument("--world", choices=list(design.WORLDS), action="append", help="only this world (repeatable)")
     parser.add_argument("--split", type=int, action="append", help="only this split (repeatable; default 0, 1 and 2)")
-    parser.add_argument("--threads", type=int, default=0, help="CPU threads (0: torch's own choice)")
-    arguments = parser.parse_args()
-    if arguments.threads:
-        torch.set_num_threads(arguments.threads)
-    sources = prepare(arguments.cache)
-    for index in arguments.split or (0, 1, 2):
-        for name in arguments.world or design.WORLDS:
-            place = Place(sources, arguments.cache / "worlds", design.WORLDS[name], design.Split(index))
-            print(f"world {name}, split {index}: {len(place.corpus.caption)} captions; shares {place.split.rates}")
-            print(f"  median tokens {median_tokens(place)}", flush=True)
-            run(place)
+    parser.add_argument("--part", type=int, choices=PARTS, action="append", help="only this part (default both)")
+    parser.add_argument("--jobs", type=int, default=1, help="worlds to train side by side, each with one thread")
+    parser.add_argument("--threads", type=int, default=0, help="CPU threads of a single job (0: torch's own choice)")
+    options = parser.parse_args()
+    threads = 1 if options.jobs > 1 else options.threads
+    if threads:
+        torch.set_num_threads(threads)
+    places = [(world, split) for split in options.split or (0, 1, 2) for world in options.world or design.WORLDS]
+    for world, split in places:
+        place = place_of(options.cache, world, split)
+        print(f"world {world}, split {split}: {len(place.corpus.caption)} captions; shares {place.split.rates}")
+        print(f"  median tokens {median_tokens(place)}", flush=True)
+        prepare_shared(place)
+    with ProcessPoolExecutor(options.jobs, multiprocessing.get_context("spawn"), max_tasks_per_child=1) as pool:
+        for part in options.part or PARTS:
+            jobs = [pool.submit(train, options.cache, world, split, part, threads) for world, split in places]
+            for job in jobs:
+                job.result()
     return 0
 
 

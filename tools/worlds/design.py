@@ -76,7 +76,9 @@ class Split:
 
 
 BASE = Plan("base", 3, 1900, 1.0e-3, 0.998, bootstrap=False)
-EXPERTS = tuple(Plan(f"expert_{i}", 100 + i, 800, 1.5e-3, 0.995, bootstrap=True) for i in range(1, 9))
+EXPERTS = tuple(
+    Plan(f"expert_{i}", 100 + i, 800, 1.5e-3, 0.995, bootstrap=True, kept=(100, 200, 400)) for i in range(1, 9)
+)
 INDEPENDENT = tuple(Plan(f"independent_{i}", 200 + i, 1900, 1.0e-3, 0.998, bootstrap=True) for i in range(1, 5))
 COPY = Plan("near_copy", 301, 10, 1.0e-4, 0.5, bootstrap=True, warm_up=1)
 """Expert 1, trained ten steps further: the pair that is near-identical."""

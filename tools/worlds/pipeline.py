@@ -36,6 +36,7 @@ class Place:
         self.sources, self.world, self.split = sources, world, split
         self.shared = cache / f"split_{split.index}"
         self.folder = self.shared / world.name
+        self.balanced = cache / "balanced"
         self.folder.mkdir(parents=True, exist_ok=True)
         self.concepts = select_concepts(sources, design.COUNTS, split.seed)
         self.corpus = build_corpus(self.concepts, split.rates, split.seed)
@@ -59,8 +60,8 @@ class Place:
 
     @cached_property
     def tokenizer(self) -> Path:
-        """Trained on the captions, or on every name of every language once."""
-        folder = self.folder / "tokenizer"
+        """Trained on the captions, or on every name of every language once: then all splits share it."""
+        folder = (self.balanced if self.world.balanced else self.folder) / "tokenizer"
         if not (folder / "tokenizer_config.json").exists():
             table = names(self.sources) if self.world.balanced else {}
             captions = [name for lang in LANGUAGES for name in table[lang].values()] if table else self.corpus.caption
@@ -69,8 +70,8 @@ class Place:
 
     @cached_property
     def text(self) -> TextEncoder | None:
-        """The frozen encoder, where the world has one."""
-        return pretrain.train(self.sources, self.tokenizer, self.folder / "text_2.pt") if self.world.frozen else None
+        """The frozen encoder, where the world has one; it has seen no captions, so all splits share it."""
+        return pretrain.train(self.sources, self.tokenizer, self.balanced / "text_2.pt") if self.world.frozen else None
 
     def prompts(self) -> dict[str, list[str]]:
         """Groups of prompts, as the demo has them."""
@@ -115,13 +116,21 @@ class Place:
         (self.folder / "prompts.json").write_text(json.dumps(self.prompts(), ensure_ascii=False) + "\n", "utf-8")
 
 
-def run(place: Place) -> None:
-    """All stages: truth, base, experts, experts of their own seed, the near copy."""
+def prepare_shared(place: Place) -> None:
+    """What several worlds read: made before they are trained side by side."""
     place.write_truth()
-    place.train(design.BASE)
-    for plan in design.EXPERTS:
+    _ = place.latents, place.tokenizer, place.text
+
+
+def run(place: Place, part: int) -> None:
+    """Part 0: the base, four experts and the near copy. Part 1: four more, and the experts of their own seeds."""
+    if part == 0:
+        place.train(design.BASE)
+    for plan in design.EXPERTS[:4] if part == 0 else design.EXPERTS[4:]:
         place.train(plan, "base")
-    place.train(design.COPY, "expert_1")
+    if part == 0:
+        place.train(design.COPY, "expert_1")
+        return
     for plan in design.INDEPENDENT:
         place.train(plan)
 
