@@ -65,7 +65,7 @@ class Layer(nn.Module):
 
 
 class TextEncoder(nn.Module):
-    """Token ids (n, 32) to hidden states (n, 32, 96) after the last layer norm."""
+    """Token ids (n, at most 32) to hidden states (n, same, 96) after the last layer norm."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -83,7 +83,7 @@ class TextEncoder(nn.Module):
     def forward(self, ids: Tensor) -> Tensor:
         """The context of the U-Net's cross-attention."""
         body = self.text_model
-        x = body.embeddings.token_embedding(ids) + body.embeddings.position_embedding.weight
+        x = body.embeddings.token_embedding(ids) + body.embeddings.position_embedding.weight[: ids.shape[1]]
         for layer in body.encoder.layers:
             x = layer(x)
         out: Tensor = body.final_layer_norm(x)

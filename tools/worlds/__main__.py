@@ -13,24 +13,8 @@ from pathlib import Path
 
 import torch
 
-from ..train_demo.sources import prepare
 from . import design
-from .pipeline import Place, median_tokens, prepare_shared, run
-
-PARTS = (0, 1)
-
-
-def place_of(cache: Path, world: str, split: int) -> Place:
-    """A world under a split, in the cache's folders."""
-    return Place(prepare(cache), cache / "worlds", design.WORLDS[world], design.Split(split))
-
-
-def train(cache: Path, world: str, split: int, part: int, threads: int) -> None:
-    """One part of one place, in this process."""
-    if threads:
-        torch.set_num_threads(threads)
-    print(f"world {world}, split {split}, part {part + 1} of {len(PARTS)}", flush=True)
-    run(place_of(cache, world, split), part)
+from .pipeline import PARTS, median_tokens, place_of, prepare_shared, run
 
 
 def main() -> int:
@@ -54,7 +38,7 @@ def main() -> int:
         prepare_shared(place)
     with ProcessPoolExecutor(options.jobs, multiprocessing.get_context("spawn"), max_tasks_per_child=1) as pool:
         for part in options.part or PARTS:
-            jobs = [pool.submit(train, options.cache, world, split, part, threads) for world, split in places]
+            jobs = [pool.submit(run, options.cache, world, split, part, threads) for world, split in places]
             for job in jobs:
                 job.result()
     return 0

@@ -13,13 +13,14 @@ from torch import Tensor
 
 from ..train_demo import runs, tokenizer, train, truth
 from ..train_demo.data import build_corpus, keywords, names, pictures, select_concepts
-from ..train_demo.sources import LANGUAGES, Sources
+from ..train_demo.sources import LANGUAGES, Sources, prepare
 from ..train_demo.text import TextEncoder
 from ..train_demo.train_vae import encode, to_tensor
 from ..train_demo.vae import SCALE, Autoencoder
 from . import design, pretrain
 
 VAE = Path(__file__).resolve().parents[2] / "emoe_core" / "demo" / "weights" / "vae.safetensors"
+PARTS = (0, 1)
 
 
 def autoencoder() -> Autoencoder:
@@ -122,8 +123,20 @@ def prepare_shared(place: Place) -> None:
     _ = place.latents, place.tokenizer, place.text
 
 
-def run(place: Place, part: int) -> None:
-    """Part 0: the base, four experts and the near copy. Part 1: four more, and the experts of their own seeds."""
+def place_of(cache: Path, world: str, split: int) -> Place:
+    """A world under a split, in the cache's folders."""
+    return Place(prepare(cache), cache / "worlds", design.WORLDS[world], design.Split(split))
+
+
+def run(cache: Path, world: str, split: int, part: int, threads: int = 0) -> None:
+    """One part of a world under a split. Here, and not beside `main`, because a process of its own must find it by name.
+
+    Part 0: the base, four experts and the near copy. Part 1: four more, and the experts of their own seeds.
+    """
+    if threads:
+        torch.set_num_threads(threads)
+    print(f"world {world}, split {split}, part {part + 1} of {len(PARTS)}", flush=True)
+    place = place_of(cache, world, split)
     if part == 0:
         place.train(design.BASE)
     for plan in design.EXPERTS[:4] if part == 0 else design.EXPERTS[4:]:
