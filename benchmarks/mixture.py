@@ -25,11 +25,10 @@ sys.path.insert(0, str(ROOT / "scripts"))
 
 from common import enter_host  # noqa: E402
 from known_truth.prompts import HOW, LANGUAGES, UNSEEN, spread  # noqa: E402
+from known_truth.shipped import GATE_PROMPTS  # noqa: E402
 
 OTHERS = ("under_sampled", "held_out", "faces", "nonsense", "word_salad", "typos")
 
-#: What each of the four experts draws for its gate. They were trained on the same emoji, so none has a speciality.
-GATE_PROMPTS = "sunflower\ndog\ncar\nhouse"
 COLUMNS = ("ensemble fast", "fast", "thorough", "paper", "routing entropy", "response")
 Scores = dict[str, dict[str, list[float]]]
 

@@ -27,8 +27,11 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT / "scripts"), str(ROOT / "benchmarks")]
 
-QUICK_PROMPTS, FULL_PROMPTS = 20, 60
-SEEDS = (3, 5)
+QUICK_PROMPTS, FULL_PROMPTS = 10, 60
+QUICK_SEEDS, FULL_SEEDS = (3,), (3, 5)
+QUICK_ABLATED = 4
+"""Prompts a group of the ablations, which are seven measurements more."""
+
 QUICK_ROUNDS, FULL_ROUNDS = 200, 1000
 
 
@@ -52,8 +55,8 @@ def say(text: str, _last: list[float] = [0.0]) -> None:  # noqa: B006 - remember
         print(f"  {text}", file=sys.stderr, flush=True)
 
 
-def figures_of(core: ModuleType, rows: list[Any], columns: Any, quality: Any, rounds: int) -> dict[str, Any]:
-    """Everything that one table says."""
+def table_of(core: ModuleType, rows: list[Any], columns: Any, quality: Any, rounds: int) -> Any:
+    """A table of prompts, scores and qualities, to be asked for figures."""
     import numpy as np
     from known_truth.columns import TEXT
     from known_truth.figures import Figures
@@ -61,7 +64,7 @@ def figures_of(core: ModuleType, rows: list[Any], columns: Any, quality: Any, ro
     arrays = {name: np.array(values, dtype=float) for name, values in columns.items()}
     arrays |= {name: np.array([getattr(row, name) for row in rows], dtype=float) for name in TEXT}
     drawn = {name: np.array([np.nan if x is None else x for x in values]) for name, values in quality.items()}
-    return Figures(core, rows, arrays, drawn, rounds).everything()
+    return Figures(core, rows, arrays, drawn, rounds)
 
 
 def shipped(pack: ModuleType, options: argparse.Namespace, cache: Path) -> dict[str, Any]:
@@ -73,12 +76,14 @@ def shipped(pack: ModuleType, options: argparse.Namespace, cache: Path) -> dict[
     texts = [row.text for row in rows]
     key = [texts, [expert.identity for expert in source.experts.experts]]
     columns = kept(cache, "shipped-scores", key, lambda: source.measure(rows, say))
-    quality = kept(cache, "shipped-pictures", [key, SEEDS], lambda: source.draw(rows, SEEDS, say).as_dict())
-    ablations = kept(cache, "shipped-ablations", key, lambda: source.ablate(rows, say))
-    found = figures_of(pack.emoe_core, rows, columns, quality, options.rounds)
+    seeds = QUICK_SEEDS if options.quick else FULL_SEEDS
+    quality = kept(cache, "shipped-pictures", [key, seeds], lambda: source.draw(rows, seeds, say).as_dict())
+    ablated = source.prompts(min(QUICK_ABLATED, options.prompts)) if options.quick else rows
+    ablations = kept(cache, "shipped-ablations", [key, len(ablated)], lambda: source.ablate(ablated, say))
+    found: dict[str, Any] = table_of(pack.emoe_core, rows, columns, quality, options.rounds).everything()
     from known_truth.ablations import figures as ablation_figures
 
-    found["ablations"] = ablation_figures(pack.emoe_core, rows, ablations)
+    found["ablations"] = ablation_figures(pack.emoe_core, ablated, ablations)
     found["scores"] = by_group(rows, columns)
     return found
 
@@ -95,27 +100,37 @@ def by_group(rows: list[Any], columns: dict[str, list[float]]) -> dict[str, dict
     return groups
 
 
-def worlds(core: ModuleType, options: argparse.Namespace, cache: Path) -> dict[str, Any]:
-    """Figures of every trained world: experts of one base, few and many, near copies, and experts of their own seeds."""
+def worlds(core: ModuleType, options: argparse.Namespace, cache: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Figures of every trained world: experts of one base, few and many, near copies, and experts of their own seeds.
+
+    And the choice among the candidates for a better estimator.
+    """
     sys.path.insert(0, str(ROOT))
+    from known_truth import candidates
+    from known_truth.prompts import REFERENCE
     from known_truth.worlds import WorldSource, trained
 
     found: dict[str, Any] = {}
+    merits: dict[int, list[Any]] = {}
     for place in trained(options.worlds):
         source = WorldSource(core, place)
         rows = source.prompts(options.prompts)
         sets = source.sets()
         if "base_4" not in sets:
             continue
-        drawn = [source.key(["expert_1"]), len(rows), SEEDS]
-        quality = kept(cache, "world-pictures", drawn, lambda s=source, r=rows: s.draw(r, SEEDS).as_dict())
+        drawn = [source.key(["expert_1"]), len(rows), FULL_SEEDS]
+        quality = kept(cache, "world-pictures", drawn, lambda s=source, r=rows: s.draw(r, FULL_SEEDS).as_dict())
         mine = found.setdefault(source.name, {"reference": place.split.reference, "shares": place.split.rates})
         for label, names in sets.items():
             say(f"{source.name}: {label}")
             key = [source.key(names), len(rows)]
             columns = kept(cache, "world-scores", key, lambda s=source, r=rows, n=names: s.measure(r, n))
-            mine[label] = figures_of(core, rows, columns, quality, options.rounds)
-    return found
+            table = table_of(core, rows, columns, quality, options.rounds)
+            mine[label] = table.everything()
+            if label == "base_4":
+                table.columns |= candidates.add(table.columns, table.where(REFERENCE), len(names))
+                merits.setdefault(place.split.index, []).append(candidates.merit(table))
+    return found, candidates.choose(merits)
 
 
 def main() -> None:
@@ -142,7 +157,7 @@ def main() -> None:
         pack = load_pack(Path(base))
         found = shipped(pack, options, cache)
         if options.worlds:
-            found["worlds"] = worlds(pack.emoe_core, options, cache)
+            found["worlds"], found["choice"] = worlds(pack.emoe_core, options, cache)
         from known_truth import tables
 
         print(tables.text(found))

@@ -16,7 +16,9 @@ TEXT = ("characters", "tokens", "unseen_words")
 SINGLE = ("response", "guidance", "seed_variance", "denoiser_norm")
 #: All experts, but not their disagreement: the fair rival of a score that is divided by size.
 MEAN = "guidance_mean"
-BASELINES = (*TEXT, *SINGLE, MEAN)
+#: Mixture mode: how undecided the gates are. It has no direction of its own; more counts as less certain.
+ROUTING = "routing_entropy"
+BASELINES = (*TEXT, *SINGLE, MEAN, ROUTING)
 #: Rivals that cost no ensemble; `ensemble_gain` is over the best of them. Not `unseen_words`: to know it one needs the
 #: training captions, which nobody has of a public model.
 WITHOUT_ENSEMBLE = ("characters", "tokens", *SINGLE)

@@ -96,6 +96,11 @@ class Figures:
         }
         return {name: (known, other) for name, other in found.items() if len(other)}
 
+    def held_out_against_under_sampled(self) -> dict[str, Figure]:
+        """Column -> how often a thing never shown scores higher than one shown seldom: same language, like names."""
+        seldom, never = self.where("under_sampled"), self.where("held_out")
+        return {name: self._auroc(name, seldom, never) for name in self.columns} if len(never) and len(seldom) else {}
+
     def auroc(self) -> dict[str, dict[str, Figure]]:
         """Task -> column -> how well the column tells unknown from known."""
         return {task: {name: self._auroc(name, *sets) for name in self.columns} for task, sets in self.tasks().items()}
@@ -247,13 +252,18 @@ class Figures:
 
     # --- does the ensemble earn its cost? ---------------------------------------------------------------
 
+    def failed(self) -> dict[str, tuple[Any, Any]]:
+        """Prompts whose picture came out right against those whose did not, for each set that has both."""
+        found = {}
+        for label, rows in self.judged().items():
+            bad = self.quality["top1"][rows] < 0.5
+            if bad.any() and not bad.all():
+                found[label] = (rows[~bad], rows[bad])
+        return found
+
     def gain(self) -> dict[str, dict[str, Any]]:
         """Task -> preset -> paired difference of its AUROC to the best rival that needs no ensemble, and that rival."""
-        sets = dict(self.tasks())
-        for label, rows in self.judged().items():
-            failed = self.quality["top1"][rows] < 0.5
-            if failed.any() and not failed.all():
-                sets[f"failure_{label}"] = (rows[~failed], rows[failed])
+        sets = dict(self.tasks()) | {f"failure_{label}": pair for label, pair in self.failed().items()}
         rivals = [name for name in WITHOUT_ENSEMBLE if name in self.columns]
         found: dict[str, dict[str, Any]] = {}
         for task, pair in sets.items():
@@ -273,6 +283,7 @@ class Figures:
             "prompts": len(self.rows),
             "auroc": self.auroc(),
             "auroc_by_language": self.auroc_by_language(),
+            "held_out_against_under_sampled": self.held_out_against_under_sampled(),
             "spearman_share_score": self.spearman_share(),
             "within_language": self.within_language(),
             "regression": self.regression(),

@@ -18,7 +18,10 @@ MEASURES = ("top1", "rank", "likeness")
 
 @dataclass(frozen=True)
 class Drawn:
-    """Quality a prompt, higher is better, NaN where no picture is the right one; the mean over seeds."""
+    """Quality a prompt, higher is better, NaN where no picture is the right one; the mean over seeds.
+
+    Nothing is drawn for a prompt without a right picture.
+    """
 
     top1: Any
     rank: Any
@@ -28,6 +31,14 @@ class Drawn:
     def mean(cls, parts: Sequence[dict[str, Any]]) -> Drawn:
         """Over the seeds."""
         return cls(**{name: np.mean([part[name] for part in parts], axis=0) for name in MEASURES})
+
+    def among(self, prompts: Sequence[Any]) -> Drawn:
+        """For all `prompts`, from the qualities of those that have a right picture: the others were not drawn."""
+        drawn = np.array([bool(prompt.concepts) for prompt in prompts])
+        every = {name: np.full(len(prompts), np.nan) for name in MEASURES}
+        for name in MEASURES:
+            every[name][drawn] = getattr(self, name)
+        return Drawn(**every)
 
     def as_dict(self) -> dict[str, list[float | None]]:
         """For JSON, where NaN does not exist."""

@@ -15,6 +15,8 @@ from .prompts import HOW
 MAIN = {"tap": "noise_pred", "estimator_name": "centred_relative"}
 BATCH = 32
 GUIDANCE = 4.0
+#: What each of the four experts draws for its gate. They were trained on the same emoji, so none has a speciality.
+GATE_PROMPTS = "sunflower\ndog\ncar\nhouse"
 
 
 class Shipped:
@@ -61,7 +63,23 @@ class Shipped:
         for expert in self.experts.experts:
             one = self.experts_module.ExpertSet().add(expert)
             singles.append(run(one, [("mid_out", "response"), ("noise_pred", "response")], "single"))
-        return found | columns.of_singles(singles)
+        return found | columns.of_singles(singles) | {columns.ROUTING: self._routing(texts, say)}
+
+    def _routing(self, texts: list[str], say: Any) -> list[float]:
+        """Entropy of the gates' choices in the paper's mixture, made of the same experts."""
+        import torch
+
+        latent = {"samples": torch.zeros(1, 4, 16, 16)}
+        mixture = self.host.mixture.build_mixture(
+            self.experts, GATE_PROMPTS, "", latent, layers="attn", top_k=2, steps=25, cfg=7.5, seed=0
+        )
+        how = {"tap": "mid_out", "estimator_name": "relative", **HOW}
+        found = []
+        for text in texts:
+            positive = self.host.conditioning.encode_for_experts(mixture, text)
+            found.append(self.host.scoring.score_prompt(mixture, positive, latent, **how).report.routing.entropy)
+            say(f"mixture: {len(found)} of {len(texts)} prompts")
+        return found
 
     def _encoded(self, experts: Any, text: str) -> Any:
         """The prompt through each expert's own text encoder; kept, since every case asks for it again."""
@@ -91,8 +109,9 @@ class Shipped:
             found[case] = {name: every[name] for name in columns.PRESETS.values()}
         return found
 
-    def draw(self, wanted: list[prompts.Prompt], seeds: tuple[int, ...], say: Any) -> Drawn:
+    def draw(self, asked: list[prompts.Prompt], seeds: tuple[int, ...], say: Any) -> Drawn:
         """Pictures of the first expert for every prompt and seed, judged against the true ones."""
+        wanted = [prompt for prompt in asked if prompt.concepts]
         import comfy.sample
         import torch
 
@@ -114,7 +133,7 @@ class Shipped:
                 parts.append(vae.decode(drawn).movedim(-1, 1))
                 say(f"pictures, seed {seed}: {min(start + BATCH, len(wanted))} of {len(wanted)}")
             quality.append(judge(torch.cat(parts), true, [prompt.concepts for prompt in wanted]))
-        return Drawn.mean(quality)
+        return Drawn.mean(quality).among(asked)
 
 
 MAIN_OF = {"ensemble": MAIN, "single": {"tap": "noise_pred", "estimator_name": "guidance"}}

@@ -93,9 +93,17 @@ class WorldSource:
         return prompts.collect(self.truth, self.lists, self._tokens, most)
 
     def sets(self) -> dict[str, list[str]]:
-        """Sets of experts whose training is done, by a label; `independent` ones share no base."""
+        """Sets of experts whose training is done, by a label.
+
+        `base_N`: fine-tuned from one base; `early_S`: four of these, stopped after S steps; `near_copy_2`: one of them and
+        a near copy; `independent_N`: of their own seeds, with no base in common.
+        """
         done = [plan.name for plan in design.EXPERTS if self.place.done(plan)]
-        found = {f"base_{count}": done[:count] for count in (2, 4, 8) if len(done) >= count}
+        found = {f"base_{count}": done[:count] for count in (2, 3, 4, 8) if len(done) >= count}
+        for step in design.EXPERTS[0].kept:
+            early = [f"{name}_at_{step}" for name in done[:4]]
+            if len(early) == 4 and all(self.place.file(name).exists() for name in early):
+                found[f"early_{step}"] = early
         if done and self.place.done(design.COPY):
             found["near_copy_2"] = [done[0], design.COPY.name]
         own = [plan.name for plan in design.INDEPENDENT if self.place.done(plan)]
@@ -153,8 +161,9 @@ class WorldSource:
         return [one.report for one in scored]
 
     @torch.no_grad()
-    def draw(self, wanted: list[prompts.Prompt], seeds: tuple[int, ...]) -> Drawn:
+    def draw(self, asked: list[prompts.Prompt], seeds: tuple[int, ...]) -> Drawn:
         """Pictures of the first expert: DDIM with guidance, judged against the split's own true pictures."""
+        wanted = [prompt for prompt in asked if prompt.concepts]
         (net,) = self.nets(["expert_1"])
         vae, shift = autoencoder(), runs.load(self.place.shared / "latents.pt") or {}
         true = F.adaptive_avg_pool2d(self.place.pictures, 32) / 2 + 0.5
@@ -169,7 +178,7 @@ class WorldSource:
                 raw = (latents * shift["std"] + shift["mean"]) / 0.18215
                 pictures.append(vae.decode(raw) / 2 + 0.5)
             quality.append(judge(torch.cat(pictures), true, [prompt.concepts for prompt in wanted]))
-        return Drawn.mean(quality)
+        return Drawn.mean(quality).among(asked)
 
 
 def _sample(net: Net, context: Tensor, empty: Tensor, noise: Tensor) -> Tensor:
