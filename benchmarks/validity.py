@@ -158,11 +158,11 @@ def main() -> None:
         found = shipped(pack, options, cache)
         if options.worlds:
             found["worlds"], found["choice"] = worlds(pack.emoe_core, options, cache)
-        from known_truth import tables
+        from known_truth import plots, tables
 
         print(tables.text(found))
         if options.png:
-            for path in tables.plots(pack.emoe_core, found, options.png):
+            for path in plots.save(pack.emoe_core, found, options.png):
                 print(f"wrote {path}")
     print(f"{time.monotonic() - started:.0f} s")
     if options.json:

@@ -19,9 +19,9 @@ MEAN = "guidance_mean"
 #: Mixture mode: how undecided the gates are. It has no direction of its own; more counts as less certain.
 ROUTING = "routing_entropy"
 BASELINES = (*TEXT, *SINGLE, MEAN, ROUTING)
-#: Rivals that cost no ensemble; `ensemble_gain` is over the best of them. Not `unseen_words`: to know it one needs the
-#: training captions, which nobody has of a public model.
-WITHOUT_ENSEMBLE = ("characters", "tokens", *SINGLE)
+#: Known of a text before any network runs. Not `unseen_words`: to know it one needs the training captions, which nobody
+#: has of a public model.
+LENGTHS = ("characters", "tokens")
 
 Columns = dict[str, "np.ndarray[Any, np.dtype[np.float64]]"]
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from .columns import BASELINES, PRESETS, WITHOUT_ENSEMBLE, Columns
+from .columns import BASELINES, LENGTHS, MEAN, PRESETS, SINGLE, Columns
 from .prompts import REFERENCE, WITHOUT_CONCEPT, Prompt
 
 DEFAULT = PRESETS["fast"]
@@ -16,6 +16,7 @@ WELL_KNOWN = 8
 """Captions from which on a string counts as known."""
 
 AREAS = ("aurc", "augrc", "auarc")
+COVERAGES = tuple(i / 20 for i in range(1, 21))
 Figure = dict[str, float]
 
 
@@ -235,6 +236,16 @@ class Figures:
             area: _figure(value, each[:, i]) for i, (area, value) in enumerate(zip(AREAS, areas(rows), strict=True))
         }
 
+    def risk_by_coverage(self) -> dict[str, list[float]]:
+        """Column, `random` and `oracle` -> share of bad pictures among the passed, at the coverages `COVERAGES`."""
+        rows = self.judged()["all"]
+        failed = self.quality["top1"][rows] < 0.5
+        if failed.all() or not failed.any():
+            return {}
+        curves = {name: self.curves.by_score(self.columns[name][rows], failed) for name in self.columns}
+        curves |= {"random": self.curves.at_random(failed), "oracle": self.curves.by_oracle(failed)}
+        return {name: curve.risk_at(np.array(COVERAGES)).tolist() for name, curve in curves.items()}
+
     def quartiles(self) -> dict[str, dict[str, list[Figure]]]:
         """Measure of quality -> preset -> its mean in each quarter of the prompts, from the most certain on."""
         rows = self.judged()["all"]
@@ -262,18 +273,26 @@ class Figures:
         return found
 
     def gain(self) -> dict[str, dict[str, Any]]:
-        """Task -> preset -> paired difference of its AUROC to the best rival that needs no ensemble, and that rival."""
+        """Task -> preset -> paired difference of its AUROC to the best number that one model gives, and which that is.
+
+        Beside it the same over the better of two lengths of the text (`over_length`), and over the experts' mean guidance,
+        which costs as much as the ensemble and uses no disagreement (`over_mean_guidance`).
+        """
         sets = dict(self.tasks()) | {f"failure_{label}": pair for label, pair in self.failed().items()}
-        rivals = [name for name in WITHOUT_ENSEMBLE if name in self.columns]
         found: dict[str, dict[str, Any]] = {}
         for task, pair in sets.items():
-            value = {n: self.evaluation.auroc(self.columns[n][pair[0]], self.columns[n][pair[1]]) for n in rivals}
-            best = max(value, key=lambda n: value[n])
-            found[task] = {"best_rival": best}
+            single, length = (self._best(names, pair) for names in (SINGLE, LENGTHS))
+            found[task] = {"best_rival": single, "longer": length, "over_length": {}, "over_mean_guidance": {}}
             for preset, name in PRESETS.items():
                 if name in self.columns:
-                    found[task][preset] = self._auroc(name, *pair, minus=best)
+                    found[task][preset] = self._auroc(name, *pair, minus=single)
+                    found[task]["over_length"][preset] = self._auroc(name, *pair, minus=length)
+                    found[task]["over_mean_guidance"][preset] = self._auroc(name, *pair, minus=MEAN)
         return found
+
+    def _best(self, names: Sequence[str], pair: tuple[Any, Any]) -> str:
+        value = {n: self.evaluation.auroc(self.columns[n][pair[0]], self.columns[n][pair[1]]) for n in names}
+        return max(value, key=lambda n: value[n])
 
     def everything(self) -> dict[str, Any]:
         """All of it, ready for JSON."""
@@ -290,6 +309,7 @@ class Figures:
             "fail_auroc": {name: f["fail_auroc"] for name, f in overall.items() if "fail_auroc" in f},
             **{area: {name: f[area] for name, f in overall.items()} for area in AREAS},
             "failures": failures,
+            "risk_by_coverage": self.risk_by_coverage(),
             "quality_by_quartile": self.quartiles(),
             "ensemble_gain": self.gain(),
         }

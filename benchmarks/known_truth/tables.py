@@ -1,9 +1,7 @@
-"""The figures for a person: a table in the terminal, plots as PNG."""
+"""The figures for a person, as a table in the terminal."""
 
 from __future__ import annotations
 
-from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 from .columns import BASELINES, PRESETS
@@ -50,66 +48,47 @@ def text(found: dict[str, Any]) -> str:
         for preset, parts in presets.items():
             title = f"{measure} by quartile, {preset}"
             lines.append(f"{title:32}" + " ".join(f"{part['value']:.2f}" for part in parts))
-    lines.append("gain of the ensemble over the best rival that needs none (AUROC, paired):")
+    lines.append("gain of the ensemble over the best number of a single model (AUROC, paired):")
     for task, row in found["ensemble_gain"].items():
         cells = "  ".join(f"{preset} {_cell(row[preset])}" for preset in PRESETS if preset in row)
         lines.append(f"  {task:30}{cells}  over {row['best_rival']}")
     for case, presets in found.get("ablations", {}).items():
         cells = "  ".join(f"{p} {f['mean_auroc']:.3f} (rank {f['rank_correlation']:.2f})" for p, f in presets.items())
         lines.append(f"  {case:30}{cells}")
-    for world, sets in found.get("worlds", {}).items():
-        for label, figures in sets.items():
-            if isinstance(figures, dict) and "auroc" in figures:
-                lines.append(f"{world}, {label}: {_world(figures)}")
+    for name, world in found.get("worlds", {}).items():
+        lines.append(
+            f"{name} (mean AUROC over the tasks / Spearman of share and median score / AUROC of a bad picture):"
+        )
+        for label, means in sets_of(world).items():
+            figures = world[label]
+            cells = []
+            for shown, mean in means.items():
+                column = PRESETS.get(shown, shown)
+                bad = figures["fail_auroc"].get(column, {}).get("value", float("nan"))
+                cells.append(f"{shown} {mean:.2f}/{figures['spearman_share_score'][column]['value']:+.2f}/{bad:.2f}")
+            lines.append(f"  {label:14}{'  '.join(cells)}")
+    if found.get("choice"):
+        lines += _choice(found["choice"])
     return "\n".join(lines)
 
 
-def _world(figures: dict[str, Any]) -> str:
-    tasks = figures["auroc"].values()
-    parts = []
-    for name, column in (*PRESETS.items(), *((b, b) for b in BASELINES)):
-        if all(column in row for row in tasks):
-            mean = sum(row[column]["value"] for row in tasks) / len(tasks)
-            parts.append(f"{name} {mean:.2f}/{figures['spearman_share_score'][column]['value']:+.2f}")
-    return "  ".join(parts) + "  (mean AUROC/Spearman)"
+def _choice(choice: dict[str, Any]) -> list[str]:
+    means = choice["mean_auroc"]
+    order = sorted(means["chosen_on"], key=lambda name: -means["chosen_on"][name])
+    shown = [name for name in order if name in order[:12] or name in choice["reported"]]
+    lines = ["candidates by mean AUROC over tasks and failures (chosen on split 0 / on the other splits):"]
+    return lines + [f"  {name:40}{means['chosen_on'][name]:.3f} / {means['reported_on'][name]:.3f}" for name in shown]
 
 
-def plots(core: ModuleType, found: dict[str, Any], folder: Path) -> list[Path]:
-    """AUROC by task, median score by share, quality by quartile."""
-    charts = core.charts
-    folder.mkdir(parents=True, exist_ok=True)
-    written = []
-
-    def save(name: str, picture: Any) -> None:
-        path = folder / f"{name}.png"
-        picture.save(path)
-        written.append(path)
-
-    tasks = list(found["auroc"])
-    save(
-        "auroc_by_task",
-        charts.matrix(
-            [[found["auroc"][task][column]["value"] for column in SHOWN.values()] for task in tasks],
-            tasks, list(SHOWN), title="How well each number tells unknown from known prompts (AUROC)",
-        ),
-    )  # fmt: skip
-    gain = found["ensemble_gain"]
-    save(
-        "ensemble_gain",
-        charts.bars(
-            [f"{task} ({preset})" for task in gain for preset in ("fast", "thorough")],
-            [gain[task][preset]["value"] for task in gain for preset in ("fast", "thorough")],
-            title="AUROC that the ensemble adds to the best rival without one",
-        ),
-    )
-    for measure, presets in found["quality_by_quartile"].items():
-        series = [
-            charts.Series(name, [1, 2, 3, 4], [part["value"] for part in parts]) for name, parts in presets.items()
-        ]
-        save(
-            f"quality_{measure}",
-            charts.line_chart(
-                series, title=f"Quality ({measure}) by quarter of the score", x_label="quarter", y_label=measure
-            ),
-        )
-    return written
+def sets_of(world: dict[str, Any]) -> dict[str, dict[str, float]]:
+    """Set of experts -> preset or baseline -> mean AUROC over the tasks."""
+    found = {}
+    for label, figures in world.items():
+        if isinstance(figures, dict) and "auroc" in figures:
+            tasks = figures["auroc"].values()
+            found[label] = {
+                name: sum(row[column]["value"] for row in tasks) / len(tasks)
+                for name, column in (*PRESETS.items(), *((b, b) for b in BASELINES))
+                if all(column in row for row in tasks)
+            }
+    return found

@@ -1,0 +1,146 @@
+"""The figures as PNG, drawn by the pack's own charts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from .columns import PRESETS
+from .figures import COVERAGES
+from .tables import SHOWN, sets_of
+
+NAMES = {
+    "unseen_language": "unseen language",
+    "held_out_concept": "thing never shown",
+    "held_out_group": "kind of thing never shown",
+    "under_sampled": "thing shown seldom",
+    "nonsense": "random letters",
+    "word_salad": "two known words",
+    "typo": "misspelt word",
+    "keyword": "another word for it",
+    "failure_all": "bad picture, all prompts",
+    "failure_within_language": "bad picture, one language",
+    "failure_trained_languages": "bad picture, trained languages",
+}
+WIDE = (900, 460)
+CURVES = ("fast", "thorough", "paper", "response", "guidance")
+
+
+def save(core: ModuleType, found: dict[str, Any], folder: Path) -> list[Path]:
+    """Write every plot that the figures allow."""
+    folder.mkdir(parents=True, exist_ok=True)
+    written = []
+    for name, picture in (*_shipped(core, found), *_worlds(core, found)):
+        path = folder / f"{name}.png"
+        picture.quantize(64).save(path, optimize=True)
+        written.append(path)
+    return written
+
+
+def _shipped(core: ModuleType, found: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+    charts = core.charts
+    tasks = list(found["auroc"])
+    yield (
+        "auroc_by_task",
+        charts.matrix(
+            [[found["auroc"][task][column]["value"] for column in SHOWN.values()] for task in tasks],
+            [NAMES.get(task, task) for task in tasks],
+            list(SHOWN),
+            title="Shipped experts: unknown told from known (AUROC)",
+            value_range=(0.5, 1.0),
+            cell=(92, 34),
+        ),
+    )
+    gain = found["ensemble_gain"]
+    rows = [(task, preset) for task in gain for preset in ("fast", "thorough")]
+    figures = [gain[task][preset] for task, preset in rows]
+    yield (
+        "ensemble_gain",
+        charts.bars(
+            [f"{NAMES.get(task, task)}: {preset}" for task, preset in rows],
+            [figure["value"] for figure in figures],
+            low=[figure["low"] for figure in figures],
+            high=[figure["high"] for figure in figures],
+            title="Shipped experts: AUROC added to the best number of one model",
+            highlight=[preset == "thorough" for _, preset in rows],
+            width=900,
+        ),
+    )
+    if found["risk_by_coverage"]:
+        shown = {**{name: SHOWN[name] for name in CURVES}, "random": "random", "oracle": "oracle"}
+        yield (
+            "risk_by_coverage",
+            charts.line_chart(
+                [
+                    charts.Series(
+                        name, COVERAGES, found["risk_by_coverage"][column], dashed=name in ("random", "oracle")
+                    )
+                    for name, column in shown.items()
+                ],
+                title="Shipped experts: bad pictures among the passed",
+                x_label="share of prompts that passes",
+                y_label="share of bad pictures",
+                percent=(True, True),
+                size=WIDE,
+            ),
+        )
+    for measure, presets in found["quality_by_quartile"].items():
+        series = [
+            charts.Series(
+                name,
+                [1, 2, 3, 4],
+                *([part[end] for part in parts] for end in ("value", "low", "high")),
+            )
+            for name, parts in presets.items()
+        ]
+        yield (
+            f"quality_{measure}",
+            charts.line_chart(
+                series,
+                title="Shipped experts: quality of the pictures by quarter of the score",
+                x_label="quarter of the prompts, most certain first",
+                y_label=measure,
+                size=WIDE,
+            ),
+        )
+
+
+def _worlds(core: ModuleType, found: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+    charts, worlds = core.charts, found.get("worlds", {})
+    if not worlds:
+        return
+    series = []
+    for label, figures in (("shipped", found), *((name, world["base_4"]) for name, world in worlds.items())):
+        rows = [row for row in figures["auroc_by_language"].values() if row["share"]["value"] > 0]
+        unseen = figures["auroc"]["unseen_language"][PRESETS["fast"]]["value"]
+        values = [row[PRESETS["fast"]]["value"] for row in rows] + [unseen]
+        series.append(charts.Series(label, list(range(2, len(values) + 2)), values))
+    yield (
+        "languages",
+        charts.line_chart(
+            series,
+            title="fast: languages by their rank in the training data (10: never seen)",
+            x_label="rank of the language's share",
+            y_label="AUROC against the best sampled",
+            size=WIDE,
+        ),
+    )
+    counts = {name: sets_of(world) for name, world in worlds.items()}
+    lines = []
+    for name, sets in counts.items():
+        points = [(count, sets[f"base_{count}"]) for count in (2, 3, 4, 8) if f"base_{count}" in sets]
+        if len(points) > 1:
+            lines.append(charts.Series(name, [n for n, _ in points], [means["fast"] for _, means in points]))
+    if lines:
+        yield (
+            "experts",
+            charts.line_chart(
+                lines,
+                title="fast: mean AUROC by the number of experts",
+                x_label="experts",
+                y_label="mean AUROC over the tasks",
+                size=WIDE,
+            ),
+        )
