@@ -69,12 +69,13 @@ def table_of(core: ModuleType, rows: list[Any], columns: Any, quality: Any, roun
 
 def shipped(pack: ModuleType, options: argparse.Namespace, cache: Path) -> dict[str, Any]:
     """Figures and scores of the experts that come with the pack."""
+    from known_truth.columns import MEASURED
     from known_truth.shipped import Shipped
 
     source = Shipped(pack)
     rows = source.prompts(options.prompts)
     texts = [row.text for row in rows]
-    key = [texts, [expert.identity for expert in source.experts.experts]]
+    key = [texts, [expert.identity for expert in source.experts.experts], MEASURED]
     columns = kept(cache, "shipped-scores", key, lambda: source.measure(rows, say))
     seeds = QUICK_SEEDS if options.quick else FULL_SEEDS
     quality = kept(cache, "shipped-pictures", [key, seeds], lambda: source.draw(rows, seeds, say).as_dict())
@@ -107,6 +108,7 @@ def worlds(core: ModuleType, options: argparse.Namespace, cache: Path) -> tuple[
     """
     sys.path.insert(0, str(ROOT))
     from known_truth import candidates
+    from known_truth.columns import MEASURED
     from known_truth.prompts import REFERENCE
     from known_truth.worlds import WorldSource, trained
 
@@ -123,7 +125,7 @@ def worlds(core: ModuleType, options: argparse.Namespace, cache: Path) -> tuple[
         mine = found.setdefault(source.name, {"reference": place.split.reference, "shares": place.split.rates})
         for label, names in sets.items():
             say(f"{source.name}: {label}")
-            key = [source.key(names), len(rows)]
+            key = [source.key(names), len(rows), MEASURED]
             columns = kept(cache, "world-scores", key, lambda s=source, r=rows, n=names: s.measure(r, n))
             table = table_of(core, rows, columns, quality, options.rounds)
             mine[label] = table.everything()

@@ -42,6 +42,11 @@ PRESETS: dict[str, Preset] = {
         "noise prediction minus the empty prompt's: best at telling unseen from seen, about twice the work of fast or more",
     ),
     "paper": Preset("mid_out", "variance", "the published score, plain variance at the middle block"),
+    "one_model": Preset(
+        NOISE_PRED,
+        "guidance",
+        "no ensemble: how little the prompt moves the first expert's noise prediction; one checkpoint is enough",
+    ),
 }
 CUSTOM = "custom"
 

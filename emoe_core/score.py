@@ -90,8 +90,8 @@ def _enough_experts(name: str, experts: ExpertSet) -> est.Estimator:
     if len(experts) < chosen.minimum_experts:
         raise EMoEError(
             f"The estimator '{chosen.name}' compares experts and the set has {len(experts)}: add at least "
-            f"{chosen.minimum_experts - len(experts)} more with Add Expert, or choose preset custom with the "
-            "estimator 'response', which needs only one."
+            f"{chosen.minimum_experts - len(experts)} more with Add Expert, or choose the preset one_model, "
+            "which needs only one."
         )
     return chosen
 

@@ -23,6 +23,9 @@ BASELINES = (*TEXT, *SINGLE, MEAN, ROUTING)
 #: has of a public model.
 LENGTHS = ("characters", "tokens")
 
+#: What a measurement holds; kept measurements of other columns are not used again.
+MEASURED = (*TAPS, *SINGLE, MEAN, ROUTING)
+
 Columns = dict[str, "np.ndarray[Any, np.dtype[np.float64]]"]
 
 

@@ -1,4 +1,4 @@
-"""World B's text encoder: trained on text alone, in all languages, on every emoji, whatever the pictures' data is.
+"""World B's text encoder: trained on text alone, in all languages, on every thing, whatever the pictures' data is.
 
 First texts of one emoji in one language are pulled together against the batch (InfoNCE, van den Oord, Li and Vinyals,
 arXiv 1807.03748). Then every text of every language is sorted to its emoji's English name, as that first part saw it.
@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..train_demo import runs
+from ..train_demo.data import CATEGORIES
 from ..train_demo.sources import LANGUAGES, Sources
 from ..train_demo.text import TextEncoder
 from ..train_demo.tokenizer import Encoder
@@ -26,14 +27,18 @@ TEMPERATURE = 0.07
 
 
 def texts(sources: Sources) -> dict[str, list[list[str]]]:
-    """For every emoji with a name in all languages: language to lists of name and keywords, in one order."""
+    """For every thing or face with a name in all languages: language to lists of name and keywords, in one order."""
     table: dict[str, dict[str, list[str]]] = {}
     for lang in LANGUAGES:
         raw = json.loads((sources.annotations / lang / "annotations.json").read_text("utf-8"))
         notes = raw["annotations"]["annotations"]
         table[lang] = {e: [v["tts"][0], *v.get("default", [])] for e, v in notes.items() if v.get("tts")}
     shared = sorted(set.intersection(*(set(words) for words in table.values())))
-    shared = [emoji for emoji in shared if len(emoji) == 1]
+    things = set()
+    for entry in json.loads(sources.emojibase.read_text("utf-8")):
+        if entry.get("group") == 0 or entry.get("group") in CATEGORIES:
+            things.add(entry["emoji"].replace("\ufe0f", "").replace("\ufe0e", ""))
+    shared = [emoji for emoji in shared if len(emoji) == 1 and emoji in things]
     return {lang: [list(dict.fromkeys(words[emoji])) for emoji in shared] for lang, words in table.items()}
 
 
@@ -90,6 +95,7 @@ def _part(part: int, data: _Texts, out: Path, start: TextEncoder | None) -> Text
         net.load_state_dict(start.state_dict())
         with torch.no_grad():
             targets = torch.cat([pooled(start, ids, data.end) for ids in data.ids[data.names].split(BATCH)])
+            targets = F.normalize(targets - targets.mean(0), dim=1)  # what all names share tells none apart
     optimizer = torch.optim.AdamW(net.parameters(), lr=RATE, weight_decay=1e-3, fused=True)
     average = runs.Average(net, 0.99)
     generator = torch.Generator().manual_seed(11 + part)
