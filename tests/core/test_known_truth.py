@@ -103,3 +103,56 @@ def test_worlds_differ_as_they_say() -> None:
         assert sum(split.rates.values()) == pytest.approx(1.0) and len(set(split.rates)) == 9
         assert list(split.rates.values()) == sorted(split.rates.values(), reverse=True)
     assert len(design.EXPERTS) == 8 and len({plan.seed for plan in (*design.EXPERTS, *design.INDEPENDENT)}) == 12
+
+
+def test_gain_is_over_the_best_number_of_one_model() -> None:
+    table = figures(SCORES, QUALITY)
+    flat = np.zeros(len(SCORES))
+    table.columns |= {name: flat for name in ("guidance", "seed_variance", "denoiser_norm", "guidance_mean")}
+    table.columns |= {"characters": np.arange(7.0), "tokens": flat}
+    gain = table.gain()["nonsense"]
+    auroc = emoe_core.evaluation.auroc
+    known, unknown = table.where("fresh"), table.where("nonsense")
+    own = auroc(table.columns["mid_out.relative"][known], table.columns["mid_out.relative"][unknown])
+    assert gain["best_rival"] == "guidance" and auroc(table.columns["response"][known], [SCORES[0]]) < 0.5
+    assert gain["fast"]["value"] == pytest.approx(own - 0.5) == gain["over_mean_guidance"]["fast"]["value"]
+    assert gain["longer"] == "characters" and gain["over_length"]["fast"]["value"] == pytest.approx(own - 1.0)
+
+
+def test_pictures_that_nobody_drew_have_no_quality() -> None:
+    drawn = importlib.import_module("known_truth.pictures").Drawn
+    part = drawn(top1=np.array([1.0, 0.0]), rank=np.array([0.9, 0.1]), likeness=np.array([0.5, 0.2]))
+    prompts = [SimpleNamespace(concepts=concepts) for concepts in ((0,), (), (3, 4))]
+    found = part.among(prompts)
+    assert found.top1.tolist()[::2] == [1.0, 0.0] and np.isnan(found.likeness[1])
+
+
+def test_agreed_size_is_that_of_the_mean_over_experts() -> None:
+    candidates = importlib.import_module("known_truth.candidates")
+    shifts = torch.randn(4, 6, 50, generator=torch.Generator().manual_seed(0)) + 1.0  # experts, prompts, dimensions
+    variance, size = shifts.var(dim=0).mean(dim=1), shifts.square().mean(dim=(0, 2))
+    columns = {"noise_pred.centred": variance.numpy(), "noise_pred.centred_relative": (variance / size).numpy()}
+    found = candidates.add(columns, np.arange(6), experts=4)
+    agreed = -np.log(shifts.mean(dim=0).square().mean(dim=1).numpy())
+    assert found["noise_pred, agreed size"] == pytest.approx(agreed, rel=1e-4)
+    assert "mid_out, agreed size" not in found
+
+
+def test_the_choice_never_looks_at_the_reported_splits() -> None:
+    choose = importlib.import_module("known_truth.candidates").choose
+    names = (
+        "guidance",
+        "response",
+        "seed_variance",
+        "denoiser_norm",
+        *importlib.import_module("known_truth.columns").PRESETS.values(),
+    )
+
+    def world(best: str) -> dict[str, dict[str, float]]:
+        return {name: {"nonsense": 0.9 if name == best else 0.6} for name in names}
+
+    found = choose({0: [world("response")], 1: [world("guidance")], 2: [world("guidance")]})
+    assert found["candidate"] == found["single_model"] == "response"
+    assert found["mean_auroc"]["reported_on"]["response"] == pytest.approx(0.6)
+    assert found["reported"]["guidance"]["nonsense"] == {"value": pytest.approx(0.9), "low": 0.9, "high": 0.9}
+    assert choose({0: [world("response")]}) == {}
