@@ -156,7 +156,10 @@ def main() -> None:
     started = time.monotonic()
     with tempfile.TemporaryDirectory() as base:
         import_comfyui(Path(os.environ["EMOE_BENCHMARK_HOST"]), Path(base))
+        import torch
+
         pack = load_pack(Path(base))
+        torch.set_grad_enabled(False)  # as ComfyUI's executor does; else every picture keeps the whole of its making
         found = shipped(pack, options, cache)
         if options.worlds:
             found["worlds"], found["choice"] = worlds(pack.emoe_core, options, cache)
