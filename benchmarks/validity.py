@@ -139,6 +139,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every figure to FILE")
     parser.add_argument("--png", type=Path, metavar="FOLDER", help="write the plots to FOLDER")
+    parser.add_argument("--document", type=Path, metavar="FILE", help="write the tables into docs/validity.md")
     parser.add_argument("--quick", action="store_true", help="few prompts a group: under 3 minutes on 2 cores")
     parser.add_argument("--prompts", type=int, help=f"prompts a group (default {FULL_PROMPTS}, quick {QUICK_PROMPTS})")
     parser.add_argument("--worlds", type=Path, metavar="CACHE", help="also measure the worlds trained in CACHE")
@@ -163,12 +164,14 @@ def main() -> None:
         found = shipped(pack, options, cache)
         if options.worlds:
             found["worlds"], found["choice"] = worlds(pack.emoe_core, options, cache)
-        from known_truth import plots, tables
+        from known_truth import document, plots, tables
 
         print(tables.text(found))
         if options.png:
             for path in plots.save(pack.emoe_core, found, options.png):
                 print(f"wrote {path}")
+        if options.document:
+            document.update(found, options.document)
     print(f"{time.monotonic() - started:.0f} s")
     if options.json:
         found["prompts_a_group"] = options.prompts

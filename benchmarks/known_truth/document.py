@@ -1,0 +1,233 @@
+"""The tables of docs/validity.md, written between its marks `<!-- table:NAME -->` and `<!-- end -->`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from .columns import PRESETS
+from .plots import NAMES
+from .tables import SHOWN, sets_of
+
+Found = dict[str, Any]
+ENDS = ("random", "oracle")
+QUARTERS = ("first quarter", "second", "third", "last")
+LABELS = {
+    "base_2": "2 experts",
+    "base_3": "3 experts",
+    "base_4": "4 experts",
+    "base_8": "8 experts",
+    "early_100": "4, fine-tuned for 100 steps",
+    "early_200": "4, for 200 steps",
+    "early_400": "4, for 400 steps",
+    "near_copy_2": "an expert and a near copy of it",
+    "independent_2": "2 experts of their own seeds",
+    "independent_4": "4 experts of their own seeds",
+}
+
+
+def update(found: Found, path: Path) -> None:
+    """Fill every mark that the figures have a table for."""
+    text = path.read_text("utf-8")
+    for name, make in TABLES.items():
+        rows = make(found)
+        if not rows:
+            continue
+        mark = re.compile(rf"(<!-- table:{name} -->\n).*?(<!-- end -->)", re.S)
+        if not mark.search(text):
+            raise SystemExit(f"{path} has no mark <!-- table:{name} -->")
+        text = mark.sub(lambda m, r=rows: m.group(1) + "\n".join(r) + "\n" + m.group(2), text)
+    path.write_text(text, "utf-8")
+
+
+def _cell(figure: dict[str, float], digits: int = 2) -> str:
+    if "low" not in figure:
+        return f"{figure['value']:.{digits}f}"
+    return f"{figure['value']:.{digits}f} ({figure['low']:.{digits}f} to {figure['high']:.{digits}f})"
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    return ["| " + " | ".join(row) + " |" for row in (head, ["---"] * len(head), *rows)]
+
+
+def _shown(row: Found) -> list[str]:
+    return [_cell(row[column]) if column in row else "" for column in SHOWN.values()]
+
+
+def tasks(found: Found) -> list[str]:
+    """Shipped experts: AUROC by task."""
+    rows = [[NAMES.get(task, task), *_shown(row)] for task, row in found["auroc"].items()]
+    extra = (
+        ("never seen string against well-known, within a language", found["within_language"]["auroc"]),
+        ("thing never shown against thing shown seldom", found["held_out_against_under_sampled"]),
+        ("rank correlation of a language's share and its median", found["spearman_share_score"]),
+    )
+    return _table(["AUROC of", *SHOWN], rows + [[title, *_shown(row)] for title, row in extra if row])
+
+
+def everything(found: Found) -> list[str]:
+    """Shipped experts: every estimator at every tap, and every baseline, in short."""
+    names = found["spearman_share_score"]
+    rows = []
+    for name in names:
+        values = [row[name]["value"] for row in found["auroc"].values()]
+        bad = found["fail_auroc"].get(name)
+        areas = [found[area][name]["value"] for area in ("aurc", "augrc", "auarc")] if found["aurc"] else []
+        shown = [sum(values) / len(values), min(values)]
+        rho = names[name]["value"]
+        rows.append(
+            [
+                f"`{name}`",
+                *(f"{v:.2f}" for v in shown),
+                f"{rho:+.2f}",
+                _cell(bad) if bad else "",
+                *(f"{a:.3f}" for a in areas),
+            ]
+        )
+    for end in ENDS:
+        if found["aurc"]:
+            rows.append(
+                [end, "", "", "", "", *(f"{found[area][end]['value']:.3f}" for area in ("aurc", "augrc", "auarc"))]
+            )
+    return _table(
+        [
+            "number",
+            "mean AUROC",
+            "lowest",
+            "rank correlation with share",
+            "AUROC of a bad picture",
+            "AURC",
+            "AUGRC",
+            "AUARC",
+        ],
+        rows,
+    )
+
+
+def failures(found: Found) -> list[str]:
+    """Shipped experts: AUROC of a bad picture, over all prompts and within a language."""
+    rows = []
+    for label, entry in found["failures"].items():
+        if "columns" in entry:
+            figures = {
+                name: column["fail_auroc"] for name, column in entry["columns"].items() if "fail_auroc" in column
+            }
+            rows.append([NAMES[f"failure_{label}"], str(entry["prompts"]), f"{entry['failed']:.0%}", *_shown(figures)])
+    return _table(["prompts", "how many", "bad", *SHOWN], rows) if rows else []
+
+
+def quartiles(found: Found) -> list[str]:
+    """Shipped experts: quality by quarter of the score."""
+    rows = []
+    for measure, presets in found["quality_by_quartile"].items():
+        rows += [[measure, f"`{preset}`", *(_cell(part) for part in parts)] for preset, parts in presets.items()]
+    return _table(["measure", "preset", *QUARTERS], rows)
+
+
+def gain(found: Found) -> list[str]:
+    """Shipped experts: what the ensemble adds."""
+    rows = []
+    for task, row in found["ensemble_gain"].items():
+        fast, thorough = row["fast"], row["thorough"]
+        rows.append(
+            [NAMES.get(task, task), f"`{row['best_rival']}`", _cell(fast), _cell(thorough)]
+            + [_cell(row["over_mean_guidance"][p]) for p in ("fast", "thorough")]
+            + [f"{_cell(row['over_length']['fast'])}"]
+        )
+    head = ["task", "best single-model number", "`fast` over it", "`thorough` over it", "`fast` over the mean guidance"]
+    return _table([*head, "`thorough` over the mean guidance", "`fast` over the better text length"], rows)
+
+
+def ablations(found: Found) -> list[str]:
+    """Shipped experts: fewer experts, other noise, later steps."""
+    rows = []
+    for case, presets in found["ablations"].items():
+        cells = [f"{presets[p]['mean_auroc']:.2f} ({presets[p]['rank_correlation']:.2f})" for p in PRESETS]
+        rows.append([case, *cells])
+    return _table(["case", *(f"`{p}`" for p in PRESETS)], rows)
+
+
+def regression(found: Found) -> list[str]:
+    """Shipped experts: standardised weights on the score's rank."""
+    names = {label: column for label, column in SHOWN.items() if column in found["regression"]}
+    causes = next(iter(found["regression"].values()))
+    rows = [
+        [cause.replace("_", " "), *(_cell(found["regression"][c][cause]) for c in names.values())] for cause in causes
+    ]
+    return _table(["standardised weight of", *names], rows)
+
+
+def worlds(found: Found) -> list[str]:
+    """Every world with four experts: the goals' figures for the default, and its rivals."""
+    rows = []
+    for name, world in found.get("worlds", {}).items():
+        if "base_4" not in world:
+            continue
+        figures = world["base_4"]
+        means = sets_of(world)["base_4"]
+        for label in ("fast", "thorough", "paper", "response", "guidance", "guidance_mean", "tokens"):
+            column = PRESETS.get(label, label)
+            auroc = figures["auroc"]
+            cells = [f"{auroc[task][column]['value']:.2f}" for task in WORLD_TASKS]
+            bad = figures["fail_auroc"].get(column)
+            rho = figures["spearman_share_score"][column]["value"]
+            rows.append(
+                [
+                    name if label == "fast" else "",
+                    f"`{label}`",
+                    f"{rho:+.2f}",
+                    *cells,
+                    f"{means[label]:.2f}",
+                    _cell(bad) if bad else "",
+                ]
+            )
+    head = [
+        "world",
+        "number",
+        "rank correlation with share",
+        *(NAMES[task] for task in WORLD_TASKS),
+        "mean",
+        "bad picture",
+    ]
+    return _table(head, rows) if rows else []
+
+
+WORLD_TASKS = ("unseen_language", "held_out_concept", "under_sampled", "nonsense", "word_salad", "typo")
+
+
+def sets(found: Found) -> list[str]:
+    """Mean AUROC by set of experts, world by world."""
+    columns = {name: sets_of(world) for name, world in found.get("worlds", {}).items()}
+    if not columns:
+        return []
+    rows = []
+    for label, title in LABELS.items():
+        for preset in PRESETS:
+            cells = [
+                f"{means[label][preset]:.2f}" if preset in means.get(label, {}) else "" for means in columns.values()
+            ]
+            if any(cells):
+                rows.append([title, f"`{preset}`", *cells])
+    return _table(["experts", "preset", *columns], rows)
+
+
+def choice(found: Found) -> list[str]:
+    """Candidates: chosen on one split, reported on the others."""
+    chosen = found.get("choice")
+    if not chosen:
+        return []
+    means = chosen["mean_auroc"]
+    order = sorted(means["chosen_on"], key=lambda name: -means["chosen_on"][name])
+    kept = [name for name in order if name in order[:10] or name in chosen["reported"]]
+    return _table(
+        ["number", "split 0, where the choice was made", "the other splits"],
+        [[f"`{name}`", f"{means['chosen_on'][name]:.3f}", f"{means['reported_on'][name]:.3f}"] for name in kept],
+    )
+
+
+TABLES: dict[str, Callable[[Found], list[str]]] = {
+    one.__name__: one
+    for one in (tasks, everything, failures, quartiles, gain, ablations, regression, worlds, sets, choice)
+}
