@@ -32,7 +32,9 @@ QUICK_SEEDS, FULL_SEEDS = (3,), (3, 5)
 QUICK_ABLATED = 4
 """Prompts a group of the ablations, which are seven measurements more."""
 
-QUICK_ROUNDS, FULL_ROUNDS = 200, 1000
+QUICK_ROUNDS, FULL_ROUNDS = 200, 400
+MAIN_SET = "base_4"
+"""The set of experts of a world that is told in full; of the others only what is compared."""
 
 
 def kept(folder: Path, name: str, key: Any, make: Any) -> Any:
@@ -108,7 +110,8 @@ def worlds(core: ModuleType, options: argparse.Namespace, cache: Path) -> tuple[
     """
     sys.path.insert(0, str(ROOT))
     from known_truth import candidates
-    from known_truth.columns import MEASURED
+    from known_truth.columns import BASELINES, MEASURED, PRESETS
+    from known_truth.figures import VERSION
     from known_truth.prompts import REFERENCE
     from known_truth.worlds import WorldSource, trained
 
@@ -118,7 +121,7 @@ def worlds(core: ModuleType, options: argparse.Namespace, cache: Path) -> tuple[
         source = WorldSource(core, place)
         rows = source.prompts(options.prompts)
         sets = source.sets()
-        if "base_4" not in sets:
+        if MAIN_SET not in sets:
             continue
         drawn = [source.key(["expert_1"]), len(rows), FULL_SEEDS]
         quality = kept(cache, "world-pictures", drawn, lambda s=source, r=rows: s.draw(r, FULL_SEEDS).as_dict())
@@ -128,8 +131,13 @@ def worlds(core: ModuleType, options: argparse.Namespace, cache: Path) -> tuple[
             key = [source.key(names), len(rows), MEASURED]
             columns = kept(cache, "world-scores", key, lambda s=source, r=rows, n=names: s.measure(r, n))
             table = table_of(core, rows, columns, quality, options.rounds)
-            mine[label] = table.everything()
-            if label == "base_4":
+            whole = label == MAIN_SET
+            if not whole:
+                told = (*PRESETS.values(), *BASELINES)
+                table.columns = {name: column for name, column in table.columns.items() if name in told}
+            asked = [key, drawn, options.rounds, VERSION]
+            mine[label] = kept(cache, "world-figures", asked, table.everything if whole else table.brief)
+            if whole:
                 table.columns |= candidates.add(table.columns, table.where(REFERENCE), len(names))
                 merits.setdefault(place.split.index, []).append(candidates.merit(table))
     return found, candidates.choose(merits)

@@ -16,6 +16,9 @@ WELL_KNOWN = 8
 """Captions from which on a string counts as known."""
 
 AREAS = ("aurc", "augrc", "auarc")
+VERSION = 1
+"""Raised when a figure is counted in another way, so that kept ones are made anew."""
+
 COVERAGES = tuple(i / 20 for i in range(1, 21))
 Figure = dict[str, float]
 
@@ -293,6 +296,15 @@ class Figures:
     def _best(self, names: Sequence[str], pair: tuple[Any, Any]) -> str:
         value = {n: self.evaluation.auroc(self.columns[n][pair[0]], self.columns[n][pair[1]]) for n in names}
         return max(value, key=lambda n: value[n])
+
+    def brief(self) -> dict[str, Any]:
+        """What is told of the sets of experts that are only compared with others."""
+        failed = self.failed().get("all")
+        return {
+            "auroc": self.auroc(),
+            "spearman_share_score": self.spearman_share(),
+            "fail_auroc": {name: self._auroc(name, *failed) for name in self.columns} if failed else {},
+        }
 
     def everything(self) -> dict[str, Any]:
         """All of it, ready for JSON."""
