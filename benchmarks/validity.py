@@ -27,12 +27,15 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT / "scripts"), str(ROOT / "benchmarks")]
 
-QUICK_PROMPTS, FULL_PROMPTS = 10, 60
+QUICK_PROMPTS, FULL_PROMPTS = 10, 40
 QUICK_SEEDS, FULL_SEEDS = (3,), (3, 5)
 QUICK_ABLATED = 4
 """Prompts a group of the ablations, which are seven measurements more."""
 
 QUICK_ROUNDS, FULL_ROUNDS = 200, 400
+WORLD_PROMPTS, WORLD_ROUNDS = 60, 200
+"""Of every world, whatever is asked of the shipped experts: its nets are small."""
+
 MAIN_SET = "base_4"
 """The set of experts of a world that is told in full; of the others only what is compared."""
 
@@ -119,7 +122,7 @@ def worlds(core: ModuleType, options: argparse.Namespace, cache: Path) -> tuple[
     merits: dict[int, list[Any]] = {}
     for place in trained(options.worlds):
         source = WorldSource(core, place)
-        rows = source.prompts(options.prompts)
+        rows = source.prompts(WORLD_PROMPTS)
         sets = source.sets()
         if MAIN_SET not in sets:
             continue
@@ -130,12 +133,12 @@ def worlds(core: ModuleType, options: argparse.Namespace, cache: Path) -> tuple[
             say(f"{source.name}: {label}")
             key = [source.key(names), len(rows), MEASURED]
             columns = kept(cache, "world-scores", key, lambda s=source, r=rows, n=names: s.measure(r, n))
-            table = table_of(core, rows, columns, quality, options.rounds)
+            table = table_of(core, rows, columns, quality, WORLD_ROUNDS)
             whole = label == MAIN_SET
             if not whole:
                 told = (*PRESETS.values(), *BASELINES)
                 table.columns = {name: column for name, column in table.columns.items() if name in told}
-            asked = [key, drawn, options.rounds, VERSION]
+            asked = [key, drawn, WORLD_ROUNDS, VERSION]
             mine[label] = kept(cache, "world-figures", asked, table.everything if whole else table.brief)
             if whole:
                 table.columns |= candidates.add(table.columns, table.where(REFERENCE), len(names))
