@@ -20,7 +20,7 @@ def start(tree: Path, base: str = "", arguments: tuple[str, ...] = ()) -> None:
     """Makes ComfyUI's modules importable, as its main.py would with these arguments.
 
     Raises:
-        EMoEError: ComfyUI, or something that it needs, cannot be imported by this Python.
+        EMoEError: ComfyUI, or something that it needs, cannot be imported by this Python, or finds no device.
     """
     if "comfy.model_management" in sys.modules:
         return
@@ -37,6 +37,10 @@ def start(tree: Path, base: str = "", arguments: tuple[str, ...] = ()) -> None:
     except ImportError as error:
         raise EMoEError(
             f"The ComfyUI at '{tree}' cannot be used by this Python ({error}); start the command with ComfyUI's own."
+        ) from error
+    except (AssertionError, RuntimeError) as error:  # how torch says that it has no device, as ComfyUI looks for one
+        raise EMoEError(
+            f"ComfyUI cannot start to compute here ({error}); add --cpu to compute on the processor."
         ) from error
     except SystemExit as error:
         raise EMoEError(f"ComfyUI does not know these arguments: {' '.join(arguments)}.") from error
