@@ -35,7 +35,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--workflow", default="", metavar="FILE", help="with --server: a workflow in API format with a Score node")
     how = parser.add_argument_group("how it is scored, as in the Score node (with --server the workflow says it)")
     add = how.add_argument
-    add("--preset", default="fast", help="fast (default), thorough, paper, one_model, or custom with --tap and --estimator")
+    add(
+        "--preset",
+        default="fast",
+        help="fast (default), thorough, paper, one_model, or custom with --tap and --estimator",
+    )
     add("--tap", default="mid_out", help="with preset custom: where the latent is taken")
     add("--estimator", default="relative", help="with preset custom: how it is read")
     add("--size", type=_size, metavar="WxH", help="of the picture, in pixels (512x512; the demo experts 128x128)")

@@ -48,7 +48,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     prompts = parser.add_mutually_exclusive_group(required=True)
     prompts.add_argument("--prompt", action="append", metavar="TEXT", help="a prompt; may be given several times")
     prompts.add_argument("--prompts", metavar="FILE", help="prompts: .txt, .csv, .tsv, .jsonl or .parquet")
-    add("--preset", default="fast", help="fast (default), thorough, paper, one_model, or custom with --tap and --estimator")
+    add(
+        "--preset",
+        default="fast",
+        help="fast (default), thorough, paper, one_model, or custom with --tap and --estimator",
+    )
     add("--tap", default="mid_out", help="with preset custom: mid_out, mid_in, noise_pred or block:N")
     add("--estimator", default="relative", help="with preset custom: how it is read")
     add(
