@@ -34,7 +34,7 @@ def save(core: ModuleType, found: dict[str, Any], folder: Path) -> list[Path]:
     written = []
     for name, picture in (*_shipped(core, found), *_worlds(core, found)):
         path = folder / f"{name}.png"
-        picture.quantize(64).save(path, optimize=True)
+        picture.quantize(256).save(path, optimize=True)
         written.append(path)
     return written
 
@@ -50,7 +50,8 @@ def _shipped(core: ModuleType, found: dict[str, Any]) -> Iterator[tuple[str, Any
             list(SHOWN),
             title="Shipped experts: unknown told from known (AUROC)",
             value_range=(0.5, 1.0),
-            cell=(92, 34),
+            cell=(118, 34),
+            text=lambda value: f"{value:.2f}",
         ),
     )
     gain = found["ensemble_gain"]
