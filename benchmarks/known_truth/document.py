@@ -197,6 +197,22 @@ def worlds(found: Found) -> list[str]:
 WORLD_TASKS = ("unseen_language", "held_out_concept", "under_sampled", "nonsense", "word_salad", "typo")
 
 
+def within(found: Found) -> list[str]:
+    """Shipped experts and every world: strings of one language told apart, and what the score's rank hangs on."""
+    rows = []
+    wholes = {"shipped": found} | {name: world["base_4"] for name, world in found.get("worlds", {}).items()}
+    for name, figures in wholes.items():
+        auroc, weights = figures["within_language"]["auroc"], figures["regression"]
+        cells = [_cell(auroc[column]) for column in (*PAIR, "guidance", "tokens")]
+        cells += [f"{weights[c][cause]['value']:+.2f}" for c in PAIR for cause in ("exposure", "tokens")]
+        rows.append([name, *cells])
+    head = ["experts", "`fast`", "`thorough`", "`guidance`", "`tokens`", "`fast`: weight of exposure", "of tokens"]
+    return _table([*head, "`thorough`: weight of exposure", "of tokens"], rows)
+
+
+PAIR = (PRESETS["fast"], PRESETS["thorough"])
+
+
 def sets(found: Found) -> list[str]:
     """Mean AUROC by set of experts, world by world."""
     columns = {name: sets_of(world) for name, world in found.get("worlds", {}).items()}
@@ -229,5 +245,5 @@ def choice(found: Found) -> list[str]:
 
 TABLES: dict[str, Callable[[Found], list[str]]] = {
     one.__name__: one
-    for one in (tasks, everything, failures, quartiles, gain, ablations, regression, worlds, sets, choice)
+    for one in (tasks, everything, failures, quartiles, gain, ablations, regression, worlds, within, sets, choice)
 }
