@@ -257,7 +257,7 @@ def test_cancelled_in_the_middle_of_many_the_next_score_is_right(
     import comfy.model_management as management
 
     expected = score(prompt(0))
-    found = host.scoring.score_prompts(experts, (prompt(s) for s in range(40)), latent(), **{**HOW, "noise_samples": 1})
+    found = host.scoring.score_prompts(experts, (prompt(s) for s in range(80)), latent(), **{**HOW, "noise_samples": 1})
     next(found)
     management.interrupt_current_processing()
     with pytest.raises(management.InterruptProcessingException):

@@ -268,7 +268,10 @@ def test_a_checkpoint_scores_the_same_by_both_roads(server: Any, run: Run, model
     ("change", "said"),
     [
         ({"at_step": 20}, "Score's at_step is 20, beyond the last of 20 steps; choose 0 to 19."),
-        ({"preset": "best"}, "There is no preset 'best'; the known ones are fast, thorough, paper and custom."),
+        (
+            {"preset": "best"},
+            "There is no preset 'best'; the known ones are fast, thorough, paper, one_model and custom.",
+        ),
         ({"preset": "custom", "tap": "skip"}, "There is no tap 'skip'"),
         ({"preset": "custom", "estimator": "guess"}, "There is no estimator 'guess'"),
         ({"add_noise": "maybe"}, "Score's add_noise is 'maybe'"),
