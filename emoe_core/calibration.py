@@ -224,6 +224,6 @@ def matching(report: Report, calibrations: tuple[Calibration, ...]) -> Calibrati
     nearest = min(calibrations, key=lambda c: len(c.settings.differences(report.settings)))
     listed = "; ".join(nearest.settings.differences(report.settings))
     raise SettingsMismatch(
-        f"The score was made under other settings than the calibration '{nearest.name}': {listed}. Set Score back to "
+        f"The score was made under other settings than the calibration '{nearest.name}': {listed}. Set Uncertainty Score back to "
         "the calibration's settings, or connect a calibration made with these."
     )

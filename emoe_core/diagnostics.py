@@ -166,7 +166,9 @@ def _estimators(experts: Sequence[Expert]) -> list[str]:
     how = "each through its own text encoder" if own == len(experts) else f"{own} of {len(experts)} have a text encoder"
     centred = ", ".join(name for name, one in ESTIMATORS.items() if one.needs_empty)
     alone = ", ".join(name for name, one in ESTIMATORS.items() if one.minimum_experts == 1)
-    need = f"estimators {centred} need the empty prompt: " + (how if own else "connect one to Score's empty_prompt")
+    need = f"estimators {centred} need the empty prompt: " + (
+        how if own else "connect one to Uncertainty Score's empty_prompt"
+    )
     return [need, f"estimators without an ensemble, for a single expert too: {alone}"]
 
 

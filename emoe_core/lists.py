@@ -33,7 +33,7 @@ def partition(passed: Sequence[bool], lists: Mapping[str, Sequence[Any]]) -> Par
     for name, items in lists.items():
         if len(items) not in (1, count):
             raise EMoEError(
-                f"Filter List's {name} has {len(items)} items and there are {count} decisions; connect lists that come "
+                f"Filter List by Gate's {name} has {len(items)} items and there are {count} decisions; connect lists that come "
                 "from the same prompts."
             )
         whole[name] = list(items) * count if len(items) == 1 else list(items)

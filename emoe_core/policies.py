@@ -132,7 +132,7 @@ def _check_marks(references: References, policy: str) -> None:
     if not references.bad:
         raise EMoEError(
             f"The calibration '{references.name}' has no prompt marked as bad, so the policy {policy} has nothing to "
-            "learn from: mark the prompts that come out wrong with ! in Calibrate, or choose false_block_rate."
+            "learn from: mark the prompts that come out wrong with ! in Calibrate Gate, or choose false_block_rate."
         )
 
 

@@ -65,7 +65,9 @@ def _gathered(rows: Sequence[_Row], skipped: tuple[BadRow, ...] = ()) -> Referen
     marks: dict[str, bool] = {}
     for row in rows:
         if marks.setdefault(row.prompt, bool(row.bad)) != bool(row.bad):
-            raise EMoEError(f"Calibrate's prompt '{row.prompt}' is there as good and as bad; leave one of the two out.")
+            raise EMoEError(
+                f"Calibrate Gate's prompt '{row.prompt}' is there as good and as bad; leave one of the two out."
+            )
         kept.setdefault((row.prompt, frozenset(row.labels.items())), row)
     columns = dict.fromkeys(column for row in kept.values() for column in row.labels)
     return ReferencePrompts(
@@ -98,7 +100,7 @@ def from_file(path: str | Path, bad_below: float = BAD_BELOW) -> ReferencePrompt
         found = from_text("\n".join(row.prompt for row in rows))
         return ReferencePrompts(found.prompts, found.bad, found.groups, tuple(skipped))
     if not math.isfinite(bad_below):
-        raise EMoEError(f"Calibrate's bad_below is {bad_below}; give a finite number.")
+        raise EMoEError(f"Calibrate Gate's bad_below is {bad_below}; give a finite number.")
     rows, skipped = load_prompts(path)
     columns = _group_columns(rows)
     kept: list[_Row] = []

@@ -12,6 +12,7 @@ from ..emoe_core.errors import EMoEError
 from ..emoe_core.experts import ExpertSet
 from ..emoe_core.hosts.comfyui import audit_prompts, auditing
 from . import settings
+from .search import found_by
 from .types import CATEGORY, AuditType, CalibrationType, Experts
 
 
@@ -22,8 +23,9 @@ class Audit(io.ComfyNode):
     def define_schema(cls) -> io.Schema:
         return io.Schema(
             node_id="EMoE_Audit",
-            display_name="Audit",
+            display_name="Uncertainty Audit",
             category=CATEGORY,
+            **found_by("bias audit", "languages", "regions", "groups", "dataset gaps", "fairness"),
             description=(
                 "Bias audit: scores a whole file of prompts in groups (languages, regions, topics) and says of which groups "
                 "the models were shown too little, with statistics and what data to collect first. No image is made. "
@@ -75,7 +77,7 @@ class Audit(io.ComfyNode):
                     max=1.0,
                     step=0.01,
                     round=0.0001,
-                    tooltip="With a calibration: the share of each group that a Gate with this alpha blocks is told too.",
+                    tooltip="With a calibration: the share of each group that a Gate with this alpha blocks.",
                 ),
                 *settings.inputs(),
                 CalibrationType.Input(
@@ -86,7 +88,7 @@ class Audit(io.ComfyNode):
                 io.Clip.Input(
                     "clip",
                     optional=True,
-                    tooltip="One text encoder for all, as when Score gets CLIPTextEncode. Open: each expert's own.",
+                    tooltip="One text encoder for all, as when Uncertainty Score gets CLIPTextEncode. Open: each expert's own.",
                 ),
                 *settings.later_inputs(),
                 io.String.Input(

@@ -10,6 +10,7 @@ from ..emoe_core.audit.pictures import distributions_picture, priorities_picture
 from ..emoe_core.audit.report import LANGUAGES, html
 from ..emoe_core.charts import as_array
 from ..emoe_core.hosts.comfyui.files import keep_picture, save_text
+from .search import found_by
 from .types import CATEGORY, AuditType
 
 _THEMES = ("light", "dark")
@@ -24,13 +25,14 @@ class AuditReport(io.ComfyNode):
             node_id="EMoE_AuditReport",
             display_name="Audit Report",
             category=CATEGORY,
+            **found_by("bias report", "html report", "world map", "charts"),
             description=(
                 "The report of a bias audit as one HTML file in English and Japanese, to open in any browser, on a phone or on "
                 "paper: what data to collect first, scores by group, a world map for territories, worst and best prompts, "
                 "limits. Its two main charts come out as images."
             ),
             inputs=[
-                AuditType.Input("audit", tooltip="From the Audit node."),
+                AuditType.Input("audit", tooltip="From Uncertainty Audit."),
                 io.Combo.Input(
                     "language",
                     options=list(LANGUAGES),
@@ -55,7 +57,7 @@ class AuditReport(io.ComfyNode):
                 ),
                 io.Image.Output(
                     display_name="distributions",
-                    tooltip="How the scores of each group lie, and what a Gate would block.",
+                    tooltip="How the scores of each group lie, and what a Confidence Gate would block.",
                 ),
                 io.String.Output(display_name="summary", tooltip="What came out, in sentences."),
             ],

@@ -14,6 +14,7 @@ from ..emoe_core.hosts.comfyui import calibrating
 from ..emoe_core.prompts import BadRow
 from ..emoe_core.reference_prompts import BAD_BELOW
 from . import settings
+from .search import found_by
 from .types import CATEGORY, CalibrationType, Experts
 
 _SHOWN = 5
@@ -26,16 +27,21 @@ class Calibrate(io.ComfyNode):
     def define_schema(cls) -> io.Schema:
         return io.Schema(
             node_id="EMoE_Calibrate",
-            display_name="Calibrate",
+            display_name="Calibrate Gate",
             category=CATEGORY,
+            **found_by("calibration", "conformal", "reference prompts", "threshold", "quality"),
             description=(
-                "Scores prompts that you know your models draw well. A Gate with this calibration then blocks at most the "
-                "share alpha of prompts like them. Use the same settings here and in Score. An interrupted run goes on "
+                "Scores prompts that you know your models draw well. A Confidence Gate with this "
+                "calibration then blocks at most the "
+                "share alpha of prompts like them. Use the same settings here and in Uncertainty Score. "
+                "An interrupted run goes on "
                 "where it stopped."
             ),
             inputs=[
-                Experts.Input("experts", tooltip="The same experts that Score gets."),
-                io.Latent.Input("latent_image", tooltip="An empty latent of the size that Score gets, batch size 1."),
+                Experts.Input("experts", tooltip="The same experts that Uncertainty Score gets."),
+                io.Latent.Input(
+                    "latent_image", tooltip="An empty latent of the size that Uncertainty Score gets, batch size 1."
+                ),
                 io.String.Input(
                     "prompts",
                     multiline=True,
@@ -49,7 +55,7 @@ class Calibrate(io.ComfyNode):
                 io.Clip.Input(
                     "clip",
                     optional=True,
-                    tooltip="One text encoder for all, as when Score gets CLIPTextEncode. Open: each expert's own.",
+                    tooltip="One text encoder for all, as when Uncertainty Score gets CLIPTextEncode. Open: each expert's own.",
                 ),
                 io.String.Input(
                     "prompt_file",
@@ -74,7 +80,7 @@ class Calibrate(io.ComfyNode):
                 *settings.later_inputs(),
             ],
             outputs=[
-                CalibrationType.Output(display_name="calibration", tooltip="For Gate, and for Save Calibration."),
+                CalibrationType.Output(display_name="calibration", tooltip="For Confidence Gate and Save Calibration."),
             ],
         )
 
@@ -122,9 +128,10 @@ class SaveCalibration(io.ComfyNode):
             node_id="EMoE_SaveCalibration",
             display_name="Save Calibration",
             category=CATEGORY,
+            **found_by("keep calibration"),
             description="Keeps a calibration as a JSON file in ComfyUI's user directory, where Load Calibration finds it.",
             inputs=[
-                CalibrationType.Input("calibration", tooltip="From Calibrate."),
+                CalibrationType.Input("calibration", tooltip="From Calibrate Gate."),
                 io.String.Input("name", default="", tooltip="Name of the file. Empty: the calibration's own name."),
                 io.Boolean.Input(
                     "overwrite", default=False, tooltip="Replace another calibration of this name instead of an error."
@@ -149,11 +156,13 @@ class LoadCalibration(io.ComfyNode):
             node_id="EMoE_LoadCalibration",
             display_name="Load Calibration",
             category=CATEGORY,
-            description="Loads a calibration that Save Calibration kept. The Gate refuses it for other experts or settings.",
+            **found_by("calibration file"),
+            description="Loads a calibration that Save Calibration kept. Confidence Gate refuses it for "
+            "other experts or settings.",
             inputs=[
                 io.Combo.Input("name", options=calibrating.names(), tooltip="One of the kept calibrations."),
             ],
-            outputs=[CalibrationType.Output(display_name="calibration", tooltip="For a Gate.")],
+            outputs=[CalibrationType.Output(display_name="calibration", tooltip="For Confidence Gate.")],
         )
 
     @classmethod
@@ -165,7 +174,7 @@ class LoadCalibration(io.ComfyNode):
         """Refuse a calibration that is not there when the graph is queued."""
         if name in calibrating.names():
             return True
-        return f"There is no calibration named '{name}'; make one with Calibrate and Save Calibration, or refresh the list."
+        return f"There is no calibration named '{name}'; make one with Calibrate Gate and Save Calibration, or refresh the list."
 
     @classmethod
     def fingerprint_inputs(cls, name: str) -> str:

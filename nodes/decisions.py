@@ -12,6 +12,7 @@ from ..emoe_core.charts import as_array
 from ..emoe_core.decisions.picture import picture
 from ..emoe_core.decisions.report import Choice, decisions
 from ..emoe_core.policies import DELTA, POLICIES
+from .search import found_by
 from .types import CATEGORY, CalibrationType
 
 _THEMES = ("light", "dark")
@@ -25,21 +26,22 @@ class DecisionReport(io.ComfyNode):
         seconds = {"min": 0.0, "max": 1e6, "step": 0.1, "round": 0.001}
         return io.Schema(
             node_id="EMoE_DecisionReport",
-            display_name="Decision Report",
+            display_name="Gate Quality Report",
             category=CATEGORY,
+            **found_by("decision report", "risk coverage", "policy", "threshold", "savings"),
             description=(
-                "What a Gate would do with the prompts of a calibration whose bad ones are marked: risk-coverage curve with "
+                "How well a Gate's decisions foresee quality, by a calibration with bad prompts marked: risk-coverage curve with "
                 "AURC, AUGRC and AUARC, and seconds saved against quality kept, with the threshold of the policy marked."
             ),
             inputs=[
                 CalibrationType.Input(
-                    "calibration", tooltip="From Calibrate or Load Calibration, with bad prompts marked."
+                    "calibration", tooltip="From Calibrate Gate or Load Calibration, with bad prompts marked."
                 ),
                 io.Combo.Input(
                     "policy",
                     options=list(POLICIES),
                     default="false_block_rate",
-                    tooltip="How the threshold is found, as in Gate.",
+                    tooltip="How the threshold is found, as in Confidence Gate.",
                 ),
                 io.Float.Input(
                     "alpha",
@@ -48,7 +50,7 @@ class DecisionReport(io.ComfyNode):
                     max=1.0,
                     step=0.01,
                     round=0.0001,
-                    tooltip="The rate to keep, as in Gate.",
+                    tooltip="The rate to keep, as in Confidence Gate.",
                 ),
                 io.Float.Input(
                     "delta",
@@ -57,7 +59,7 @@ class DecisionReport(io.ComfyNode):
                     max=1.0,
                     step=0.01,
                     round=0.0001,
-                    tooltip="With bad_among_passed: 1 minus the confidence, as in Gate.",
+                    tooltip="With bad_among_passed: 1 minus the confidence, as in Confidence Gate.",
                 ),
                 io.Float.Input(
                     "threshold",

@@ -8,6 +8,7 @@ from comfy_api.latest import io, ui
 
 from ..emoe_core.experts import ExpertSet
 from ..emoe_core.hosts.comfyui import diagnosing
+from .search import found_by
 from .types import CATEGORY, Experts
 
 
@@ -20,6 +21,7 @@ class ExpertDiagnostics(io.ComfyNode):
             node_id="EMoE_ExpertDiagnostics",
             display_name="Expert Diagnostics",
             category=CATEGORY,
+            **found_by("compare models", "lineage", "similar checkpoints"),
             description=(
                 "What a set of experts is good for: whether they descend from one base (lineage), which pair is "
                 "near-identical, what they predict, and which taps, estimators and preset make sense for their "

@@ -6,6 +6,7 @@ from comfy_api.latest import io
 
 from ..emoe_core.experts import ExpertSet
 from ..emoe_core.hosts.comfyui.conditioning import encode_for_experts
+from .search import found_by
 from .types import CATEGORY, Experts
 
 
@@ -18,18 +19,19 @@ class EncodeForExperts(io.ComfyNode):
             node_id="EMoE_EncodeForExperts",
             display_name="Encode for Experts",
             category=CATEGORY,
+            **found_by("prompt", "CLIP text encode", "text encoder"),
             description=(
                 "Encodes the prompt for every expert with its own text encoder, as checkpoints bring their own. The result "
                 "also works in KSampler together with the first expert's MODEL."
             ),
             inputs=[
-                Experts.Input("experts", tooltip="The same experts that Score gets."),
+                Experts.Input("experts", tooltip="The same experts that Uncertainty Score gets."),
                 io.String.Input("text", multiline=True, dynamic_prompts=True, tooltip="The prompt to score."),
             ],
             outputs=[
                 io.Conditioning.Output(
                     display_name="conditioning",
-                    tooltip="The prompt for Score; areas, masks and ControlNet added to it hold for every expert.",
+                    tooltip="The prompt for Uncertainty Score; areas, masks and ControlNet added to it hold for every expert.",
                 )
             ],
         )

@@ -8,6 +8,7 @@ from comfy_api.latest import io
 from comfy_execution.graph_utils import ExecutionBlocker
 
 from ..emoe_core.lists import partition, prompt_lines
+from .search import found_by
 from .types import CATEGORY
 
 _LISTS = ("list_1", "list_2", "list_3", "list_4")
@@ -37,14 +38,15 @@ class FilterList(io.ComfyNode):
         ]
         return io.Schema(
             node_id="EMoE_FilterList",
-            display_name="Filter List",
+            display_name="Filter List by Gate",
             category=CATEGORY,
+            **found_by("skip prompts", "filter prompts", "split list", "batch"),
             description=(
                 "Splits up to four aligned lists by the Gate's decisions, so that a prompt stays beside its picture and "
                 "its seed. An empty side lets the nodes after it rest instead of ending the run with an error."
             ),
             inputs=[
-                io.Boolean.Input("passed", force_input=True, tooltip="One decision a prompt, from Gate."),
+                io.Boolean.Input("passed", force_input=True, tooltip="One decision a prompt, from Confidence Gate."),
                 *lists,
             ],
             outputs=[
@@ -88,9 +90,10 @@ class PromptList(io.ComfyNode):
             node_id="EMoE_PromptList",
             display_name="Prompt List",
             category=CATEGORY,
+            **found_by("prompts from text", "prompt lines", "batch prompts"),
             description=(
                 "Makes a ComfyUI list of prompts from a text with one prompt a line: every node after it runs once a prompt, "
-                "and Filter List keeps those that the Gate passed."
+                "and Filter List by Gate keeps those that the Gate passed."
             ),
             inputs=[
                 io.String.Input(

@@ -13,6 +13,7 @@ from ..emoe_core.hosts.comfyui.files import card_ui, save_json
 from ..emoe_core.hosts.comfyui.ledger import record
 from ..emoe_core.policies import DELTA, POLICIES
 from ..emoe_core.report import Report
+from .search import found_by
 from .types import CATEGORY, CalibrationType, ReportType
 
 
@@ -24,14 +25,16 @@ class Gate(io.ComfyNode):
         policies = "; ".join(f"{name}: {policy.summary}" for name, policy in POLICIES.items())
         return io.Schema(
             node_id="EMoE_Gate",
-            display_name="Gate",
+            display_name="Confidence Gate",
             category=CATEGORY,
+            **found_by("block", "pass", "threshold", "stop", "skip", "reroute", "quality gate", "switch", "decision"),
             description=(
-                "Decides whether a prompt may go on: passed drives Route or Stop, which skip or reroute the generation. "
+                "Decides whether a prompt may go on: passed drives Reroute by Gate and Stop or Skip by "
+                "Gate, which skip or reroute the generation. "
                 "The verdict is kept in the history and as a JSON file in the output folder, also for API clients."
             ),
             inputs=[
-                ReportType.Input("report", tooltip="From Score Uncertainty."),
+                ReportType.Input("report", tooltip="From Uncertainty Score."),
                 io.Combo.Input("policy", options=list(POLICIES), default="false_block_rate", tooltip=f"{policies}."),
                 io.Float.Input(
                     "alpha",
@@ -104,7 +107,8 @@ class Gate(io.ComfyNode):
             ],
             outputs=[
                 io.Boolean.Output(
-                    display_name="passed", tooltip="True when the prompt may go on. Connect it to Route or Stop."
+                    display_name="passed",
+                    tooltip="True when the prompt may go on; for Reroute by Gate or Stop or Skip by Gate.",
                 ),
                 io.String.Output(display_name="verdict", tooltip="'pass' or 'block', also in mode observe."),
                 io.Float.Output(

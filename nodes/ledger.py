@@ -6,6 +6,7 @@ from comfy_api.latest import io
 
 from ..emoe_core.hosts.comfyui import ledger
 from ..emoe_core.report import Report
+from .search import found_by
 from .types import CATEGORY, CalibrationType, ReportType
 
 
@@ -18,13 +19,14 @@ class CalibrationFromLedger(io.ComfyNode):
             node_id="EMoE_CalibrationFromLedger",
             display_name="Calibration from Ledger",
             category=CATEGORY,
+            **found_by("history", "recalibrate", "drift"),
             description=(
                 "Makes a calibration of the prompts that Gates kept in the ledger under the settings of this score. Nothing is "
                 "scored again. Follow it with Save Calibration; in other graphs, Load Calibration brings it to the Gate."
             ),
             inputs=[
                 ReportType.Input(
-                    "report", tooltip="From Score Uncertainty: the verdicts of the same experts and settings are used."
+                    "report", tooltip="From Uncertainty Score: the verdicts of the same experts and settings are used."
                 ),
                 io.String.Input(
                     "name", default="from the ledger", tooltip="What to call it in messages and as a file."

@@ -10,9 +10,10 @@ from ..emoe_core.experts import ExpertSet
 from ..emoe_core.hosts.comfyui import mixture as host
 from ..emoe_core.hosts.comfyui import segmoe
 from ..emoe_core.mixture.layers import LAYERS
+from .search import found_by
 from .types import CATEGORY, Experts
 
-_MIXTURE = "The mixture's paths, one an expert: for Encode for Experts, Score and Calibrate."
+_MIXTURE = "The mixture's paths, one an expert: for Encode for Experts, Uncertainty Score and Calibrate Gate."
 _MODEL = "The mixture as one model: for KSampler."
 
 
@@ -25,9 +26,10 @@ class BuildMixture(io.ComfyNode):
             node_id="EMoE_BuildMixture",
             display_name="Build Mixture",
             category=CATEGORY,
+            **found_by("mixture of experts", "SegMoE", "merge models"),
             description=(
                 "Makes one model of several experts, a SegMoE mixture, as in the EMoE paper: attention layers of all experts "
-                "in the first one's network, and gates that route every token. Score then separates the paths at the first "
+                "in the first one's network, and gates that route every token. The score then separates the paths at the first "
                 "cross-attention. Nothing is trained; each expert draws its own prompt once to make its gate."
             ),
             inputs=[
@@ -135,9 +137,10 @@ class LoadSegMoE(io.ComfyNode):
             node_id="EMoE_LoadSegMoE",
             display_name="Load SegMoE",
             category=CATEGORY,
+            **found_by("mixture of experts", "load mixture"),
             description=(
                 "Loads a SegMoE mixture of experts (package segmoe, diffusers layout) from a folder in ComfyUI's "
-                "models/diffusers: as experts for Score, and as MODEL, CLIP and VAE for drawing."
+                "models/diffusers: as experts for Uncertainty Score, and as MODEL, CLIP and VAE for drawing."
             ),
             inputs=[
                 io.Combo.Input(

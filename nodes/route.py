@@ -8,6 +8,7 @@ from comfy_api.latest import io
 from comfy_execution.graph_utils import ExecutionBlocker
 
 from ..emoe_core.errors import PromptBlocked
+from .search import found_by
 from .types import CATEGORY
 
 _OPEN = object()  # tells an unconnected input from one that is connected and not computed yet (None)
@@ -20,15 +21,16 @@ class Route(io.ComfyNode):
     def define_schema(cls) -> io.Schema:
         return io.Schema(
             node_id="EMoE_Route",
-            display_name="Route",
+            display_name="Reroute by Gate",
             category=CATEGORY,
+            **found_by("route", "switch", "if else", "fallback", "lazy switch"),
             description=(
-                "Goes one way when the Gate passed the prompt and another when it blocked it. Only the chosen branch is "
+                "Goes one way when Confidence Gate passed the prompt and another when it blocked it. Only the chosen branch is "
                 "computed; nodes and loaders of the other one do not run. With on_block left open, a blocked prompt ends "
                 "here silently and nothing after this node runs."
             ),
             inputs=[
-                io.Boolean.Input("passed", force_input=True, tooltip="The decision, from Gate."),
+                io.Boolean.Input("passed", force_input=True, tooltip="The decision, from Confidence Gate."),
                 io.AnyType.Input(
                     "on_pass",
                     lazy=True,
@@ -62,16 +64,17 @@ class Stop(io.ComfyNode):
     def define_schema(cls) -> io.Schema:
         return io.Schema(
             node_id="EMoE_Stop",
-            display_name="Stop",
+            display_name="Stop or Skip by Gate",
             category=CATEGORY,
+            **found_by("block", "cancel", "abort", "interrupt", "end branch"),
             description=(
-                "Stops a branch when the Gate blocked the prompt: nothing before this node in the branch is computed and "
+                "Stops a branch when Confidence Gate blocked the prompt: nothing before this node in the branch is computed and "
                 "nothing after it runs. silent ends the run as a success without output; error ends it with one clear "
                 "line, for batch tools that should notice."
             ),
             inputs=[
                 io.AnyType.Input("value", lazy=True, tooltip="Whatever should only go on when the prompt passed."),
-                io.Boolean.Input("passed", force_input=True, tooltip="The decision, from Gate."),
+                io.Boolean.Input("passed", force_input=True, tooltip="The decision, from Confidence Gate."),
                 io.Combo.Input(
                     "on_block",
                     options=["silent", "error"],
@@ -91,7 +94,9 @@ class Stop(io.ComfyNode):
         if passed:
             return io.NodeOutput(value)
         if on_block != "silent":
-            raise PromptBlocked("EMoE: the Gate blocked this prompt, and Stop was set to end the run with an error.")
+            raise PromptBlocked(
+                "EMoE: the Gate blocked this prompt, and Stop or Skip by Gate was set to end the run with an error."
+            )
         return io.NodeOutput(ExecutionBlocker(None))
 
 

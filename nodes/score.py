@@ -12,6 +12,7 @@ from ..emoe_core.experts import ExpertSet
 from ..emoe_core.hosts.comfyui.files import card_ui
 from ..emoe_core.hosts.comfyui.scoring import score_prompt
 from . import settings
+from .search import found_by
 from .types import CATEGORY, Experts, ReportType
 
 _PIXELS_A_LATENT = 8
@@ -24,12 +25,21 @@ class Score(io.ComfyNode):
     def define_schema(cls) -> io.Schema:
         return io.Schema(
             node_id="EMoE_Score",
-            display_name="Score Uncertainty",
+            display_name="Uncertainty Score",
             category=CATEGORY,
+            **found_by(
+                "score uncertainty",
+                "confidence",
+                "quality",
+                "disagreement",
+                "epistemic",
+                "ensemble",
+                "out of distribution",
+            ),
             description=(
                 "Epistemic uncertainty of a prompt before the image is made: every expert gets the same prompt and the "
                 "same noise for one step, and their disagreement in the latent is the score. Higher means the models "
-                "know less of it. Connect the report to a Gate."
+                "know less of it. Connect the report to Confidence Gate."
             ),
             inputs=[
                 Experts.Input("experts", tooltip="Two or more experts."),
@@ -51,7 +61,7 @@ class Score(io.ComfyNode):
             ],
             outputs=[
                 io.Float.Output(display_name="score", tooltip="The uncertainty; of a batch, the highest item's."),
-                ReportType.Output(display_name="report", tooltip="Everything about the score, for a Gate."),
+                ReportType.Output(display_name="report", tooltip="Everything about the score, for Confidence Gate."),
                 io.Image.Output(
                     display_name="disagreement_map",
                     tooltip="Where in the picture the experts disagree: dark little, yellow most.",

@@ -102,7 +102,7 @@ def arguments(
 ) -> dict[str, Any]:
     """What these inputs are to `score_prompt`; an `EMoEError` for a value that is no option."""
     if add_noise not in _ADD_NOISE:
-        raise EMoEError(f"Score's add_noise is '{add_noise}'; choose {' or '.join(_ADD_NOISE)}.")
+        raise EMoEError(f"Uncertainty Score's add_noise is '{add_noise}'; choose {' or '.join(_ADD_NOISE)}.")
     if tap == "block" and block_index != MIDDLE_BLOCK:
         tap = f"block:{block_index}"
     tap, estimator_name = resolve(preset, tap, estimator)

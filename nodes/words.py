@@ -13,6 +13,7 @@ from ..emoe_core.experts import ExpertSet
 from ..emoe_core.hosts.comfyui.attributing import attribute_words
 from ..emoe_core.hosts.comfyui.files import keep_picture
 from . import settings
+from .search import found_by
 from .types import CATEGORY, Experts
 
 
@@ -25,6 +26,7 @@ class WordAttribution(io.ComfyNode):
             node_id="EMoE_WordAttribution",
             display_name="Word Attribution",
             category=CATEGORY,
+            **found_by("explain prompt", "unknown words", "prompt words", "word uncertainty", "leave one out"),
             description=(
                 "Shows which words of a prompt raise its uncertainty: the prompt is scored whole and with each word left "
                 "out. Words that the models do not know stand out in orange. Costs one score a word."
@@ -34,12 +36,14 @@ class WordAttribution(io.ComfyNode):
                 io.String.Input(
                     "text", multiline=True, tooltip=f"The prompt, in any language; at most {MOST_WORDS} words."
                 ),
-                io.Latent.Input("latent_image", tooltip="An empty latent of the size that Score gets, batch size 1."),
+                io.Latent.Input(
+                    "latent_image", tooltip="An empty latent of the size that Uncertainty Score gets, batch size 1."
+                ),
                 *settings.inputs(),
                 io.Clip.Input(
                     "clip",
                     optional=True,
-                    tooltip="One text encoder for all, as when Score gets CLIPTextEncode. Open: each expert's own.",
+                    tooltip="One text encoder for all, as when Uncertainty Score gets CLIPTextEncode. Open: each expert's own.",
                 ),
                 *settings.later_inputs(),
             ],

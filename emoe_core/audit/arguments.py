@@ -32,8 +32,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--device", default="", help="host diffusers: cpu, cuda, ...")
     add("--dtype", default="", choices=("", "float32", "float16", "bfloat16"), help="host diffusers")
     add("--server", default="", metavar="URL[,URL...]", help="running ComfyUI servers, in place of --experts")
-    add("--workflow", default="", metavar="FILE", help="with --server: a workflow in API format with a Score node")
-    how = parser.add_argument_group("how it is scored, as in the Score node (with --server the workflow says it)")
+    add(
+        "--workflow",
+        default="",
+        metavar="FILE",
+        help="with --server: a workflow in API format with one Uncertainty Score",
+    )
+    how = parser.add_argument_group("how it is scored, as in Uncertainty Score (with --server the workflow says it)")
     add = how.add_argument
     add(
         "--preset",

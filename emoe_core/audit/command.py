@@ -102,7 +102,7 @@ def _source(args: argparse.Namespace) -> Source:
     if bool(args.experts) == bool(args.server):
         raise EMoEError("Who scores is not said: give --experts (models or 'demo'), or --server with --workflow.")
     if args.server and not args.workflow:
-        raise EMoEError("--server needs --workflow: a workflow with a Score node, saved with Export (API).")
+        raise EMoEError("--server needs --workflow: a workflow with an Uncertainty Score, saved with Export (API).")
     if args.server and args.engine == "ray":
         raise EMoEError("--engine ray is for experts; several servers share the prompts with --server URL,URL.")
     host = SERVER if args.server else args.host

@@ -50,7 +50,9 @@ class ServerScorer:
         target = find_targets(graph, [], {})[0]
         self._graph, self._score, self._gate = score_only(graph)
         if target.node not in self._graph:
-            raise EMoEError(f"The prompt goes to {label(graph, target.node)}, which the Score node does not depend on.")
+            raise EMoEError(
+                f"The prompt goes to {label(graph, target.node)}, which Uncertainty Score does not depend on."
+            )
         self._targets: list[Target] = [target]
 
     def about(self) -> About:
@@ -62,7 +64,7 @@ class ServerScorer:
                 raise EMoEError(f"{url} cannot score with this workflow: {entry.error}")
             reports.append(_report(entry, self._score))
         if any(not report for report in reports):
-            raise EMoEError("The server's Score node gives no report; update the node pack there.")
+            raise EMoEError("The server's Uncertainty Score gives no report; update the node pack there.")
         for url, report in zip(self._urls, reports, strict=True):
             if report["fingerprint"] != reports[0]["fingerprint"]:
                 raise EMoEError(f"{url} scores under other settings or with other models than {self._urls[0]}.")
@@ -173,7 +175,7 @@ def score_only(graph: Graph) -> tuple[Graph, str, str | None]:
     """What Score needs, with outputs that show it; the Score node's id, and the Gate's where one reads its report."""
     scores = [node for node in graph if graph[node]["class_type"] == SCORE]
     if len(scores) != 1:
-        raise EMoEError(f"The workflow has {len(scores)} Score Uncertainty nodes, and an audit needs exactly one.")
+        raise EMoEError(f"The workflow has {len(scores)} Uncertainty Score nodes, and an audit needs exactly one.")
     score = scores[0]
     gates = [n for n in graph if graph[n]["class_type"] == GATE and _source(graph[n]["inputs"].get("report")) == score]
     wanted, todo = set[str](), [score, *gates[:1]]

@@ -25,7 +25,9 @@ def findings(graph: Graph, info: ObjectInfo) -> list[str]:
         for name, value in entry["inputs"].items():
             found.extend(_link(graph, node, name, value, info) if is_link(value) else _value(graph, node, name, info))
     if not any(info.get(entry["class_type"], {}).get("output_node") for entry in graph.values()):
-        found.append("The workflow has no output node, so the server would run nothing; add a Gate or a Save Image.")
+        found.append(
+            "The workflow has no output node, so the server would run nothing; add a Confidence Gate or a Save Image."
+        )
     return found
 
 
@@ -33,7 +35,7 @@ def notes(graph: Graph) -> list[str]:
     """What is allowed and probably not meant."""
     if any(entry["class_type"] == GATE for entry in graph.values()):
         return []
-    return ["The workflow has no Gate: its rows will have no verdict and no score."]
+    return ["The workflow has no Confidence Gate: its rows will have no verdict and no score."]
 
 
 def _missing(graph: Graph, node: str, info: Mapping[str, Any]) -> Iterator[str]:

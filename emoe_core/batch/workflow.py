@@ -128,24 +128,33 @@ def _assigned(graph: Graph, text: str, info: ObjectInfo) -> Target:
     )
 
 
-def _matches(graph: Graph, name: str) -> list[str]:
-    """Ids of the nodes that `name` may mean: an id, else a title, else a title in another case."""
-    if name in graph:
-        return [name]
+def _titled(graph: Graph, name: str) -> list[str]:
+    """Ids of the nodes with this title, or with it in another case."""
     exact = [node for node in graph if title(graph, node) == name]
     return exact or [node for node in graph if title(graph, node).lower() == name.lower()]
+
+
+def _matches(graph: Graph, name: str) -> list[str]:
+    """Ids of the nodes that `name` may mean: an id, else a title, else a class, `Gate` for `EMoE_Gate` too.
+
+    A title that nobody chose is the node's name in the language of the frontend that saved the workflow; its class is the
+    same everywhere.
+    """
+    if name in graph:
+        return [name]
+    return _titled(graph, name) or [n for n in graph if graph[n]["class_type"] in (name, f"EMoE_{name}")]
 
 
 def _one_node(graph: Graph, name: str, who: str) -> str:
     nodes = _matches(graph, name)
     if len(nodes) > 1:
-        raise EMoEError(f"{who} may mean any of the nodes {', '.join(nodes)}, all titled '{name}'; use the node's id.")
+        raise EMoEError(f"{who} may mean any of the nodes {', '.join(nodes)}, all called '{name}'; use the node's id.")
     return nodes[0]
 
 
 def prompt_target(graph: Graph) -> Target:
     """Where the prompt goes by itself: the node titled Prompt, else the text of the only Encode for Experts."""
-    if _matches(graph, PROMPT.capitalize()):
+    if _titled(graph, PROMPT.capitalize()):
         node = _one_node(graph, PROMPT.capitalize(), "The prompt's node")
         return Target(PROMPT, node, _text_input(graph, node))
     encoders = [node for node in graph if graph[node]["class_type"] == ENCODER]

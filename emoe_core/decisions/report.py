@@ -228,7 +228,7 @@ def _check(choice: Choice, part: Part) -> None:
     if not part.bad or not any(part.bad):
         raise EMoEError(
             f"The calibration '{part.name}' has no prompt marked as bad, so there is nothing to report on: mark the prompts "
-            "that come out wrong with ! in Calibrate, or in the column bad of its prompt_file."
+            "that come out wrong with ! in Calibrate Gate, or in the column bad of its prompt_file."
         )
     if all(part.bad):
         raise EMoEError(f"All prompts of '{part.name}' are marked as bad; add some that your models draw well.")

@@ -96,6 +96,30 @@ def test_a_set_that_cannot_be_meant_is_one_clear_error(graph: Graph, text: str, 
     assert said in str(error.value) and "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize(
+    ("place", "node_id"), [("Gate", "1"), ("EMoE_Gate", "1"), ("KSampler", "2"), ("確信度ゲート", "1"), ("Route", "3")]
+)
+def test_a_node_is_known_by_its_class_where_no_title_fits(place: str, node_id: str) -> None:
+    """A frontend in another language, or a newer one, saves another title for the same node."""
+    graph = {
+        "0": node("Text", "Prompt", value=""),
+        "1": node("EMoE_Gate", "確信度ゲート", seed=1),
+        "2": node("KSampler", "Kサンプラー", seed=1),
+        "3": node("EMoE_Gate", "Route", seed=1),
+        "4": node("EMoE_Route", "ゲートで振り分け", seed=1),
+    }
+    if place.endswith("Gate"):
+        del graph["3"]
+    assert find_targets(graph, [f"seed={place}.seed"], {})[1] == Target("seed", node_id, "seed")
+
+
+def test_a_class_never_stands_before_a_title(graph: Graph) -> None:
+    graph["9"] = node("First", "Other", text="")
+    assert find_targets(graph, ["a=First.text"], {})[1] == Target("a", "2", "text")
+    graph["10"] = node("Prompt", "Another", value="")
+    assert find_targets(graph, [], {}) == [Target("prompt", "1", "value")]
+
+
 def test_the_prompt_finds_its_own_place(graph: Graph) -> None:
     assert find_targets(graph, [], {}) == [Target("prompt", "1", "value")]
     assert find_targets(graph, ["Prompt=3.text"], {}) == [Target("Prompt", "3", "text")]
@@ -242,7 +266,7 @@ def test_an_uploaded_file_may_be_newer_than_the_list() -> None:
 
 
 def test_a_workflow_without_a_gate_is_noted() -> None:
-    assert "no Gate" in notes({"1": node("SaveImage")})[0]
+    assert "no Confidence Gate" in notes({"1": node("SaveImage")})[0]
 
 
 # --- the books --------------------------------------------------------------------------------------------------------

@@ -31,14 +31,20 @@ SECTIONS = (
 )
 
 
-def node_ids() -> list[str]:
-    """Every `node_id="..."` in nodes/, without importing ComfyUI."""
-    found = []
+def node_names() -> dict[str, str]:
+    """Every node's `node_id` and `display_name` in nodes/, without importing ComfyUI."""
+    found = {}
     for path in sorted((ROOT / "nodes").glob("*.py")):
-        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
-            if isinstance(node, ast.keyword) and node.arg == "node_id" and isinstance(node.value, ast.Constant):
-                found.append(str(node.value.value))
+        for call in (one for one in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(one, ast.Call)):
+            given = {word.arg: word.value.value for word in call.keywords if isinstance(word.value, ast.Constant)}
+            if "node_id" in given:
+                assert given["node_id"] not in found
+                found[str(given["node_id"])] = str(given["display_name"])
     return found
+
+
+def node_ids() -> list[str]:
+    return list(node_names())
 
 
 def schemas() -> dict[str, Any]:
@@ -77,14 +83,14 @@ def local_links(text: str) -> list[str]:
 
 
 def test_the_nodes_are_found() -> None:
-    assert len(node_ids()) >= 8 and len(set(node_ids())) == len(node_ids())
+    assert len(node_ids()) >= 8
     assert set(node_ids()) == set(schemas())
 
 
 @pytest.mark.parametrize("node_id", node_ids())
 def test_every_node_has_a_help_page_that_names_every_input_and_output(node_id: str) -> None:
     page = (HELP / f"{node_id}.md").read_text("utf-8")
-    assert page.startswith("# ")
+    assert page.startswith(f"# {node_names()[node_id]}\n")
     schema = schemas()[node_id]
     inputs, outputs = section(page, "Inputs"), section(page, "Outputs")
     missing = [f"input {name}" for name in schema["inputs"] if f"`{name}`" not in inputs]
@@ -113,7 +119,8 @@ def test_the_sections_are_there_in_order(index: int) -> None:
 def test_every_node_is_in_the_readmes_table(path: Path) -> None:
     index = READMES.index(path)
     table = section(path.read_text("utf-8"), SECTIONS[5][index])
-    assert set(re.findall(r"^\| \[[^\]]+\]\(web/docs/(\w+)\.md\)", table, flags=re.MULTILINE)) == set(node_ids())
+    rows = re.findall(r"^\| \[([^\]]+)\]\(web/docs/(\w+)\.md\)", table, flags=re.MULTILINE)
+    assert {node_id: name for name, node_id in rows} == node_names()
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda p: p.name)

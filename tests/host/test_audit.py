@@ -193,7 +193,7 @@ def test_the_node_audits_a_part_of_a_built_in_set(node_classes: dict[str, type],
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({}, "Audit has no prompts"),
+        ({}, "Uncertainty Audit has no prompts"),
         ({"file": "../../secret.txt"}, "is not in ComfyUI's input folder"),
         ({"file": "built-in set: concepts", "part": "food, warfare"}, "no topic 'warfare'; choose among people"),
         ({"file": "built-in set: regions", "part": "Narnia"}, "no territory 'Narnia'"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -104,3 +105,24 @@ def test_the_gate_is_an_output_node_for_both_ways_the_host_asks(node_classes: di
 @pytest.mark.parametrize("preset", ["fast", "thorough", "paper", "custom"])
 def test_presets_are_all_offered(node_classes: dict[str, Any], preset: str) -> None:
     assert preset in node_classes["EMoE_Score"].GET_NODE_INFO_V1()["input"]["required"]["preset"][1]["options"]
+
+
+@dataclass
+class NewerSchema:
+    """The part of the schema of ComfyUI 0.11 that matters here."""
+
+    node_id: str
+    search_aliases: list[str] = field(default_factory=list)
+
+
+def test_search_words_are_given_to_a_schema_that_has_the_field(pack: Any) -> None:
+    words = pack.nodes.search.found_by("skip", "stop", schema=NewerSchema)
+    assert NewerSchema("X", **words).search_aliases == ["skip", "stop"]
+
+
+def test_every_node_has_search_words_where_this_host_reads_them(node_classes: dict[str, Any]) -> None:
+    from comfy_api.latest import io
+
+    known = "search_aliases" in {one.name for one in fields(io.Schema)}
+    for name, cls in node_classes.items():
+        assert bool(getattr(cls.GET_SCHEMA(), "search_aliases", None)) == known, name

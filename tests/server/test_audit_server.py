@@ -33,7 +33,7 @@ def test_only_what_score_needs_is_queued() -> None:
     }
     assert gate and graph[gate]["inputs"]["mode"] == "observe" and graph[score]["class_type"] == "EMoE_Score"
     without = {name: node for name, node in load_workflow(WORKFLOW).items() if name != score}
-    with pytest.raises(EMoEError, match="has 0 Score Uncertainty nodes"):
+    with pytest.raises(EMoEError, match="has 0 Uncertainty Score nodes"):
         score_only(without)
 
 

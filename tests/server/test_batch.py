@@ -160,7 +160,7 @@ def test_passed_blocked_and_failed_rows(default_server: Any, batch: Batch) -> No
     summary = json.loads(out)
     assert [summary[k] for k in ("rows", "done", "passed", "blocked", "failed", "left")] == [12, 12, 7, 4, 1, 0]
     (failed,) = [line for line in batch.lines if line["status"] == "error"]
-    assert failed["row"] == 2 and "Score's at_step is 20, beyond the last of 20 steps" in failed["error"]
+    assert failed["row"] == 2 and "Uncertainty Score's at_step is 20, beyond the last of 20 steps" in failed["error"]
     assert "12/12, 7 passed, 4 blocked, 1 failed" in err and "rows/min" in err
     batch.write()
     before = batch.out.read_bytes()

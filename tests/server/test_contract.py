@@ -210,7 +210,7 @@ def test_what_cannot_be_scored_is_exit_code_2(default_server: Any, batch: Batch,
         result = default_server.run(graph, client_id=client, follow=False)
         assert result.status == "error" and "gate" not in result.outputs
         assert result.error is not None and result.error.startswith(
-            "Score's at_step is 20, beyond the last of 20 steps"
+            "Uncertainty Score's at_step is 20, beyond the last of 20 steps"
         )
     code, row = batch.run(graph, "rainbow")
     assert (code, row["status"], row["verdict"], row["images"]) == (2, "error", None, [])

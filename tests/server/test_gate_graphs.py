@@ -87,7 +87,10 @@ def test_stop(server: Any, run: Run, tag: str, on_block: str) -> None:
         assert blocked.status == "success" and not blocked.errors
     else:
         assert blocked.status == "error"
-        assert blocked.error == "EMoE: the Gate blocked this prompt, and Stop was set to end the run with an error."
+        assert (
+            blocked.error
+            == "EMoE: the Gate blocked this prompt, and Stop or Skip by Gate was set to end the run with an error."
+        )
         assert blocked.errors[0]["exception_type"].endswith("PromptBlocked")
     assert blocked.outputs["gate"]["emoe"][0]["verdict"] == "block"
     assert run(graph(PASS)).ok and server.called(tag) == ["RecorderImage", "RecorderSink"]
@@ -267,15 +270,15 @@ def test_a_checkpoint_scores_the_same_by_both_roads(server: Any, run: Run, model
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"at_step": 20}, "Score's at_step is 20, beyond the last of 20 steps; choose 0 to 19."),
+        ({"at_step": 20}, "Uncertainty Score's at_step is 20, beyond the last of 20 steps; choose 0 to 19."),
         (
             {"preset": "best"},
             "There is no preset 'best'; the known ones are fast, thorough, paper, one_model and custom.",
         ),
         ({"preset": "custom", "tap": "skip"}, "There is no tap 'skip'"),
         ({"preset": "custom", "estimator": "guess"}, "There is no estimator 'guess'"),
-        ({"add_noise": "maybe"}, "Score's add_noise is 'maybe'"),
-        ({"scheduler": "mine"}, "Score's scheduler is 'mine'"),
+        ({"add_noise": "maybe"}, "Uncertainty Score's add_noise is 'maybe'"),
+        ({"scheduler": "mine"}, "Uncertainty Score's scheduler is 'mine'"),
     ],
 )
 def test_bad_settings_end_in_one_sentence(run: Run, tag: str, change: dict[str, Any], said: str) -> None:

@@ -23,7 +23,7 @@ from emoe_testing.graphs import BLOCK, PASS, Graph, gated, node, rerouted
 from emoe_testing.node_packages import NODE, node_modules
 
 CLIENTS = Path(__file__).parent / "clients"
-BLOCKED_ERROR = "EMoE: the Gate blocked this prompt, and Stop was set to end the run with an error."
+BLOCKED_ERROR = "EMoE: the Gate blocked this prompt, and Stop or Skip by Gate was set to end the run with an error."
 
 
 def stopped(tag: str) -> Graph:

@@ -64,7 +64,8 @@ class Prompts:
             self._choice()
         elif self.languages.strip() or self.part.strip():
             raise EMoEError(
-                f"Audit's languages and part choose of a built-in prompt set, and file is '{self.file}'; empty both, or choose "
+                f"Uncertainty Audit's languages and part choose of a built-in prompt set, and file is "
+                f"'{self.file}'; empty both, or choose "
                 "a built-in set."
             )
         elif self.file != NO_FILE:
@@ -102,7 +103,7 @@ class Prompts:
 def _written(folder: Path, text: str) -> Path:
     """The text box as a prompt file; a table where its first line names a prompt column among others."""
     if not text.strip():
-        raise EMoEError("Audit has no prompts; choose a file, or write prompts into the box, one a line.")
+        raise EMoEError("Uncertainty Audit has no prompts; choose a file, or write prompts into the box, one a line.")
     first = text.strip().splitlines()[0]
     cells = [cell.strip().lower() for mark in ",;\t" for cell in first.split(mark) if mark in first]
     kind = ".csv" if any(cell in ALIASES for cell in cells) else ".txt"

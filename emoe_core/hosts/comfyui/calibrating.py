@@ -114,7 +114,7 @@ def calibrate(
     """
     if not references.prompts:
         raise EMoEError(
-            "Calibrate has no prompts; write at least 19 (for alpha 0.05), one a line, or name a prompt_file."
+            "Calibrate Gate has no prompts; write at least 19 (for alpha 0.05), one a line, or name a prompt_file."
         )
     prompts = list(dict.fromkeys(references.prompts))
     progress = _Progress(len(prompts))

@@ -59,7 +59,7 @@ def _clips(experts: ExpertSet) -> list[Any]:
     if spare is None:
         raise EMoEError(
             "None of the experts has a text encoder, so the text cannot be encoded for them; connect a CLIP to Add "
-            "Expert, or encode with CLIPTextEncode and connect that to Score."
+            "Expert, or encode with CLIPTextEncode and connect that to Uncertainty Score."
         )
     return [spare if expert.clip is None else expert.clip for expert in experts.experts]
 
@@ -69,7 +69,8 @@ def is_per_expert(conditioning: Conditioning) -> bool:
     tagged = [PER_EXPERT in entry[1] for entry in conditioning]
     if any(tagged) and not all(tagged):
         raise EMoEError(
-            "Score's conditioning mixes parts from Encode for Experts with parts from CLIPTextEncode; encode all parts "
+            "Uncertainty Score's conditioning mixes parts from Encode for Experts with parts from "
+            "CLIPTextEncode; encode all parts "
             "with the same node."
         )
     return bool(tagged) and all(tagged)
@@ -82,14 +83,15 @@ def split(conditioning: Conditioning, count: int) -> list[Conditioning]:
         EMoEError: the conditioning is empty or was encoded for another number of experts.
     """
     if not conditioning:
-        raise EMoEError("Score's conditioning is empty; connect a prompt to the input 'positive'.")
+        raise EMoEError("Uncertainty Score's conditioning is empty; connect a prompt to the input 'positive'.")
     if not is_per_expert(conditioning):
         return [conditioning] * count
     for _, options in conditioning:
         if len(options[PER_EXPERT]) != count:
             raise EMoEError(
-                f"The prompt was encoded for {len(options[PER_EXPERT])} experts and Score has {count}; connect the same "
-                "EXPERTS to Encode for Experts and to Score."
+                f"The prompt was encoded for {len(options[PER_EXPERT])} experts and Uncertainty Score has "
+                f"{count}; connect the same "
+                "EXPERTS to Encode for Experts and to Uncertainty Score."
             )
     return [[_own_part(options, index) for _, options in conditioning] for index in range(count)]
 
@@ -110,7 +112,7 @@ def empty_for_experts(experts: ExpertSet, given: Conditioning | None, prompt: Co
         if all(expert.clip is None for expert in experts.experts):
             raise EMoEError(
                 "This preset compares the prompt with the empty prompt, and no expert has a text encoder to make one; "
-                "connect an empty CLIPTextEncode to Score's input 'empty_prompt', or choose the preset fast."
+                "connect an empty CLIPTextEncode to Uncertainty Score's input 'empty_prompt', or choose the preset fast."
             )
         given = encode_for_experts(experts, "")
     added = shared_options(prompt)

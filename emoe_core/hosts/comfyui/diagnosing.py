@@ -40,7 +40,7 @@ def look_at(experts: ExpertSet, prompts: str, latent: dict[str, Any] | None, cli
         raise EMoEError("Expert Diagnostics has prompts and no size; connect an Empty Latent Image to latent_image.")
     if len(texts) > MOST_PROMPTS:
         raise EMoEError(
-            f"Expert Diagnostics takes at most {MOST_PROMPTS} prompts and got {len(texts)}; use Audit for more."
+            f"Expert Diagnostics takes at most {MOST_PROMPTS} prompts and got {len(texts)}; use Uncertainty Audit for more."
         )
     name = suitable_preset(experts, taps)
     if name is None:

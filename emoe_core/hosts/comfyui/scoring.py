@@ -121,13 +121,13 @@ class Run:
             also: more (tap, estimator) pairs to measure in the same pass; see `emoe_core.score.score_many`.
         """
         if len(experts) == 0:
-            raise EMoEError("Score has no experts; connect Demo Experts, Load Experts or Add Expert.")
+            raise EMoEError("Uncertainty Score has no experts; connect Demo Experts, Load Experts or Add Expert.")
         samples = _latent_samples(experts.experts[0].model, latent)
         sigmas = _sigmas(experts, scheduler, steps, at_step)
         if not add_noise:
             noise_samples = 1  # nothing is drawn, so every sample would be the same
         if not 1 <= noise_samples <= MOST_NOISE_SAMPLES:
-            raise EMoEError(f"Score's noise_samples is {noise_samples}; choose 1 to {MOST_NOISE_SAMPLES}.")
+            raise EMoEError(f"Uncertainty Score's noise_samples is {noise_samples}; choose 1 to {MOST_NOISE_SAMPLES}.")
         noises = _noises(samples, latent, add_noise, noise_seed, noise_samples)
         has = common_taps(experts)
         readings = tuple((resolve_tap(where, has), estimator(name).name) for where, name in also)
@@ -218,27 +218,31 @@ def _node_progress() -> Progress:
 def _latent_samples(model: Any, latent: dict[str, Any]) -> Tensor:
     samples = latent["samples"]
     if getattr(samples, "is_nested", False):
-        raise EMoEError("Score's latent_image is a nested latent (video with audio); EMoE scores single latents only.")
+        raise EMoEError(
+            "Uncertainty Score's latent_image is a nested latent (video with audio); EMoE scores single latents only."
+        )
     if samples.shape[0] == 0:
-        raise EMoEError("Score's latent_image is a batch of zero; set its batch_size to 1 or more.")
+        raise EMoEError("Uncertainty Score's latent_image is a batch of zero; set its batch_size to 1 or more.")
     samples = comfy.sample.fix_empty_latent_channels(model, samples)
     wanted = model.get_model_object("latent_format").latent_channels
     if samples.shape[1] != wanted:
         raise EMoEError(
-            f"Score's latent_image has {samples.shape[1]} channels and the experts want {wanted}; make it with the "
+            f"Uncertainty Score's latent_image has {samples.shape[1]} channels and the experts want {wanted}; make it with the "
             "experts' own VAE or an empty latent of their family."
         )
     if not bool(torch.isfinite(samples).all()):
-        raise EMoEError("Score's latent_image holds NaN or infinite values; look at the node that made it.")
+        raise EMoEError("Uncertainty Score's latent_image holds NaN or infinite values; look at the node that made it.")
     return samples  # type: ignore[no-any-return]
 
 
 def _sigmas(experts: ExpertSet, scheduler: str, steps: int, at_step: int) -> Tensor:
     """The schedule from the scored step on, made from the first expert and checked against the others."""
     if scheduler not in SCHEDULERS:
-        raise EMoEError(f"Score's scheduler is '{scheduler}'; the known ones are {', '.join(SCHEDULERS)}.")
+        raise EMoEError(f"Uncertainty Score's scheduler is '{scheduler}'; the known ones are {', '.join(SCHEDULERS)}.")
     if not 0 <= at_step < steps:
-        raise EMoEError(f"Score's at_step is {at_step}, beyond the last of {steps} steps; choose 0 to {steps - 1}.")
+        raise EMoEError(
+            f"Uncertainty Score's at_step is {at_step}, beyond the last of {steps} steps; choose 0 to {steps - 1}."
+        )
     schedules = [
         comfy.samplers.calculate_sigmas(expert.model.get_model_object("model_sampling"), scheduler, steps)
         for expert in experts.experts

@@ -1,0 +1,18 @@
+"""The words that a node is found by beside its name, on hosts whose search reads them."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import Any
+
+from comfy_api.latest import io
+
+
+def found_by(*words: str, schema: type = io.Schema) -> dict[str, Any]:
+    """What to add to a node's schema so that the search finds it by these words too.
+
+    ComfyUI has the field `search_aliases` since 0.11. An older one refuses a field that it does not know and gets
+    nothing: there only id and display name are searched, so the words that matter most are in the display name.
+    """
+    known = {field.name for field in fields(schema)}
+    return {"search_aliases": list(words)} if "search_aliases" in known else {}

@@ -1,0 +1,36 @@
+"""The node search of the real frontend finds the pack by the words that people type."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from playwright.sync_api import expect
+
+#: A word that people type, and the node that it should lead to.
+WORDS = {
+    "uncertainty": "Uncertainty Score",
+    "confidence": "Confidence Gate",
+    "gate": "Confidence Gate",
+    "stop": "Stop or Skip by Gate",
+    "reroute": "Reroute by Gate",
+    "skip": "Stop or Skip by Gate",
+    "quality": "Gate Quality Report",
+}
+
+
+def test_the_search_finds_the_nodes_and_adds_the_chosen_one(frontend: Any) -> None:
+    page = frontend.page
+    frontend.open({"nodes": [], "links": [], "version": 0.4}, "search")
+    page.mouse.dblclick(960, 600)
+    box = page.get_by_role("combobox").and_(page.get_by_placeholder("Search Nodes..."))
+    for word, name in WORDS.items():
+        box.fill("")
+        page.keyboard.type(word)
+        entry = page.get_by_role("option").filter(has_text=name)
+        expect(entry).to_have_count(1)
+        expect(entry).to_be_visible()
+        expect(entry).to_contain_text("emoe")  # the pack's badge: not another one's node of this name
+    entry.click()
+    page.wait_for_function("() => app.graph.nodes.some((node) => node.type === 'EMoE_DecisionReport')")
+    assert page.evaluate("() => app.graph.nodes.map((node) => node.title)") == ["Gate Quality Report"]
+    assert frontend.complaints == []

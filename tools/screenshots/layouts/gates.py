@@ -1,0 +1,171 @@
+"""The templates about the decision: before the image, to another model, in mid-generation, and for a list of prompts."""
+
+from __future__ import annotations
+
+from .parts import (
+    ADVANCED,
+    AMBER,
+    BLUE,
+    DECODE,
+    DEMO,
+    ENCODE,
+    GATE,
+    GREEN,
+    GREY,
+    INPUTS,
+    LATENT,
+    LEFT,
+    PICTURE,
+    ROAD,
+    ROUTE,
+    SAMPLER,
+    SCORE,
+    UNKNOWN,
+    Display,
+    Group,
+    Layout,
+    Picture,
+    at,
+    disagreement,
+    number,
+    verdict,
+)
+
+BEFORE = Layout(
+    boxes={
+        **LEFT,
+        5: at(720, 0, SCORE),
+        6: at(1100, 0, GATE),
+        **ROAD,
+    },
+    displays=(
+        verdict(1470, 0),
+        number("p-value", (6, 3), 1470, 140),
+        disagreement(1770, 0),
+    ),
+    groups=(
+        Group(INPUTS, GREY, (1, 2, 3, 4)),
+        Group("Score and decide", BLUE, (5, 6, 101, 102, 103)),
+        Group("Generate only if passed", GREEN, (7, 8, 9, 10, 11)),
+    ),
+    note=(
+        "# Try this\n"
+        "1. Press **Run**. The demo experts were trained on `sunflower`: the Gate lets it pass and it is drawn.\n"
+        f"2. Change the prompt to `{UNKNOWN}` and run again. The Gate blocks it: the green group is not computed, and no "
+        "image is saved.\n"
+        "3. Try names of things in English, in your own language, and faces such as `winking face`.\n"
+        "4. Try `rainbow`. They know it, and still it is blocked: `alpha` 0.1 gives up one good prompt in ten. With 0.01 it "
+        "passes. `mode` *observe* only records.\n\n"
+        "Every verdict is also a JSON file in `output/emoe`.\n\n"
+        "With your own checkpoints: **Load Experts** instead of Demo Experts."
+    ),
+    note_box=(0, 350, 280, 340),
+    pictures=(
+        Picture("example_workflows/gate_before_generation.jpg"),
+        Picture("docs/images/first_graph.png", whole_window=True),
+        Picture("docs/images/blocked_graph.png", prompt=UNKNOWN, whole_window=True),
+    ),
+)
+
+REROUTED = Layout(
+    boxes={
+        **LEFT,
+        5: at(720, 0, SCORE),
+        6: at(1100, 0, GATE),
+        **ROAD,
+        12: at(0, 1020, DEMO),  # the fallback's loader
+        13: at(360, 1020, ENCODE),
+        14: at(360, 1170, ENCODE),
+        15: at(720, 1020, SAMPLER),
+        16: at(1100, 1020, DECODE),
+    },
+    displays=BEFORE.displays,
+    groups=(
+        *BEFORE.groups[:2],
+        Group("Generate only if passed", GREEN, (7, 8, 9)),
+        Group("Fallback, only if blocked", AMBER, (12, 13, 14, 15, 16)),
+        Group("Save what was chosen", GREY, (10, 11)),
+    ),
+    note=(
+        "# Try this\n"
+        "1. Press **Run**. The prompt passes: the green group makes the image, the amber one does not run. Its model is not "
+        "even loaded.\n"
+        f"2. Change the prompt to `{UNKNOWN}` and run again: now the amber group runs and the green one does not.\n"
+        "3. Put what you like into the amber group: another checkpoint, another prompt, a placeholder picture.\n\n"
+        "**Reroute by Gate** hands on what is connected to *on_pass* or to *on_block*, never both."
+    ),
+    note_box=(0, 350, 280, 340),
+    pictures=(Picture("example_workflows/reroute_blocked_prompt.jpg", prompt=UNKNOWN),),
+)
+
+MIDWAY = Layout(
+    boxes={
+        **LEFT,
+        7: at(360, 370, ENCODE),
+        8: at(720, 0, ADVANCED),  # the first steps
+        5: at(1120, 0, SCORE),
+        6: at(1500, 0, GATE),
+        12: at(1120, 640, ADVANCED),  # the rest
+        9: at(1500, 640, DECODE),
+        10: at(1870, 640, ROUTE),
+        11: at(2170, 640, PICTURE),
+    },
+    displays=(
+        verdict(1870, 0),
+        number("Score", (5, 0), 1870, 140),
+        disagreement(2170, 0),
+    ),
+    groups=(
+        Group(INPUTS, GREY, (1, 2, 3, 4, 7)),
+        Group("First 6 of 20 steps", GREY, (8,)),
+        Group("Score the half-made image and decide", BLUE, (5, 6, 101, 102, 103)),
+        Group("Finish only if passed", GREEN, (12, 9, 10, 11)),
+    ),
+    note=(
+        "# Try this\n"
+        "1. Press **Run**: six steps are made, the half-made latent is scored, and the other 14 steps run only if it "
+        "passes.\n"
+        f"2. Change the prompt to `{UNKNOWN}` and run again: the score is above the Gate's `threshold`, and the second "
+        "sampler does not run.\n"
+        "3. These numbers belong together: `end_at_step` of the first sampler, `start_at_step` of the second, `steps` and "
+        "`at_step` of Uncertainty Score (with `add_noise` *disable*).\n"
+        "4. The demo's calibrations are for fresh latents, so the Gate compares with a plain number here. For your own "
+        "models, run a few prompts with `mode` *observe* and set `threshold` between those you like and those you do not."
+    ),
+    note_box=(360, 600, 660, 210),
+    pictures=(Picture("example_workflows/gate_in_mid_generation.jpg"),),
+)
+
+LISTED = Layout(
+    boxes={
+        1: (0, 0, 280, 150),  # Prompt List
+        2: at(0, 210, DEMO),
+        3: at(360, 0, ENCODE),
+        4: at(360, 150, LATENT),
+        5: at(720, 0, SCORE),
+        6: at(1100, 0, GATE),
+        **ROAD,
+        10: (1470, 0, 260, 306),  # Filter List
+        11: (1470, 640, 320, 300),  # all pictures
+    },
+    displays=(
+        Display(101, "PreviewAny", "How many passed", (10, 10), (1810, 0, 220, 88)),
+        Display(102, "PreviewAny", "How many were blocked", (10, 11), (1810, 140, 220, 88)),
+    ),
+    groups=(
+        Group("Prompts, experts and size", GREY, (1, 2, 3, 4)),
+        Group("Score and decide, once a prompt", BLUE, (5, 6, 10, 101, 102)),
+        Group("Draw those that passed", GREEN, (7, 8, 9, 11)),
+    ),
+    note=(
+        "# Try this\n"
+        "1. Press **Run**. Everything after **Prompt List** runs once a prompt; **Filter List by Gate** "
+        "keeps the prompts and their "
+        "conditionings that the Gate passed, side by side.\n"
+        "2. Only those are drawn. The other side of **Filter List by Gate** has the rest, for another model or a file.\n"
+        "3. Write your own, one a line.\n\n"
+        "For whole files, `python -m emoe_core batch` works through the night and goes on where it was stopped."
+    ),
+    note_box=(0, 380, 280, 300),
+    pictures=(Picture("example_workflows/gate_a_list_of_prompts.jpg"),),
+)
