@@ -12,7 +12,7 @@ import numpy as np
 from .errors import EMoEError
 from .estimators import ESTIMATORS
 from .experts import Expert, ExpertSet, check_comparable
-from .presets import MIDDLE, NOISE_PRED, PRESETS, is_hidden, listed, resolve_tap
+from .presets import DEFAULT, MIDDLE, NOISE_PRED, PRESETS, is_hidden, listed, resolve_tap
 from .report import Report
 from .signature import RELATED, relatedness
 
@@ -53,8 +53,8 @@ class Diagnosis:
 
 
 def suitable_preset(experts: ExpertSet, taps: Sequence[str]) -> str | None:
-    """The first of fast and thorough that these experts can be compared by, or None."""
-    return next((name for name in ("fast", "thorough") if _refusal(experts, taps, PRESETS[name].tap) is None), None)
+    """The default preset, or else fast, or None: the first that these experts can be compared by."""
+    return next((name for name in (DEFAULT, "fast") if _refusal(experts, taps, PRESETS[name].tap) is None), None)
 
 
 def diagnose(experts: ExpertSet, taps: Sequence[str], reports: Sequence[Report] = ()) -> Diagnosis:

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from .errors import EMoEError
-from .estimators import estimator
 
 #: Where the latent is taken, as a user chooses it.
 TAPS: dict[str, str] = {
@@ -34,12 +33,12 @@ PRESETS: dict[str, Preset] = {
     "fast": Preset(
         MIDDLE,
         "relative",
-        "middle of the network, scale-free variance: a third to a half of one network call an expert",
+        "middle of the network, scale-free variance: the cheapest, a third to a half of one network call an expert",
     ),
     "thorough": Preset(
         NOISE_PRED,
         "centred_relative",
-        "noise prediction minus the empty prompt's: best at telling unseen from seen, about twice the work of fast or more",
+        "noise prediction minus the empty prompt's: the best at telling unseen from seen; one network call an expert",
     ),
     "paper": Preset("mid_out", "variance", "the published score, plain variance at the middle block"),
     "one_model": Preset(
@@ -49,6 +48,10 @@ PRESETS: dict[str, Preset] = {
     ),
 }
 CUSTOM = "custom"
+#: The best founded one: see docs/validity.md.
+DEFAULT = "thorough"
+#: The presets beside it, for help texts.
+OTHERS = ", ".join(name for name in PRESETS if name != DEFAULT)
 
 
 def resolve(preset: str, tap: str, estimator_name: str) -> tuple[str, str]:
@@ -63,6 +66,8 @@ def resolve(preset: str, tap: str, estimator_name: str) -> tuple[str, str]:
         raise EMoEError(f"There is no preset '{preset}'; the known ones are {', '.join(PRESETS)} and {CUSTOM}.")
     if tap not in TAPS and not tap.startswith(_BLOCK):
         raise EMoEError(f"There is no tap '{tap}'; the known ones are {', '.join(TAPS)}.")
+    from .estimators import estimator  # here: the help of the commands must not wait for torch
+
     return tap, estimator(estimator_name).name
 
 

@@ -9,7 +9,7 @@ from comfy_api.latest import io
 from ..emoe_core.errors import EMoEError
 from ..emoe_core.estimators import ESTIMATORS
 from ..emoe_core.hosts.comfyui.scoring import MOST_NOISE_SAMPLES, SCHEDULERS
-from ..emoe_core.presets import CUSTOM, PRESETS, TAPS, resolve
+from ..emoe_core.presets import CUSTOM, DEFAULT, PRESETS, TAPS, resolve
 
 _ADD_NOISE = ("enable", "disable")
 MIDDLE_BLOCK = -1
@@ -24,7 +24,7 @@ def inputs() -> list[Any]:
         io.Combo.Input(
             "preset",
             options=[*PRESETS, CUSTOM],
-            default="fast",
+            default=DEFAULT,
             tooltip=f"What is compared. {presets}; {CUSTOM}: the tap and estimator chosen below.",
         ),
         io.Combo.Input(

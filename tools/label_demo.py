@@ -4,7 +4,7 @@
 
 Names of emoji in the five best-sampled languages, scored by the pack's own Calibrate from a prompt file. A name is marked as
 bad when the experts saw this exact text less than three times in training, which ground_truth.json knows: that it is not
-known well, not that its picture came out wrong. The settings are those of the preset fast and the example workflows.
+known well, not that its picture came out wrong. The settings are those of the default preset and the example workflows.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def main() -> None:
         with open(Path(base) / "input" / "demo.csv", "w", encoding="utf-8", newline="") as file:
             csv.writer(file).writerows([("prompt", "language", "bad"), *rows(core.demo)])
         references = host_room.calibrating.reference_prompts("", "demo.csv", core.reference_prompts.BAD_BELOW)
-        preset, latent = core.presets.PRESETS["fast"], {"samples": torch.zeros(1, 4, 16, 16)}
+        preset, latent = core.presets.PRESETS[core.presets.DEFAULT], {"samples": torch.zeros(1, 4, 16, 16)}
         made = host_room.calibrating.calibrate(
             host_room.embedded.embedded_experts(),
             references,

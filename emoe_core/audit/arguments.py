@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from ..presets import CUSTOM, DEFAULT, OTHERS
 from ..prompts.arguments import add_filters
 
 
@@ -42,8 +43,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = how.add_argument
     add(
         "--preset",
-        default="fast",
-        help="fast (default), thorough, paper, one_model, or custom with --tap and --estimator",
+        default=DEFAULT,
+        help=f"{DEFAULT} (default), {OTHERS}, or {CUSTOM} with --tap and --estimator",
     )
     add("--tap", default="mid_out", help="with preset custom: where the latent is taken")
     add("--estimator", default="relative", help="with preset custom: how it is read")

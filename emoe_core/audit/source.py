@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import EMoEError
+from ..presets import DEFAULT
 from .scorer import Scorer
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ class Source:
     dtype: str = ""
     server: tuple[str, ...] = ()
     workflow: str = ""
-    preset: str = "fast"
+    preset: str = DEFAULT
     tap: str = "mid_out"
     estimator: str = "relative"
     size: tuple[int, int] | None = None

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ..batch.console import Console, out
 from ..batch.journal import Totals, row_key
 from ..errors import EMoEError
+from ..presets import CUSTOM, DEFAULT, OTHERS
 from ..prompts import PromptRow, load_prompts
 from .results import Results
 
@@ -50,8 +51,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     prompts.add_argument("--prompts", metavar="FILE", help="prompts: .txt, .csv, .tsv, .jsonl or .parquet")
     add(
         "--preset",
-        default="fast",
-        help="fast (default), thorough, paper, one_model, or custom with --tap and --estimator",
+        default=DEFAULT,
+        help=f"{DEFAULT} (default), {OTHERS}, or {CUSTOM} with --tap and --estimator",
     )
     add("--tap", default="mid_out", help="with preset custom: mid_out, mid_in, noise_pred or block:N")
     add("--estimator", default="relative", help="with preset custom: how it is read")

@@ -24,6 +24,7 @@ from emoe_core.decisions.picture import picture
 from emoe_core.decisions.report import Choice, decisions
 from emoe_core.errors import EMoEError
 from emoe_core.policies import POLICIES, false_block_rate
+from emoe_core.presets import DEFAULT
 from emoe_core.report import Settings
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -231,7 +232,7 @@ def test_the_shipped_marks_are_what_the_ground_truth_says() -> None:
     prompts = demo.prompts()
     for prompt, language in zip(calibration.prompts, calibration.groups["language"], strict=True):
         assert prompt in (prompts["calibration"] + prompts["fresh"] if language == "en" else prompts[language])
-    own = Calibration.load(next(path for path in demo.calibration_files() if path.stem == "fast"))
+    own = Calibration.load(next(path for path in demo.calibration_files() if path.stem == DEFAULT))
     assert own.settings == calibration.settings
     scores = dict(zip(calibration.prompts, calibration.scores, strict=True))
     assert [scores[prompt] for prompt in own.prompts] == pytest.approx(list(own.scores), rel=1e-4)

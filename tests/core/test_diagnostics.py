@@ -36,11 +36,11 @@ def text(experts: ExpertSet, taps: tuple[str, ...] = UNET) -> str:
     return "\n".join(diagnose(experts, taps).lines)
 
 
-def test_fine_tunes_of_one_base_are_good_for_fast() -> None:
+def test_fine_tunes_of_one_base_are_good_for_every_tap() -> None:
     found = diagnose(made(*(expert(f"e{i}", weights(1, 0.3, i)) for i in range(3))), UNET)
-    assert found.preset == "fast" and "lineage: all descend from one base" in "\n".join(found.lines)
+    assert found.preset == "thorough" and "lineage: all descend from one base" in "\n".join(found.lines)
     assert all(found.kinship[i][i] == 1 for i in range(3)) and 0.8 < found.kinship[0][1] < 1
-    assert "taps mid_in, mid_out: good" in found.lines and "advice: preset fast" in found.lines
+    assert "taps mid_in, mid_out: good" in found.lines and "advice: preset thorough" in found.lines
 
 
 def test_two_families_are_told_apart_and_get_thorough() -> None:

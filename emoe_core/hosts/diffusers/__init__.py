@@ -5,7 +5,7 @@ The only place that imports diffusers. In a few lines:
     from emoe_core.hosts.diffusers import load_experts, score
 
     experts = load_experts(["one.safetensors", "two.safetensors"], config="a/pipeline/folder")
-    report = score(experts, "a lighthouse at night", preset="fast")
+    report = score(experts, "a lighthouse at night")
     report.score
 
 Nothing is ever downloaded.

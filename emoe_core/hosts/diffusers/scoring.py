@@ -13,7 +13,7 @@ from ...empty_prompt import says_nothing
 from ...errors import EMoEError
 from ...estimators import estimator as estimator_named
 from ...experts import ExpertSet
-from ...presets import CUSTOM, resolve, resolve_tap
+from ...presets import CUSTOM, DEFAULT, resolve, resolve_tap
 from ...report import Report, Settings
 from ...score import Scored
 from ...score import score_many as score_latents
@@ -38,7 +38,7 @@ class How:
         device: where the experts are put, one at a time; None leaves each where it is.
     """
 
-    preset: str = "fast"
+    preset: str = DEFAULT
     tap: str = "mid_out"
     estimator: str = "relative"
     size: tuple[int, int] | None = None
