@@ -39,9 +39,10 @@ GROUPS = {
     "keywords": ("other words for known pictures (English)", "知っている絵の別の言い方(英語)"),
 }
 TASKS = {"held_out": "held_out_concept", "faces": "held_out_group", "typos": "typo", "keywords": "keyword"}
+DEFAULT = "thorough"
 COLUMNS = {
-    "fast": "mid_out.relative",
     "thorough": "noise_pred.centred_relative",
+    "fast": "mid_out.relative",
     "paper": "mid_out.variance",
     "response": "response",
 }
@@ -59,35 +60,36 @@ DEMO_GROUPS = {
 }
 WORDS = (
     {
-        "demo": "What `bash scripts/demo.sh` prints (workflow *gate_before_generation*, preset `fast`, `alpha` {alpha:g}):",
+        "demo": "What `bash scripts/demo.sh` prints (workflow *gate_before_generation*, preset `thorough`, `alpha` {alpha:g}):",
         "demo_head": ("prompt", "group", "score", "percentile", "p-value", "verdict", "image"),
         "image": ("yes", "no"),
         "groups": "And by group, {count} prompts each (`python benchmarks/validity.py`). *Blocked* is the share that the Gate "
         "stops at `alpha` {alpha:g}. The other columns say how often a prompt of the group scores higher than an English one "
-        "(AUROC: 0.5 is chance, 1 is always), with 95 % intervals for `fast`; `response` is the baseline without an ensemble.",
+        "(AUROC: 0.5 is chance, 1 is always), with 95 % intervals for `thorough`; `response` is the baseline without an "
+        "ensemble.",
         "groups_head": (
             "group",
             "share of the training captions",
             "blocked",
-            "`fast`",
             "`thorough`",
+            "`fast`",
             "`paper`",
             "`response`",
         ),
     },
     {
-        "demo": "`bash scripts/demo.sh`の出力(ワークフロー*gate_before_generation*、プリセット`fast`、`alpha` {alpha:g}):",
+        "demo": "`bash scripts/demo.sh`の出力(ワークフロー*gate_before_generation*、プリセット`thorough`、`alpha` {alpha:g}):",
         "demo_head": ("プロンプト", "グループ", "スコア", "percentile", "p-value", "判定", "画像"),
         "image": ("あり", "なし"),
         "groups": "グループごと、{count}プロンプトずつ(`python benchmarks/validity.py`)。*停止*は、`alpha` {alpha:g}で"
         "Gateが止める割合です。ほかの列は、そのグループのプロンプトが英語のものより高いスコアになる割合(AUROC。0.5は偶然と同じ、1は常に)です。"
-        "`fast`には95 %区間を添えました。`response`はアンサンブルなしの基準です。",
+        "`thorough`には95 %区間を添えました。`response`はアンサンブルなしの基準です。",
         "groups_head": (
             "グループ",
             "学習した説明文に占める割合",
             "停止",
-            "`fast`",
             "`thorough`",
+            "`fast`",
             "`paper`",
             "`response`",
         ),
@@ -124,32 +126,32 @@ def blocked(scores: list[float], calibration: list[float]) -> float:
     return sum(p <= ALPHA for p in p_values) / len(scores)
 
 
-def fast_calibration() -> list[float]:
+def default_calibration() -> list[float]:
     for path in sorted((ROOT / "emoe_core" / "demo" / "calibrations").glob("*.json")):
         data = json.loads(path.read_text("utf-8"))
         settings = data["settings"]
-        if (settings["tap"], settings["estimator"], settings["noise_samples"]) == ("mid_out", "relative", 2):
+        if (settings["tap"], settings["estimator"], settings["noise_samples"]) == ("noise_pred", "centred_relative", 2):
             return list(data["scores"])
-    raise SystemExit("error: the demo experts have no calibration for the preset fast.")
+    raise SystemExit("error: the demo experts have no calibration for the default preset.")
 
 
 def groups_table(figures: dict[str, Any], shares: dict[str, float], language: int) -> list[str]:
-    words, calibration = WORDS[language], fast_calibration()
+    words, calibration = WORDS[language], default_calibration()
     lines = [words["groups"].format(count=figures["prompts_a_group"], alpha=ALPHA), ""]
     lines += [row(words["groups_head"]), row("---" for _ in words["groups_head"])]
     for group, titles in GROUPS.items():
         code = "en" if group == "fresh" else group
         share = "" if code not in shares else f"{100 * shares[code]:.1f} %" if shares[code] else "0"
-        cells = [titles[language], share, f"{100 * blocked(figures['scores'][group]['fast'], calibration):.0f} %"]
+        cells = [titles[language], share, f"{100 * blocked(figures['scores'][group][DEFAULT], calibration):.0f} %"]
         if group == "fresh":
             cells += ["", "", "", ""]
         else:
             found = (
                 figures["auroc_by_language"][group] if group in shares else figures["auroc"][TASKS.get(group, group)]
             )
-            fast = found[COLUMNS["fast"]]
-            cells.append(f"{fast['value']:.2f} ({fast['low']:.2f} to {fast['high']:.2f})".replace(" to ", "–"))
-            cells += [f"{found[COLUMNS[name]]['value']:.2f}" for name in ("thorough", "paper", "response")]
+            first, *others = (found[column] for column in COLUMNS.values())
+            cells.append(f"{first['value']:.2f} ({first['low']:.2f}–{first['high']:.2f})")
+            cells += [f"{other['value']:.2f}" for other in others]
         lines.append(row(cells))
     return lines
 
