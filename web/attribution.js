@@ -1,11 +1,11 @@
 // @ts-check
 /** The widget on Word Attribution: the prompt, its words coloured by what they add to the score. */
 import { resultOf } from "./results.js";
+import { addElement } from "./room.js";
 import { element } from "./style.js";
 import { say, short } from "./words.js";
 
-const MIN_HEIGHT = 56; // as on Score: a node never grows because of a run; more words can be scrolled to
-const FULL_HEIGHT = 110;
+const HEIGHTS = { least: 44, full: 110 }; // no run makes a node grow; more words can be scrolled to
 const RAISES = "#e69f00";
 const LOWERS = "#56b4e9";
 
@@ -41,15 +41,7 @@ function content(card) {
 export function addWords(node, executionIdOf) {
   const root = element("div", { class: "emoe-words widget-expands", role: "group", "aria-label": say("words"), tabindex: "0" });
   for (const kind of ["pointerdown", "mousedown"]) root.addEventListener(kind, (event) => event.stopPropagation());
-  const widget = node.addDOMWidget("emoe_words", "emoe_words", root, {
-    serialize: false,
-    hideOnZoom: false,
-    getMinHeight: () => MIN_HEIGHT,
-    getValue: () => "",
-    setValue: () => {},
-  });
-  widget.serialize = false;
-  node.setSize([node.size[0], Math.max(node.size[1], node.computeSize()[1] + FULL_HEIGHT - MIN_HEIGHT)]);
+  addElement(node, "emoe_words", root, HEIGHTS);
   const draw = () => {
     const id = executionIdOf(node);
     const card = id === undefined ? undefined : resultOf(id)?.cards.at(-1);

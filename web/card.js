@@ -2,6 +2,7 @@
 /** The widget on Score and Gate: the verdict, the gauge, the last scores, and on hover or focus the experts. */
 import { gauge } from "./gauge.js";
 import { resultOf } from "./results.js";
+import { addElement } from "./room.js";
 import { element, heat } from "./style.js";
 import { say, short } from "./words.js";
 
@@ -10,10 +11,8 @@ import { say, short } from "./words.js";
  * @typedef {import("./results.js").Result} Result
  */
 
-/** Verdict, score and a line fit in here. A node never grows because of a run: a small one shows less. */
-const MIN_HEIGHT = 56;
-/** Room for the gauge and the history too: what a new node gets. */
-const FULL_HEIGHT = 160;
+/** From one line with the verdict to the gauge, the prompt and the history too. No run makes a node grow. */
+const HEIGHTS = { least: 32, full: 172 };
 const RAW = "raw_threshold";
 
 /** @param {GraphNode} node @param {string} name */
@@ -26,10 +25,20 @@ function isLinked(node, name) {
   return (node.inputs ?? []).some((input) => input.name === name && input.link !== null && input.link !== undefined);
 }
 
-/** @param {Card} card */
+/** Where the score stands: a phrase, and the p-value where there is one. @param {Card} card @returns {[string, string]} */
+function placeOf(card) {
+  if (card.percentile === null || card.percentile === undefined) return [say("uncalibrated"), ""];
+  return [say("above", { share: Math.round(card.percentile) }), say("p_value", { p: short(card.p_value, 2) })];
+}
+
+/** The line of text, whole at any width: what has no room on the node is left out and not cut. @param {Card} card */
 function lineOf(card) {
-  if (card.percentile === null || card.percentile === undefined) return say("uncalibrated");
-  return say("above", { share: Math.round(card.percentile), p: short(card.p_value, 2) });
+  const [phrase, p] = placeOf(card);
+  const place = p ? [element("span", { class: "emoe-phrase" }, `${phrase}${say("comma")}`), element("span", { class: "emoe-p" }, p)] : [phrase];
+  const told = `${phrase}${p ? say("comma") : ""}${p}${card.prompt ? ` · ${card.prompt}` : ""}`;
+  const line = element("div", { class: "emoe-line", title: told }, element("span", {}, ...place));
+  if (card.prompt) line.append(element("span", { class: "emoe-prompt" }, card.prompt));
+  return line;
 }
 
 /** @param {Card} card */
@@ -78,15 +87,7 @@ export function addCard(node, executionIdOf) {
   // `widget-expands` is the host's word in Nodes 2.0 for a widget that takes the node's spare height
   const root = element("div", { class: "emoe-card widget-expands", role: "group", "data-empty": "" });
   for (const kind of ["pointerdown", "mousedown"]) root.addEventListener(kind, (event) => event.stopPropagation());
-  const widget = node.addDOMWidget("emoe_card", "emoe_card", root, {
-    serialize: false,
-    hideOnZoom: false,
-    getMinHeight: () => MIN_HEIGHT,
-    getValue: () => "",
-    setValue: () => {},
-  });
-  widget.serialize = false;
-  node.setSize([node.size[0], Math.max(node.size[1], node.computeSize()[1] + FULL_HEIGHT - MIN_HEIGHT)]); // a saved size comes later
+  addElement(node, "emoe_card", root, HEIGHTS);
 
   /** What is shown: the same again is left alone, with the details open or a slider held. */
   let shown = "";
@@ -136,7 +137,7 @@ function fill(root, node, result) {
   const limit = widgetOf(node, "threshold");
   const raw = Boolean(limit) && policy?.value === RAW;
   const threshold = raw ? Number(limit?.value) : (card.threshold ?? null);
-  const told = say("gauge", { verdict, score: short(card.score), line: lineOf(card) });
+  const told = say("gauge", { verdict, score: short(card.score), line: placeOf(card).filter(Boolean).join(say("comma")) });
   root.setAttribute("aria-label", told);
   const drag = !raw || isLinked(node, "threshold") ? null : (/** @type {number} */ value) => {
     if (!limit) return;
@@ -160,13 +161,13 @@ function fill(root, node, result) {
     if (event.key === "Enter" || event.key === " ") open(panel.hidden);
     if (["Escape", "Enter", " "].includes(event.key)) event.preventDefault(), event.stopPropagation();
   });
-  const head = element("div", { class: "emoe-head" }, element("span", { class: "emoe-verdict" }, verdict));
+  const head = element("div", { class: "emoe-head", "data-many": cards.length > 1 ? "" : null }, element("span", { class: "emoe-verdict" }, verdict));
   if (card.mode === "observe") head.append(element("span", { class: "emoe-observed" }, say("observed")));
+  head.append(element("span", { class: "emoe-brief" }, placeOf(card)[1]));
   head.append(element("span", { class: "emoe-score" }, short(card.score, 4)), more);
-  const prompt = card.prompt ? ` · ${card.prompt}` : "";
   root.replaceChildren(
     head,
-    element("div", { class: "emoe-line", title: `${lineOf(card)}${prompt}` }, `${lineOf(card)}${prompt}`),
+    lineOf(card),
     gauge(card, threshold, told, drag),
     historyOf([...earlier, ...cards]),
     panel,

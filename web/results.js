@@ -76,6 +76,28 @@ function remember(workflow, executionId, cards) {
   verdicts.set(workflow, { ...verdicts.get(workflow), [executionId]: gate });
 }
 
+/** @param {Card} card what a Gate adds to it is left out */
+function scoreOf(card) {
+  const { verdict, passed, mode, policy, alpha, threshold, reason, ...score } = card;
+  return { ...score, kind: "score" };
+}
+
+/**
+ * A Score that ComfyUI has in its cache sends nothing, and would show an older prompt's score or none. The Gate that reads
+ * its report always sends what it decided on.
+ * @param {string} workflow
+ * @param {ApiGraph} graph
+ * @param {string} gate
+ * @param {Card[]} cards
+ */
+function tellScore(workflow, graph, gate, cards) {
+  const source = cards[0].kind === "gate" ? graph[gate]?.inputs?.report : null;
+  if (!Array.isArray(source) || graph[source[0]]?.class_type !== "EMoE_Score") return;
+  const told = (/** @type {Card[]} */ of) => JSON.stringify(of.map(({ fingerprint, prompt, items }) => [fingerprint, prompt, items]));
+  const known = results.get(`${workflow} ${source[0]}`);
+  if (!known || told(known.cards) !== told(cards)) remember(workflow, String(source[0]), cards.map(scoreOf));
+}
+
 /** @param {Record<string, any> | undefined} output */
 function cardsOf(output) {
   const key = KEYS.find((name) => Array.isArray(output?.[name]) && output[name].length);
@@ -124,6 +146,7 @@ export async function receive(message) {
   const executionId = String(message.node);
   if (run) graphs.set(workflow, run.graph);
   remember(workflow, executionId, cards);
+  if (run) tellScore(workflow, run.graph, executionId, cards);
   return { workflow, executionId, cards };
 }
 
@@ -143,11 +166,16 @@ export async function restore() {
     const run = runOf(entry?.prompt);
     if (run?.workflow !== workflow) continue;
     let ours = false;
-    for (const [executionId, output] of Object.entries(entry.outputs ?? {})) {
+    const outputs = Object.entries(entry.outputs ?? {}).filter(([id]) => !live.has(`${workflow} ${id}`));
+    for (const [executionId, output] of outputs) {
       const cards = cardsOf(output);
-      if (!cards.length || live.has(`${workflow} ${executionId}`)) continue;
+      if (!cards.length) continue;
       remember(workflow, executionId, cards);
       ours = found = true;
+    }
+    for (const [executionId, output] of outputs) {
+      const cards = cardsOf(output);
+      if (cards.length) tellScore(workflow, run.graph, executionId, cards);
     }
     if (ours) graphs.set(workflow, run.graph);
   }

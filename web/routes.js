@@ -2,6 +2,7 @@
 /** Which way each Route and Stop went in the last run and why, as a line on the node; and the nodes that did not run. */
 import { app } from "../../scripts/app.js";
 import { allNodes, lastRun, rootGraph } from "./results.js";
+import { addElement } from "./room.js";
 import { element } from "./style.js";
 import { say, short } from "./words.js";
 
@@ -16,8 +17,7 @@ const STOP = "EMoE_Stop";
 const COLOUR = "#d98a00";
 const STYLE = "emoe-skipped";
 /** One line, and room for all of it in a node that is tall enough. */
-const MIN_HEIGHT = 26;
-const HEIGHT = 64;
+const HEIGHTS = { least: 32, full: 64, most: 64 };
 /** @type {WeakMap<GraphNode, HTMLElement>} */
 const marks = new WeakMap();
 /** @type {Set<string>} execution ids of the nodes that did not run */
@@ -88,7 +88,8 @@ function sentence(node, asked, gate) {
   let way = say(card.passed ? "taken_pass" : "taken_block");
   if (arm === null) way = say("stopped");
   else if (node.comfyClass === STOP) way = say("through");
-  return [element("b", {}, `${card.passed ? "✓" : "■"} ${say(card.passed ? "passed" : "blocked")}`), ` ${way} (${why(card)})`];
+  const verdict = element("b", {}, `${card.passed ? "✓" : "■"} ${say(card.passed ? "passed" : "blocked")}`);
+  return [verdict, element("span", {}, ` ${way}`), element("span", {}, ` (${why(card)})`)];
 }
 
 /**
@@ -97,17 +98,8 @@ function sentence(node, asked, gate) {
  */
 export function addMark(node) {
   const root = element("div", { class: "emoe-mark", role: "status", "data-empty": "" });
-  const widget = node.addDOMWidget("emoe_mark", "emoe_mark", root, {
-    serialize: false,
-    hideOnZoom: false,
-    getMinHeight: () => MIN_HEIGHT,
-    getMaxHeight: () => HEIGHT,
-    getValue: () => "",
-    setValue: () => {},
-  });
-  widget.serialize = false;
+  addElement(node, "emoe_mark", root, HEIGHTS);
   marks.set(node, root);
-  node.setSize([node.size[0], Math.max(node.size[1], node.computeSize()[1] + HEIGHT - MIN_HEIGHT)]); // a saved size comes later
   return () => {};
 }
 

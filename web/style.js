@@ -14,17 +14,22 @@ const RULES = `
   background: var(--emoe-paper); border: 1px solid var(--emoe-rim); border-left: 4px solid var(--emoe-tone);
   border-radius: 6px; padding: 5px 8px; cursor: default; user-select: none; overflow: hidden;
 }
-.emoe-card { position: relative; height: 100%; min-height: 48px; display: flex; flex-direction: column; container-type: size; }
+.emoe-card { position: relative; height: 100%; min-height: 24px; display: flex; flex-direction: column; container-type: size; }
 .emoe-card[data-verdict="block"], .emoe-mark[data-verdict="block"] { --emoe-tone: var(--emoe-block); }
 .emoe-card[data-empty] { --emoe-tone: var(--emoe-rim); }
 .emoe-card[data-empty] > :not(.emoe-line) { display: none; }
-.emoe-head { display: flex; align-items: baseline; gap: 8px; font-size: 18px; line-height: 1.2; }
+.emoe-head { display: flex; align-items: baseline; gap: 8px; font-size: 18px; line-height: 1.2; white-space: nowrap; }
+.emoe-head[data-many] { font-size: 14px; }
 .emoe-verdict { color: var(--emoe-tone); font-weight: 700; }
 .emoe-observed { font-size: 12px; color: var(--emoe-faint); }
 .emoe-score { margin-left: auto; }
+.emoe-brief { display: none; font-size: 12px; color: var(--emoe-faint); }
 .emoe-more { font: inherit; font-size: 14px; line-height: 1; color: var(--emoe-ink); background: none;
   border: 1px solid var(--emoe-rim); border-radius: 4px; padding: 2px 6px; cursor: pointer; min-width: 24px; min-height: 24px; }
-.emoe-line { color: var(--emoe-faint); white-space: nowrap; overflow: hidden; text-overflow: ellipsis; }
+.emoe-line { color: var(--emoe-faint); display: flex; flex-wrap: wrap; gap: 0 8px; flex-shrink: 0; }
+.emoe-p { white-space: nowrap; }
+.emoe-prompt { color: var(--emoe-ink); display: -webkit-box; -webkit-box-orient: vertical; -webkit-line-clamp: 2; overflow: hidden;
+  overflow-wrap: anywhere; }
 .emoe-gauge { position: relative; flex: 1 1 50px; min-height: 50px; margin: 2px 0 2px; touch-action: none; }
 .emoe-gauge svg { position: absolute; inset: 14px 0 0; width: 100%; height: calc(100% - 14px); overflow: visible; }
 .emoe-bar { fill: color-mix(in srgb, var(--emoe-tone) 45%, var(--emoe-paper)); }
@@ -56,14 +61,23 @@ const RULES = `
   font-size: 10px; line-height: 1.15; }
 .emoe-details dt { color: var(--emoe-faint); }
 .emoe-details dd { margin: 0; font-size: 11px; text-align: right; }
-.emoe-mark { padding: 2px 6px; max-height: 100%; min-height: 22px; }
+.emoe-mark { padding: 2px 6px; max-height: 100%; min-height: 22px; display: flex; flex-wrap: wrap; gap: 0 6px; align-content: start; }
 .emoe-mark[data-empty] { visibility: hidden; }
 .emoe-mark b { color: var(--emoe-tone); }
-.emoe-words { white-space: normal; min-height: 48px; height: 100%; overflow: auto; line-height: 1.9; font-size: 14px; border-left-width: 1px; }
+.emoe-words { white-space: normal; min-height: 36px; height: 100%; overflow: auto; line-height: 1.9; font-size: 14px; border-left-width: 1px; }
 .emoe-words mark { color: #111; border-radius: 3px; padding: 1px 3px; }
-@container (max-height: 100px) { .emoe-gauge, .emoe-more { display: none; } }
-@container (max-height: 60px) { .emoe-history { display: none; } }
-@container (max-height: 30px) { .emoe-line { display: none; } }
+@container (max-height: 147px) { .emoe-prompt { -webkit-line-clamp: 1; } }
+@container (max-height: 164px) and (max-width: 244px) { .emoe-prompt { -webkit-line-clamp: 1; } }
+@container (max-height: 130px) { .emoe-prompt { display: none; } }
+@container (max-height: 147px) and (max-width: 244px) { .emoe-prompt { display: none; } }
+@container (max-height: 130px) and (max-width: 244px) { .emoe-phrase { display: none; } }
+@container (max-height: 113px) { .emoe-gauge, .emoe-more { display: none; } .emoe-prompt { display: -webkit-box; } }
+@container (max-height: 76px) { .emoe-prompt { display: none; } }
+@container (max-height: 58px) { .emoe-history { display: none; } }
+@container (max-height: 36px) { .emoe-card:not([data-empty]) > .emoe-line { display: none; } .emoe-brief { display: inline; }
+  .emoe-head { font-size: 14px; line-height: 18px; margin: -3px 0; } .emoe-card[data-empty] > .emoe-line { margin: -2px 0; } }
+@container (max-width: 244px) { .emoe-observed ~ .emoe-brief { display: none; } }
+@container (max-width: 210px) { .emoe-head { font-size: 14px; gap: 5px; } .emoe-observed { font-size: 11px; } }
 .emoe-toast { cursor: pointer; }
 `;
 

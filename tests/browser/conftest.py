@@ -72,6 +72,26 @@ def frontend(request: pytest.FixtureRequest, server: Server, browser: Browser) -
         yield Frontend(page, request.param)
 
 
+CUT_OFF = """(root) => {
+    const box = root.getBoundingClientRect(), found = [];
+    const within = (part, name) => {
+        const beside = part.left < box.left - 1 || part.right > box.right + 1;
+        if (part.height && (beside || part.top < box.top - 1 || part.bottom > box.bottom + 1)) found.push(name);
+    };
+    const texts = document.createTreeWalker(root, NodeFilter.SHOW_TEXT);
+    for (let text = texts.nextNode(); text; text = texts.nextNode()) {
+        const parent = text.parentElement;
+        if (!text.data.trim() || parent.closest(".emoe-prompt") || !parent.checkVisibility()) continue;
+        const range = document.createRange();
+        range.selectNodeContents(text);
+        for (const part of range.getClientRects()) within(part, text.data);
+    }
+    for (const part of root.querySelectorAll("svg, ol, .emoe-prompt"))
+        if (part.checkVisibility()) within(part.getBoundingClientRect(), part.tagName);
+    return found;
+}"""
+
+
 class Frontend:
     """A page with the frontend, and what the tests ask of it."""
 
@@ -133,6 +153,27 @@ class Frontend:
             [node, kind],
         )
         return self.page.locator(f"[data-test-widget='{kind}']")
+
+    def cut_off(self, card: Locator) -> list[str]:
+        """What of a card is not whole: texts and drawings that reach beyond it. The prompt may be long and is shortened."""
+        return list(card.evaluate(f"(root) => ({CUT_OFF})(root)"))
+
+    def at_sizes(self, card: Locator, sizes: list[tuple[int, int]]) -> list[tuple[list[str], list[str]]]:
+        """At every width and height: what is cut off, and the classes of what the card shows."""
+        return list(
+            card.evaluate(
+                f"""(root, sizes) => {{
+                    const found = sizes.map(([width, height]) => {{
+                        Object.assign(root.style, {{ width: `${{width}}px`, height: `${{height}}px` }});
+                        const shown = [...root.children].filter((part) => part.checkVisibility());
+                        return [({CUT_OFF})(root), shown.map((part) => part.className)];
+                    }});
+                    root.removeAttribute("style");
+                    return found;
+                }}""",
+                sizes,
+            )
+        )
 
     def images(self, node: int) -> list[int]:
         """Widths of the pictures that a node shows, once they are loaded."""

@@ -46,6 +46,8 @@ def test_a_template_opens_whole_runs_and_shows_its_results(frontend: Any, name: 
         card = frontend.card(node)
         expect(card.locator(".emoe-score")).to_have_text(re.compile(r"0\.\d+"))
         expect(card.locator(".emoe-gauge")).to_be_visible()
+        expect(card.locator(".emoe-phrase, .emoe-line > span:first-child").first).to_be_visible()
+        assert frontend.cut_off(card) == []
     # The host keeps a node's progress text as a widget of its own (Calibrate's); the pack adds none to what is saved.
     widgets = frontend.page.evaluate(
         """() => {

@@ -208,16 +208,76 @@ def test_a_workflow_saved_by_an_older_version_opens_and_runs_unchanged(frontend:
     assert frontend.complaints == []
 
 
+def test_a_score_from_the_cache_is_shown_too(frontend: Any) -> None:
+    """ComfyUI sends nothing for a cached Score; another workflow with the same nodes must not say that there is none."""
+    page = frontend.page
+    prompt = f"snail {frontend.renderer}"
+    for workflow in (FIRST, "reroute_blocked_prompt"):
+        frontend.open(workflow)
+        frontend.write_prompt(prompt)
+        assert press_run(page) == "success"
+        score, gate = frontend.card(frontend.node("EMoE_Score")), frontend.node("EMoE_Gate")
+        expect(score.locator(".emoe-line")).to_contain_text(prompt)
+        expect(score).to_have_attribute("data-verdict", "")
+        assert score.locator(".emoe-limit").count() == 0
+        told = score.locator(".emoe-score").text_content()
+        expect(frontend.card(gate).locator(".emoe-score")).to_have_text(told)
+    assert frontend.complaints == []
+
+
+def test_nothing_on_a_card_is_cut_off_at_any_size(frontend: Any) -> None:
+    """From one line with the verdict to a large card: what has no room is left out, the rest is whole."""
+    page = frontend.page
+    frontend.open(FIRST)
+    frontend.write_prompt("a sunflower, in the style of an old oil painting, with much light and little shade")
+    frontend.set_widget("EMoE_Gate", "mode", "observe")
+    assert press_run(page) == "success"
+    card = frontend.card(frontend.node("EMoE_Gate"))
+    come_near(frontend, frontend.node("EMoE_Gate"))
+    sizes = [(width, height) for width in (200, 240, 270, 400) for height in range(24, 200, 6)]
+    try:
+        for place, language in enumerate(("en", "ja", "zh")):
+            page.evaluate("async (name) => (await import('/extensions/emoe/words.js')).speak(name)", language)
+            frontend.set_widget("EMoE_Gate", "threshold", 0.4 + place)  # the card is drawn anew
+            found = frontend.at_sizes(card, sizes)
+            assert {size: cut for size, (cut, _) in zip(sizes, found, strict=True) if cut} == {}, language
+            assert found[0][1] == ["emoe-head"]
+            assert found[-1][1] == ["emoe-head", "emoe-line", "emoe-gauge", "emoe-history"]
+    finally:
+        page.evaluate("async () => (await import('/extensions/emoe/words.js')).speak('en')")
+    assert frontend.complaints == []
+
+
+def test_a_new_node_has_room_for_the_gauge(frontend: Any) -> None:
+    page = frontend.page
+    frontend.open({"last_node_id": 0, "last_link_id": 0, "nodes": [], "links": [], "version": 0.4}, "new")
+    for place, kind in enumerate(("EMoE_Score", "EMoE_Gate")):
+        page.evaluate(
+            """([kind, place]) => {
+                const node = LiteGraph.createNode(kind);
+                node.pos = [420 * place, 0];
+                app.graph.add(node);
+            }""",
+            [kind, place],
+        )
+        card = frontend.card(frontend.node(kind))
+        expect(card).to_be_visible()
+        assert card.evaluate("(root) => root.clientHeight") > 140
+
+
 def test_no_node_grows_because_of_a_run(frontend: Any) -> None:
-    """The widgets have their room from the start, also in a workflow that was saved before they were there."""
+    """The widgets have their room from the start. In a workflow that was saved before they were there they take little."""
     page = frontend.page
     sizes = "() => app.graph.nodes.filter((n) => n.type.startsWith('EMoE_')).map((n) => [n.id, n.size[1]])"
     old = json.loads((OLD / "reroute_blocked_prompt.json").read_text("utf-8"))
     frontend.open(old, "growth")
     page.wait_for_timeout(1000)
     before = page.evaluate(sizes)
+    card = frontend.card(frontend.node("EMoE_Gate"))
+    assert card.evaluate("(root) => root.offsetHeight") <= 40
     assert press_run(page) == "success"
     expect(frontend.card(frontend.node("EMoE_Gate"))).to_have_attribute("data-verdict", re.compile("pass|block"))
     expect(frontend.card(frontend.node("EMoE_Route"), "emoe_mark")).to_contain_text("took")
     page.wait_for_timeout(500)
     assert page.evaluate(sizes) == before
+    assert frontend.cut_off(frontend.card(frontend.node("EMoE_Gate"))) == []

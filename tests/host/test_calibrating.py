@@ -128,7 +128,7 @@ def test_progress_is_told_in_prompts_and_time_left(
     monkeypatch.setattr(comfy.utils, "PROGRESS_BAR_HOOK", lambda done, total, *_, **__: bar.append((done, total)))
     how = {**HOW, "noise_seed": 15}
     host.calibrating.calibrate(experts, of(["horse", "rainbow", "tiger"]), LATENT, "three", None, **how)
-    assert bar[-3:] == [(1, 3), (2, 3), (3, 3)] and told[-1] == ""
+    assert bar[-3:] == [(1, 3), (2, 3), (3, 3)] and told[-1] == "3 of 3 prompts"
     assert told[0].startswith("1 of 3 prompts, about ") and told[0].endswith(" s left")
 
 

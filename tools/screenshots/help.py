@@ -76,8 +76,8 @@ GRAPHS = {
         "c.calibration>g.calibration s.report>g.report",
     ),
     "EMoE_CalibrationFromLedger": (
-        "c=EMoE_CalibrationFromLedger v=EMoE_SaveCalibration g=EMoE_Gate",
-        "c.calibration>v.calibration c.calibration>g.calibration",
+        "s=EMoE_Score c=EMoE_CalibrationFromLedger v=EMoE_SaveCalibration",
+        "s.report>c.report c.calibration>v.calibration",
     ),
     "EMoE_DecisionReport": (
         "c=EMoE_LoadCalibration x=EMoE_DecisionReport i=PreviewImage p=PreviewAny",
@@ -86,6 +86,11 @@ GRAPHS = {
     "EMoE_Audit": (
         f"{_KNOWN} a=EMoE_Audit p=PreviewAny",
         "d.experts>a.experts l.LATENT>a.latent_image a.STRING>p.source",
+    ),
+    "EMoE_AuditReport": (
+        f"{_KNOWN} a=EMoE_Audit r=EMoE_AuditReport i=PreviewImage j=PreviewImage p=PreviewAny",
+        "d.experts>a.experts l.LATENT>a.latent_image a.audit>r.audit r.priorities>i.images r.distributions>j.images "
+        "r.summary>p.source",
     ),
     "EMoE_Route": (
         "g=EMoE_Gate v=VAEDecode w=LoadImage r=EMoE_Route s=SaveImage",

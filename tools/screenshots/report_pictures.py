@@ -35,7 +35,7 @@ def keep(shot: bytes, name: str) -> str:
     """Writes the picture with 256 colours; gives a line that says how large it is."""
     photo = Image.open(io.BytesIO(shot)).convert("RGB")
     target = IMAGES / f"{name}.png"
-    photo.quantize(256, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE).save(target, optimize=True)
+    photo.quantize(256, method=Image.Quantize.MEDIANCUT, kmeans=3, dither=Image.Dither.NONE).save(target, optimize=True)
     return f"{target.relative_to(ROOT)}: {photo.width}x{photo.height}, {target.stat().st_size / 1000:.0f} kB"
 
 

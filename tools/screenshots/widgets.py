@@ -2,8 +2,8 @@
 
     python tools/screenshots/widgets.py --url URL
 
-Each widget at 100 % and 60 %, in the dark and in the light theme, cut out of the canvas and put together in one picture.
-URL is a running ComfyUI with the pack in it.
+Each widget at 100 % and 60 %, in the dark and in the light theme, cut out of the canvas and put together in one picture;
+once in the classic renderer and once in Nodes 2.0. URL is a running ComfyUI with the pack in it.
 """
 
 from __future__ import annotations
@@ -23,6 +23,20 @@ from PIL import Image  # noqa: E402
 
 IMAGES = ROOT / "docs" / "images"
 ZOOMS, THEMES = (1.0, 0.6), ("dark", "light")
+RENDERERS = {"": False, "_nodes2": True}  # what the pictures' names end in, and the host's setting
+PROMPTS = ("ant", "candle", "xchtgg", "traktori", "sunflower")
+MORE = (
+    "owl",
+    "rainbow",
+    "Tokyo tower",
+    "trekta",
+    "timer clock",
+    "cactus",
+    "bread",
+    "山から日の出",
+    "snail",
+    "sunflower",
+)
 CANVAS = ((31, 31, 31), (211, 211, 211))
 AIR = 14  # around a node, in pixels of the page
 BADGE = 20  # above it, at 100 %
@@ -43,15 +57,18 @@ def workflow(name: str) -> dict[str, Any]:
     return dict(json.loads((ROOT / "example_workflows" / f"{name}.json").read_text("utf-8")))
 
 
+GATE_WIDGETS = ("policy", "alpha", "threshold", "mode")  # in the order in which a workflow keeps their values
+
+
 def load(page: Any, name: str, prompts: tuple[str, ...] = (), **widgets: Any) -> None:
-    """Opens a template, sets widgets of its Gate, and runs it with each prompt."""
-    page.evaluate("async ([w, n]) => { await app.loadGraphData(w, true, true, n); }", [workflow(name), f"{name}_shown"])
+    """Opens a template with these values on its Gate, and runs it with each prompt."""
+    made = workflow(name)
+    for node in made["nodes"]:
+        for key, value in widgets.items():
+            if node["type"] == "EMoE_Gate":
+                node["widgets_values"][GATE_WIDGETS.index(key)] = value
+    page.evaluate("async ([w, n]) => { await app.loadGraphData(w, true, true, n); }", [made, f"{name}_shown"])
     page.wait_for_timeout(800)
-    page.evaluate(
-        """(values) => { for (const node of app.graph.nodes.filter((n) => n.type === "EMoE_Gate"))
-            for (const widget of node.widgets) if (widget.name in values) widget.value = values[widget.name]; }""",
-        widgets,
-    )
     for prompt in prompts or (None,):
         if prompt is not None:
             page.evaluate(
@@ -97,15 +114,32 @@ def put_together(pictures: list[list[Image.Image]]) -> Image.Image:
     return sheet
 
 
-def sheet(page: Any, file: str, nodes: list[tuple[int, str | None]]) -> None:
-    """Every node at both zooms, a row a theme."""
+def sheet(page: Any, file: str, nodes: list[tuple[int, str | None]], only: str | None = None) -> None:
+    """Every node (or the widget `only` on it) at both zooms, a row a theme."""
     rows = []
     for theme in THEMES:
         page.evaluate("(name) => app.extensionManager.setting.set('Comfy.ColorPalette', name)", theme)
         page.wait_for_timeout(700)
-        rows.append([shot(page, node, scale, prepare) for scale in ZOOMS for node, prepare in nodes])
+        row = []
+        for scale in ZOOMS:
+            for node, prepare in nodes:
+                picture = shot(page, node, scale, prepare)
+                row.append(picture if only is None else widget_shot(page, only))
+        rows.append(row)
     page.evaluate("() => app.extensionManager.setting.set('Comfy.ColorPalette', 'dark')")
     save(put_together(rows), file)
+
+
+def widget_shot(page: Any, selector: str) -> Image.Image:
+    """One widget, cut out of its node."""
+    box = page.locator(selector).bounding_box()
+    sides = {
+        "x": box["x"] - AIR,
+        "y": box["y"] - AIR,
+        "width": box["width"] + 2 * AIR,
+        "height": box["height"] + 2 * AIR,
+    }
+    return Image.open(io.BytesIO(page.screenshot(clip=sides))).convert("RGB")
 
 
 def save(picture: Image.Image, file: str) -> None:
@@ -118,17 +152,24 @@ def save(picture: Image.Image, file: str) -> None:
 SCORE, GATE, ROUTE, WORDS = "EMoE_Score", "EMoE_Gate", "EMoE_Route", "EMoE_WordAttribution"
 
 
-def take_all(page: Any) -> None:
-    load(page, "gate_before_generation", ("ant", "candle", "xchtgg", "traktori", "sunflower"))
-    sheet(page, "widget_score_and_gate.png", [(node_id(page, SCORE), None), (node_id(page, GATE), None)])
+def take_all(page: Any, end: str) -> None:
+    load(page, "gate_before_generation", PROMPTS)
+    sheet(page, f"widget_score_and_gate{end}.png", [(node_id(page, SCORE), None), (node_id(page, GATE), None)])
     mark_details(page, node_id(page, GATE))
-    sheet(page, "widget_experts.png", [(node_id(page, GATE), "[data-shown] .emoe-more")])
+    sheet(page, f"widget_experts{end}.png", [(node_id(page, GATE), "[data-shown] .emoe-more")])
     load(page, "gate_before_generation", ("sunflower",), policy="raw_threshold", threshold=0.4)
-    sheet(page, "widget_threshold.png", [(node_id(page, GATE), None)])
+    sheet(page, f"widget_threshold{end}.png", [(node_id(page, GATE), None)])
     load(page, "which_word_is_unknown")
-    sheet(page, "widget_words.png", [(node_id(page, WORDS), None)])
+    sheet(page, f"widget_words{end}.png", [(node_id(page, WORDS), None)])
     load(page, "reroute_blocked_prompt", ("sunflower", "xchtgg"))
-    sheet(page, "widget_route.png", [(node_id(page, ROUTE), None)])
+    sheet(page, f"widget_route{end}.png", [(node_id(page, ROUTE), None)])
+
+
+def history(page: Any) -> None:
+    """The last scores, after a dozen prompts."""
+    load(page, "gate_before_generation", PROMPTS + MORE)
+    mark_details(page, node_id(page, GATE))
+    sheet(page, "widget_history.png", [(node_id(page, GATE), None)], only="[data-shown]")
 
 
 def mark_details(page: Any, node: int) -> None:
@@ -176,11 +217,16 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--url", required=True, help="a running ComfyUI with the pack")
     url = parser.parse_args().url
-    change_settings(url, SETTINGS)
-    with open_browser() as chromium, open_page(chromium, url) as page:
-        take_all(page)
-        toast(page)
-        blueprint(page)
+    with open_browser() as chromium:
+        for end, nodes2 in RENDERERS.items():
+            change_settings(url, {**SETTINGS, "Comfy.VueNodes.Enabled": nodes2})
+            with open_page(chromium, url) as page:
+                take_all(page, end)
+        change_settings(url, {**SETTINGS, "EMoE.SayWhenBlocked": True})
+        with open_page(chromium, url) as page:
+            history(page)
+            toast(page)
+            blueprint(page)
     return 0
 
 

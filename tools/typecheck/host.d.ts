@@ -19,6 +19,10 @@ type GraphNode = PublishedNode & {
   addDOMWidget(name: string, type: string, element: HTMLElement, options?: DomWidgetOptions): Widget;
 };
 
+interface Window {
+  LiteGraph?: { vueNodesMode?: boolean };
+}
+
 declare module "*/scripts/app.js" {
   export const app: ComfyApp;
 }

@@ -158,7 +158,8 @@ class _Progress:
             return
         since, before = self._first
         left = (now - since) / max(done - before, 1) * (self._total - done)
-        show_text(f"{done} of {self._total} prompts, about {_duration(left)} left" if done < self._total else "")
+        togo = f", about {_duration(left)} left" if done < self._total else ""
+        show_text(f"{done} of {self._total} prompts{togo}")
 
 
 def _duration(seconds: float) -> str:
