@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import subprocess
+from fnmatch import fnmatch
 from pathlib import Path
 
 import tomllib
@@ -16,7 +17,7 @@ def test_the_name_and_version_are_what_the_registry_takes() -> None:
     project = PYPROJECT["project"]
     assert re.fullmatch(r"[a-z][a-z0-9_-]{0,99}", project["name"]) and "comfyui" not in project["name"]
     assert re.fullmatch(r"\d+\.\d+\.\d+", project["version"])
-    assert project["urls"]["Repository"].startswith("https://") and project["license"] == {"file": "LICENSE"}
+    assert project["urls"]["Repository"].startswith("https://") and project["license"] == "MIT"
     assert (ROOT / "LICENSE").read_text("utf-8").startswith("MIT License")
 
 
@@ -31,10 +32,28 @@ def test_the_comfy_section_is_complete() -> None:
     assert "web" not in comfy, "WEB_DIRECTORY names the folder; naming it twice registers it twice"
 
 
-def test_the_registry_does_not_get_tests_and_tools() -> None:
-    ignored = (ROOT / ".comfyignore").read_text("utf-8").split()
-    assert {"tests/", "tools/", "scripts/", "benchmarks/", "requirements/"} <= set(ignored)
-    assert not {"emoe_core/", "nodes/", "web/", "locales/", "example_workflows/"} & set(ignored)
+def tracked(folder: str = ".") -> list[str]:
+    listed = subprocess.run(["git", "ls-files", "-z", folder], cwd=ROOT, capture_output=True, text=True, check=True)
+    return listed.stdout.rstrip("\0").split("\0")
+
+
+def test_the_registry_gets_the_pack_and_nothing_else() -> None:
+    """`comfy node publish` packs what is tracked and not ignored: a new folder must be decided on."""
+    ignored = {name.rstrip("/") for name in (ROOT / ".comfyignore").read_text("utf-8").split()}
+    assert {path.split("/")[0] for path in tracked()} - ignored == {
+        *("__init__.py", "emoe_core", "nodes", "web", "locales", "example_workflows", "subgraphs"),
+        *("docs", "README.md", "README.ja.md", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "pyproject.toml"),
+        *(".comfyignore", ".gitignore"),
+    }
+
+
+def test_every_data_file_goes_into_the_wheel() -> None:
+    patterns = [*PYPROJECT["tool"]["setuptools"]["package-data"]["*"], "*.py"]
+    names = {path: path.rsplit("/", 1)[1] for path in tracked("emoe_core")}
+    assert [path for path, name in names.items() if not any(fnmatch(name, one) for one in patterns)] == []
+    notices = [path for path in names if path.endswith("/NOTICE") or "/licences/" in path]
+    listed = {str(path.relative_to(ROOT)) for one in PYPROJECT["project"]["license-files"] for path in ROOT.glob(one)}
+    assert notices and set(notices) <= listed
 
 
 def test_no_tracked_text_names_a_machine_or_a_package_host() -> None:
