@@ -46,10 +46,11 @@ function details(card) {
   const names = /** @type {string[]} */ (card.experts);
   const rows = /** @type {number[][]} */ (card.pairwise);
   const most = Math.max(...rows.flat(), 0);
-  const head = element("tr", {}, element("td"), ...names.map((name, at) => element("th", { scope: "col", title: name }, `${at + 1}`)));
+  const head = element("tr", {}, element("td", { title: say("experts") }, "%"), ...names.map((name, at) => element("th", { scope: "col", title: name }, `${at + 1}`)));
   const body = rows.map((row, at) => {
     const cells = row.map((value, other) => {
-      const cell = element("td", { title: `${names[at]} – ${names[other]}: ${short(value, 2)}` }, at === other ? "" : short(value, 2));
+      const share = at === other ? "" : String(Math.round(most > 0 ? (100 * value) / most : 0));
+      const cell = element("td", { title: `${names[at]} – ${names[other]}: ${short(value, 2)}` }, share);
       if (at !== other) Object.assign(cell.style, heat(most > 0 ? value / most : 0));
       return cell;
     });

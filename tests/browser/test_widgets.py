@@ -175,6 +175,7 @@ def test_everybody_can_read_the_widgets(frontend: Any, palette: str) -> None:
         expect(table).to_be_visible()
         expect(table.locator("td[style]")).to_have_count(12)  # 4 experts: every pair, both ways
         expect(card.locator("dd")).to_have_count(3)
+        assert frontend.cut_off(card) == []
         found = Axe().run(page, context={"include": [[".emoe-card"], [".emoe-mark"]]})
         page.keyboard.press("Escape")
         expect(table).to_be_hidden()
