@@ -1,4 +1,4 @@
-"""Makes the labelled calibration of the demo experts, for trying the Decision Report and thresholds of groups.
+"""Makes the labelled calibration of the demo experts, for trying Gate Quality Report and thresholds of groups.
 
     python tools/label_demo.py
 

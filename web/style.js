@@ -66,6 +66,7 @@ const RULES = `
 .emoe-mark b { color: var(--emoe-tone); }
 .emoe-words { white-space: normal; min-height: 36px; height: 100%; overflow: auto; line-height: 1.9; font-size: 14px; border-left-width: 1px; }
 .emoe-words mark { color: #111; border-radius: 3px; padding: 1px 3px; }
+/* What a low card leaves out. Heights: head 26, line 17 (34 when narrow), prompt 17 or 34, gauge 54, history 17. */
 @container (max-height: 147px) { .emoe-prompt { -webkit-line-clamp: 1; } }
 @container (max-height: 164px) and (max-width: 244px) { .emoe-prompt { -webkit-line-clamp: 1; } }
 @container (max-height: 130px) { .emoe-prompt { display: none; } }

@@ -81,7 +81,7 @@ CUT_OFF = """(root) => {
     const texts = document.createTreeWalker(root, NodeFilter.SHOW_TEXT);
     for (let text = texts.nextNode(); text; text = texts.nextNode()) {
         const parent = text.parentElement;
-        if (!text.data.trim() || parent.closest(".emoe-prompt") || !parent.checkVisibility()) continue;
+        if (!text.data.trim() || parent.closest(".emoe-prompt, caption") || !parent.checkVisibility()) continue;
         const range = document.createRange();
         range.selectNodeContents(text);
         for (const part of range.getClientRects()) within(part, text.data);

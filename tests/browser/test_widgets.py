@@ -59,17 +59,18 @@ def test_a_dragged_threshold_changes_the_next_verdict(frontend: Any) -> None:
     page.mouse.move(track["x"] + track["width"] * 0.04, line["y"] + 20, steps=4)
     page.mouse.up()
     dragged = threshold(frontend, gate)
-    assert 0.1 < dragged < 0.2
+    assert 0 < dragged < float(str(card.locator(".emoe-score").text_content()))
     expect(slider).to_have_attribute("aria-valuenow", re.compile(re.escape(f"{dragged:g}")[:4]))
     assert press_run(page) == "success"
     expect(frontend.card(gate)).to_have_attribute("data-verdict", "block")
 
     slider.focus()
     page.keyboard.press("End")  # as far as it goes: beyond every score
-    assert threshold(frontend, gate) > 0.4
+    highest = threshold(frontend, gate)
+    assert highest > 0.4
     page.keyboard.press("ArrowLeft")
     page.keyboard.press("PageDown")
-    assert 0.3 < threshold(frontend, gate) < 0.42
+    assert 0.8 * highest < threshold(frontend, gate) < 0.95 * highest
     assert press_run(page) == "success"
     expect(frontend.card(gate)).to_have_attribute("data-verdict", "pass")
     told = frontend.card(gate).locator(".emoe-history li").all()

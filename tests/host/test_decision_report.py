@@ -1,4 +1,4 @@
-"""The Decision Report node in ComfyUI: a picture, its preview and the same numbers."""
+"""Gate Quality Report in ComfyUI: a picture, its preview and the same numbers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Calibrate from a file, Decision Report, groups at the Gate, and kept calibrations that were spoiled: on a live server."""
+"""Calibrate from a file, Gate Quality Report, groups at the Gate, and kept calibrations that were spoiled: on a live server."""
 
 from __future__ import annotations
 

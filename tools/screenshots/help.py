@@ -111,16 +111,18 @@ GRAPHS = {
 }
 _BUILD = """async ([nodes, links]) => {
     await app.loadGraphData({ last_node_id: 0, last_link_id: 0, nodes: [], links: [], version: 0.4 }, true, true, "help");
-    const made = {}, wrong = [], depth = {};
+    const made = {}, wrong = [], demo = nodes.some(([, type]) => type === "EMoE_DemoExperts");
+    const files = { EMoE_LoadCalibration: "my calibration", EMoE_LoadSegMoE: "my mixture", LoadImage: "placeholder.png" };
     for (const [name, type] of nodes) {
         const node = LiteGraph.createNode(type);
         if (!node) return [`no node ${type}`];
         app.graph.add(node);
-        node.setSize([Math.max(node.size[0], 200), node.size[1]]);
-        for (const widget of node.widgets ?? []) // a list of files that are not there
-            if (widget.value === undefined) widget.value = type.includes("Calibration") ? "my calibration" : "model.safetensors";
+        node.setSize([Math.max(node.size[0], type.includes("Loras") ? 300 : 200), node.size[1]]);
+        for (const widget of node.widgets ?? []) { // a list of files that are not there, or the demo experts' size
+            widget.value ??= files[type] ?? "model.safetensors";
+            if (demo && ["width", "height"].includes(widget.name)) widget.value = 128;
+        }
         made[name] = node;
-        depth[name] = 0;
     }
     const slot = (slots, wanted) => /^\\d+$/.test(wanted) ? Number(wanted)
         : slots.findIndex((s) => s.name === wanted || s.type === wanted || s.label === wanted);
@@ -130,15 +132,19 @@ _BUILD = """async ([nodes, links]) => {
         if (into === "0") input = made[to].inputs.findIndex((s) => s.name !== "passed" && s.link == null);
         if (output < 0 || input < 0 || !made[from].connect(output, made[to], input)) wrong.push(`${from}.${out}>${to}.${into}`);
     }
+    window.emoeMade = made;
+    return wrong;
+}"""
+_PLACE = """([nodes, links]) => {
+    const made = window.emoeMade, depth = Object.fromEntries(nodes.map(([name]) => [name, 0]));
     for (const _ of nodes) for (const [from, , to] of links) depth[to] = Math.max(depth[to], depth[from] + 1);
     let x = 0;
     for (let column = 0; column < nodes.length; column++) {
         const inside = nodes.filter(([name]) => depth[name] === column).map(([name]) => made[name]);
         let y = 0;
-        for (const node of inside) { node.pos = [x, y]; y += node.size[1] + 80; }
+        for (const node of inside) { node.pos = [x, y]; y += Math.max(node.size[1], node.computeSize()[1]) + 80; }
         if (inside.length) x += Math.max(...inside.map((n) => n.size[0])) + 70;
     }
-    return wrong;
 }"""
 _FIT = """() => {
     const boxes = app.graph.nodes.map((n) => [n.pos[0], n.pos[1] - 30, n.pos[0] + n.size[0], n.pos[1] + n.size[1]]);
@@ -161,7 +167,9 @@ def take(page: Any, name: str) -> str:
     ends = [[*left.split("."), *right.split(".")] for left, right in (link.split(">") for link in links.split())]
     if wrong := page.evaluate(_BUILD, [pairs, ends]):
         return f"{name}: {', '.join(wrong)} cannot be connected"
-    page.wait_for_timeout(300)
+    page.wait_for_timeout(400)  # nodes grow with what is on them
+    page.evaluate(_PLACE, [pairs, ends])
+    page.wait_for_timeout(200)
     box = page.evaluate(_FIT)
     page.mouse.move(900, 1075)
     page.wait_for_timeout(500)
