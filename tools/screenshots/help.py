@@ -119,7 +119,7 @@ _BUILD = """async ([nodes, links]) => {
         app.graph.add(node);
         node.setSize([Math.max(node.size[0], type.includes("Loras") ? 300 : 200), node.size[1]]);
         for (const widget of node.widgets ?? []) { // a list of files that are not there, or the demo experts' size
-            widget.value ??= files[type] ?? "model.safetensors";
+            if ([undefined, "undefined"].includes(widget.value)) widget.value = files[type] ?? "model.safetensors";
             if (demo && ["width", "height"].includes(widget.name)) widget.value = 128;
         }
         made[name] = node;
