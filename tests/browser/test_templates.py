@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from emoe_host.browser import change_settings, go, open_template, press_run, wait_until_ready
 from emoe_host.server import Server
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import Browser, Page, expect
 
 ROOT = Path(__file__).resolve().parents[2]
 TEMPLATES = sorted(path.stem for path in (ROOT / "example_workflows").glob("*.json"))
@@ -29,6 +29,27 @@ def shown(frontend: Any) -> dict[str, list[Any]]:
     for kind in ("PreviewImage", "SaveImage"):
         found[kind] = [frontend.images(node) for node in frontend.ids(kind)]
     return found
+
+
+def cards(frontend: Any) -> dict[int, tuple[str | None, str | None]]:
+    """What the pack's own widgets say, by node: verdict and score, or each word with its part."""
+    found: dict[int, tuple[str | None, str | None]] = {}
+    for node in [*frontend.ids("EMoE_Score"), *frontend.ids("EMoE_Gate")]:
+        card = frontend.card(node)
+        expect(card.locator(".emoe-score")).to_have_text(re.compile(r"0\.\d+"))
+        found[node] = card.get_attribute("data-verdict"), card.locator(".emoe-score").text_content()
+    for node in frontend.ids("EMoE_WordAttribution"):
+        words = frontend.card(node, "emoe_words")
+        expect(words.locator("mark").first).to_be_visible()
+        found[node] = words.get_attribute("aria-label"), words.text_content()
+    return found
+
+
+def switch_away_and_back(page: Page, name: str) -> None:
+    page.locator(".new-blank-workflow-button").click()
+    page.wait_for_function("() => app.graph.nodes.length === 0")
+    page.locator(".workflow-tab").filter(has_text=name).last.click()
+    page.wait_for_function("() => app.graph.nodes.length > 0")
 
 
 @pytest.mark.parametrize("name", TEMPLATES)
@@ -58,6 +79,17 @@ def test_a_template_opens_whole_runs_and_shows_its_results(frontend: Any, name: 
     )
     kept = {str(node["id"]): node.get("widgets_values") for node in saved(name)["nodes"]}
     assert {key: list(value or []) for key, value in widgets.items()} == {k: list(v or []) for k, v in kept.items()}
+    told = cards(frontend)
+    assert told
+    switch_away_and_back(frontend.page, name)
+    assert cards(frontend) == told
+    for kind in ("PreviewImage", "SaveImage"):  # the host forgets the texts of Preview as Text by itself
+        assert [frontend.images(node) for node in frontend.ids(kind)] == found[kind]
+    frontend.page.reload()
+    wait_until_ready(frontend.page)
+    again = frontend.page.evaluate("() => app.graph.nodes.map((n) => [n.id, n.type, n.widgets_values ?? null])")
+    assert sorted(node[1] for node in again) == sorted(node[1] for node in opened)
+    assert cards(frontend) == told  # from the server's history
     assert frontend.complaints == []
 
 
@@ -67,10 +99,7 @@ def test_results_are_there_after_a_switch_of_tabs(frontend: Any) -> None:
     frontend.write_prompt(KNOWN[frontend.renderer])  # nothing from the cache
     assert press_run(page) == "success"
     picture = frontend.images(frontend.node("PreviewImage"))
-    page.locator(".new-blank-workflow-button").click()
-    page.wait_for_function("() => app.graph.nodes.length === 0")
-    page.locator(".workflow-tab").filter(has_text=FIRST).last.click()
-    page.wait_for_function("() => app.graph.nodes.length > 0")
+    switch_away_and_back(page, FIRST)
     assert frontend.images(frontend.node("PreviewImage")) == picture
     expect(frontend.card(frontend.node("EMoE_Gate")).locator(".emoe-line")).to_contain_text(KNOWN[frontend.renderer])
     assert frontend.complaints == []
