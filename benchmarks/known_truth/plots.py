@@ -25,6 +25,12 @@ NAMES = {
     "failure_trained_languages": "bad picture, trained languages",
 }
 WIDE = (900, 460)
+DRAWN = "top1"
+"""The measure of quality that is plotted: whether the picture is the right one."""
+
+TOLD = "thorough"
+"""The preset that the plots of the worlds tell: the default."""
+
 CURVES = ("fast", "thorough", "paper", "response", "guidance")
 
 
@@ -88,6 +94,8 @@ def _shipped(core: ModuleType, found: dict[str, Any]) -> Iterator[tuple[str, Any
             ),
         )
     for measure, presets in found["quality_by_quartile"].items():
+        if measure != DRAWN:
+            continue  # the others are in the table
         series = [
             charts.Series(
                 name,
@@ -108,6 +116,11 @@ def _shipped(core: ModuleType, found: dict[str, Any]) -> Iterator[tuple[str, Any
         )
 
 
+def _frozen(label: str) -> bool:
+    """Whether a line is of a world whose experts share a frozen text encoder: those are dashed."""
+    return label.startswith("world B")
+
+
 def _worlds(core: ModuleType, found: dict[str, Any]) -> Iterator[tuple[str, Any]]:
     charts, worlds = core.charts, found.get("worlds", {})
     if not worlds:
@@ -115,14 +128,14 @@ def _worlds(core: ModuleType, found: dict[str, Any]) -> Iterator[tuple[str, Any]
     series = []
     for label, figures in (("shipped", found), *((name, world["base_4"]) for name, world in worlds.items())):
         rows = [row for row in figures["auroc_by_language"].values() if row["share"]["value"] > 0]
-        unseen = figures["auroc"]["unseen_language"][PRESETS["fast"]]["value"]
-        values = [row[PRESETS["fast"]]["value"] for row in rows] + [unseen]
-        series.append(charts.Series(label, list(range(2, len(values) + 2)), values))
+        unseen = figures["auroc"]["unseen_language"][PRESETS[TOLD]]["value"]
+        values = [row[PRESETS[TOLD]]["value"] for row in rows] + [unseen]
+        series.append(charts.Series(label, list(range(2, len(values) + 2)), values, dashed=_frozen(label)))
     yield (
         "languages",
         charts.line_chart(
             series,
-            title="fast: languages by their rank in the training data (10: never seen)",
+            title=f"{TOLD}: languages by their rank in the training data (10: never seen)",
             x_label="rank of the language's share",
             y_label="AUROC against the best sampled",
             size=WIDE,
@@ -133,13 +146,14 @@ def _worlds(core: ModuleType, found: dict[str, Any]) -> Iterator[tuple[str, Any]
     for name, sets in counts.items():
         points = [(count, sets[f"base_{count}"]) for count in (2, 3, 4, 8) if f"base_{count}" in sets]
         if len(points) > 1:
-            lines.append(charts.Series(name, [n for n, _ in points], [means["fast"] for _, means in points]))
+            values = [means[TOLD] for _, means in points]
+            lines.append(charts.Series(name, [n for n, _ in points], values, dashed=_frozen(name)))
     if lines:
         yield (
             "experts",
             charts.line_chart(
                 lines,
-                title="fast: mean AUROC by the number of experts",
+                title=f"{TOLD}: mean AUROC by the number of experts",
                 x_label="experts",
                 y_label="mean AUROC over the tasks",
                 size=WIDE,
