@@ -52,9 +52,9 @@ class Diagnosis:
         }
 
 
-def suitable_preset(experts: ExpertSet, taps: Sequence[str]) -> str | None:
-    """The default preset, or else fast, or None: the first that these experts can be compared by."""
-    return next((name for name in (DEFAULT, "fast") if _refusal(experts, taps, PRESETS[name].tap) is None), None)
+def suitable_preset(experts: ExpertSet, taps: Sequence[str], among: Sequence[str] = (DEFAULT, "fast")) -> str | None:
+    """The first of these presets that the experts can be compared by, or None."""
+    return next((name for name in among if _refusal(experts, taps, PRESETS[name].tap) is None), None)
 
 
 def diagnose(experts: ExpertSet, taps: Sequence[str], reports: Sequence[Report] = ()) -> Diagnosis:

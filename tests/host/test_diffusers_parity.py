@@ -107,7 +107,7 @@ def test_a_later_step_is_the_same_step(
     words = {"scheduler": scheduler, "steps": steps, "at_step": at_step, "noise_seed": 2**64 - 1}
     positive = pack.emoe_core.hosts.comfyui.conditioning.encode_for_experts(comfy_set, "ant")
     theirs = in_comfyui(pack, comfy_set, positive, 16, "fast", **words)
-    mine = host.score(diffusers_set, "ant", **words)
+    mine = host.score(diffusers_set, "ant", preset="fast", **words)
     assert mine.settings == theirs.settings
     assert_same(mine, theirs)
 

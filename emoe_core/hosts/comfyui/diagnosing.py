@@ -11,7 +11,7 @@ from ...charts import as_array, matrix, stack
 from ...diagnostics import Diagnosis, diagnose, suitable_preset
 from ...errors import EMoEError
 from ...experts import ExpertSet
-from ...presets import PRESETS
+from ...presets import DEFAULT, PRESETS
 from .conditioning import encode, encode_for_experts
 from .probe import common_taps
 from .scoring import score_prompts
@@ -42,7 +42,8 @@ def look_at(experts: ExpertSet, prompts: str, latent: dict[str, Any] | None, cli
         raise EMoEError(
             f"Expert Diagnostics takes at most {MOST_PROMPTS} prompts and got {len(texts)}; use Uncertainty Audit for more."
         )
-    name = suitable_preset(experts, taps)
+    # In the middle of the network where that can be: what the experts predict is nearly all noise, which they agree on.
+    name = suitable_preset(experts, taps, ("fast", DEFAULT))
     if name is None:
         return diagnose(experts, taps)
     # The plain relative score at the preset's tap: no empty prompt is needed to see who stands apart.
