@@ -46,7 +46,7 @@ def test_the_servers_audit_has_every_score_and_makes_no_image(default_server: An
         result = analyse(store)
         rows = {entry["row"]: entry for entry in store.prompts()}
     assert result.prompts == 5 and not result.failed and len(result.experts) == 4
-    assert result.settings["tap"] == "mid_out" and result.calibration
+    assert result.settings["tap"] == "noise_pred" and result.calibration
     assert rows[1]["score"] == rows[4]["score"] < rows[2]["score"] < rows[5]["score"]
     assert rows[1]["p_value"] > 0.1 > rows[5]["p_value"] and rows[1]["response"] is not None
     assert len(list(default_server.output.rglob("*.png"))) == images
