@@ -50,8 +50,6 @@ PRESETS: dict[str, Preset] = {
 CUSTOM = "custom"
 #: The best founded one: see docs/validity.md.
 DEFAULT = "thorough"
-#: The presets beside it, for help texts.
-OTHERS = ", ".join(name for name in PRESETS if name != DEFAULT)
 
 
 def resolve(preset: str, tap: str, estimator_name: str) -> tuple[str, str]:

@@ -31,12 +31,17 @@ function placeOf(card) {
   return [say("above", { share: Math.round(card.percentile) }), say("p_value", { p: short(card.p_value, 2) })];
 }
 
+/** The same as one sentence. @param {Card} card */
+function sentenceOf(card) {
+  return placeOf(card).filter(Boolean).join(say("comma"));
+}
+
 /** The line of text, whole at any width: what has no room on the node is left out and not cut. @param {Card} card */
 function lineOf(card) {
   const [phrase, p] = placeOf(card);
   const place = p ? [element("span", { class: "emoe-phrase" }, `${phrase}${say("comma")}`), element("span", { class: "emoe-p" }, p)] : [phrase];
-  const told = `${phrase}${p ? say("comma") : ""}${p}${card.prompt ? ` · ${card.prompt}` : ""}`;
-  const line = element("div", { class: "emoe-line", title: told }, element("span", {}, ...place));
+  const title = [sentenceOf(card), card.prompt].filter(Boolean).join(" · ");
+  const line = element("div", { class: "emoe-line", title }, element("span", {}, ...place));
   if (card.prompt) line.append(element("span", { class: "emoe-prompt" }, card.prompt));
   return line;
 }
@@ -138,8 +143,8 @@ function fill(root, node, result) {
   const limit = widgetOf(node, "threshold");
   const raw = Boolean(limit) && policy?.value === RAW;
   const threshold = raw ? Number(limit?.value) : (card.threshold ?? null);
-  const told = say("gauge", { verdict, score: short(card.score), line: placeOf(card).filter(Boolean).join(say("comma")) });
-  root.setAttribute("aria-label", told);
+  const label = say("gauge", { verdict, score: short(card.score), line: sentenceOf(card) });
+  root.setAttribute("aria-label", label);
   const drag = !raw || isLinked(node, "threshold") ? null : (/** @type {number} */ value) => {
     if (!limit) return;
     limit.value = value;
@@ -169,7 +174,7 @@ function fill(root, node, result) {
   root.replaceChildren(
     head,
     lineOf(card),
-    gauge(card, threshold, told, drag),
+    gauge(card, threshold, label, drag),
     historyOf([...earlier, ...cards]),
     panel,
   );

@@ -166,17 +166,15 @@ export async function restore() {
     const run = runOf(entry?.prompt);
     if (run?.workflow !== workflow) continue;
     let ours = false;
-    const outputs = Object.entries(entry.outputs ?? {}).filter(([id]) => !live.has(`${workflow} ${id}`));
-    for (const [executionId, output] of outputs) {
-      const cards = cardsOf(output);
-      if (!cards.length) continue;
-      remember(workflow, executionId, cards);
+    const sent = Object.entries(entry.outputs ?? {})
+      .filter(([id]) => !live.has(`${workflow} ${id}`))
+      .map(([id, output]) => ({ id, cards: cardsOf(output) }))
+      .filter(({ cards }) => cards.length);
+    for (const { id, cards } of sent) {
+      remember(workflow, id, cards);
       ours = found = true;
     }
-    for (const [executionId, output] of outputs) {
-      const cards = cardsOf(output);
-      if (cards.length) tellScore(workflow, run.graph, executionId, cards);
-    }
+    for (const { id, cards } of sent) tellScore(workflow, run.graph, id, cards);
     if (ours) graphs.set(workflow, run.graph);
   }
   return found;

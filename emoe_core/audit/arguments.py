@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import argparse
 
-from ..presets import CUSTOM, DEFAULT, OTHERS
 from ..prompts.arguments import add_filters
+from ..score_arguments import add_settings
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -41,19 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     how = parser.add_argument_group("how it is scored, as in Uncertainty Score (with --server the workflow says it)")
     add = how.add_argument
-    add(
-        "--preset",
-        default=DEFAULT,
-        help=f"{DEFAULT} (default), {OTHERS}, or {CUSTOM} with --tap and --estimator",
-    )
-    add("--tap", default="mid_out", help="with preset custom: where the latent is taken")
-    add("--estimator", default="relative", help="with preset custom: how it is read")
-    add("--size", type=_size, metavar="WxH", help="of the picture, in pixels (512x512; the demo experts 128x128)")
-    add("--noise-seed", type=int, default=0, metavar="N", help="seed of the first noise sample (0)")
-    add("--noise-samples", type=int, default=2, metavar="N", help="noise samples to average over (2)")
-    add("--steps", type=int, default=20, metavar="N", help="steps of the schedule that --at-step counts in (20)")
-    add("--scheduler", default="normal", help="schedule of noise levels (normal)")
-    add("--at-step", type=int, default=0, metavar="N", help="the step that is scored; 0 (default) is pure noise")
+    add_settings(add, size="512x512; the demo experts 128x128")
     add("--batch", type=_at_least_one, metavar="N", help="prompts in one call (what fits the size)")
     add("--calibration", default="", metavar="FILE", help="for p-values and block rates; the demo experts bring theirs")
     what = parser.add_argument_group("what is compared")
@@ -98,10 +86,3 @@ def _at_least_one(text: str) -> int:
     if not text.isdigit() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"'{text}' is not a whole number of at least 1")
     return int(text)
-
-
-def _size(text: str) -> tuple[int, int]:
-    sides = text.lower().split("x")
-    if not 1 <= len(sides) <= 2 or not all(side.isdigit() for side in sides):
-        raise argparse.ArgumentTypeError(f"'{text}' is no size; write it like 768x512")
-    return int(sides[0]), int(sides[-1])

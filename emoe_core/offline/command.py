@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from ..batch.console import Console, out
 from ..batch.journal import Totals, row_key
 from ..errors import EMoEError
-from ..presets import CUSTOM, DEFAULT, OTHERS
 from ..prompts import PromptRow, load_prompts
+from ..score_arguments import add_settings
 from .results import Results
 
 if TYPE_CHECKING:
@@ -49,24 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     prompts = parser.add_mutually_exclusive_group(required=True)
     prompts.add_argument("--prompt", action="append", metavar="TEXT", help="a prompt; may be given several times")
     prompts.add_argument("--prompts", metavar="FILE", help="prompts: .txt, .csv, .tsv, .jsonl or .parquet")
-    add(
-        "--preset",
-        default=DEFAULT,
-        help=f"{DEFAULT} (default), {OTHERS}, or {CUSTOM} with --tap and --estimator",
-    )
-    add("--tap", default="mid_out", help="with preset custom: mid_out, mid_in, noise_pred or block:N")
-    add("--estimator", default="relative", help="with preset custom: how it is read")
-    add(
-        "--size",
-        type=_size,
-        metavar="WxH",
-        help="of the picture, in pixels (default: what the first expert was made for)",
-    )
-    add("--noise-seed", type=int, default=0, metavar="N", help="seed of the first noise sample (0)")
-    add("--noise-samples", type=int, default=2, metavar="N", help="noise samples to average over (2)")
-    add("--steps", type=int, default=20, metavar="N", help="steps of the schedule that --at-step counts in (20)")
-    add("--scheduler", default="normal", help="schedule of noise levels, by ComfyUI's names (normal)")
-    add("--at-step", type=int, default=0, metavar="N", help="the step that is scored; 0 (default) is pure noise")
+    add_settings(add, size="default: what the first expert was made for")
     add("--device", help="where the experts compute, one at a time: cpu, cuda, ... (default: cuda if there is one)")
     add("--dtype", choices=_TYPES, help="the type they compute in (default: float32 on the CPU, else float16)")
     add("--batch", type=int, default=8, metavar="N", help="prompts times noise samples in one call (8)")
@@ -86,13 +69,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     where.add_argument("--json", action="store_true", help="a JSON line a prompt on stdout")
     where.add_argument("--out", metavar="FILE", help="the results, a JSON line a prompt; appended to and gone on from")
     add("--fail-on-reject", action="store_true", help="exit code 1 when prompts were blocked")
-
-
-def _size(text: str) -> tuple[int, int]:
-    sides = text.lower().split("x")
-    if not 1 <= len(sides) <= 2 or not all(side.isdigit() for side in sides):
-        raise argparse.ArgumentTypeError(f"'{text}' is no size; write it like 768x512")
-    return int(sides[0]), int(sides[-1])
 
 
 def run(args: argparse.Namespace) -> int:

@@ -156,7 +156,7 @@ class Frontend:
 
     def cut_off(self, card: Locator) -> list[str]:
         """What of a card is not whole: texts and drawings that reach beyond it. The prompt may be long and is shortened."""
-        return list(card.evaluate(f"(root) => ({CUT_OFF})(root)"))
+        return list(card.evaluate(CUT_OFF))
 
     def at_sizes(self, card: Locator, sizes: list[tuple[int, int]]) -> list[tuple[list[str], list[str]]]:
         """At every width and height: what is cut off, and the classes of what the card shows."""

@@ -23,12 +23,15 @@ def saved(name: str) -> dict[str, Any]:
     return dict(json.loads((ROOT / "example_workflows" / f"{name}.json").read_text("utf-8")))
 
 
-def shown(frontend: Any) -> dict[str, list[Any]]:
-    """What every display node shows: the widths of its pictures, or its text."""
-    found: dict[str, list[Any]] = {"texts": [frontend.text(node) for node in frontend.ids("PreviewAny")]}
-    for kind in ("PreviewImage", "SaveImage"):
-        found[kind] = [frontend.images(node) for node in frontend.ids(kind)]
-    return found
+def node_types(of: Any) -> list[str]:
+    """The types of the open graph's nodes, or of a saved workflow's."""
+    nodes = of["nodes"] if isinstance(of, dict) else of.evaluate("() => app.graph.nodes.map(({ type }) => ({ type }))")
+    return sorted(node["type"] for node in nodes)
+
+
+def pictures(frontend: Any) -> list[list[int]]:
+    """The widths of the pictures that each display node shows."""
+    return [frontend.images(node) for kind in ("PreviewImage", "SaveImage") for node in frontend.ids(kind)]
 
 
 def cards(frontend: Any) -> dict[int, tuple[str | None, str | None]]:
@@ -58,11 +61,10 @@ def test_a_template_opens_whole_runs_and_shows_its_results(frontend: Any, name: 
     open_template(frontend.page, name)
     assert not frontend.page.locator(".comfy-missing-nodes, .p-toast-message-error").count()
     assert not frontend.page.locator(".p-toast-message-warn:not(.emoe-toast)").count()
-    opened = frontend.page.evaluate("() => app.graph.nodes.map((n) => [n.id, n.type, n.widgets_values ?? null])")
-    assert sorted(node[1] for node in opened) == sorted(node["type"] for node in saved(name)["nodes"])
+    assert node_types(frontend.page) == node_types(saved(name))
     assert press_run(frontend.page) == "success"
-    found = shown(frontend)
-    assert all(found["texts"]) and all(found["PreviewImage"]) and all(found["SaveImage"])
+    drawn = pictures(frontend)
+    assert all(frontend.text(node) for node in frontend.ids("PreviewAny")) and all(drawn)
     for node in [*frontend.ids("EMoE_Score"), *frontend.ids("EMoE_Gate")]:
         card = frontend.card(node)
         expect(card.locator(".emoe-score")).to_have_text(re.compile(r"0\.\d+"))
@@ -82,13 +84,10 @@ def test_a_template_opens_whole_runs_and_shows_its_results(frontend: Any, name: 
     told = cards(frontend)
     assert told
     switch_away_and_back(frontend.page, name)
-    assert cards(frontend) == told
-    for kind in ("PreviewImage", "SaveImage"):  # the host forgets the texts of Preview as Text by itself
-        assert [frontend.images(node) for node in frontend.ids(kind)] == found[kind]
+    assert cards(frontend) == told and pictures(frontend) == drawn  # the texts of Preview as Text the host forgets
     frontend.page.reload()
     wait_until_ready(frontend.page)
-    again = frontend.page.evaluate("() => app.graph.nodes.map((n) => [n.id, n.type, n.widgets_values ?? null])")
-    assert sorted(node[1] for node in again) == sorted(node[1] for node in opened)
+    assert node_types(frontend.page) == node_types(saved(name))
     assert cards(frontend) == told  # from the server's history
     assert frontend.complaints == []
 
@@ -112,9 +111,7 @@ def test_a_workflow_is_whole_after_a_reload_and_runs_again(frontend: Any) -> Non
     page.wait_for_timeout(1500)  # the frontend keeps its draft a moment after the change
     page.reload()
     wait_until_ready(page)
-    assert sorted(page.evaluate("() => app.graph.nodes.map((n) => n.type)")) == sorted(
-        node["type"] for node in saved(FIRST)["nodes"]
-    )
+    assert node_types(page) == node_types(saved(FIRST))
     assert press_run(page) == "success"
     assert frontend.text(frontend.node("PreviewAny", "Verdict")) == "block"
     gate = frontend.node("EMoE_Gate")

@@ -26,6 +26,7 @@ import browser  # noqa: E402
 from emoe_host.browser import SETTINGS, change_settings, open_browser, open_page  # noqa: E402
 from emoe_host.prepare import prepare  # noqa: E402
 from emoe_host.server import Server, stopped_by_sigterm  # noqa: E402
+from keeping import save_small  # noqa: E402
 from layouts import LAYOUTS, Layout, Picture  # noqa: E402
 from PIL import Image  # noqa: E402
 
@@ -76,9 +77,7 @@ def take(page: Any, name: str, layout: Layout, picture: Picture, run: bool) -> s
             if target.stat().st_size < THUMBNAIL_BYTES:
                 break
     else:
-        photo.quantize(256, method=Image.Quantize.MEDIANCUT, kmeans=3, dither=Image.Dither.NONE).save(
-            target, optimize=True
-        )
+        save_small(photo, target)
     return f"{picture.file}: {state}, {photo.width}x{photo.height}, {target.stat().st_size / 1000:.0f} kB"
 
 

@@ -127,12 +127,8 @@ def blocked(scores: list[float], calibration: list[float]) -> float:
 
 
 def default_calibration() -> list[float]:
-    for path in sorted((ROOT / "emoe_core" / "demo" / "calibrations").glob("*.json")):
-        data = json.loads(path.read_text("utf-8"))
-        settings = data["settings"]
-        if (settings["tap"], settings["estimator"], settings["noise_samples"]) == ("noise_pred", "centred_relative", 2):
-            return list(data["scores"])
-    raise SystemExit("error: the demo experts have no calibration for the default preset.")
+    kept = (ROOT / "emoe_core" / "demo" / "calibrations" / f"{DEFAULT}.json").read_text("utf-8")
+    return list(json.loads(kept)["scores"])
 
 
 def groups_table(figures: dict[str, Any], shares: dict[str, float], language: int) -> list[str]:

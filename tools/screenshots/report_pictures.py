@@ -22,6 +22,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "scripts")]
 
 from emoe_host.browser import open_browser  # noqa: E402
+from keeping import save_small  # noqa: E402
 from PIL import Image  # noqa: E402
 
 from emoe_core.audit import AuditResult  # noqa: E402
@@ -35,7 +36,7 @@ def keep(shot: bytes, name: str) -> str:
     """Writes the picture with 256 colours; gives a line that says how large it is."""
     photo = Image.open(io.BytesIO(shot)).convert("RGB")
     target = IMAGES / f"{name}.png"
-    photo.quantize(256, method=Image.Quantize.MEDIANCUT, kmeans=3, dither=Image.Dither.NONE).save(target, optimize=True)
+    save_small(photo, target)
     return f"{target.relative_to(ROOT)}: {photo.width}x{photo.height}, {target.stat().st_size / 1000:.0f} kB"
 
 
