@@ -11,6 +11,7 @@ from .errors import EMoEError
 
 if TYPE_CHECKING:
     from .calibration import Calibration
+    from .maps import Maps
     from .mixture.routing import Routing
 
 #: Raised when a change in the maths makes old scores incomparable with new ones.
@@ -145,6 +146,7 @@ class Report:
         prompt: the text, "" where it is not known.
         calibrations: the calibrations that came with the experts.
         routing: what the gates did, for a mixture.
+        maps: what there is to see, for Disagreement Map; no part of what the report says.
     """
 
     settings: Settings
@@ -157,6 +159,7 @@ class Report:
     calibrations: tuple[Calibration, ...] = ()
     schema: int = REPORT_SCHEMA
     routing: Routing | None = None
+    maps: Maps | None = field(default=None, compare=False, repr=False)
 
     @property
     def score(self) -> float:

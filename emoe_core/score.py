@@ -14,6 +14,7 @@ from . import variance as var
 from .collect import Progress, Reading, Taken, collect, measured_of
 from .errors import EMoEError
 from .experts import ExpertSet, check_comparable
+from .maps import Maps, disagreement
 from .presets import NOISE_PRED
 from .probe import Probe
 from .report import Estimate, ItemScore, Report, Settings
@@ -23,14 +24,15 @@ BASELINES = ("response", "guidance")
 
 @dataclass(frozen=True, eq=False)
 class Scored:
-    """A report and the map of where the experts disagree.
-
-    Attributes:
-        disagreement: variance across experts at each place of the tap, relative to the mean square, [B, h, w].
-    """
+    """A report and what there is to see of it."""
 
     report: Report
-    disagreement: Tensor
+    maps: Maps
+
+    @property
+    def disagreement(self) -> Tensor:
+        """Where the experts disagree, [B, h, w]: see `emoe_core.maps.disagreement`."""
+        return self.maps.disagreement
 
 
 def score(
@@ -138,7 +140,8 @@ def _scored(
         prompt=text,
         calibrations=experts.calibrations,
     )
-    return Scored(report, _disagreement([_largest(parts) for parts in latents[settings.tap]]))
+    centred = est.estimator(settings.estimator).needs_empty
+    return Scored(report, Maps(_places(latents[settings.tap], taken.empty[settings.tap] if centred else None)))
 
 
 def _estimates(measured: est.Measured, asked: set[str], comparable: bool, brief: bool) -> dict[str, list[Estimate]]:
@@ -184,22 +187,13 @@ def _estimate(one: est.Estimator, measured: est.Measured) -> list[Estimate]:
     ]
 
 
-def _largest(parts: list[Tensor]) -> Tensor:
-    return max(parts, key=lambda part: part[0, 0, 0].numel())
-
-
-def _disagreement(latents: list[Tensor]) -> Tensor:
-    """Relative variance across experts a place, [B, h, w], from one tensor [K, B, C, h, w] an expert."""
-    stacked = torch.stack(latents)
-    if len(latents) == 1:
-        variance = torch.zeros_like(stacked[0])
-    else:
-        variance = var.across_expert_variance(stacked)
-    scale = stacked.square().mean().clamp_min(torch.finfo(torch.float32).tiny)
-    places = variance.mean(dim=(0, 2)) / scale
-    while places.ndim > 3:  # video latents: mean over frames
-        places = places.mean(dim=1)
-    return places if places.ndim == 3 else places.reshape(places.shape[0], 1, -1)
+def _places(latents: list[list[Tensor]], empty: list[list[Tensor]] | None) -> Tensor:
+    """The map of the largest conditioning entry; the empty prompt's latents are taken off where it has the same entry."""
+    largest = max(range(len(latents[0])), key=lambda entry: latents[0][entry][0, 0, 0].numel())
+    prompt = [parts[largest] for parts in latents]
+    if empty is None or any(len(parts) <= largest or parts[largest].shape != prompt[0].shape for parts in empty):
+        return disagreement(prompt)
+    return disagreement(prompt, [parts[largest] for parts in empty])
 
 
 def _copies(pairwise: Tensor, experts: ExpertSet) -> list[str]:

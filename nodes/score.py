@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from comfy_api.latest import io
 
 from ..emoe_core.card import card, own_calibration
-from ..emoe_core.colours import disagreement_image
 from ..emoe_core.experts import ExpertSet
 from ..emoe_core.hosts.comfyui.files import card_ui
 from ..emoe_core.hosts.comfyui.scoring import score_prompt
+from ..emoe_core.maps import PIXELS_A_LATENT, disagreement_image
 from . import settings
 from .search import found_by
 from .types import CATEGORY, Experts, ReportType
-
-_PIXELS_A_LATENT = 8
 
 
 class Score(io.ComfyNode):
@@ -86,11 +85,11 @@ class Score(io.ComfyNode):
             empty_prompt=empty_prompt,
         )
         report = scored.report
-        height, width = (side * _PIXELS_A_LATENT for side in latent_image["samples"].shape[-2:])
+        height, width = (side * PIXELS_A_LATENT for side in latent_image["samples"].shape[-2:])
         picture = disagreement_image(scored.disagreement, height, width)
         shown = card(report, None, own_calibration(report, report.calibrations))
         ui = {"text": report.lines(), "emoe_report": [report.as_dict()], **card_ui(shown)}
-        return io.NodeOutput(report.score, report, picture, ui=ui)
+        return io.NodeOutput(report.score, replace(report, maps=scored.maps), picture, ui=ui)
 
 
 NODES: list[type[io.ComfyNode]] = [Score]

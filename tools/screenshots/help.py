@@ -51,6 +51,10 @@ GRAPHS = {
     ),
     "EMoE_EncodeForExperts": (_DEMO, _SCORED),
     "EMoE_Score": (f"{_GATED} p=PreviewImage", f"{_GATE_LINKS} s.disagreement_map>p.images"),
+    "EMoE_DisagreementMap": (
+        f"{_DEMO} x=EMoE_DisagreementMap",
+        f"{_SCORED} s.report>x.report d.VAE>x.vae",
+    ),
     "EMoE_ExpertDiagnostics": (
         "d=EMoE_DemoExperts x=EMoE_ExpertDiagnostics p=PreviewAny",
         "d.experts>x.experts x.0>p.source",

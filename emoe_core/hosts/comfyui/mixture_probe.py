@@ -71,6 +71,12 @@ class MixtureProbe:
             }
         ]
 
+    @property
+    def estimates(self) -> dict[int, Tensor]:
+        """The first path's denoised estimates: see `ComfyProbe.estimates`."""
+        paths = len(self.experts)
+        return {prompt: estimate.chunk(paths)[0] for prompt, estimate in self._inner.estimates.items()}
+
     def routing(self) -> Routing:
         """What the gates did with the prompt, over all calls so far."""
         mixture = self.experts

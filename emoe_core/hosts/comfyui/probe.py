@@ -25,6 +25,8 @@ from . import batching, taps
 from .conditioning import Conditioning, check_width
 from .encoder_only import complete
 
+_DENOISED = "denoised"
+
 
 @dataclass(frozen=True, eq=False)
 class ComfyProbe:
@@ -37,6 +39,8 @@ class ComfyProbe:
         noises: one noise tensor a noise sample, of the latent's shape.
         sigmas: the schedule from the scored step on; the first is the scored noise level.
         empty_key: digest of all that the empty pass depends on, or None when it must not be kept.
+        estimates: of each prompt (by its place) the first expert's denoised estimate of the first noise sample,
+            [B, C, ...] in the scale of a LATENT; there once the prediction was measured.
     """
 
     experts: ExpertSet
@@ -46,6 +50,7 @@ class ComfyProbe:
     noises: list[Tensor]
     sigmas: Tensor
     empty_key: str | None
+    estimates: dict[int, Tensor] = field(default_factory=dict, repr=False)
     _tapped: dict[tuple[str, tuple[str, ...]], _Tapped] = field(default_factory=dict, repr=False)
 
     @property
@@ -57,7 +62,9 @@ class ComfyProbe:
         """See `emoe_core.probe.Probe.latents`."""
         expert = self.experts.experts[request.expert]
         if not request.empty:
-            return self._measure(expert, [prompt[request.expert] for prompt in self.prompts], request.taps, advance)
+            told = self.estimates if request.expert == 0 else None
+            prompts = [prompt[request.expert] for prompt in self.prompts]
+            return self._measure(expert, prompts, request.taps, advance, told)
         if self.empties is None:
             raise EMoEError("The empty prompt is wanted and was not given.")
         key = None if self.empty_key is None else f"{self.empty_key}:{','.join(request.taps)}"
@@ -70,7 +77,12 @@ class ComfyProbe:
         return [answer]
 
     def _measure(
-        self, expert: Expert, prompts: list[Conditioning], wanted: tuple[str, ...], advance: Callable[[int], None]
+        self,
+        expert: Expert,
+        prompts: list[Conditioning],
+        wanted: tuple[str, ...],
+        advance: Callable[[int], None],
+        estimates: dict[int, Tensor] | None = None,
     ) -> list[Latents]:
         has = taps.taps_of(expert.model)
         if missing := [tap for tap in wanted if tap not in has]:
@@ -82,6 +94,9 @@ class ComfyProbe:
         found: dict[tuple[int, int], Latents] = {}
         for units in self._calls(expert, prompts):
             for unit, latents in zip(units, self._call(expert, prompts, units, wanted), strict=True):
+                estimate = latents.pop(_DENOISED, None)
+                if estimates is not None and estimate is not None and unit[1] == 0:
+                    estimates[unit[0]] = estimate[0].clone()
                 found[unit] = latents
             advance(len(units))
         return [_over_noise([found[number, k] for k in range(len(self.noises))]) for number in range(len(prompts))]
@@ -107,7 +122,10 @@ class ComfyProbe:
     def _call(
         self, expert: Expert, prompts: list[Conditioning], units: list[tuple[int, int]], wanted: tuple[str, ...]
     ) -> list[Latents]:
-        """One pass of some units; in halves where the device has too little memory for all of them."""
+        """One pass of some units; in halves where the device has too little memory for all of them.
+
+        Where the prediction is wanted, the denoised estimate comes with it, as `_DENOISED`.
+        """
         comfy.model_management.throw_exception_if_processing_interrupted()
         tapped = self._tapped_model(expert, wanted)
         tapped.captured.clear()
@@ -135,6 +153,7 @@ class ComfyProbe:
                     f"Expert '{expert.name}' was not asked for its prediction; another node skipped the sampling."
                 )
             answer[NOISE_PRED] = [step.prediction]
+            answer[_DENOISED] = [tapped.model.model.process_latent_out(step.denoised)]
         shape = self.latent.shape
         return [
             {tap: [_as_picture(part.chunk(len(units))[i], shape) for part in parts] for tap, parts in answer.items()}
@@ -171,11 +190,13 @@ class _OneStep(comfy.samplers.Sampler):  # type: ignore[misc]
 
     Attributes:
         prediction: (x - denoised) / sigma, the noise for noise-predicting models and the velocity for flow models.
+        denoised: what the model takes the picture to be, in its own scale.
         order: ids of the conditioning entries in the user's order.
     """
 
     def __init__(self) -> None:
         self.prediction: Tensor | None = None
+        self.denoised: Tensor | None = None
         self.order: list[Any] = []
 
     def sample(
@@ -193,6 +214,7 @@ class _OneStep(comfy.samplers.Sampler):  # type: ignore[misc]
         x = sampling.noise_scaling(sigmas[0], noise, latent_image, self.max_denoise(model_wrap, sigmas))
         self.order = [entry["uuid"] for entry in model_wrap.conds["positive"]]
         denoised = model_wrap(x, sigmas[0].expand(x.shape[0]), **extra_args)
+        self.denoised = denoised.float().cpu()
         self.prediction = ((x.float() - denoised.float()) / sigmas[0].float()).cpu()
         return x  # type: ignore[no-any-return]
 

@@ -186,13 +186,15 @@ class Run:
         with torch.no_grad():
             if not isinstance(self.experts, MixtureSet):
                 probe = ComfyProbe(self.experts, own, empties, self.samples, self.noises, self.sigmas, key)
-                return score_many(probe, self.experts, settings, texts, progress, self.also, brief)
+                scored = score_many(probe, self.experts, settings, texts, progress, self.also, brief)
+                return [_with_estimate(one, probe.estimates.get(number)) for number, one in enumerate(scored)]
             found = []
             for number, prompt in enumerate(own):  # its batch is full of paths already
                 mixture = MixtureProbe(self.experts, prompt, empties, self.samples, self.noises, self.sigmas, key)
                 one = slice(number, number + 1)
-                (scored,) = score_many(mixture, self.experts, settings[one], texts[one], progress, self.also, brief)
-                found.append(replace(scored, report=with_routing(scored.report, mixture.routing())))
+                (routed,) = score_many(mixture, self.experts, settings[one], texts[one], progress, self.also, brief)
+                routed = replace(routed, report=with_routing(routed.report, mixture.routing()))
+                found.append(_with_estimate(routed, mixture.estimates.get(0)))
             return found
 
     def _empty_key(self, prompt: cond.Conditioning) -> str | None:
@@ -201,6 +203,10 @@ class Run:
         if not all(isinstance(value, (bool, int, float, str, type(None))) for value in added.values()):
             return None
         return f"{_key(self.samples, self.noises, self.sigmas)}:{sorted(added.items())}"
+
+
+def _with_estimate(scored: Scored, estimate: Tensor | None) -> Scored:
+    return replace(scored, maps=replace(scored.maps, denoised=estimate))
 
 
 def _around(prompt: cond.Conditioning) -> dict[str, Any]:
