@@ -22,7 +22,8 @@ function widgetOf(node, name) {
 
 /** @param {GraphNode} node @param {string} name */
 function isLinked(node, name) {
-  return (node.inputs ?? []).some((input) => input.name === name && input.link !== null && input.link !== undefined);
+  const slot = (node.inputs ?? []).findIndex((input) => input.name === name);
+  return slot >= 0 && node.isInputConnected(slot);
 }
 
 /** Where the score stands: a phrase, and the p-value where there is one. @param {Card} card @returns {[string, string]} */

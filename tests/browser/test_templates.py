@@ -31,7 +31,8 @@ def node_types(of: Any) -> list[str]:
 
 def pictures(frontend: Any) -> list[list[int]]:
     """The widths of the pictures that each display node shows."""
-    return [frontend.images(node) for kind in ("PreviewImage", "SaveImage") for node in frontend.ids(kind)]
+    shown = ("PreviewImage", "SaveImage", "EMoE_DisagreementMap")
+    return [frontend.images(node) for kind in shown for node in frontend.ids(kind)]
 
 
 def cards(frontend: Any) -> dict[int, tuple[str | None, str | None]]:
@@ -97,9 +98,9 @@ def test_results_are_there_after_a_switch_of_tabs(frontend: Any) -> None:
     frontend.open(FIRST)
     frontend.write_prompt(KNOWN[frontend.renderer])  # nothing from the cache
     assert press_run(page) == "success"
-    picture = frontend.images(frontend.node("PreviewImage"))
+    picture = frontend.images(frontend.node("EMoE_DisagreementMap"))
     switch_away_and_back(page, FIRST)
-    assert frontend.images(frontend.node("PreviewImage")) == picture
+    assert frontend.images(frontend.node("EMoE_DisagreementMap")) == picture
     expect(frontend.card(frontend.node("EMoE_Gate")).locator(".emoe-line")).to_contain_text(KNOWN[frontend.renderer])
     assert frontend.complaints == []
 

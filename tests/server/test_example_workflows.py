@@ -18,7 +18,7 @@ WORKFLOWS = sorted(FOLDER.glob("*.json"))
 TWINS = sorted((FOLDER / "api").glob("*.json"))
 #: Notes are the canvas's own. Display nodes show something to a person; an API client reads the history instead.
 NOTES = {"Note", "MarkdownNote"}
-DISPLAYS = {"PreviewAny", "PreviewImage"}
+DISPLAYS = {"PreviewAny", "PreviewImage", "EMoE_DisagreementMap"}
 #: What the Gates say and how many pictures are kept, where it is not one prompt that passes and is drawn.
 EXPECTED: dict[str, tuple[list[str], int]] = {
     "gate_a_list_of_prompts": (["pass", "block", "pass", "block", "pass"], 3),

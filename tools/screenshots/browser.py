@@ -10,6 +10,8 @@ from layouts import Group, Layout
 from playwright.sync_api import Page
 
 TITLE, MARGIN = 30, 24
+#: Their text or picture takes the room that there is.
+SHRINKING = ("MarkdownNote", "PreviewImage", "EMoE_DisagreementMap")
 COLOURS = {"color": "#432", "bgcolor": "#3f352b"}  # of the note
 
 _LAY_OUT = """async ([api, layout]) => {
@@ -25,7 +27,8 @@ _LAY_OUT = """async ([api, layout]) => {
         node.id = display.id;
         node.title = display.title;
         graph.add(node);
-        graph.getNodeById(display.source[0]).connect(display.source[1], node, 0);
+        for (const [name, [from, output]] of Object.entries(display.inputs))
+            graph.getNodeById(from).connect(output, node, node.findInputSlot(name));
         place(node, display.box);
     }
     const note = LiteGraph.createNode("MarkdownNote");
@@ -110,7 +113,10 @@ def lay_out(page: Page, name: str, graph_id: str, api: dict[str, Any], layout: L
     workflow: dict[str, Any] = json.loads(page.evaluate(_LAY_OUT, [api, wanted]))
     left, top, right, bottom = extent(layout)
     scale = round(min(1650 / (right - left), 850 / (bottom - top)), 3)  # whole in an ordinary window
-    workflow["extra"] = {"ds": {"scale": scale, "offset": [60 / scale - left, 90 / scale - top]}}
+    workflow["extra"] = {
+        "ds": {"scale": scale, "offset": [60 / scale - left, 90 / scale - top]},
+        "linearData": {"inputs": [list(one) for one in layout.app.inputs], "outputs": list(layout.app.outputs)},
+    }
     return workflow
 
 
@@ -130,7 +136,8 @@ def problems(nodes: list[dict[str, Any]]) -> list[str]:
     found = [f"node {n['id']}: ComfyUI does not know {n['type']}" for n in nodes if not n["known"]]
     for index, node in enumerate(nodes):
         x, y, w, h = node["box"]
-        if node["type"] not in ("MarkdownNote", "PreviewImage") and (w < node["least"][0] or h < node["least"][1] - 1):
+        small = w < node["least"][0] or h < node["least"][1] - 1
+        if small and node["type"] not in SHRINKING:
             found.append(f"node {node['id']} ({node['type']}): {w}x{h} is smaller than {node['least']}")
         for other in nodes[:index]:
             a, b, c, d = other["box"]

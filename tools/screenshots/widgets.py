@@ -149,6 +149,20 @@ def save(picture: Image.Image, file: str) -> None:
     print(f"{file}: {picture.width}x{picture.height}, {target.stat().st_size / 1000:.0f} kB", flush=True)
 
 
+def maps(page: Any) -> None:
+    """Disagreement Map on a known and on an unknown prompt."""
+    rows: list[list[Image.Image]] = [[] for _ in THEMES]
+    for prompt in ("sunflower", "xchtgg"):
+        load(page, "gate_before_generation", (prompt,))
+        for row, theme in zip(rows, THEMES, strict=True):
+            page.evaluate("(name) => app.extensionManager.setting.set('Comfy.ColorPalette', name)", theme)
+            page.wait_for_timeout(700)
+            row += [shot(page, node_id(page, MAP), scale, None) for scale in ZOOMS]
+    page.evaluate("() => app.extensionManager.setting.set('Comfy.ColorPalette', 'dark')")
+    save(put_together(rows), "disagreement_map.png")
+
+
+MAP = "EMoE_DisagreementMap"
 SCORE, GATE, ROUTE, WORDS = "EMoE_Score", "EMoE_Gate", "EMoE_Route", "EMoE_WordAttribution"
 
 
@@ -213,20 +227,25 @@ _LISTEN_GATE = """() => { window.emoeEnd = new Promise((done) => {
     window.app.api.addEventListener("execution_success", () => done("success"), { once: true }); }); }"""
 
 
+#: Taken in the classic renderer alone.
+CLASSIC = {"maps": maps, "history": history, "toast": toast, "blueprint": blueprint}
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--url", required=True, help="a running ComfyUI with the pack")
-    url = parser.parse_args().url
+    parser.add_argument("--only", choices=list(CLASSIC), action="append", help="only this (may be repeated)")
+    options = parser.parse_args()
+    url = options.url
     with open_browser() as chromium:
-        for end, nodes2 in RENDERERS.items():
+        for end, nodes2 in RENDERERS.items() if not options.only else ():
             change_settings(url, {**SETTINGS, "Comfy.VueNodes.Enabled": nodes2})
             with open_page(chromium, url) as page:
                 take_all(page, end)
         change_settings(url, {**SETTINGS, "EMoE.SayWhenBlocked": True})
         with open_page(chromium, url) as page:
-            history(page)
-            toast(page)
-            blueprint(page)
+            for name in options.only or CLASSIC:
+                CLASSIC[name](page)
     return 0
 
 

@@ -21,13 +21,14 @@ from .parts import (
     SAMPLER,
     SCORE,
     UNKNOWN,
-    Display,
+    App,
     Group,
     Layout,
     Picture,
     at,
     disagreement,
     number,
+    text,
     verdict,
 )
 
@@ -40,8 +41,8 @@ BEFORE = Layout(
     },
     displays=(
         verdict(1470, 0),
-        number("p-value", (6, 3), 1470, 140),
-        disagreement(1770, 0),
+        number("p-value", (6, 3), 1470, 160),
+        disagreement(1770, 0, vae=(2, 3)),
     ),
     groups=(
         Group(INPUTS, GREY, (1, 2, 3, 4)),
@@ -65,6 +66,7 @@ BEFORE = Layout(
         Picture("docs/images/first_graph.png", whole_window=True),
         Picture("docs/images/blocked_graph.png", prompt=UNKNOWN, whole_window=True),
     ),
+    app=App(inputs=((1, "value"), (6, "alpha")), outputs=(11, 6, 103)),
 )
 
 REROUTED = Layout(
@@ -73,11 +75,11 @@ REROUTED = Layout(
         5: at(720, 0, SCORE),
         6: at(1100, 0, GATE),
         **ROAD,
-        12: at(0, 1020, DEMO),  # the fallback's loader
-        13: at(360, 1020, ENCODE),
-        14: at(360, 1170, ENCODE),
-        15: at(720, 1020, SAMPLER),
-        16: at(1100, 1020, DECODE),
+        12: at(0, 1100, DEMO),  # the fallback's loader
+        13: at(360, 1100, ENCODE),
+        14: at(360, 1250, ENCODE),
+        15: at(720, 1100, SAMPLER),
+        16: at(1100, 1100, DECODE),
     },
     displays=BEFORE.displays,
     groups=(
@@ -96,6 +98,7 @@ REROUTED = Layout(
     ),
     note_box=(0, 350, 280, 340),
     pictures=(Picture("example_workflows/reroute_blocked_prompt.jpg", prompt=UNKNOWN),),
+    app=BEFORE.app,
 )
 
 MIDWAY = Layout(
@@ -105,14 +108,14 @@ MIDWAY = Layout(
         8: at(720, 0, ADVANCED),  # the first steps
         5: at(1120, 0, SCORE),
         6: at(1500, 0, GATE),
-        12: at(1120, 640, ADVANCED),  # the rest
-        9: at(1500, 640, DECODE),
-        10: at(1870, 640, ROUTE),
-        11: at(2170, 640, PICTURE),
+        12: at(1120, 720, ADVANCED),  # the rest
+        9: at(1500, 720, DECODE),
+        10: at(1870, 720, ROUTE),
+        11: at(2170, 720, PICTURE),
     },
     displays=(
         verdict(1870, 0),
-        number("Score", (5, 0), 1870, 140),
+        number("Score", (5, 0), 1870, 160),
         disagreement(2170, 0),
     ),
     groups=(
@@ -134,6 +137,7 @@ MIDWAY = Layout(
     ),
     note_box=(360, 600, 660, 210),
     pictures=(Picture("example_workflows/gate_in_mid_generation.jpg"),),
+    app=App(inputs=((1, "value"), (6, "threshold")), outputs=(11, 6, 103)),
 )
 
 LISTED = Layout(
@@ -146,11 +150,11 @@ LISTED = Layout(
         6: at(1100, 0, GATE),
         **ROAD,
         10: (1470, 0, 260, 306),  # Filter List
-        11: (1470, 640, 320, 300),  # all pictures
+        11: (1470, 720, 320, 300),  # all pictures
     },
     displays=(
-        Display(101, "PreviewAny", "How many passed", (10, 10), (1810, 0, 220, 88)),
-        Display(102, "PreviewAny", "How many were blocked", (10, 11), (1810, 140, 220, 88)),
+        text(101, "How many passed", (10, 10), (1810, 0, 220, 110)),
+        text(102, "How many were blocked", (10, 11), (1810, 160, 220, 110)),
     ),
     groups=(
         Group("Prompts, experts and size", GREY, (1, 2, 3, 4)),
@@ -168,4 +172,5 @@ LISTED = Layout(
     ),
     note_box=(0, 380, 280, 300),
     pictures=(Picture("example_workflows/gate_a_list_of_prompts.jpg"),),
+    app=App(inputs=((1, "prompts"), (6, "alpha")), outputs=(11, 6)),
 )

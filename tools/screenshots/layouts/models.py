@@ -19,6 +19,7 @@ from .parts import (
     SAMPLER,
     SCORE,
     UNKNOWN,
+    App,
     Display,
     Group,
     Layout,
@@ -26,6 +27,7 @@ from .parts import (
     at,
     disagreement,
     number,
+    text,
     verdict,
 )
 
@@ -41,15 +43,15 @@ MIXED = Layout(
         3: (760, 0, 300, 88),
         5: at(760, 150, SCORE),
         6: at(1140, 0, GATE),
-        7: (360, 780, 320, 88),
-        8: at(760, 780, SAMPLER),
-        9: at(1140, 780, DECODE),
-        10: at(1510, 780, ROUTE),
-        11: at(1810, 780, PICTURE),
+        7: (360, 850, 320, 88),
+        8: at(760, 850, SAMPLER),
+        9: at(1140, 850, DECODE),
+        10: at(1510, 850, ROUTE),
+        11: at(1810, 850, PICTURE),
     },
     displays=(
         verdict(1510, 0),
-        number("Score", (5, 0), 1510, 140),
+        number("Score", (5, 0), 1510, 160),
         disagreement(1810, 0, "paths"),
     ),
     groups=(
@@ -69,6 +71,7 @@ MIXED = Layout(
     ),
     note_box=(0, 500, 280, 380),
     pictures=(Picture("example_workflows/the_papers_mixture.jpg"),),
+    app=App(inputs=((1, "value"), (6, "threshold")), outputs=(11, 6, 103)),
 )
 
 FROM_LORAS = Layout(
@@ -80,17 +83,17 @@ FROM_LORAS = Layout(
         3: at(760, 0, ENCODE),
         5: at(760, 150, SCORE),
         6: at(1140, 150, GATE),
-        14: (360, 780, 320, 88),  # the prompt for drawing
-        7: (360, 930, 320, 88),
-        8: at(760, 780, SAMPLER),
-        9: at(1140, 780, DECODE),
-        10: at(1510, 780, ROUTE),
-        11: at(1810, 780, PICTURE),
+        14: (360, 850, 320, 88),  # the prompt for drawing
+        7: (360, 1000, 320, 88),
+        8: at(760, 850, SAMPLER),
+        9: at(1140, 850, DECODE),
+        10: at(1510, 850, ROUTE),
+        11: at(1810, 850, PICTURE),
     },
     displays=(
         verdict(1510, 150),
-        number("Score", (5, 0), 1510, 290),
-        disagreement(1810, 150),
+        number("Score", (5, 0), 1510, 310),
+        disagreement(1810, 150, vae=(2, 3)),
     ),
     groups=(
         Group("Prompt, model and size", GREY, (1, 2, 4)),
@@ -112,6 +115,7 @@ FROM_LORAS = Layout(
     ),
     note_box=(0, 500, 280, 520),
     pictures=(Picture("example_workflows/experts_from_loras.jpg"),),
+    app=App(inputs=((1, "value"), (6, "threshold")), outputs=(11, 6, 103)),
 )
 
 CALIBRATED = Layout(
@@ -124,7 +128,7 @@ CALIBRATED = Layout(
     },
     displays=(
         verdict(1490, 640),
-        number("p-value", (6, 3), 1490, 780),
+        number("p-value", (6, 3), 1490, 800),
     ),
     groups=(
         Group(INPUTS, GREY, (1, 2, 3, 4)),
@@ -142,6 +146,7 @@ CALIBRATED = Layout(
     ),
     note_box=(0, 350, 620, 240),
     pictures=(Picture("example_workflows/calibrate_and_save.jpg"),),
+    app=App(inputs=((7, "prompts"), (1, "value"), (6, "alpha")), outputs=(6,)),
 )
 
 EXPLAINED = Layout(
@@ -152,8 +157,8 @@ EXPLAINED = Layout(
         5: (380, 0, 340, 526),  # Word Attribution
     },
     displays=(
-        Display(101, "PreviewAny", "What each word adds", (5, 0), (820, 0, 320, 150)),
-        Display(102, "PreviewImage", "The prompt", (5, 1), (820, 220, 420, 280)),
+        text(101, "What each word adds", (5, 0), (820, 0, 320, 150)),
+        Display(102, "PreviewImage", "The prompt", {"images": (5, 1)}, (820, 220, 420, 280)),
     ),
     groups=(
         Group(INPUTS, GREY, (1, 2, 4)),
@@ -169,4 +174,5 @@ EXPLAINED = Layout(
     ),
     note_box=(0, 600, 720, 170),
     pictures=(Picture("example_workflows/which_word_is_unknown.jpg"),),
+    app=App(inputs=((1, "value"),), outputs=(5,)),
 )

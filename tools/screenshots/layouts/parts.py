@@ -11,12 +11,16 @@ GREY, BLUE, GREEN, AMBER = "#888888", "#5aa0d0", "#7fb87f", "#d29a5a"
 
 @dataclass(frozen=True)
 class Display:
-    """A node that only shows something: part of the workflow in the UI, left out of the one for the API."""
+    """A node that only shows something: part of the workflow in the UI, left out of the one for the API.
+
+    Attributes:
+        inputs: name of each input that is connected, and the node and output that it comes from.
+    """
 
     id: int
     class_type: str
     title: str
-    source: tuple[int, int]
+    inputs: dict[str, tuple[int, int]]
     box: Box
 
 
@@ -39,6 +43,14 @@ class Picture:
 
 
 @dataclass(frozen=True)
+class App:
+    """What newer frontends show in app mode: nodes with a widget to fill in, and nodes whose results are shown."""
+
+    inputs: tuple[tuple[int, str], ...]
+    outputs: tuple[int, ...]
+
+
+@dataclass(frozen=True)
 class Layout:
     boxes: dict[int, Box]
     displays: tuple[Display, ...]
@@ -46,6 +58,7 @@ class Layout:
     note: str
     note_box: Box
     pictures: tuple[Picture, ...]
+    app: App
     note_id: int = 100
 
 
@@ -54,35 +67,42 @@ UNKNOWN = "xchtgg"
 
 Size = tuple[int, int]
 
-#: How large a node of each kind is drawn, with its widgets.
+#: How large a node of each kind is drawn, with its widgets: in the frontend whose nodes are the tallest.
 PROMPT: Size = (280, 110)
 DEMO: Size = (280, 86)
 ENCODE: Size = (260, 88)
 LATENT: Size = (260, 106)
-SCORE: Size = (300, 506)
-GATE: Size = (290, 456)
+SCORE: Size = (300, 590)
+GATE: Size = (290, 540)
 SAMPLER: Size = (300, 262)
 ADVANCED: Size = (300, 334)
 DECODE: Size = (290, 46)
 ROUTE: Size = (220, 140)
 PICTURE: Size = (260, 280)
-TEXT: Size = (220, 88)
+TEXT: Size = (220, 110)
+MAP: Size = (380, 440)
 
 
 def at(x: int, y: int, size: Size) -> Box:
     return x, y, *size
 
 
+def text(node_id: int, title: str, source: tuple[int, int], box: Box) -> Display:
+    return Display(node_id, "PreviewAny", title, {"source": source}, box)
+
+
 def verdict(x: int, y: int) -> Display:
-    return Display(101, "PreviewAny", "Verdict", (6, 1), at(x, y, TEXT))
+    return text(101, "Verdict", (6, 1), at(x, y, TEXT))
 
 
 def number(title: str, source: tuple[int, int], x: int, y: int) -> Display:
-    return Display(102, "PreviewAny", title, source, at(x, y, TEXT))
+    return text(102, title, source, at(x, y, TEXT))
 
 
-def disagreement(x: int, y: int, who: str = "experts") -> Display:
-    return Display(103, "PreviewImage", f"Where the {who} disagree", (5, 2), at(x, y, PICTURE))
+def disagreement(x: int, y: int, who: str = "experts", vae: tuple[int, int] | None = None) -> Display:
+    """The map of node 5's report; with a VAE over the preview, where the report's preset allows one."""
+    inputs = {"report": (5, 1)} | ({"vae": vae} if vae else {})
+    return Display(103, "EMoE_DisagreementMap", f"Where the {who} disagree", inputs, at(x, y, MAP))
 
 
 INPUTS = "Prompt, experts and size"
@@ -94,9 +114,9 @@ LEFT: dict[int, Box] = {
 }
 #: Below them, from the negative prompt to the picture that is kept.
 ROAD: dict[int, Box] = {
-    7: at(360, 640, ENCODE),
-    8: at(720, 640, SAMPLER),
-    9: at(1100, 640, DECODE),
-    10: at(1470, 640, ROUTE),
-    11: at(1770, 640, PICTURE),
+    7: at(360, 720, ENCODE),
+    8: at(720, 720, SAMPLER),
+    9: at(1100, 720, DECODE),
+    10: at(1470, 720, ROUTE),
+    11: at(1770, 720, PICTURE),
 }

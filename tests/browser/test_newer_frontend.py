@@ -1,0 +1,144 @@
+"""The pack in a frontend that is years newer than the host: the same on the canvas and in Nodes 2.0, and its app mode."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from emoe_host.browser import (
+    SETTINGS,
+    change_settings,
+    open_app_mode,
+    open_page,
+    press_run,
+    run_app,
+    toggle_app_mode,
+)
+from emoe_host.prepare import Host, comfyui_version, newer_frontend
+from emoe_host.server import Server
+from emoe_testing.frontend import RENDERERS, Frontend
+from playwright.sync_api import Browser, Page, expect
+
+FIRST = "gate_before_generation"
+TEMPLATES = sorted((Path(__file__).resolve().parents[2] / "example_workflows").glob("*.json"))
+UNKNOWN = "xchtgg"
+
+
+@pytest.fixture(scope="module")
+def newer() -> Iterator[Server]:
+    python, tree = Path(sys.executable), Path(os.environ["COMFYUI_PATH"])
+    args = ["--front-end-root", str(newer_frontend(python))]
+    with Server(Host(tree, python, comfyui_version(tree), "the tests' own"), args) as running:
+        change_settings(running.url, SETTINGS)
+        yield running
+
+
+@pytest.fixture(scope="module", params=list(RENDERERS))
+def frontend(request: pytest.FixtureRequest, newer: Server, browser: Browser) -> Iterator[Frontend]:
+    change_settings(newer.url, {"Comfy.VueNodes.Enabled": RENDERERS[request.param]})
+    with open_page(browser, newer.url) as page:
+        page.keyboard.press("Escape")
+        yield Frontend(page, request.param)
+
+
+def drawn_on(frontend: Frontend, node: int) -> int:
+    """How many pictures the host draws on a node."""
+    if frontend.renderer == "nodes2":
+        return frontend.page.locator(f"[data-node-id='{node}'] img").count()
+    return int(
+        frontend.page.evaluate(
+            """(id) => {
+                const node = app.graph.getNodeById(id);
+                return (node.imgs?.length ?? 0) + node.widgets.filter((w) => w.name.startsWith("$$canvas")).length;
+            }""",
+            node,
+        )
+    )
+
+
+def test_cards_are_drawn_once_and_pictures_are_pictures(frontend: Frontend) -> None:
+    page = frontend.page
+    frontend.open(FIRST)
+    assert press_run(page) == "success"
+    score, gate = frontend.node("EMoE_Score"), frontend.node("EMoE_Gate")
+
+    def look() -> None:
+        for node in (score, gate):
+            card = frontend.card(node)
+            expect(card.locator(".emoe-score")).to_have_text(re.compile(r"0\.\d+"))
+            expect(card.locator(".emoe-gauge")).to_be_visible()
+            assert frontend.cut_off(card) == []
+            assert drawn_on(frontend, node) == 0  # the card as a picture would be a second one
+        expect(frontend.card(gate)).to_have_attribute("data-verdict", "pass")
+        expect(frontend.card(frontend.node("EMoE_Route"), "emoe_mark")).to_contain_text("passed took on_pass")
+        assert frontend.images(frontend.node("EMoE_DisagreementMap"))[0] == 1024
+        assert frontend.images(frontend.node("SaveImage"))[0] == 128
+
+    look()
+    toggle_app_mode(page)
+    toggle_app_mode(page)
+    look()
+    assert frontend.complaints == []
+
+
+def test_a_notice_leads_to_the_gate(frontend: Frontend) -> None:
+    page = frontend.page
+    frontend.open(FIRST)
+    frontend.write_prompt(UNKNOWN)
+    assert press_run(page) == "success"
+    notice = page.get_by_test_id("toast").filter(has_text="blocked: p = 0.009, alpha 0.1").last
+    expect(notice).to_be_visible()
+    notice.get_by_text("Click to see the Gate").click()
+    assert page.evaluate("() => [...app.canvas.selectedItems].map((n) => Number(n.id))") == [frontend.node("EMoE_Gate")]
+    skipped = "() => app.graph.nodes.filter((n) => n.strokeStyles.emoe_skipped).map((n) => Number(n.id)).sort((a, b) => a - b)"
+    assert page.evaluate(skipped) == [7, 8, 9, 11]
+    assert frontend.complaints == []
+
+
+def results(page: Page) -> list[str]:
+    """File names of the pictures that app mode shows as results."""
+    shown = page.get_by_test_id("linear-center-panel")
+    expect(shown.locator("img[src*='emoe_card']").first).to_be_visible()
+    sources = shown.locator("img").evaluate_all("(all) => all.map((one) => one.src)")
+    return [str(re.findall(r"filename=([^&]+)", source)[0]) for source in sources if "filename=" in source]
+
+
+def test_app_mode_shows_the_verdict_as_a_picture(newer: Server, browser: Browser) -> None:
+    """App mode has no widgets of the pack: what it shows are the nodes' own results."""
+    with open_page(browser, newer.url) as page:
+        one = Frontend(page, "nodes2")
+        one.open(FIRST)
+        open_app_mode(page)
+        assert run_app(page, "snail") == "success"
+        names = results(page)
+        assert any(name.startswith("emoe_card") for name in names)
+        assert any(name.startswith("image_") for name in names)  # the one that was drawn
+        toggle_app_mode(page)
+        one.open(FIRST)
+        open_app_mode(page)
+        assert run_app(page, UNKNOWN) == "success"
+        names = results(page)
+        assert any(name.startswith("emoe_card") for name in names)
+        assert not any(name.startswith("image_") for name in names)
+        assert one.complaints == []
+
+
+@pytest.mark.parametrize("path", TEMPLATES, ids=lambda path: path.stem)
+def test_what_a_template_offers_in_app_mode_is_there(frontend: Frontend, path: Path) -> None:
+    """A newer frontend drops what it cannot resolve, in silence."""
+    wanted = json.loads(path.read_text("utf-8"))["extra"]["linearData"]
+    assert wanted["inputs"] and wanted["outputs"]
+    frontend.open(path.stem)
+    found = frontend.page.evaluate(
+        """(wanted) => wanted.inputs.filter(([id, name]) => !app.graph.getNodeById(id)?.widgets?.some((w) => w.name === name))
+            .concat(wanted.outputs.filter((id) => !app.graph.getNodeById(id)))""",
+        wanted,
+    )
+    assert found == []
+    assert not frontend.page.locator(".comfy-missing-nodes").count()
+    assert frontend.complaints == []

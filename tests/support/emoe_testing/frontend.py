@@ -1,0 +1,180 @@
+"""ComfyUI's frontend in a page, and what the browser tests ask of it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from playwright.sync_api import ConsoleMessage, Error, Locator, Page
+
+ROOT = Path(__file__).resolve().parents[3]
+#: The renderers, and the host's setting for each.
+RENDERERS = {"classic": False, "nodes2": True}
+
+
+def complaints(page: Page) -> list[str]:
+    """Collects, from now on, the errors that come from the pack's own files; the frontend has some of its own."""
+    found: list[str] = []
+
+    def note(message: ConsoleMessage) -> None:
+        where = f"{message.location.get('url', '')} {message.text}"
+        if message.type in ("error", "warning") and "/extensions/emoe/" in where:
+            found.append(where)
+
+    def note_error(error: Error) -> None:
+        if "/extensions/emoe/" in str(error.stack):
+            found.append(str(error.stack))
+
+    page.on("console", note)
+    page.on("pageerror", note_error)
+    return found
+
+
+CUT_OFF = """(root) => {
+    const box = root.getBoundingClientRect(), found = [];
+    const within = (part, name) => {
+        const beside = part.left < box.left - 1 || part.right > box.right + 1;
+        if (part.height && (beside || part.top < box.top - 1 || part.bottom > box.bottom + 1)) found.push(name);
+    };
+    const texts = document.createTreeWalker(root, NodeFilter.SHOW_TEXT);
+    for (let text = texts.nextNode(); text; text = texts.nextNode()) {
+        const parent = text.parentElement;
+        if (!text.data.trim() || parent.closest(".emoe-prompt, caption") || !parent.checkVisibility()) continue;
+        const range = document.createRange();
+        range.selectNodeContents(text);
+        for (const part of range.getClientRects()) within(part, text.data);
+    }
+    for (const part of root.querySelectorAll("svg, ol, .emoe-prompt"))
+        if (part.checkVisibility()) within(part.getBoundingClientRect(), part.tagName);
+    return found;
+}"""
+
+
+class Frontend:
+    """A page with the frontend, and what the tests ask of it."""
+
+    def __init__(self, page: Page, renderer: str) -> None:
+        self.page = page
+        self.renderer = renderer
+        self.complaints = complaints(page)
+
+    def open(self, workflow: str | dict[str, Any], name: str | None = None) -> None:
+        """Opens a workflow in a new tab: one of the templates by its name (the Templates panel takes seconds and has its
+        own test), or any other. The tabs of earlier tests are closed.
+        """
+        if isinstance(workflow, str):
+            name = name or workflow
+            workflow = json.loads((ROOT / "example_workflows" / f"{workflow}.json").read_text("utf-8"))
+        self.close_others()
+        self.page.evaluate("async ([w, name]) => { await app.loadGraphData(w, true, true, name); }", [workflow, name])
+        ids = sorted(node["id"] for node in workflow["nodes"])
+        self.page.wait_for_function(
+            "(ids) => JSON.stringify(app.graph.nodes.map((n) => Number(n.id)).sort((a, b) => a - b)) === ids",
+            arg=json.dumps(ids, separators=(",", ":")),
+        )
+        self.page.wait_for_timeout(300)
+
+    def close_others(self) -> None:
+        """Closes every tab but the open one: each keeps its nodes and pictures."""
+        self.page.evaluate(
+            """async () => {
+                const store = app.extensionManager.workflow;
+                for (const old of [...store.openWorkflows])
+                    if (old !== store.activeWorkflow) await store.closeWorkflow(old);
+            }"""
+        )
+
+    def node(self, node_type: str, title: str | None = None) -> int:
+        """The id of the one node of a type (and title)."""
+        found: list[int] = self.page.evaluate(
+            "([type, title]) => app.graph.nodes.filter((n) => n.type === type && (title === null || n.title === title))"
+            ".map((n) => Number(n.id))",
+            [node_type, title],
+        )
+        assert len(found) == 1, f"{len(found)} nodes of type {node_type}"
+        return found[0]
+
+    def ids(self, node_type: str) -> list[int]:
+        """The ids of all nodes of a type."""
+        return list(
+            self.page.evaluate("(t) => app.graph.nodes.filter((n) => n.type === t).map((n) => Number(n.id))", node_type)
+        )
+
+    def card(self, node: int, kind: str = "emoe_card") -> Locator:
+        """The pack's widget on a node of the open graph."""
+        self.page.evaluate(
+            """([id, kind]) => {
+                const widget = app.canvas.graph.getNodeById(id).widgets.find((w) => w.name === kind);
+                document.querySelectorAll(`[data-test-widget]`).forEach((e) => delete e.dataset.testWidget);
+                if (widget) widget.element.dataset.testWidget = kind;
+            }""",
+            [node, kind],
+        )
+        return self.page.locator(f"[data-test-widget='{kind}']")
+
+    def cut_off(self, card: Locator) -> list[str]:
+        """What of a card is not whole: texts and drawings that reach beyond it. The prompt may be long and is shortened."""
+        return list(card.evaluate(CUT_OFF))
+
+    def at_sizes(self, card: Locator, sizes: list[tuple[int, int]]) -> list[tuple[list[str], list[str]]]:
+        """At every width and height: what is cut off, and the classes of what the card shows."""
+        return list(
+            card.evaluate(
+                f"""(root, sizes) => {{
+                    const found = sizes.map(([width, height]) => {{
+                        Object.assign(root.style, {{ width: `${{width}}px`, height: `${{height}}px` }});
+                        const shown = [...root.children].filter((part) => part.checkVisibility());
+                        return [({CUT_OFF})(root), shown.map((part) => part.className)];
+                    }});
+                    root.removeAttribute("style");
+                    return found;
+                }}""",
+                sizes,
+            )
+        )
+
+    def images(self, node: int) -> list[int]:
+        """Widths of the pictures that a node shows, once they are loaded."""
+        if self.renderer == "classic":  # drawn on the canvas, from image elements that the node holds
+            held = "Array.from(app.graph.getNodeById(id).imgs ?? [])"
+        else:
+            held = "Array.from(document.querySelectorAll(`[data-node-id='${id}'] img`))"
+        ready = (
+            f"(id) => {{ const all = {held}; return all.length && all.every((i) => i.complete && i.naturalWidth); }}"
+        )
+        self.page.wait_for_function(ready, arg=node, timeout=60000)
+        return list(self.page.evaluate(f"(id) => {held}.map((i) => i.naturalWidth)", node))
+
+    def text(self, node: int) -> str:
+        """What a Preview Any node shows, read from the page."""
+        if self.renderer == "nodes2":
+            return self.page.get_by_test_id(f"node-body-{node}").inner_text().removeprefix("source").strip()
+        element = "app.graph.getNodeById(id).widgets.find((w) => w.name === 'preview').element"
+        self.page.wait_for_function(f"(id) => {element}.isConnected", arg=node, timeout=60000)
+        return str(self.page.evaluate(f"(id) => {element}.textContent", node)).strip()
+
+    def write_prompt(self, text: str) -> None:
+        """Types the prompt into its text area."""
+        node = self.node("PrimitiveStringMultiline")
+        if self.renderer == "nodes2":
+            area = self.page.locator(f"[data-node-id='{node}'] textarea")
+            area.fill(text)
+        else:
+            handle = self.page.evaluate_handle("(id) => app.graph.getNodeById(id).widgets[0].element", node)
+            element = handle.as_element()
+            assert element is not None
+            element.fill(text)
+        # A click anywhere makes the frontend look for changes; this is what it calls then.
+        self.page.evaluate("() => app.extensionManager.workflow.activeWorkflow.changeTracker.checkState()")
+
+    def set_widget(self, node_type: str, name: str, value: Any) -> None:
+        self.page.evaluate(
+            """([type, name, value]) => {
+                const node = app.graph.nodes.find((n) => n.type === type);
+                const widget = node.widgets.find((w) => w.name === name);
+                widget.value = value;
+                widget.callback?.(value);
+            }""",
+            [node_type, name, value],
+        )
