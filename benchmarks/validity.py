@@ -8,7 +8,8 @@ ensemble, draws the prompts that have a true picture, and says how well each num
 bad pictures from good ones. All figures have 95 % bootstrap intervals over prompts.
 
 With --worlds the same for every world and split that `python -m tools.worlds --cache CACHE` has trained. Measurements are
-kept in the cache, so a run that was stopped goes on.
+kept in the cache, so a run that was stopped goes on. The figures of these worlds are held against those of earlier
+trainings (`known_truth/trainings.json`): whether they are within what those state of a further one.
 """
 
 from __future__ import annotations
@@ -154,6 +155,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="few prompts a group: under 3 minutes on 2 cores")
     parser.add_argument("--prompts", type=int, help=f"prompts a group (default {FULL_PROMPTS}, quick {QUICK_PROMPTS})")
     parser.add_argument("--worlds", type=Path, metavar="CACHE", help="also measure the worlds trained in CACHE")
+    parser.add_argument("--keep-training", metavar="LABEL", help="keep the worlds' figures beside earlier trainings'")
     options = parser.parse_args()
     options.prompts = options.prompts or (QUICK_PROMPTS if options.quick else FULL_PROMPTS)
     options.rounds = QUICK_ROUNDS if options.quick else FULL_ROUNDS
@@ -175,8 +177,15 @@ def main() -> None:
         found = shipped(pack, options, cache)
         if options.worlds:
             found["worlds"], found["choice"] = worlds(pack.emoe_core, options, cache)
-        from known_truth import document, plots, tables
+        from known_truth import document, plots, tables, trainings
 
+        if options.worlds:
+            run, before = trainings.of_run(found), trainings.kept()
+            before.pop(options.keep_training, None)
+            found["within_earlier_trainings"] = trainings.within(run, before)
+            found["again"] = trainings.summary(before | {options.keep_training or "this run": run})
+            if options.keep_training:
+                trainings.keep(options.keep_training, run)
         print(tables.text(found))
         if options.png:
             for path in plots.save(pack.emoe_core, found, options.png):

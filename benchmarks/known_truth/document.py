@@ -10,6 +10,7 @@ from typing import Any
 from .columns import PRESETS
 from .plots import NAMES
 from .tables import SHOWN, sets_of
+from .trainings import NUMBERS
 
 Found = dict[str, Any]
 ENDS = ("random", "oracle")
@@ -243,7 +244,40 @@ def choice(found: Found) -> list[str]:
     )
 
 
+def again(found: Found) -> list[str]:
+    """Worlds that were trained more than once from nothing: mean AUROC over six tasks, training by training."""
+    told = found.get("again")
+    if not told:
+        return []
+    numbers = [name for name in NUMBERS if name in told["reach"]]
+    rows = [
+        [world, *(", ".join(f"{mean:.2f}" for mean in means[name]) for name in numbers)]
+        for world, means in told["mean_auroc"].items()
+    ]
+    rows.append(["an AUROC of 0.90 is found again between", *(_span(told["reach"][name]) for name in numbers)])
+    shares = [told["left_out"][name] for name in numbers]
+    rows.append(["figures of the last training within", *(f"{inside} of {all_}" for inside, all_ in shares)])
+    return _table(["world", *(f"`{name}`" for name in numbers)], rows)
+
+
+def _span(ends: Sequence[float]) -> str:
+    return f"{ends[0]:.2f} and {ends[1]:.2f}"
+
+
 TABLES: dict[str, Callable[[Found], list[str]]] = {
     one.__name__: one
-    for one in (tasks, everything, failures, quartiles, gain, ablations, regression, worlds, within, sets, choice)
+    for one in (
+        tasks,
+        everything,
+        failures,
+        quartiles,
+        gain,
+        ablations,
+        regression,
+        worlds,
+        within,
+        sets,
+        choice,
+        again,
+    )
 }

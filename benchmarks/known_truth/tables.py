@@ -67,6 +67,9 @@ def text(found: dict[str, Any]) -> str:
                 bad = figures["fail_auroc"].get(column, {}).get("value", float("nan"))
                 cells.append(f"{shown} {mean:.2f}/{figures['spearman_share_score'][column]['value']:+.2f}/{bad:.2f}")
             lines.append(f"  {label:14}{'  '.join(cells)}")
+    if found.get("within_earlier_trainings"):
+        cells = (f"{name} {inside}/{all_}" for name, (inside, all_) in found["within_earlier_trainings"].items())
+        lines.append(f"figures within what earlier trainings state: {'  '.join(cells)}")
     if found.get("choice"):
         lines += _choice(found["choice"])
     return "\n".join(lines)

@@ -156,3 +156,75 @@ def test_the_choice_never_looks_at_the_reported_splits() -> None:
     assert found["mean_auroc"]["reported_on"]["response"] == pytest.approx(0.6)
     assert found["reported"]["guidance"]["nonsense"] == {"value": pytest.approx(0.9), "low": 0.9, "high": 0.9}
     assert choose({0: [world("response")]}) == {}
+
+
+def training(thorough: float, rank: float) -> dict[str, dict[str, float]]:
+    """A world's figures: one value for every number and task."""
+    trainings = importlib.import_module("known_truth.trainings")
+    one = dict.fromkeys((*trainings.TASKS, trainings.BAD), thorough) | {trainings.RANK: rank}
+    return dict.fromkeys(trainings.NUMBERS, one)
+
+
+def test_what_two_trainings_state_of_a_third_one() -> None:
+    """Three worlds, each trained twice; by hand on the scale asin(sqrt(x))."""
+    trainings = importlib.import_module("known_truth.trainings")
+    ranks = [(-1.0, -0.9), (-0.9, -0.9), (-0.8, -0.9)]
+    values = [(0.95, 0.92), (0.9, 0.9), (0.85, 0.88)]
+    both = {
+        label: {f"w{i}": training(values[i][at], ranks[i][at]) for i in range(3)}
+        for at, label in enumerate(("first", "second"))
+    }
+    found = {(one.world, one.number, one.task): one for one in trainings.stated(both)}
+    assert len(found) == 3 * 6 * 8
+    rank = found["w1", "thorough", "rank_correlation"]
+    # squares of the deviations: 2 * 0.05^2 + 0 + 2 * 0.05^2, over 3 degrees of freedom; t(0.975, 3) = 3.1824
+    half = 3.1824 * np.sqrt(4 * 0.05**2 / 3) * np.sqrt(1.5)
+    assert (rank.value, rank.high - rank.value) == (pytest.approx(-0.9), pytest.approx(half, rel=1e-3))
+    assert rank.low == -1.0  # and no further
+    auroc = found["w0", "fast", "typo"]
+    flat = np.arcsin(np.sqrt(values))
+    spread = np.sqrt(((flat - flat.mean(axis=1, keepdims=True)) ** 2).sum() / 3)
+    ends = flat[0].mean() + np.array([-1, 1]) * 3.1824 * spread * np.sqrt(1.5)
+    assert (auroc.low, auroc.high) == (
+        pytest.approx(np.sin(ends[0]) ** 2, rel=1e-3),
+        pytest.approx(np.sin(ends[1]) ** 2, rel=1e-3),
+    )
+
+
+def test_a_training_is_within_what_the_others_state_or_not() -> None:
+    trainings = importlib.import_module("known_truth.trainings")
+    both = {
+        label: {f"w{i}": training(0.9 + sign * 0.01, -0.9) for i in range(4)}
+        for label, sign in (("first", -1), ("second", 1))
+    }
+    assert trainings.within({"w0": training(0.9, -0.9)}, both) == dict.fromkeys(trainings.NUMBERS, [8, 8])
+    assert trainings.within({"w0": training(0.7, -0.9)}, both) == dict.fromkeys(trainings.NUMBERS, [1, 8])
+    assert trainings.within({"other": training(0.7, -0.9)}, both) == {}
+    assert trainings.within({"w0": training(0.9, -0.9)}, {"first": both["first"]}) == {}
+    assert trainings.left_out(both) == dict.fromkeys(trainings.NUMBERS, [32, 32])
+    apart = both | {"second": both["second"] | {"w0": training(0.6, -0.9)}}
+    assert trainings.left_out(apart)["fast"] == [25, 32]  # the world's own spread does not excuse it
+    told = trainings.summary(both)
+    assert told["mean_auroc"]["w2"]["paper"] == pytest.approx([0.89, 0.91])
+    low, high = told["reach"]["paper"]
+    assert 0.85 < low < 0.89 and 0.91 < high < 0.94
+
+
+def test_trainings_are_kept_as_the_run_tells_them(tmp_path: Path) -> None:
+    trainings = importlib.import_module("known_truth.trainings")
+    figure = {"value": 0.123456, "low": 0.1, "high": 0.2}
+    columns = dict.fromkeys((*trainings.PRESETS.values(), *trainings.NUMBERS), figure)
+    whole = {
+        "auroc": dict.fromkeys(trainings.TASKS, columns),
+        "spearman_share_score": columns,
+        "fail_auroc": columns,
+    }
+    run = trainings.of_run({"worlds": {"w0": {"base_4": whole, "reference": "en"}, "w1": {"base_2": whole}}})
+    assert list(run) == ["w0"] and run["w0"] == training(0.1235, 0.1235)
+    path = tmp_path / "trainings.json"
+    path.write_text("{}\n")
+    trainings.keep("first", run, path)
+    trainings.keep("second", run, path)
+    trainings.keep("first", run, path)
+    assert trainings.kept(path) == {"first": run, "second": run}
+    assert set(trainings.kept()["first"]) >= {"world A, split 0", "world B, split 2"}

@@ -23,7 +23,7 @@ def main() -> int:
     parser.add_argument("--cache", type=Path, required=True, help="folder for downloads and training states")
     parser.add_argument("--world", choices=list(design.WORLDS), action="append", help="only this world (repeatable)")
     parser.add_argument("--split", type=int, action="append", help="only this split (repeatable; default 0, 1 and 2)")
-    parser.add_argument("--part", type=int, choices=PARTS, action="append", help="only this part (default both)")
+    parser.add_argument("--part", type=int, choices=PARTS, action="append", help="only this part (default all)")
     parser.add_argument("--jobs", type=int, default=1, help="worlds to train side by side, each with one thread")
     parser.add_argument("--threads", type=int, default=0, help="CPU threads of a single job (0: torch's own choice)")
     options = parser.parse_args()

@@ -20,7 +20,7 @@ from ..train_demo.vae import SCALE, Autoencoder
 from . import design, pretrain
 
 VAE = Path(__file__).resolve().parents[2] / "emoe_core" / "demo" / "weights" / "vae.safetensors"
-PARTS = (0, 1)
+PARTS = (0, 1, 2)
 
 
 def autoencoder() -> Autoencoder:
@@ -131,21 +131,22 @@ def place_of(cache: Path, world: str, split: int) -> Place:
 def run(cache: Path, world: str, split: int, part: int, threads: int = 0) -> None:
     """One part of a world under a split. Here, and not beside `main`, because a process of its own must find it by name.
 
-    Part 0: the base, four experts and the near copy. Part 1: four more, and the experts of their own seeds.
+    Part 0: the base, four experts and the near copy. Part 1: four more. Part 2: the experts of their own seeds.
     """
     if threads:
         torch.set_num_threads(threads)
     print(f"world {world}, split {split}, part {part + 1} of {len(PARTS)}", flush=True)
     place = place_of(cache, world, split)
+    if part == 2:
+        for plan in design.INDEPENDENT:
+            place.train(plan)
+        return
     if part == 0:
         place.train(design.BASE)
     for plan in design.EXPERTS[:4] if part == 0 else design.EXPERTS[4:]:
         place.train(plan, "base")
     if part == 0:
         place.train(design.COPY, "expert_1")
-        return
-    for plan in design.INDEPENDENT:
-        place.train(plan)
 
 
 def median_tokens(place: Place) -> dict[str, float]:

@@ -1,0 +1,165 @@
+"""How much a figure changes when the whole pipeline is run again from nothing, and whether a new run is within that.
+
+The bootstrap intervals of the other tables are over prompts: they say nothing of what another training of the same experts
+would give, since rounding alone makes two trainings drift apart. `trainings.json` keeps the figures of whole trainings.
+From worlds that were trained more than once follows how far apart two trainings are, number by number and task by task;
+from that, an interval that a further training should fall into.
+
+AUROCs are compared on the scale asin(sqrt(x)), on which differences near 1 count as much as those in the middle.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .columns import PRESETS
+
+FILE = Path(__file__).with_name("trainings.json")
+NUMBERS = ("fast", "thorough", "paper", "response", "guidance", "guidance_mean")
+TASKS = ("unseen_language", "held_out_concept", "under_sampled", "nonsense", "word_salad", "typo")
+RANK, BAD = "rank_correlation", "bad_picture"
+SET = "base_4"
+COVERAGE = 0.95
+
+#: number -> task -> figure, of one world
+Training = dict[str, dict[str, float]]
+
+
+def of_run(found: dict[str, Any]) -> dict[str, Training]:
+    """World -> its figures in this run, as `trainings.json` keeps them."""
+    return {name: _figures(world[SET]) for name, world in found.get("worlds", {}).items() if SET in world}
+
+
+def _figures(figures: dict[str, Any]) -> Training:
+    told: Training = {}
+    for number in NUMBERS:
+        column = PRESETS.get(number, number)
+        mine = {task: figures["auroc"][task][column]["value"] for task in TASKS}
+        mine[RANK] = figures["spearman_share_score"][column]["value"]
+        mine[BAD] = figures["fail_auroc"][column]["value"]
+        told[number] = {task: round(value, 4) for task, value in mine.items()}
+    return told
+
+
+def kept(path: Path = FILE) -> dict[str, dict[str, Training]]:
+    """Label of a training -> world -> figures."""
+    found: dict[str, dict[str, Training]] = json.loads(path.read_text("utf-8"))
+    return found
+
+
+def keep(label: str, run: dict[str, Training], path: Path = FILE) -> None:
+    """Add a training, or replace the one of the same label."""
+    path.write_text(json.dumps(kept(path) | {label: run}, indent=1, ensure_ascii=False) + "\n", "utf-8")
+
+
+@dataclass(frozen=True)
+class Stated:
+    """What earlier trainings say a further one should give."""
+
+    world: str
+    number: str
+    task: str
+    value: float
+    low: float
+    high: float
+
+
+def stated(trainings: dict[str, dict[str, Training]]) -> Iterator[Stated]:
+    """Mean over the trainings of a world, with the interval for a further one.
+
+    The spread is pooled over all worlds that were trained more than once; the interval is Student's, with as many degrees
+    of freedom as there are trainings beyond a world's first. Nothing where no world was trained twice.
+    """
+    from scipy.stats import t
+
+    worlds = _by_world(trainings)
+    for number in NUMBERS:
+        for task in (*TASKS, RANK, BAD):
+            series = {world: [_flat(task, one[number][task]) for one in runs] for world, runs in worlds.items()}
+            freedom = sum(len(values) - 1 for values in series.values())
+            if not freedom:
+                continue
+            squares = sum((v - sum(values) / len(values)) ** 2 for values in series.values() for v in values)
+            spread = math.sqrt(squares / freedom)
+            reach = float(t.ppf((1 + COVERAGE) / 2, freedom)) * spread
+            for world, values in series.items():
+                middle = sum(values) / len(values)
+                half = reach * math.sqrt(1 + 1 / len(values))
+                ends = (_back(task, x) for x in (middle, middle - half, middle + half))
+                yield Stated(world, number, task, *ends)
+
+
+def within(run: dict[str, Training], trainings: dict[str, dict[str, Training]]) -> dict[str, list[int]]:
+    """Number -> how many of a run's figures are within what the trainings state, and how many there are."""
+    count: dict[str, list[int]] = {}
+    for one in stated(trainings):
+        if one.world in run:
+            value = run[one.world][one.number][one.task]
+            mine = count.setdefault(one.number, [0, 0])
+            mine[0] += one.low - 5e-3 <= value <= one.high + 5e-3  # kept figures may be rounded to two digits
+            mine[1] += 1
+    return count
+
+
+def left_out(trainings: dict[str, dict[str, Training]]) -> dict[str, list[int]]:
+    """`within` for the last training of each world, by a spread that is known from the other worlds alone."""
+    total: dict[str, list[int]] = {}
+    for world, runs in _by_world(trainings).items():
+        if len(runs) < 2:
+            continue
+        others = {
+            label: {name: figures for name, figures in one.items() if name != world or figures is not runs[-1]}
+            for label, one in trainings.items()
+        }
+        for number, (inside, all_) in within({world: runs[-1]}, others).items():
+            mine = total.setdefault(number, [0, 0])
+            mine[0] += inside
+            mine[1] += all_
+    return total
+
+
+def summary(trainings: dict[str, dict[str, Training]]) -> dict[str, Any]:
+    """For the tables: mean AUROC of every training, how far apart two are, and how many figures a new one would keep.
+
+    `reach`: number -> where an AUROC of 0.9 in one training lies in another, with the chance `COVERAGE`, tasks together.
+    """
+    again = {world: runs for world, runs in _by_world(trainings).items() if len(runs) > 1}
+    if not again:
+        return {}
+    from scipy.stats import t
+
+    means = {
+        world: {number: [sum(one[number][task] for task in TASKS) / len(TASKS) for one in runs] for number in NUMBERS}
+        for world, runs in again.items()
+    }
+    reach: dict[str, list[float]] = {}
+    freedom = len(TASKS) * sum(len(runs) - 1 for runs in again.values())
+    for number in NUMBERS:
+        series = [[_flat(task, one[number][task]) for one in runs] for runs in again.values() for task in TASKS]
+        squares = sum((v - sum(values) / len(values)) ** 2 for values in series for v in values)
+        half = float(t.ppf((1 + COVERAGE) / 2, freedom)) * math.sqrt(2 * squares / freedom)
+        reach[number] = [_back("", _flat("", 0.9) + side * half) for side in (-1, 1)]
+    return {"mean_auroc": means, "reach": reach, "left_out": left_out(trainings)}
+
+
+def _by_world(trainings: dict[str, dict[str, Training]]) -> dict[str, list[Training]]:
+    found: dict[str, list[Training]] = {}
+    for one in trainings.values():
+        for world, figures in one.items():
+            found.setdefault(world, []).append(figures)
+    return found
+
+
+def _flat(task: str, value: float) -> float:
+    return value if task == RANK else math.asin(math.sqrt(min(max(value, 0.0), 1.0)))
+
+
+def _back(task: str, value: float) -> float:
+    if task == RANK:
+        return min(max(value, -1.0), 1.0)
+    return math.sin(min(max(value, 0.0), math.pi / 2)) ** 2
