@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -29,27 +30,40 @@ FIRST_STEP = 999
 BATCH = 128
 
 
+class Passes:
+    """A trained net and its passes: computed once, for all the sets of experts that the net is in."""
+
+    def __init__(self, net: Net, ids: Tensor, empty: Tensor, noises: list[Tensor]) -> None:
+        self.net, self.ids, self.empty, self.noises = net, ids, empty, noises
+
+    @cached_property
+    @torch.no_grad()
+    def latents(self) -> dict[str, Tensor]:
+        """Tap -> [prompts + 1, noise samples, ...]; the empty prompt is the last."""
+        parts: dict[str, list[Tensor]] = {}
+        for part in torch.cat([self.ids, self.empty[None]]).split(BATCH):
+            context = self.net.text(part)
+            passes = [_forward(self.net, noise.expand(len(part), -1, -1, -1), context) for noise in self.noises]
+            for tap in TorchProbe.taps:
+                parts.setdefault(tap, []).append(torch.stack([one[tap] for one in passes], dim=1))
+        return {tap: torch.cat(found) for tap, found in parts.items()}
+
+
 class TorchProbe:
     """Implements `emoe_core.probe.Probe` on nets of the demo's shape."""
 
     taps = ("mid_in", "mid_out", "noise_pred")
 
-    def __init__(self, nets: Sequence[Net], ids: Tensor, empty: Tensor, noises: list[Tensor]) -> None:
-        self.nets, self.ids, self.empty, self.noises = nets, ids, empty, noises
+    def __init__(self, experts: Sequence[Passes]) -> None:
+        self.experts = experts
 
-    @torch.no_grad()
     def latents(self, request: Any, advance: Callable[[int], None]) -> list[dict[str, list[Tensor]]]:
         """See the protocol."""
-        net = self.nets[request.expert]
-        ids = self.empty[None] if request.empty else self.ids
-        found: list[dict[str, list[Tensor]]] = []
-        for part in ids.split(BATCH):
-            context = net.text(part)
-            passes = [_forward(net, noise.expand(len(part), -1, -1, -1), context) for noise in self.noises]
-            for row in range(len(part)):
-                found.append({tap: [torch.stack([p[tap][row : row + 1] for p in passes])] for tap in request.taps})
-            advance(len(part) * len(self.noises))
-        return found
+        found = self.experts[request.expert].latents
+        prompts = len(found["noise_pred"]) - 1
+        rows = [prompts] if request.empty else range(prompts)
+        advance(len(rows) * len(found["noise_pred"][0]))
+        return [{tap: [found[tap][row].unsqueeze(1)] for tap in request.taps} for row in rows]
 
 
 def _forward(net: Net, x: Tensor, context: Tensor) -> dict[str, Tensor]:
@@ -87,6 +101,8 @@ class WorldSource:
         self.truth: dict[str, Any] = json.loads((place.folder / "ground_truth.json").read_text("utf-8"))
         self.lists: dict[str, list[str]] = json.loads((place.folder / "prompts.json").read_text("utf-8"))
         self.encode = Encoder(place.tokenizer)
+        self._passes: dict[tuple[str, tuple[str, ...]], Passes] = {}
+        self._alone: dict[Passes, list[Any]] = {}
 
     def prompts(self, most: int) -> list[prompts.Prompt]:
         """At most `most` of every group."""
@@ -130,33 +146,48 @@ class WorldSource:
 
     def measure(self, wanted: list[prompts.Prompt], names: Sequence[str]) -> dict[str, list[float]]:
         """Every column for the experts of these names; hidden taps only for experts of one base."""
-        nets = self.nets(names)
         hidden = not names[0].startswith("independent")
-        found = columns.of_ensemble(self._score(nets, names, wanted, columns.readings(hidden), "centred_relative"))
-        also = [("mid_out", "response"), ("noise_pred", "response")]
-        singles = [self._score([net], [name], wanted, also, "guidance") for net, name in zip(nets, names, strict=True)]
-        return found | columns.of_singles(singles)
+        found = columns.of_ensemble(self._score(names, wanted, columns.readings(hidden), "centred_relative"))
+        return found | columns.of_singles([self._single(name, wanted) for name in names])
 
-    def _score(
-        self, nets: Sequence[Net], names: Sequence[str], wanted: list[prompts.Prompt], also: Any, estimator: str
-    ) -> list[Any]:
+    def _single(self, name: str, wanted: list[prompts.Prompt]) -> list[Any]:
+        """Reports of one expert alone: the same in every set that it is in."""
+        passes = self.passes(name, wanted)
+        if passes not in self._alone:
+            also = [("mid_out", "response"), ("noise_pred", "response")]
+            self._alone[passes] = self._score([name], wanted, also, "guidance")
+        return self._alone[passes]
+
+    def passes(self, name: str, wanted: list[prompts.Prompt]) -> Passes:
+        """Those of one net."""
+        texts = tuple(prompt.text for prompt in wanted)
+        if (name, texts) not in self._passes:
+            noises = [torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(seed)) for seed in SEEDS]
+            ids, empty = (torch.tensor([self.encode(text) for text in some]) for some in (texts, ("",)))
+            self._passes[name, texts] = Passes(self.nets([name])[0], ids, empty[0], noises)
+        return self._passes[name, texts]
+
+    def _score(self, names: Sequence[str], wanted: list[prompts.Prompt], also: Any, estimator: str) -> list[Any]:
         core = self.core
         experts = core.experts.ExpertSet()
-        for net, name in zip(nets, names, strict=True):
-            mark = core.signature.signature(net.unet.state_dict().items())
+        passes = [self.passes(name, wanted) for name in names]
+        for one, name in zip(passes, names, strict=True):
+            mark = core.signature.signature(one.net.unet.state_dict().items())
             experts = experts.add(
-                core.experts.Expert(name, net, None, mark, mark.digest, "", "small world", "EPS", "float32")
+                core.experts.Expert(name, one.net, None, mark, mark.digest, "", "small world", "EPS", "float32")
             )
-        noises = [torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(seed)) for seed in SEEDS]
         settings = core.report.Settings(
             experts=tuple(e.identity for e in experts.experts), text_encoders=("own",), tap="noise_pred",
             estimator=estimator, sigma=14.6146, noise_seed=SEEDS[0], noise_samples=len(SEEDS),
             latent_shape=(4, 8, 8), latent="empty", dtype="float32",
         )  # fmt: skip
-        ids = torch.tensor([self.encode(prompt.text) for prompt in wanted])
-        probe = TorchProbe(nets, ids, torch.tensor(self.encode("")), noises)
         scored = core.score.score_many(
-            probe, experts, [dataclasses.replace(settings)] * len(wanted), [p.text for p in wanted], None, also
+            TorchProbe(passes),
+            experts,
+            [dataclasses.replace(settings)] * len(wanted),
+            [p.text for p in wanted],
+            None,
+            also,
         )
         return [one.report for one in scored]
 
