@@ -25,7 +25,7 @@ class Audit(io.ComfyNode):
             node_id="EMoE_Audit",
             display_name="Uncertainty Audit",
             category=CATEGORY,
-            **found_by("bias audit", "languages", "regions", "groups", "dataset gaps", "fairness"),
+            **found_by("Uncertainty Audit", "bias audit", "languages", "regions", "groups", "dataset gaps", "fairness"),
             description=(
                 "Bias audit: scores a whole file of prompts in groups (languages, regions, topics) and says of which groups "
                 "the models were shown too little, with statistics and what data to collect first. No image is made. "

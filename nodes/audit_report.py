@@ -25,7 +25,7 @@ class AuditReport(io.ComfyNode):
             node_id="EMoE_AuditReport",
             display_name="Audit Report",
             category=CATEGORY,
-            **found_by("bias report", "html report", "world map", "charts"),
+            **found_by("Audit Report", "bias report", "html report", "world map", "charts"),
             description=(
                 "The report of a bias audit as one HTML file in English and Japanese, to open in any browser, on a phone or on "
                 "paper: what data to collect first, scores by group, a world map for territories, worst and best prompts, "

@@ -29,7 +29,7 @@ class Calibrate(io.ComfyNode):
             node_id="EMoE_Calibrate",
             display_name="Calibrate Gate",
             category=CATEGORY,
-            **found_by("calibration", "conformal", "reference prompts", "threshold", "quality"),
+            **found_by("Calibrate Gate", "calibration", "conformal", "reference prompts", "threshold", "quality"),
             description=(
                 "Scores prompts that you know your models draw well. A Confidence Gate with this "
                 "calibration then blocks at most the "
@@ -128,7 +128,7 @@ class SaveCalibration(io.ComfyNode):
             node_id="EMoE_SaveCalibration",
             display_name="Save Calibration",
             category=CATEGORY,
-            **found_by("keep calibration"),
+            **found_by("Save Calibration", "keep calibration"),
             description="Keeps a calibration as a JSON file in ComfyUI's user directory, where Load Calibration finds it.",
             inputs=[
                 CalibrationType.Input("calibration", tooltip="From Calibrate Gate."),
@@ -156,7 +156,7 @@ class LoadCalibration(io.ComfyNode):
             node_id="EMoE_LoadCalibration",
             display_name="Load Calibration",
             category=CATEGORY,
-            **found_by("calibration file"),
+            **found_by("Load Calibration", "calibration file"),
             description="Loads a calibration that Save Calibration kept. Confidence Gate refuses it for "
             "other experts or settings.",
             inputs=[

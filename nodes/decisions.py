@@ -28,7 +28,7 @@ class DecisionReport(io.ComfyNode):
             node_id="EMoE_DecisionReport",
             display_name="Gate Quality Report",
             category=CATEGORY,
-            **found_by("decision report", "risk coverage", "policy", "threshold", "savings"),
+            **found_by("Gate Quality Report", "decision report", "risk coverage", "policy", "threshold", "savings"),
             description=(
                 "How well a Gate's decisions foresee quality, by a calibration with bad prompts marked: risk-coverage curve with "
                 "AURC, AUGRC and AUARC, and seconds saved against quality kept, with the threshold of the policy marked."

@@ -21,7 +21,7 @@ class ExpertDiagnostics(io.ComfyNode):
             node_id="EMoE_ExpertDiagnostics",
             display_name="Expert Diagnostics",
             category=CATEGORY,
-            **found_by("compare models", "lineage", "similar checkpoints"),
+            **found_by("Expert Diagnostics", "compare models", "lineage", "similar checkpoints"),
             description=(
                 "What a set of experts is good for: whether they descend from one base (lineage), which pair is "
                 "near-identical, what they predict, and which taps, estimators and preset make sense for their "

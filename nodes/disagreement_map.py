@@ -23,7 +23,16 @@ class DisagreementMap(io.ComfyNode):
             node_id="EMoE_DisagreementMap",
             display_name="Disagreement Map",
             category=CATEGORY,
-            **found_by("heatmap", "uncertainty map", "saliency", "where uncertain", "legend", "preview", "mask"),
+            **found_by(
+                "Disagreement Map",
+                "heatmap",
+                "uncertainty map",
+                "saliency",
+                "where uncertain",
+                "legend",
+                "preview",
+                "mask",
+            ),
             description=(
                 "Where in the picture the experts disagree, as colours with a legend: alone, over a preview of what the "
                 "first expert expects to see (connect a VAE), or over any picture. The mean of the map is the score of "

@@ -19,7 +19,7 @@ class EncodeForExperts(io.ComfyNode):
             node_id="EMoE_EncodeForExperts",
             display_name="Encode for Experts",
             category=CATEGORY,
-            **found_by("prompt", "CLIP text encode", "text encoder"),
+            **found_by("Encode for Experts", "prompt", "CLIP text encode", "text encoder"),
             description=(
                 "Encodes the prompt for every expert with its own text encoder, as checkpoints bring their own. The result "
                 "also works in KSampler together with the first expert's MODEL."

@@ -26,7 +26,7 @@ class DemoExperts(io.ComfyNode):
             node_id="EMoE_DemoExperts",
             display_name="Demo Experts",
             category=CATEGORY,
-            **found_by("try EMoE", "example models", "emoji"),
+            **found_by("Demo Experts", "try EMoE", "example models", "emoji"),
             description=(
                 "Four tiny text-to-emoji models that come with EMoE, to try uncertainty, gate and reroute without "
                 "downloading a checkpoint. They know emoji names mostly in English, less in eight other languages, and "
@@ -57,7 +57,7 @@ class AddExpert(io.ComfyNode):
             node_id="EMoE_AddExpert",
             display_name="Add Expert",
             category=CATEGORY,
-            **found_by("ensemble", "model to expert"),
+            **found_by("Add Expert", "ensemble", "model to expert"),
             description=(
                 "Adds a MODEL, with whatever LoRA and patches it carries, to the experts whose disagreement is the "
                 "uncertainty. Chain one node an expert. Experts should be fine-tunes of one base model."
@@ -107,7 +107,7 @@ class LoadExperts(io.ComfyNode):
             node_id="EMoE_LoadExperts",
             display_name="Load Experts",
             category=CATEGORY,
-            **found_by("ensemble", "load checkpoints", "multiple models"),
+            **found_by("Load Experts", "ensemble", "load checkpoints", "multiple models"),
             description=(
                 "Loads two to eight checkpoints or diffusion models as experts, each with its own text encoder where the "
                 "file has one. Choose fine-tunes of one base model, e.g. four SD 1.5 or four SDXL checkpoints."
@@ -179,7 +179,7 @@ class ExpertsFromLoras(io.ComfyNode):
             node_id="EMoE_ExpertsFromLoras",
             display_name="Experts from LoRAs",
             category=CATEGORY,
-            **found_by("ensemble", "lora ensemble", "several loras"),
+            **found_by("Experts from LoRAs", "ensemble", "lora ensemble", "several loras"),
             description=(
                 "Makes two to eight experts of one model, each with another LoRA. They share the model's weights, so they "
                 "cost the memory of one. The model as it is can be added with Add Expert."

@@ -40,7 +40,7 @@ class FilterList(io.ComfyNode):
             node_id="EMoE_FilterList",
             display_name="Filter List by Gate",
             category=CATEGORY,
-            **found_by("skip prompts", "filter prompts", "split list", "batch"),
+            **found_by("Filter List by Gate", "skip prompts", "filter prompts", "split list", "batch"),
             description=(
                 "Splits up to four aligned lists by the Gate's decisions, so that a prompt stays beside its picture and "
                 "its seed. An empty side lets the nodes after it rest instead of ending the run with an error."
@@ -90,7 +90,7 @@ class PromptList(io.ComfyNode):
             node_id="EMoE_PromptList",
             display_name="Prompt List",
             category=CATEGORY,
-            **found_by("prompts from text", "prompt lines", "batch prompts"),
+            **found_by("Prompt List", "prompts from text", "prompt lines", "batch prompts"),
             description=(
                 "Makes a ComfyUI list of prompts from a text with one prompt a line: every node after it runs once a prompt, "
                 "and Filter List by Gate keeps those that the Gate passed."

@@ -27,7 +27,18 @@ class Gate(io.ComfyNode):
             node_id="EMoE_Gate",
             display_name="Confidence Gate",
             category=CATEGORY,
-            **found_by("block", "pass", "threshold", "stop", "skip", "reroute", "quality gate", "switch", "decision"),
+            **found_by(
+                "Confidence Gate",
+                "block",
+                "pass",
+                "threshold",
+                "stop",
+                "skip",
+                "reroute",
+                "quality gate",
+                "switch",
+                "decision",
+            ),
             description=(
                 "Decides whether a prompt may go on: passed drives Reroute by Gate and Stop or Skip by "
                 "Gate, which skip or reroute the generation. "

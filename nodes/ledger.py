@@ -19,7 +19,7 @@ class CalibrationFromLedger(io.ComfyNode):
             node_id="EMoE_CalibrationFromLedger",
             display_name="Calibration from Ledger",
             category=CATEGORY,
-            **found_by("history", "recalibrate", "drift"),
+            **found_by("Calibration from Ledger", "history", "recalibrate", "drift"),
             description=(
                 "Makes a calibration of the prompts that Gates kept in the ledger under the settings of this score. Nothing is "
                 "scored again. Follow it with Save Calibration; in other graphs, Load Calibration brings it to the Gate."

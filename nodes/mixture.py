@@ -26,7 +26,7 @@ class BuildMixture(io.ComfyNode):
             node_id="EMoE_BuildMixture",
             display_name="Build Mixture",
             category=CATEGORY,
-            **found_by("mixture of experts", "SegMoE", "merge models"),
+            **found_by("Build Mixture", "mixture of experts", "SegMoE", "merge models"),
             description=(
                 "Makes one model of several experts, a SegMoE mixture, as in the EMoE paper: attention layers of all experts "
                 "in the first one's network, and gates that route every token. The score then separates the paths at the first "
@@ -137,7 +137,7 @@ class LoadSegMoE(io.ComfyNode):
             node_id="EMoE_LoadSegMoE",
             display_name="Load SegMoE",
             category=CATEGORY,
-            **found_by("mixture of experts", "load mixture"),
+            **found_by("Load SegMoE", "mixture of experts", "load mixture"),
             description=(
                 "Loads a SegMoE mixture of experts (package segmoe, diffusers layout) from a folder in ComfyUI's "
                 "models/diffusers: as experts for Uncertainty Score, and as MODEL, CLIP and VAE for drawing."

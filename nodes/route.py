@@ -23,7 +23,7 @@ class Route(io.ComfyNode):
             node_id="EMoE_Route",
             display_name="Reroute by Gate",
             category=CATEGORY,
-            **found_by("route", "switch", "if else", "fallback", "lazy switch"),
+            **found_by("Reroute by Gate", "route", "switch", "if else", "fallback", "lazy switch"),
             description=(
                 "Goes one way when Confidence Gate passed the prompt and another when it blocked it. Only the chosen branch is "
                 "computed; nodes and loaders of the other one do not run. With on_block left open, a blocked prompt ends "
@@ -66,7 +66,7 @@ class Stop(io.ComfyNode):
             node_id="EMoE_Stop",
             display_name="Stop or Skip by Gate",
             category=CATEGORY,
-            **found_by("block", "cancel", "abort", "interrupt", "end branch"),
+            **found_by("Stop or Skip by Gate", "block", "cancel", "abort", "interrupt", "end branch"),
             description=(
                 "Stops a branch when Confidence Gate blocked the prompt: nothing before this node in the branch is computed and "
                 "nothing after it runs. silent ends the run as a success without output; error ends it with one clear "

@@ -27,6 +27,7 @@ class Score(io.ComfyNode):
             display_name="Uncertainty Score",
             category=CATEGORY,
             **found_by(
+                "Uncertainty Score",
                 "score uncertainty",
                 "confidence",
                 "quality",

@@ -11,6 +11,7 @@ from comfy_api.latest import io
 def found_by(*words: str, schema: type = io.Schema) -> dict[str, Any]:
     """What to add to a node's schema so that the search finds it by these words too.
 
+    The first is the node's display name: in a translated frontend the search no longer knows it, and guides name nodes by it.
     ComfyUI has the field `search_aliases` since 0.11. An older one refuses a field that it does not know and gets
     nothing: there only id and display name are searched, so the words that matter most are in the display name.
     """

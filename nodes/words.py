@@ -26,7 +26,14 @@ class WordAttribution(io.ComfyNode):
             node_id="EMoE_WordAttribution",
             display_name="Word Attribution",
             category=CATEGORY,
-            **found_by("explain prompt", "unknown words", "prompt words", "word uncertainty", "leave one out"),
+            **found_by(
+                "Word Attribution",
+                "explain prompt",
+                "unknown words",
+                "prompt words",
+                "word uncertainty",
+                "leave one out",
+            ),
             description=(
                 "Shows which words of a prompt raise its uncertainty: the prompt is scored whole and with each word left "
                 "out. Words that the models do not know stand out in orange. Costs one score a word."

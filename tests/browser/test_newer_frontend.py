@@ -128,6 +128,24 @@ def test_app_mode_shows_the_verdict_as_a_picture(newer: Server, browser: Browser
         assert one.complaints == []
 
 
+@pytest.mark.parametrize(
+    ("language", "title", "label"), [("ja", "不確かさスコア", "プリセット"), ("zh", "不确定性分数", "预设")]
+)
+def test_the_nodes_speak_the_users_language(
+    newer: Server, browser: Browser, language: str, title: str, label: str
+) -> None:
+    """The older frontend loads its own texts over those of packs."""
+    change_settings(newer.url, {"Comfy.Locale": language})
+    try:
+        with open_page(browser, newer.url) as page:
+            made = page.evaluate(
+                "() => { const node = LiteGraph.createNode('EMoE_Score'); return [node.title, node.widgets[0].label]; }"
+            )
+            assert made == [title, label]
+    finally:
+        change_settings(newer.url, {"Comfy.Locale": "en"})
+
+
 @pytest.mark.parametrize("path", TEMPLATES, ids=lambda path: path.stem)
 def test_what_a_template_offers_in_app_mode_is_there(frontend: Frontend, path: Path) -> None:
     """A newer frontend drops what it cannot resolve, in silence."""

@@ -43,6 +43,19 @@ def node_names() -> dict[str, str]:
     return found
 
 
+def test_a_node_is_found_by_its_english_name_in_every_language() -> None:
+    """A translated frontend searches its own names; the English one is the first of the words beside them."""
+    found = {}
+    for path in (ROOT / "nodes").glob("*.py"):
+        for call in (one for one in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(one, ast.Call)):
+            given = {word.arg: word.value for word in call.keywords}
+            if "node_id" in given:
+                words = given[None]  # **found_by(...)
+                assert isinstance(words, ast.Call) and isinstance(words.func, ast.Name) and words.func.id == "found_by"
+                found[ast.literal_eval(given["node_id"])] = ast.literal_eval(words.args[0])
+    assert found == node_names()
+
+
 def node_ids() -> list[str]:
     return list(node_names())
 
