@@ -116,44 +116,53 @@ def _shipped(core: ModuleType, found: dict[str, Any]) -> Iterator[tuple[str, Any
         )
 
 
-def _frozen(label: str) -> bool:
-    """Whether a line is of a world whose experts share a frozen text encoder: those are dashed."""
-    return label.startswith("world B")
+def _kind(name: str) -> str:
+    """The world of "world A, split 0"."""
+    return name.split(",")[0]
+
+
+def _over_splits(core: ModuleType, label: str, x: list[int], curves: list[list[float]]) -> Any:
+    """The mean over a world's splits, with a band from the lowest to the highest."""
+    columns = list(zip(*curves, strict=True))
+    means = [sum(column) / len(column) for column in columns]
+    return core.charts.Series(label, x, means, [min(c) for c in columns], [max(c) for c in columns])
 
 
 def _worlds(core: ModuleType, found: dict[str, Any]) -> Iterator[tuple[str, Any]]:
     charts, worlds = core.charts, found.get("worlds", {})
     if not worlds:
         return
-    series = []
+    ranks: dict[str, list[list[float]]] = {}
     for label, figures in (("shipped", found), *((name, world["base_4"]) for name, world in worlds.items())):
         rows = [row for row in figures["auroc_by_language"].values() if row["share"]["value"] > 0]
         unseen = figures["auroc"]["unseen_language"][PRESETS[TOLD]]["value"]
-        values = [row[PRESETS[TOLD]]["value"] for row in rows] + [unseen]
-        series.append(charts.Series(label, list(range(2, len(values) + 2)), values, dashed=_frozen(label)))
+        ranks.setdefault(_kind(label), []).append([row[PRESETS[TOLD]]["value"] for row in rows] + [unseen])
     yield (
         "languages",
         charts.line_chart(
-            series,
-            title=f"{TOLD}: languages by their rank in the training data (10: never seen)",
+            [_over_splits(core, kind, list(range(2, len(c[0]) + 2)), c) for kind, c in ranks.items()],
+            title=f"{TOLD}: languages by their rank in the training data (10: never seen), mean and range over splits",
             x_label="rank of the language's share",
             y_label="AUROC against the best sampled",
             size=WIDE,
         ),
     )
-    counts = {name: sets_of(world) for name, world in worlds.items()}
+    counts: dict[str, list[dict[int, float]]] = {}
+    for name, world in worlds.items():
+        means = {int(key[5:]): sets[TOLD] for key, sets in sets_of(world).items() if key.startswith("base_")}
+        counts.setdefault(_kind(name), []).append(means)
     lines = []
-    for name, sets in counts.items():
-        points = [(count, sets[f"base_{count}"]) for count in (2, 3, 4, 8) if f"base_{count}" in sets]
-        if len(points) > 1:
-            values = [means[TOLD] for _, means in points]
-            lines.append(charts.Series(name, [n for n, _ in points], values, dashed=_frozen(name)))
+    for kind, splits in counts.items():
+        most = max(splits, key=len).keys()  # only splits with all sets, or another split would look like another number
+        whole = [list(means.values()) for means in splits if means.keys() == most]
+        if len(most) > 1:
+            lines.append(_over_splits(core, kind, sorted(most), whole))
     if lines:
         yield (
             "experts",
             charts.line_chart(
                 lines,
-                title=f"{TOLD}: mean AUROC by the number of experts",
+                title=f"{TOLD}: mean AUROC by the number of experts, mean and range over splits",
                 x_label="experts",
                 y_label="mean AUROC over the tasks",
                 size=WIDE,
