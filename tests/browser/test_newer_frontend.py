@@ -1,4 +1,4 @@
-"""The pack in a frontend that is years newer than the host: the same on the canvas and in Nodes 2.0, and its app mode."""
+"""The pack in a frontend that is much newer than the host: the same on the canvas and in Nodes 2.0, and its app mode."""
 
 from __future__ import annotations
 
