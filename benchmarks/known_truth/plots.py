@@ -154,7 +154,7 @@ def _worlds(core: ModuleType, found: dict[str, Any]) -> Iterator[tuple[str, Any]
     lines = []
     for kind, splits in counts.items():
         most = max(splits, key=len).keys()  # only splits with all sets, or another split would look like another number
-        whole = [list(means.values()) for means in splits if means.keys() == most]
+        whole = [[means[count] for count in sorted(most)] for means in splits if means.keys() == most]
         if len(most) > 1:
             lines.append(_over_splits(core, kind, sorted(most), whole))
     if lines:

@@ -75,23 +75,29 @@ def stated(trainings: dict[str, dict[str, Training]]) -> Iterator[Stated]:
     The spread is pooled over all worlds that were trained more than once; the interval is Student's, with as many degrees
     of freedom as there are trainings beyond a world's first. Nothing where no world was trained twice.
     """
-    from scipy.stats import t
-
     worlds = _by_world(trainings)
     for number in NUMBERS:
         for task in (*TASKS, RANK, BAD):
             series = {world: [_flat(task, one[number][task]) for one in runs] for world, runs in worlds.items()}
-            freedom = sum(len(values) - 1 for values in series.values())
-            if not freedom:
+            reach = _reach(list(series.values()))
+            if reach is None:
                 continue
-            squares = sum((v - sum(values) / len(values)) ** 2 for values in series.values() for v in values)
-            spread = math.sqrt(squares / freedom)
-            reach = float(t.ppf((1 + COVERAGE) / 2, freedom)) * spread
             for world, values in series.items():
                 middle = sum(values) / len(values)
                 half = reach * math.sqrt(1 + 1 / len(values))
                 ends = (_back(task, x) for x in (middle, middle - half, middle + half))
                 yield Stated(world, number, task, *ends)
+
+
+def _reach(series: list[list[float]]) -> float | None:
+    """How far a value lies from its own mean at most, with the chance `COVERAGE`; None where no series has two values."""
+    from scipy.stats import t
+
+    freedom = sum(len(values) - 1 for values in series)
+    if not freedom:
+        return None
+    squares = sum((v - sum(values) / len(values)) ** 2 for values in series for v in values)
+    return float(t.ppf((1 + COVERAGE) / 2, freedom)) * math.sqrt(squares / freedom)
 
 
 def within(run: dict[str, Training], trainings: dict[str, dict[str, Training]]) -> dict[str, list[int]]:
@@ -131,19 +137,15 @@ def summary(trainings: dict[str, dict[str, Training]]) -> dict[str, Any]:
     again = {world: runs for world, runs in _by_world(trainings).items() if len(runs) > 1}
     if not again:
         return {}
-    from scipy.stats import t
-
     means = {
         world: {number: [sum(one[number][task] for task in TASKS) / len(TASKS) for one in runs] for number in NUMBERS}
         for world, runs in again.items()
     }
     reach: dict[str, list[float]] = {}
-    freedom = len(TASKS) * sum(len(runs) - 1 for runs in again.values())
     for number in NUMBERS:
-        series = [[_flat(task, one[number][task]) for one in runs] for runs in again.values() for task in TASKS]
-        squares = sum((v - sum(values) / len(values)) ** 2 for values in series for v in values)
-        half = float(t.ppf((1 + COVERAGE) / 2, freedom)) * math.sqrt(2 * squares / freedom)
-        reach[number] = [_back("", _flat("", 0.9) + side * half) for side in (-1, 1)]
+        half = _reach([[_flat(task, one[number][task]) for one in runs] for runs in again.values() for task in TASKS])
+        assert half is not None  # `again` has no world that was trained once
+        reach[number] = [_back("", _flat("", 0.9) + side * half * math.sqrt(2)) for side in (-1, 1)]
     return {"mean_auroc": means, "reach": reach, "left_out": left_out(trainings)}
 
 
