@@ -30,9 +30,14 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 @pytest.fixture(scope="session")
-def server() -> Iterator[Server]:
+def host() -> Host:
     tree = Path(os.environ["COMFYUI_PATH"])
-    with Server(Host(tree, Path(sys.executable), comfyui_version(tree), "the tests' own")) as running:
+    return Host(tree, Path(sys.executable), comfyui_version(tree), "the tests' own")
+
+
+@pytest.fixture(scope="session")
+def server(host: Host) -> Iterator[Server]:
+    with Server(host) as running:
         change_settings(running.url, SETTINGS)
         yield running
 

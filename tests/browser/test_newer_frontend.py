@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,7 +17,7 @@ from emoe_host.browser import (
     run_app,
     toggle_app_mode,
 )
-from emoe_host.prepare import Host, comfyui_version, newer_frontend
+from emoe_host.prepare import Host, newer_frontend
 from emoe_host.server import Server
 from emoe_testing.frontend import RENDERERS, Frontend
 from playwright.sync_api import Browser, Page, expect
@@ -30,10 +28,8 @@ UNKNOWN = "xchtgg"
 
 
 @pytest.fixture(scope="module")
-def newer() -> Iterator[Server]:
-    python, tree = Path(sys.executable), Path(os.environ["COMFYUI_PATH"])
-    args = ["--front-end-root", str(newer_frontend(python))]
-    with Server(Host(tree, python, comfyui_version(tree), "the tests' own"), args) as running:
+def newer(host: Host) -> Iterator[Server]:
+    with Server(host, ["--front-end-root", str(newer_frontend(host.python))]) as running:
         change_settings(running.url, SETTINGS)
         yield running
 
