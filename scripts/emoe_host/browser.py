@@ -88,7 +88,13 @@ def go(page: Page, url: str) -> None:
 
 def wait_until_ready(page: Page) -> None:
     """Returns when the page has its graph and the workflow that it starts with."""
-    page.wait_for_function("window.app?.graph && window.app.extensionManager?.workflow?.activeWorkflow", timeout=60000)
+    page.wait_for_function(
+        """() => {
+            const state = window.app?.extensionManager?.workflow?.activeWorkflow?.activeState;
+            return state && state.nodes.length === app.graph?.nodes.length;
+        }""",
+        timeout=60000,
+    )
     page.wait_for_timeout(1000)  # the workflow's nodes come a moment after the workflow
 
 

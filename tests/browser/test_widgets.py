@@ -36,7 +36,7 @@ def come_near(frontend: Any, node: int) -> None:
         }""",
         node,
     )
-    frontend.page.wait_for_timeout(400)
+    frontend.wait_until_still()
 
 
 def test_a_dragged_threshold_changes_the_next_verdict(frontend: Any) -> None:
@@ -130,7 +130,7 @@ def test_the_widgets_work_inside_a_subgraph(frontend: Any) -> None:
     page.evaluate(
         "() => { const node = app.graph.nodes.find((n) => n.subgraph); app.canvas.openSubgraph(node.subgraph, node); }"
     )
-    page.wait_for_timeout(1000)
+    page.wait_for_function("() => app.canvas.graph.nodes.some((n) => n.type === 'EMoE_Gate')")
     gate = page.evaluate("() => app.canvas.graph.nodes.find((n) => n.type === 'EMoE_Gate').id")
     card = frontend.card(gate)
     expect(card).to_be_visible()
@@ -264,7 +264,8 @@ def test_a_new_node_has_room_for_the_gauge(frontend: Any) -> None:
         )
         card = frontend.card(frontend.node(kind))
         expect(card).to_be_visible()
-        assert card.evaluate("(root) => root.clientHeight") > 140
+        # the host gives a new widget its room in the frame after it
+        page.wait_for_function("(root) => root.clientHeight > 140", arg=card.element_handle())
 
 
 def test_no_node_grows_because_of_a_run(frontend: Any) -> None:

@@ -73,7 +73,22 @@ class Frontend:
             "(ids) => JSON.stringify(app.graph.nodes.map((n) => Number(n.id)).sort((a, b) => a - b)) === ids",
             arg=json.dumps(ids, separators=(",", ":")),
         )
-        self.page.wait_for_timeout(300)
+        self.wait_until_still()
+
+    def wait_until_still(self) -> None:
+        """Returns when no node or widget of the pack has moved for ten frames: the canvas is drawn in the frames after a change."""
+        self.page.evaluate(
+            """async () => {
+                const places = () => JSON.stringify(
+                    [...document.querySelectorAll("[class^='emoe-'], [data-node-id]")].map((e) => e.getBoundingClientRect()));
+                for (let last = "", same = 0; same < 10; ) {
+                    await new Promise(requestAnimationFrame);
+                    const now = places();
+                    same = now === last ? same + 1 : 0;
+                    last = now;
+                }
+            }"""
+        )
 
     def close_others(self) -> None:
         """Closes every tab but the open one: each keeps its nodes and pictures."""
