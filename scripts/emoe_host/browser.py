@@ -115,7 +115,7 @@ def open_page(browser: Browser, url: str, **context_options: Any) -> Iterator[Pa
 def open_template(page: Page, name: str, pack: str = "emoe") -> None:
     """Opens a pack's template from the Templates panel, as a person does."""
     page.click("button.templates-tab-button")
-    dialog = page.locator(".workflow-template-selector-dialog")
+    dialog = page.get_by_role("dialog")
     dialog.get_by_text(pack, exact=True).first.click()
     page.get_by_test_id(f"template-workflow-{name}").click()
     dialog.wait_for(state="hidden")

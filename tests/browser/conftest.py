@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from emoe_host import HostError
 from emoe_host.browser import SETTINGS, change_settings, chromium, open_browser, open_page
-from emoe_host.prepare import Host, comfyui_version
+from emoe_host.prepare import Host, newer_frontend
 from emoe_host.server import Server
 from emoe_testing.frontend import RENDERERS, Frontend
+from emoe_testing.host import tested
 from playwright.sync_api import Browser, expect
 
 expect.set_options(timeout=30_000)  # other tiers may have the rest of the machine
@@ -31,8 +30,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.fixture(scope="session")
 def host() -> Host:
-    tree = Path(os.environ["COMFYUI_PATH"])
-    return Host(tree, Path(sys.executable), comfyui_version(tree), "the tests' own")
+    return tested()
 
 
 @pytest.fixture(scope="session")
@@ -48,9 +46,19 @@ def browser() -> Iterator[Browser]:
         yield running
 
 
-@pytest.fixture(scope="session", params=list(RENDERERS))
-def frontend(request: pytest.FixtureRequest, server: Server, browser: Browser) -> Iterator[Frontend]:
-    """One page a renderer, kept for all tests: loading it takes seconds."""
-    change_settings(server.url, {"Comfy.VueNodes.Enabled": RENDERERS[request.param]})
+@pytest.fixture(scope="session")
+def newer(host: Host) -> Iterator[Server]:
+    """With a frontend that is much newer than the host."""
+    with Server(host, ["--front-end-root", str(newer_frontend(host.python))]) as running:
+        change_settings(running.url, SETTINGS)
+        yield running
+
+
+@pytest.fixture(scope="session", params=[*RENDERERS, "newer"])
+def frontend(request: pytest.FixtureRequest, browser: Browser) -> Iterator[Frontend]:
+    """The frontend in both renderers, and a newer one in Nodes 2.0. One page each, kept for all tests."""
+    renderer = "nodes2" if request.param == "newer" else request.param
+    server: Server = request.getfixturevalue("newer" if request.param == "newer" else "server")
+    change_settings(server.url, {"Comfy.VueNodes.Enabled": RENDERERS[renderer]})
     with open_page(browser, server.url) as page:
-        yield Frontend(page, request.param)
+        yield Frontend(page, renderer, server)

@@ -59,13 +59,14 @@ def test_it_has_the_obvious_sockets() -> None:
 
 
 @pytest.mark.parametrize(("prompt", "pictures"), [("sunflower", 1), ("xchtgg", 0)])
-def test_it_generates_only_if_certain(frontend: Any, server: Server, prompt: str, pictures: int) -> None:
+def test_it_generates_only_if_certain(frontend: Any, prompt: str, pictures: int) -> None:
     page = frontend.page
     workflow = json.loads(FILE.read_text("utf-8"))
     frontend.open(workflow, f"bp_{prompt}")
     assert not page.locator(".comfy-missing-nodes").count()
     page.evaluate(_CONNECT)
     frontend.write_prompt(prompt)
+    server = frontend.server
     before = set(server.get("/history"))
     assert press_run(page) == "success"
     (new,) = set(server.get("/history")) - before

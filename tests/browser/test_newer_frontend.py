@@ -1,4 +1,4 @@
-"""The pack in a frontend that is much newer than the host: the same on the canvas and in Nodes 2.0, and its app mode."""
+"""A frontend that is much newer than the host: its app mode, and what once went wrong in it. The other tests run in it too."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 from emoe_host.browser import (
-    SETTINGS,
     change_settings,
     open_app_mode,
     open_page,
@@ -17,7 +16,6 @@ from emoe_host.browser import (
     run_app,
     toggle_app_mode,
 )
-from emoe_host.prepare import Host, newer_frontend
 from emoe_host.server import Server
 from emoe_testing.frontend import RENDERERS, Frontend
 from playwright.sync_api import Browser, Page, expect
@@ -27,19 +25,12 @@ TEMPLATES = sorted((Path(__file__).resolve().parents[2] / "example_workflows").g
 UNKNOWN = "xchtgg"
 
 
-@pytest.fixture(scope="module")
-def newer(host: Host) -> Iterator[Server]:
-    with Server(host, ["--front-end-root", str(newer_frontend(host.python))]) as running:
-        change_settings(running.url, SETTINGS)
-        yield running
-
-
 @pytest.fixture(scope="module", params=list(RENDERERS))
 def frontend(request: pytest.FixtureRequest, newer: Server, browser: Browser) -> Iterator[Frontend]:
     change_settings(newer.url, {"Comfy.VueNodes.Enabled": RENDERERS[request.param]})
     with open_page(browser, newer.url) as page:
         page.keyboard.press("Escape")
-        yield Frontend(page, request.param)
+        yield Frontend(page, request.param, newer)
 
 
 def drawn_on(frontend: Frontend, node: int) -> int:
@@ -82,20 +73,6 @@ def test_cards_are_drawn_once_and_pictures_are_pictures(frontend: Frontend) -> N
     assert frontend.complaints == []
 
 
-def test_a_notice_leads_to_the_gate(frontend: Frontend) -> None:
-    page = frontend.page
-    frontend.open(FIRST)
-    frontend.write_prompt(UNKNOWN)
-    assert press_run(page) == "success"
-    notice = page.get_by_test_id("toast").filter(has_text="blocked: p = 0.009, alpha 0.1").last
-    expect(notice).to_be_visible()
-    notice.get_by_text("Click to see the Gate").click()
-    assert page.evaluate("() => [...app.canvas.selectedItems].map((n) => Number(n.id))") == [frontend.node("EMoE_Gate")]
-    skipped = "() => app.graph.nodes.filter((n) => n.strokeStyles.emoe_skipped).map((n) => Number(n.id)).sort((a, b) => a - b)"
-    assert page.evaluate(skipped) == [7, 8, 9, 11]
-    assert frontend.complaints == []
-
-
 def results(page: Page) -> list[str]:
     """File names of the pictures that app mode shows as results."""
     shown = page.get_by_test_id("linear-center-panel")
@@ -107,7 +84,7 @@ def results(page: Page) -> list[str]:
 def test_app_mode_shows_the_verdict_as_a_picture(newer: Server, browser: Browser) -> None:
     """App mode has no widgets of the pack: what it shows are the nodes' own results."""
     with open_page(browser, newer.url) as page:
-        one = Frontend(page, "nodes2")
+        one = Frontend(page, "nodes2", newer)
         one.open(FIRST)
         open_app_mode(page)
         assert run_app(page, "snail") == "success"

@@ -91,18 +91,21 @@ def test_a_blocked_branch_is_marked_and_told_and_the_notice_leads_to_the_gate(fr
     frontend.open("reroute_blocked_prompt")
     frontend.write_prompt(UNKNOWN)
     assert press_run(page) == "success"
-    toast = page.locator(".emoe-toast").last  # it goes away by itself: looked at first
-    expect(toast).to_contain_text("blocked: p = 0.009, alpha 0.1")
+    notice = frontend.notice("blocked: p = 0.009, alpha 0.1")  # it goes away by itself: looked at first
+    expect(notice).to_be_visible()
     page.evaluate("() => { app.canvas.ds.offset = [5000, 5000]; }")
-    toast.click(force=True)
+    notice.get_by_text("Click to see the Gate").click(force=True)
     gate = frontend.node("EMoE_Gate")
     assert page.evaluate("() => Object.keys(app.canvas.selected_nodes).map(Number)") == [gate]
+    frontend.wait_until_still()
     box = frontend.card(gate).bounding_box()
     window = page.viewport_size
     assert box is not None and 0 < box["x"] < window["width"] and 0 < box["y"] < window["height"]
     route = frontend.node("EMoE_Route")
     expect(frontend.card(route, "emoe_mark")).to_contain_text("blocked took on_block (p = 0.009, alpha 0.1)")
-    outlined = page.evaluate("() => app.graph.nodes.filter((n) => n.strokeStyles.emoe_skipped).map((n) => n.id).sort()")
+    outlined = page.evaluate(
+        "() => app.graph.nodes.filter((n) => n.strokeStyles.emoe_skipped).map((n) => Number(n.id)).sort((a, b) => a - b)"
+    )
     assert outlined == [7, 8, 9]  # the negative prompt, the sampler and the decoder that only a passed prompt needs
     if frontend.renderer == "nodes2":
         assert "dashed" in page.evaluate(
@@ -111,7 +114,9 @@ def test_a_blocked_branch_is_marked_and_told_and_the_notice_leads_to_the_gate(fr
     frontend.write_prompt("sunflower")
     assert press_run(page) == "success"
     expect(frontend.card(route, "emoe_mark")).to_contain_text("passed took on_pass")
-    outlined = page.evaluate("() => app.graph.nodes.filter((n) => n.strokeStyles.emoe_skipped).map((n) => n.id).sort()")
+    outlined = page.evaluate(
+        "() => app.graph.nodes.filter((n) => n.strokeStyles.emoe_skipped).map((n) => Number(n.id)).sort((a, b) => a - b)"
+    )
     assert outlined == [12, 13, 14, 15, 16]
     assert frontend.complaints == []
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,8 +12,9 @@ from typing import Any
 import pytest
 from emoe_host import HostError
 from emoe_host.client import Client, Graph, Result
-from emoe_host.prepare import Host, comfyui_version
+from emoe_host.prepare import Host
 from emoe_host.server import Server
+from emoe_testing.host import tested
 
 CACHE_MODES = {"default": [], "lru": ["--cache-lru", "10"], "none": ["--cache-none"]}
 RECORDER = Path(__file__).parent / "recorder_nodes"
@@ -56,10 +56,13 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def servers(models: Path) -> Iterator[Callable[[str], LiveServer]]:
+def host() -> Host:
+    return tested()
+
+
+@pytest.fixture(scope="session")
+def servers(host: Host, models: Path) -> Iterator[Callable[[str], LiveServer]]:
     """Gives the server of a cache mode, started when first asked for and stopped at the session's end."""
-    tree = Path(os.environ["COMFYUI_PATH"])
-    host = Host(tree, Path(sys.executable), comfyui_version(tree), "the tests' own")
     running: dict[str, LiveServer] = {}
     failed: dict[str, HostError] = {}
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import random
 import select
 import signal
@@ -19,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from emoe_host.prepare import Host, comfyui_version
+from emoe_host.prepare import Host
 from emoe_host.server import Server
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -71,9 +70,7 @@ class OwnServer(Server):
 
 
 @pytest.fixture(scope="module")
-def own() -> Iterator[OwnServer]:
-    tree = Path(os.environ["COMFYUI_PATH"])
-    host = Host(tree, Path(sys.executable), comfyui_version(tree), "the tests' own")
+def own(host: Host) -> Iterator[OwnServer]:
     with OwnServer(host, packs={"recorder": RECORDER}) as server:
         yield server
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from emoe_host import HostError
 from emoe_host.client import Graph, GraphRefused
-from emoe_host.prepare import Host, comfyui_version
+from emoe_host.prepare import Host
 from emoe_host.server import Server
 
 
@@ -79,12 +79,6 @@ def test_a_graph_that_cannot_run_is_refused_by_name(default_server, tag: str) ->
     del graph["save"]["inputs"]["images"]
     with pytest.raises(GraphRefused, match=r"node save \(SaveImage\): .*images"):
         default_server.run(graph)
-
-
-@pytest.fixture(scope="module")
-def host() -> Host:
-    tree = Path(os.environ["COMFYUI_PATH"])
-    return Host(tree, Path(sys.executable), comfyui_version(tree), "test")
 
 
 def test_a_pack_that_does_not_load_is_said_with_the_reason(host: Host, tmp_path: Path) -> None:

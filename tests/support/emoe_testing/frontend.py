@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from emoe_host.server import Server
 from playwright.sync_api import ConsoleMessage, Error, Locator, Page
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -54,9 +55,10 @@ CUT_OFF = """(root) => {
 class Frontend:
     """A page with the frontend, and what the tests ask of it."""
 
-    def __init__(self, page: Page, renderer: str) -> None:
+    def __init__(self, page: Page, renderer: str, server: Server) -> None:
         self.page = page
         self.renderer = renderer
+        self.server = server
         self.complaints = complaints(page)
 
     def open(self, workflow: str | dict[str, Any], name: str | None = None) -> None:
@@ -76,14 +78,16 @@ class Frontend:
         self.wait_until_still()
 
     def wait_until_still(self) -> None:
-        """Returns when no node or widget of the pack has moved for ten frames: the canvas is drawn in the frames after a change."""
+        """Returns when no node or widget has moved for ten frames: the canvas is drawn in the frames after a change."""
         self.page.evaluate(
             """async () => {
                 const places = () => JSON.stringify(
                     [...document.querySelectorAll("[class^='emoe-'], [data-node-id]")].map((e) => e.getBoundingClientRect()));
+                const end = performance.now() + 20000;
                 for (let last = "", same = 0; same < 10; ) {
                     await new Promise(requestAnimationFrame);
                     const now = places();
+                    if (performance.now() > end) throw new Error(`still moving: ${last} ${now}`);
                     same = now === last ? same + 1 : 0;
                     last = now;
                 }
@@ -138,7 +142,7 @@ class Frontend:
             card.evaluate(
                 f"""(root, sizes) => {{
                     const found = sizes.map(([width, height]) => {{
-                        Object.assign(root.style, {{ width: `${{width}}px`, height: `${{height}}px` }});
+                        Object.assign(root.style, {{ flex: "none", width: `${{width}}px`, height: `${{height}}px` }});
                         const shown = [...root.children].filter((part) => part.checkVisibility());
                         return [({CUT_OFF})(root), shown.map((part) => part.className)];
                     }});
@@ -148,6 +152,10 @@ class Frontend:
                 sizes,
             )
         )
+
+    def notice(self, text: str) -> Locator:
+        """The last notice that says so; each frontend has its own kind."""
+        return self.page.locator(".emoe-toast, [data-testid='toast']").filter(has_text=text).last
 
     def images(self, node: int) -> list[int]:
         """Widths of the pictures that a node shows, once they are loaded."""
@@ -162,7 +170,10 @@ class Frontend:
         return list(self.page.evaluate(f"(id) => {held}.map((i) => i.naturalWidth)", node))
 
     def text(self, node: int) -> str:
-        """What a Preview Any node shows, read from the page."""
+        """What a Preview Any node shows: read from the page, in newer frontends from the widget that they draw."""
+        newer = "app.graph.getNodeById(id).widgets.find((w) => w.name === 'preview_text')"
+        if self.page.evaluate(f"(id) => Boolean({newer})", node):
+            return str(self.page.evaluate(f"(id) => {newer}.value", node)).strip()
         if self.renderer == "nodes2":
             return self.page.get_by_test_id(f"node-body-{node}").inner_text().removeprefix("source").strip()
         element = "app.graph.getNodeById(id).widgets.find((w) => w.name === 'preview').element"
