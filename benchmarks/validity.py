@@ -37,8 +37,8 @@ QUICK_ROUNDS, FULL_ROUNDS = 200, 400
 WORLD_PROMPTS, WORLD_ROUNDS = 60, 200
 """Of every world, whatever is asked of the shipped experts: its nets are small."""
 
-MAIN_SET = "base_4"
-"""The set of experts of a world that is told in full; of the others only what is compared."""
+MAIN_SET, OWN_SET = "base_4", "independent_4"
+"""The set of experts of a world that is told in full, and the one of their own seeds that it is compared with."""
 
 
 def kept(folder: Path, name: str, key: Any, make: Any) -> Any:
@@ -107,10 +107,11 @@ def by_group(rows: list[Any], columns: dict[str, list[float]]) -> dict[str, dict
     return groups
 
 
-def worlds(core: ModuleType, options: argparse.Namespace, cache: Path) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Figures of every trained world: experts of one base, few and many, near copies, and experts of their own seeds.
+def worlds(core: ModuleType, options: argparse.Namespace, cache: Path) -> dict[str, Any]:
+    """`worlds`: figures of every trained world, with experts of one base, few and many, near copies, and own seeds.
 
-    And the choice among the candidates for a better estimator.
+    `own_seeds`: of each world what experts of their own seeds add to those of one base. `choice`: the choice among the
+    candidates for a better estimator.
     """
     sys.path.insert(0, str(ROOT))
     from known_truth import candidates
@@ -120,6 +121,7 @@ def worlds(core: ModuleType, options: argparse.Namespace, cache: Path) -> tuple[
     from known_truth.worlds import WorldSource, trained
 
     found: dict[str, Any] = {}
+    own_seeds: dict[str, Any] = {}
     merits: dict[int, list[Any]] = {}
     for place in trained(options.worlds):
         source = WorldSource(core, place)
@@ -130,10 +132,12 @@ def worlds(core: ModuleType, options: argparse.Namespace, cache: Path) -> tuple[
         drawn = [source.key(["expert_1"]), len(rows), FULL_SEEDS]
         quality = kept(cache, "world-pictures", drawn, lambda s=source, r=rows: s.draw(r, FULL_SEEDS).as_dict())
         mine = found.setdefault(source.name, {"reference": place.split.reference, "shares": place.split.rates})
+        scores = {}
         for label, names in sets.items():
             say(f"{source.name}: {label}")
             key = [source.key(names), len(rows), MEASURED]
             columns = kept(cache, "world-scores", key, lambda s=source, r=rows, n=names: s.measure(r, n))
+            scores[label] = columns[PRESETS["thorough"]]
             table = table_of(core, rows, columns, quality, WORLD_ROUNDS)
             whole = label == MAIN_SET
             if not whole:
@@ -144,7 +148,9 @@ def worlds(core: ModuleType, options: argparse.Namespace, cache: Path) -> tuple[
             if whole:
                 table.columns |= candidates.add(table.columns, table.where(REFERENCE), len(names))
                 merits.setdefault(place.split.index, []).append(candidates.merit(table))
-    return found, candidates.choose(merits)
+        if OWN_SET in scores:
+            own_seeds[source.name] = table_of(core, rows, scores, quality, WORLD_ROUNDS).over(OWN_SET, MAIN_SET)
+    return {"worlds": found, "own_seeds": own_seeds, "choice": candidates.choose(merits)}
 
 
 def main() -> None:
@@ -176,7 +182,7 @@ def main() -> None:
         torch.set_grad_enabled(False)  # as ComfyUI's executor does; else every picture keeps the whole of its making
         found = shipped(pack, options, cache)
         if options.worlds:
-            found["worlds"], found["choice"] = worlds(pack.emoe_core, options, cache)
+            found |= worlds(pack.emoe_core, options, cache)
         from known_truth import document, plots, tables, trainings
 
         if options.worlds:

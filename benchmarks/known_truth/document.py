@@ -230,6 +230,15 @@ def sets(found: Found) -> list[str]:
     return _table(["experts", "preset", *columns], rows)
 
 
+def own_seeds(found: Found) -> list[str]:
+    """Every world: what `thorough` gains with experts of their own seeds over those of one base."""
+    rows = [
+        [world, *(_cell(gains[task]) for task in (*WORLD_TASKS, "mean"))]
+        for world, gains in found.get("own_seeds", {}).items()
+    ]
+    return _table(["world", *(NAMES[task] for task in WORLD_TASKS), "mean over all tasks"], rows) if rows else []
+
+
 def choice(found: Found) -> list[str]:
     """Candidates: chosen on one split, reported on the others."""
     chosen = found.get("choice")
@@ -277,6 +286,7 @@ TABLES: dict[str, Callable[[Found], list[str]]] = {
         worlds,
         within,
         sets,
+        own_seeds,
         choice,
         again,
     )

@@ -103,6 +103,19 @@ class Exposure:
         """Task -> column -> how well the column tells unknown from known."""
         return {task: {name: self._auroc(name, *sets) for name in self.columns} for task, sets in self.tasks().items()}
 
+    def over(self, name: str, other: str) -> dict[str, Figure]:
+        """Task -> paired difference of a column's AUROC to another column's; the mean over the tasks as `mean`."""
+        sets = self.tasks()
+
+        def mean(drawn: list[Any]) -> float:
+            known, *unknown = drawn
+            return float(np.mean([(self._wins(name, known, u) - self._wins(other, known, u)).mean() for u in unknown]))
+
+        every = [self.where(REFERENCE), *(unknown for _, unknown in sets.values())]
+        return {task: self._auroc(name, *pair, minus=other) for task, pair in sets.items()} | {
+            "mean": self._interval(mean, every)
+        }
+
     def auroc_by_language(self) -> dict[str, dict[str, Figure]]:
         """Language -> column -> how well it is told from the best sampled one."""
         known = self.where(REFERENCE)

@@ -73,6 +73,19 @@ def test_auroc_and_its_interval_are_those_of_the_plain_road() -> None:
     assert difference["value"] == pytest.approx(slow["value"] - other)
 
 
+def test_one_set_of_experts_over_another_is_the_difference_task_by_task() -> None:
+    table = figures(SCORES, QUALITY)
+    found = table.over("mid_out.relative", "response")
+    plain = {
+        task: emoe_core.evaluation.auroc(table.columns["mid_out.relative"][known], table.columns["mid_out.relative"][u])
+        - emoe_core.evaluation.auroc(table.columns["response"][known], table.columns["response"][u])
+        for task, (known, u) in table.tasks().items()
+    }
+    assert {task: found[task]["value"] for task in plain} == pytest.approx(plain) and len(plain) == 2
+    assert found["mean"]["value"] == pytest.approx(np.mean(list(plain.values())))
+    assert found["mean"]["low"] <= found["mean"]["value"] <= found["mean"]["high"]
+
+
 def test_failures_count_only_prompts_with_a_true_picture() -> None:
     found = figures(SCORES, QUALITY).failures()["all"]
     assert (found["prompts"], found["failed"]) == (6, 0.5)
