@@ -87,7 +87,8 @@ def shipped(pack: ModuleType, options: argparse.Namespace, cache: Path) -> dict[
     quality = kept(cache, "shipped-pictures", [key, seeds], lambda: source.draw(rows, seeds, say).as_dict())
     ablated = source.prompts(min(QUICK_ABLATED, options.prompts)) if options.quick else rows
     ablations = kept(cache, "shipped-ablations", [key, len(ablated)], lambda: source.ablate(ablated, say))
-    found: dict[str, Any] = table_of(pack.emoe_core, rows, columns, quality, options.rounds).everything()
+    table = table_of(pack.emoe_core, rows, columns, quality, options.rounds)
+    found: dict[str, Any] = {**table.everything(), "languages": {"shipped": table.order_of_languages()}}
     from known_truth.ablations import figures as ablation_figures
 
     found["ablations"] = ablation_figures(pack.emoe_core, ablated, ablations)
@@ -110,8 +111,8 @@ def by_group(rows: list[Any], columns: dict[str, list[float]]) -> dict[str, dict
 def worlds(core: ModuleType, options: argparse.Namespace, cache: Path) -> dict[str, Any]:
     """`worlds`: figures of every trained world, with experts of one base, few and many, near copies, and own seeds.
 
-    `own_seeds`: of each world what experts of their own seeds add to those of one base. `choice`: the choice among the
-    candidates for a better estimator.
+    `languages`: of each world how far down the order of the languages goes. `own_seeds`: what experts of their own seeds add
+    to those of one base. `choice`: the choice among the candidates for a better estimator.
     """
     sys.path.insert(0, str(ROOT))
     from known_truth import candidates
@@ -122,6 +123,7 @@ def worlds(core: ModuleType, options: argparse.Namespace, cache: Path) -> dict[s
 
     found: dict[str, Any] = {}
     own_seeds: dict[str, Any] = {}
+    languages: dict[str, Any] = {}
     merits: dict[int, list[Any]] = {}
     for place in trained(options.worlds):
         source = WorldSource(core, place)
@@ -146,11 +148,12 @@ def worlds(core: ModuleType, options: argparse.Namespace, cache: Path) -> dict[s
             asked = [key, drawn, WORLD_ROUNDS, VERSION]
             mine[label] = kept(cache, "world-figures", asked, table.everything if whole else table.brief)
             if whole:
+                languages[source.name] = table.order_of_languages()
                 table.columns |= candidates.add(table.columns, table.where(REFERENCE), len(names))
                 merits.setdefault(place.split.index, []).append(candidates.merit(table))
         if OWN_SET in scores:
             own_seeds[source.name] = table_of(core, rows, scores, quality, WORLD_ROUNDS).over(OWN_SET, MAIN_SET)
-    return {"worlds": found, "own_seeds": own_seeds, "choice": candidates.choose(merits)}
+    return {"worlds": found, "languages": languages, "own_seeds": own_seeds, "choice": candidates.choose(merits)}
 
 
 def main() -> None:
@@ -182,14 +185,15 @@ def main() -> None:
         torch.set_grad_enabled(False)  # as ComfyUI's executor does; else every picture keeps the whole of its making
         found = shipped(pack, options, cache)
         if options.worlds:
-            found |= worlds(pack.emoe_core, options, cache)
+            of_worlds = worlds(pack.emoe_core, options, cache)
+            found |= {**of_worlds, "languages": found["languages"] | of_worlds["languages"]}
         from known_truth import document, plots, tables, trainings
 
         if options.worlds:
-            run, before = trainings.of_run(found), trainings.kept()
-            before.pop(options.keep_training, None)
-            found["within_earlier_trainings"] = trainings.within(run, before)
-            found["again"] = trainings.summary(before | {options.keep_training or "this run": run})
+            run, every, label = trainings.of_run(found), trainings.kept(), options.keep_training or "this run"
+            others = {name: training for name, training in every.items() if name != label}
+            found["within_earlier_trainings"] = trainings.within(run, others)
+            found["again"] = trainings.summary(every | {label: run})  # a kept training keeps its place
             if options.keep_training:
                 trainings.keep(options.keep_training, run)
         print(tables.text(found))

@@ -230,6 +230,18 @@ def sets(found: Found) -> list[str]:
     return _table(["experts", "preset", *columns], rows)
 
 
+def languages(found: Found) -> list[str]:
+    """Shipped experts and every world: how far down the order of the languages goes."""
+    told = ("order", "order_well_shown", "never_against_well", "never_against_seldom")
+    rows = [
+        [name if preset == "thorough" else "", f"`{preset}`", *(_cell(of[preset][key]) for key in told)]
+        for name, of in found["languages"].items()
+        for preset in ("thorough", "fast")
+    ]
+    head = ["experts", "preset", "rank correlation, all nine", "the five shown most"]
+    return _table([*head, "never shown against shown well", "never shown against shown seldom"], rows)
+
+
 def own_seeds(found: Found) -> list[str]:
     """Every world: what `thorough` gains with experts of their own seeds over those of one base."""
     rows = [
@@ -286,6 +298,7 @@ TABLES: dict[str, Callable[[Found], list[str]]] = {
         worlds,
         within,
         sets,
+        languages,
         own_seeds,
         choice,
         again,

@@ -14,6 +14,9 @@ from .prompts import REFERENCE, WITHOUT_CONCEPT, Prompt
 WELL_KNOWN = 8
 """Captions from which on a string counts as known."""
 
+WELL_SHOWN = 0.04
+"""Share of the captions from which on a language counts as well shown: the fifth of nine has 0.05, the sixth 0.02."""
+
 Figure = dict[str, float]
 
 
@@ -131,14 +134,38 @@ class Exposure:
 
     def spearman_share(self) -> dict[str, Figure]:
         """Column -> rank correlation of a trained language's share with its median score."""
-        sets = [self.where(REFERENCE if code == self.rows[0].language else code) for code in self.trained]
-        shares = list(self.trained.values())
+        return {name: self._order(name, list(self.trained)) for name in self.columns}
 
-        def statistic(name: str) -> Callable[[list[Any]], float]:
-            column = self.columns[name]
-            return lambda drawn: self.evaluation.spearman(shares, [float(np.median(column[d])) for d in drawn])
+    def _order(self, name: str, codes: list[str]) -> Figure:
+        """Rank correlation of share and median score among these languages."""
+        column, shares = self.columns[name], [self.trained[code] for code in codes]
+        return self._interval(
+            lambda drawn: self.evaluation.spearman(shares, [float(np.median(column[d])) for d in drawn]),
+            [self._of_language(code) for code in codes],
+        )
 
-        return {name: self._interval(statistic(name), sets) for name in self.columns}
+    def _of_language(self, code: str) -> Any:
+        return self.where(REFERENCE if code == self.rows[0].language else code)
+
+    def order_of_languages(self) -> dict[str, dict[str, Figure]]:
+        """Preset -> how far down the order of the languages goes.
+
+        `order`, `order_well_shown`: rank correlation of share and median score among all trained languages, and among those
+        with a share of `WELL_SHOWN` or more. `never_against_well`, `never_against_seldom`: AUROC of prompts in languages never
+        shown against prompts in the trained ones on either side of it, the best sampled left out.
+        """
+        well = [code for code, share in self.trained.items() if share >= WELL_SHOWN]  # the best sampled first
+        seldom = [code for code in self.trained if code not in well]
+        never, found = self.where(*self.unseen), {}
+        for preset, name in PRESETS.items():
+            if name in self.columns:
+                found[preset] = {
+                    "order": self._order(name, list(self.trained)),
+                    "order_well_shown": self._order(name, well),
+                    "never_against_well": self._auroc(name, self.where(*well[1:]), never),
+                    "never_against_seldom": self._auroc(name, self.where(*seldom), never),
+                }
+        return found
 
     def within_language(self) -> dict[str, dict[str, Figure]]:
         """Clean of the languages' differences: prompts of one language, told apart by the string's own exposure.

@@ -86,6 +86,26 @@ def test_one_set_of_experts_over_another_is_the_difference_task_by_task() -> Non
     assert found["mean"]["low"] <= found["mean"]["value"] <= found["mean"]["high"]
 
 
+def test_the_order_of_languages_is_told_apart_from_where_it_ends() -> None:
+    """Two languages shown well, in order; a third hardly shown, and one never, both as high as can be."""
+    truth = {
+        "languages": {code: {"share": share} for code, share in (("en", 0.8), ("fr", 0.19), ("de", 0.01), ("zh", 0.0))},
+        "concepts": [],
+    }
+    lists = {group: [f"{group} {n}" for n in range(4)] for group in ("fresh", "fr", "de", "zh")}
+    every = importlib.import_module("known_truth.prompts").collect(truth, lists, len, 10)
+    level = {"fresh": 0.1, "fr": 0.2, "de": 0.6, "zh": 0.6}
+    core = SimpleNamespace(
+        evaluation=emoe_core.evaluation, decisions=SimpleNamespace(curves=emoe_core.decisions.curves)
+    )
+    make = importlib.import_module("known_truth.figures").Figures
+    column = np.array([level[row.group] for row in every])
+    found = make(core, every, {"mid_out.relative": column}, {}, rounds=50).order_of_languages()["fast"]
+    assert {key: one["value"] for key, one in found.items()} == pytest.approx(
+        {"order": -1.0, "order_well_shown": -1.0, "never_against_well": 1.0, "never_against_seldom": 0.5}
+    )
+
+
 def test_failures_count_only_prompts_with_a_true_picture() -> None:
     found = figures(SCORES, QUALITY).failures()["all"]
     assert (found["prompts"], found["failed"]) == (6, 0.5)
