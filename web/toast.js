@@ -10,7 +10,9 @@ import { say } from "./words.js";
 const LIFE = 12000;
 const PAUSE = 2000; // a queue of many prompts must not fill the window
 const MOST = 20;
-let last = -Infinity;
+let pausing = false;
+/** @type {Map<string, Card>} the last block of each Gate that is still to be told */
+const waiting = new Map();
 /** @type {Map<string, string>} what a notice says, and the Gate that it is about */
 const told = new Map();
 
@@ -28,13 +30,22 @@ export function goTo(executionId) {
 }
 
 /**
+ * At once, or after the pause that follows another notice: then the Gate's last block alone.
  * @param {string} executionId the Gate's
  * @param {Card} card
  */
 export function tellBlocked(executionId, card) {
-  const now = performance.now();
-  if (now - last < PAUSE) return;
-  last = now;
+  waiting.set(executionId, card);
+  if (!pausing) tellNext();
+}
+
+function tellNext() {
+  const [next] = waiting;
+  pausing = Boolean(next);
+  if (!next) return;
+  setTimeout(tellNext, PAUSE);
+  const [executionId, card] = next;
+  waiting.delete(executionId);
   const detail = `${say("blocked")}: ${why(card)}. ${say("to_gate")}`;
   told.delete(detail);
   told.set(detail, executionId);

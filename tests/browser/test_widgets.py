@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from emoe_host.browser import press_run
-from playwright.sync_api import expect
+from playwright.sync_api import Page, expect
 
 OLD = Path(__file__).resolve().parents[1] / "data" / "workflows"
 FIRST = "gate_before_generation"
@@ -86,6 +86,14 @@ def test_a_line_that_a_policy_holds_cannot_be_dragged(frontend: Any) -> None:
     expect(card.get_by_role("slider")).to_have_count(0)
 
 
+def skipped(page: Page) -> list[int]:
+    """The nodes that are outlined as left out."""
+    ids: list[int] = page.evaluate(
+        "() => app.graph.nodes.filter((n) => n.strokeStyles.emoe_skipped).map((n) => Number(n.id))"
+    )
+    return sorted(ids)
+
+
 def test_a_blocked_branch_is_marked_and_told_and_the_notice_leads_to_the_gate(frontend: Any) -> None:
     page = frontend.page
     frontend.open("reroute_blocked_prompt")
@@ -103,10 +111,11 @@ def test_a_blocked_branch_is_marked_and_told_and_the_notice_leads_to_the_gate(fr
     assert box is not None and 0 < box["x"] < window["width"] and 0 < box["y"] < window["height"]
     route = frontend.node("EMoE_Route")
     expect(frontend.card(route, "emoe_mark")).to_contain_text("blocked took on_block (p = 0.009, alpha 0.1)")
-    outlined = page.evaluate(
-        "() => app.graph.nodes.filter((n) => n.strokeStyles.emoe_skipped).map((n) => Number(n.id)).sort((a, b) => a - b)"
-    )
-    assert outlined == [7, 8, 9]  # the negative prompt, the sampler and the decoder that only a passed prompt needs
+    assert skipped(page) == [
+        7,
+        8,
+        9,
+    ]  # the negative prompt, the sampler and the decoder that only a passed prompt needs
     if frontend.renderer == "nodes2":
         assert "dashed" in page.evaluate(
             "() => getComputedStyle(document.querySelector('[data-node-id=\"8\"]')).outline"
@@ -114,10 +123,18 @@ def test_a_blocked_branch_is_marked_and_told_and_the_notice_leads_to_the_gate(fr
     frontend.write_prompt("sunflower")
     assert press_run(page) == "success"
     expect(frontend.card(route, "emoe_mark")).to_contain_text("passed took on_pass")
-    outlined = page.evaluate(
-        "() => app.graph.nodes.filter((n) => n.strokeStyles.emoe_skipped).map((n) => Number(n.id)).sort((a, b) => a - b)"
-    )
-    assert outlined == [12, 13, 14, 15, 16]
+    assert skipped(page) == [12, 13, 14, 15, 16]
+    assert frontend.complaints == []
+
+
+def test_a_block_right_after_another_is_told_too(frontend: Any) -> None:
+    """Notices keep a distance, so that a long queue does not fill the window; the last one is never lost."""
+    frontend.open(FIRST)
+    frontend.write_prompt(UNKNOWN)
+    for alpha in (0.2, 0.3):
+        frontend.set_widget("EMoE_Gate", "alpha", alpha)
+        assert press_run(frontend.page) == "success"
+    expect(frontend.notice("blocked: p = 0.009, alpha 0.3")).to_be_visible()
     assert frontend.complaints == []
 
 

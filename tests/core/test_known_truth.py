@@ -48,13 +48,16 @@ def test_every_prompt_carries_its_history() -> None:
     assert [row.text for row in rows(1)] == ["red fox", "renard", "狐狸", "qzx fox"]
 
 
-def figures(scores: list[float], quality: list[float]) -> Any:
+def table_of(rows: list[Any], columns: Any, quality: Any, rounds: int) -> Any:
     core = SimpleNamespace(
         evaluation=emoe_core.evaluation, decisions=SimpleNamespace(curves=emoe_core.decisions.curves)
     )
-    make = importlib.import_module("known_truth.figures").Figures
+    return importlib.import_module("known_truth.figures").Figures(core, rows, columns, quality, rounds)
+
+
+def figures(scores: list[float], quality: list[float]) -> Any:
     columns = {"mid_out.relative": np.array(scores), "response": np.array(scores[::-1])}
-    return make(core, rows(), columns, {"top1": np.array(quality)}, rounds=4000)
+    return table_of(rows(), columns, {"top1": np.array(quality)}, rounds=4000)
 
 
 SCORES, QUALITY = [0.1, 0.3, 0.2, 0.5, 0.9, 0.5, 0.8], [1.0, 1.0, 1.0, 0.0, 0.0, 0.0, np.nan]
@@ -95,12 +98,8 @@ def test_the_order_of_languages_is_told_apart_from_where_it_ends() -> None:
     lists = {group: [f"{group} {n}" for n in range(4)] for group in ("fresh", "fr", "de", "zh")}
     every = importlib.import_module("known_truth.prompts").collect(truth, lists, len, 10)
     level = {"fresh": 0.1, "fr": 0.2, "de": 0.6, "zh": 0.6}
-    core = SimpleNamespace(
-        evaluation=emoe_core.evaluation, decisions=SimpleNamespace(curves=emoe_core.decisions.curves)
-    )
-    make = importlib.import_module("known_truth.figures").Figures
-    column = np.array([level[row.group] for row in every])
-    found = make(core, every, {"mid_out.relative": column}, {}, rounds=50).order_of_languages()["fast"]
+    columns = {"mid_out.relative": np.array([level[row.group] for row in every])}
+    found = table_of(every, columns, {}, rounds=50).order_of_languages()["fast"]
     assert {key: one["value"] for key, one in found.items()} == pytest.approx(
         {"order": -1.0, "order_well_shown": -1.0, "never_against_well": 1.0, "never_against_seldom": 0.5}
     )
