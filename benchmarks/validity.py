@@ -88,7 +88,7 @@ def shipped(pack: ModuleType, options: argparse.Namespace, cache: Path) -> dict[
     ablated = source.prompts(min(QUICK_ABLATED, options.prompts)) if options.quick else rows
     ablations = kept(cache, "shipped-ablations", [key, len(ablated)], lambda: source.ablate(ablated, say))
     table = table_of(pack.emoe_core, rows, columns, quality, options.rounds)
-    found: dict[str, Any] = {**table.everything(), "languages": {"shipped": table.order_of_languages()}}
+    found: dict[str, Any] = {**table.everything(), "languages": table.order_of_languages()}
     from known_truth.ablations import figures as ablation_figures
 
     found["ablations"] = ablation_figures(pack.emoe_core, ablated, ablations)
@@ -108,11 +108,11 @@ def by_group(rows: list[Any], columns: dict[str, list[float]]) -> dict[str, dict
     return groups
 
 
-def worlds(core: ModuleType, options: argparse.Namespace, cache: Path) -> dict[str, Any]:
-    """`worlds`: figures of every trained world, with experts of one base, few and many, near copies, and own seeds.
+def worlds(core: ModuleType, options: argparse.Namespace, cache: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Figures of every trained world: experts of one base, few and many, near copies, and experts of their own seeds.
 
-    `languages`: of each world how far down the order of the languages goes. `own_seeds`: what experts of their own seeds add
-    to those of one base. `choice`: the choice among the candidates for a better estimator.
+    Beside the sets: how far down the order of the languages goes (`languages`), and what experts of their own seeds add to
+    those of one base (`own_seeds`). And the choice among the candidates for a better estimator.
     """
     sys.path.insert(0, str(ROOT))
     from known_truth import candidates
@@ -122,8 +122,6 @@ def worlds(core: ModuleType, options: argparse.Namespace, cache: Path) -> dict[s
     from known_truth.worlds import WorldSource, trained
 
     found: dict[str, Any] = {}
-    own_seeds: dict[str, Any] = {}
-    languages: dict[str, Any] = {}
     merits: dict[int, list[Any]] = {}
     for place in trained(options.worlds):
         source = WorldSource(core, place)
@@ -148,12 +146,12 @@ def worlds(core: ModuleType, options: argparse.Namespace, cache: Path) -> dict[s
             asked = [key, drawn, WORLD_ROUNDS, VERSION]
             mine[label] = kept(cache, "world-figures", asked, table.everything if whole else table.brief)
             if whole:
-                languages[source.name] = table.order_of_languages()
+                mine["languages"] = table.order_of_languages()
                 table.columns |= candidates.add(table.columns, table.where(REFERENCE), len(names))
                 merits.setdefault(place.split.index, []).append(candidates.merit(table))
         if OWN_SET in scores:
-            own_seeds[source.name] = table_of(core, rows, scores, quality, WORLD_ROUNDS).over(OWN_SET, MAIN_SET)
-    return {"worlds": found, "languages": languages, "own_seeds": own_seeds, "choice": candidates.choose(merits)}
+            mine["own_seeds"] = table_of(core, rows, scores, quality, WORLD_ROUNDS).over(OWN_SET, MAIN_SET)
+    return found, candidates.choose(merits)
 
 
 def main() -> None:
@@ -185,8 +183,7 @@ def main() -> None:
         torch.set_grad_enabled(False)  # as ComfyUI's executor does; else every picture keeps the whole of its making
         found = shipped(pack, options, cache)
         if options.worlds:
-            of_worlds = worlds(pack.emoe_core, options, cache)
-            found |= {**of_worlds, "languages": found["languages"] | of_worlds["languages"]}
+            found["worlds"], found["choice"] = worlds(pack.emoe_core, options, cache)
         from known_truth import document, plots, tables, trainings
 
         if options.worlds:

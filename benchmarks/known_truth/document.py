@@ -57,6 +57,11 @@ def _shown(row: Found) -> list[str]:
     return [_cell(row[column]) if column in row else "" for column in SHOWN.values()]
 
 
+def _in_full(found: Found) -> Found:
+    """The sets of experts that are told in full: the shipped ones, and four of every world."""
+    return {"shipped": found} | {name: world["base_4"] for name, world in found.get("worlds", {}).items()}
+
+
 def tasks(found: Found) -> list[str]:
     """Shipped experts: AUROC by task."""
     rows = [[NAMES.get(task, task), *_shown(row)] for task, row in found["auroc"].items()]
@@ -201,8 +206,7 @@ WORLD_TASKS = ("unseen_language", "held_out_concept", "under_sampled", "nonsense
 def within(found: Found) -> list[str]:
     """Shipped experts and every world: strings of one language told apart, and what the score's rank hangs on."""
     rows = []
-    wholes = {"shipped": found} | {name: world["base_4"] for name, world in found.get("worlds", {}).items()}
-    for name, figures in wholes.items():
+    for name, figures in _in_full(found).items():
         auroc, weights = figures["within_language"]["auroc"], figures["regression"]
         cells = [_cell(auroc[column]) for column in (*PAIR, "guidance", "tokens")]
         cells += [f"{weights[c][cause]['value']:+.2f}" for c in PAIR for cause in ("exposure", "tokens")]
@@ -232,12 +236,13 @@ def sets(found: Found) -> list[str]:
 
 def languages(found: Found) -> list[str]:
     """Shipped experts and every world: how far down the order of the languages goes."""
-    told = ("order", "order_well_shown", "never_against_well", "never_against_seldom")
-    rows = [
-        [name if preset == "thorough" else "", f"`{preset}`", *(_cell(of[preset][key]) for key in told)]
-        for name, of in found["languages"].items()
-        for preset in ("thorough", "fast")
-    ]
+    told = ("order_well_shown", "never_against_well", "never_against_seldom")
+    limits = {"shipped": found["languages"]} | {n: w["languages"] for n, w in found.get("worlds", {}).items()}
+    rows = []
+    for name, figures in _in_full(found).items():
+        for preset in ("thorough", "fast"):
+            of = [figures["spearman_share_score"][PRESETS[preset]], *(limits[name][preset][key] for key in told)]
+            rows.append([name if preset == "thorough" else "", f"`{preset}`", *(_cell(one) for one in of)])
     head = ["experts", "preset", "rank correlation, all nine", "the five shown most"]
     return _table([*head, "never shown against shown well", "never shown against shown seldom"], rows)
 
@@ -245,8 +250,9 @@ def languages(found: Found) -> list[str]:
 def own_seeds(found: Found) -> list[str]:
     """Every world: what `thorough` gains with experts of their own seeds over those of one base."""
     rows = [
-        [world, *(_cell(gains[task]) for task in (*WORLD_TASKS, "mean"))]
-        for world, gains in found.get("own_seeds", {}).items()
+        [name, *(_cell(world["own_seeds"][task]) for task in (*WORLD_TASKS, "mean"))]
+        for name, world in found.get("worlds", {}).items()
+        if "own_seeds" in world
     ]
     return _table(["world", *(NAMES[task] for task in WORLD_TASKS), "mean over all tasks"], rows) if rows else []
 

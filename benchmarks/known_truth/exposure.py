@@ -148,11 +148,11 @@ class Exposure:
         return self.where(REFERENCE if code == self.rows[0].language else code)
 
     def order_of_languages(self) -> dict[str, dict[str, Figure]]:
-        """Preset -> how far down the order of the languages goes.
+        """Preset -> how far down the order of the languages goes: `spearman_share` has it for all of them.
 
-        `order`, `order_well_shown`: rank correlation of share and median score among all trained languages, and among those
-        with a share of `WELL_SHOWN` or more. `never_against_well`, `never_against_seldom`: AUROC of prompts in languages never
-        shown against prompts in the trained ones on either side of it, the best sampled left out.
+        `order_well_shown`: rank correlation of share and median score among the trained languages with a share of `WELL_SHOWN`
+        or more. `never_against_well`, `never_against_seldom`: AUROC of prompts in languages never shown against prompts in
+        the trained ones on either side of it, the best sampled left out.
         """
         well = [code for code, share in self.trained.items() if share >= WELL_SHOWN]  # the best sampled first
         seldom = [code for code in self.trained if code not in well]
@@ -160,7 +160,6 @@ class Exposure:
         for preset, name in PRESETS.items():
             if name in self.columns:
                 found[preset] = {
-                    "order": self._order(name, list(self.trained)),
                     "order_well_shown": self._order(name, well),
                     "never_against_well": self._auroc(name, self.where(*well[1:]), never),
                     "never_against_seldom": self._auroc(name, self.where(*seldom), never),
