@@ -10,6 +10,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -66,17 +67,54 @@ def size(png: bytes) -> tuple[int, int]:
 # --- comfy-api-simplified ---------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("outcome", list(MADE))
+@pytest.mark.parametrize("outcome", list(SIZES))
 def test_comfy_api_simplified(default_server: Any, saved: Callable[[str], Path], outcome: str) -> None:
-    """A title's images: with a fallback there are always some; without one a block is a KeyError."""
+    """A title's images: with a fallback there are always some."""
     api, workflow = ComfyApiWrapper(default_server.url), ComfyWorkflowWrapper(str(saved(outcome)))
-    if outcome in SIZES:
-        (image,) = api.queue_and_wait_images(workflow, "Save").values()
-        assert size(image) == SIZES[outcome]
-        return
-    wrong, said = (KeyError, "save") if outcome == "block" else (ComfyApiError, "Execution error occurred")
-    with pytest.raises(wrong, match=said):
+    (image,) = api.queue_and_wait_images(workflow, "Save").values()
+    assert size(image) == SIZES[outcome]
+
+
+class LateListener(ComfyApiWrapper):
+    """This client opens its socket only after it has queued; here the run is over by then, as a short one can be."""
+
+    def queue_prompt(self, prompt: dict[str, Any], client_id: str | None = None) -> dict[str, Any]:
+        queued: dict[str, Any] = super().queue_prompt(prompt, client_id)
+        end = time.monotonic() + 60
+        while not self.get_history(queued["prompt_id"]) and time.monotonic() < end:
+            time.sleep(0.02)
+        return queued
+
+
+@pytest.mark.parametrize("listens", ["in time", "late"])
+@pytest.mark.parametrize("outcome", ["block", "error"])
+def test_comfy_api_simplified_without_an_image(
+    default_server: Any, saved: Callable[[str], Path], outcome: str, listens: str
+) -> None:
+    """A block is a KeyError; an error is the client's own only if its socket was open when the run ended."""
+    workflow = ComfyWorkflowWrapper(str(saved(outcome)))
+    if listens == "in time":
+        workflow["held"] = node("RecorderListened", anything=workflow["gate"]["inputs"]["report"])
+        workflow["gate"]["inputs"]["report"] = ["held", 0]
+    api = (ComfyApiWrapper if listens == "in time" else LateListener)(default_server.url)
+    told = (
+        (ComfyApiError, "Execution error occurred")
+        if (outcome, listens) == ("error", "in time")
+        else (KeyError, "save")
+    )
+    with pytest.raises(told[0], match=told[1]):
         api.queue_and_wait_images(workflow, "Save")
+
+
+@pytest.mark.parametrize("outcome", ["block", "error"])
+def test_comfy_api_simplified_tells_an_error_from_a_block_by_the_history(
+    default_server: Any, saved: Callable[[str], Path], outcome: str
+) -> None:
+    """What is left to a client that listened too late: the run's status."""
+    api, workflow = LateListener(default_server.url), ComfyWorkflowWrapper(str(saved(outcome)))
+    prompt_id, _ = asyncio.run(api.queue_prompt_and_wait(workflow))
+    status = api.get_history(prompt_id)[prompt_id]["status"]["status_str"]
+    assert status == {"block": "success", "error": "error"}[outcome]
 
 
 @pytest.mark.parametrize("outcome", ["pass", "block", "reroute"])

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import folder_paths
 import torch
+from server import PromptServer
 
 
 class _Any(str):
@@ -67,6 +68,21 @@ class RecorderWait:
 
     def run(self, anything, seconds):
         time.sleep(seconds)
+        return (anything,)
+
+
+class RecorderListened:
+    """Hands anything on once the client that queued the run has its socket open, or after a minute. Records nothing."""
+
+    INPUT_TYPES = classmethod(lambda cls: {"required": {"anything": (ANY,)}})
+    RETURN_TYPES = (ANY,)
+    FUNCTION = "run"
+    CATEGORY = "test"
+
+    def run(self, anything):
+        server, end = PromptServer.instance, time.monotonic() + 60
+        while server.client_id not in server.sockets and time.monotonic() < end:
+            time.sleep(0.02)
         return (anything,)
 
 
@@ -162,6 +178,7 @@ _NODES = (
     RecorderConditioning,
     RecorderPass,
     RecorderWait,
+    RecorderListened,
     RecorderSink,
     RecorderBlock,
     RecorderBooleans,
