@@ -296,13 +296,13 @@ def test_no_node_grows_because_of_a_run(frontend: Any) -> None:
     sizes = "() => app.graph.nodes.filter((n) => n.type.startsWith('EMoE_')).map((n) => [n.id, n.size[1]])"
     old = json.loads((OLD / "reroute_blocked_prompt.json").read_text("utf-8"))
     frontend.open(old, "growth")
-    page.wait_for_timeout(1000)
+    frontend.wait_until_still()
     before = page.evaluate(sizes)
     card = frontend.card(frontend.node("EMoE_Gate"))
     assert card.evaluate("(root) => root.offsetHeight") <= 40
     assert press_run(page) == "success"
     expect(frontend.card(frontend.node("EMoE_Gate"))).to_have_attribute("data-verdict", re.compile("pass|block"))
     expect(frontend.card(frontend.node("EMoE_Route"), "emoe_mark")).to_contain_text("took")
-    page.wait_for_timeout(500)
+    frontend.wait_until_still()
     assert page.evaluate(sizes) == before
     assert frontend.cut_off(frontend.card(frontend.node("EMoE_Gate"))) == []

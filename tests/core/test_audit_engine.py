@@ -203,25 +203,31 @@ def test_a_killed_audit_goes_on_and_every_prompt_is_scored_once(tmp_path: Path) 
         from emoe_core.audit import read_plan, run
         from test_audit_engine import Known
 
-        class Slow(Known):
+        kept = 0
+
+        class Held(Known):
             def score(self, prompts):
-                time.sleep(0.005)
                 with open({str(tmp_path / "scored.txt")!r}, "a") as file:
                     file.write("".join(prompt + "\\n" for prompt in prompts))
+                if kept >= int(sys.argv[1]):  # scored and not kept: the worst moment to be killed
+                    print("now", flush=True)
+                    time.sleep(120)
                 return super().score(prompts)
 
-        run(read_plan({str(path)!r}), Slow(), {str(tmp_path / "out")!r}, lambda done, *_: print(done, flush=True))
+        def on_progress(done, *_):
+            global kept
+            kept = done
+
+        run(read_plan({str(path)!r}), Held(), {str(tmp_path / "out")!r}, on_progress)
         """)
     )
     for stop_after in (200, 600):
-        child = subprocess.Popen([sys.executable, str(script)], stdout=subprocess.PIPE, text=True)
-        assert child.stdout is not None
-        for line in child.stdout:
-            if int(line) >= stop_after:
-                child.send_signal(signal.SIGKILL)
-                break
-        child.stdout.close()
-        assert child.wait(60) == -signal.SIGKILL
+        with subprocess.Popen(
+            [sys.executable, str(script), str(stop_after)], stdout=subprocess.PIPE, text=True
+        ) as child:
+            assert child.stdout is not None and child.stdout.readline() == "now\n"
+            child.kill()
+        assert child.returncode == -signal.SIGKILL
     with run(read_plan(path), Known(), tmp_path / "out") as store:
         kept = [entry["prompt"] for entry in store.prompts()]
     assert len(kept) == len(set(kept)) == 1200

@@ -56,13 +56,17 @@ def test_a_verdict_without_a_calibration_and_outside_a_run(ledger: Ledger) -> No
     assert (row.p_value, row.calibration, row.prompt_id, row.passed) == (None, None, None, True)
 
 
-def _writes(path: Path, who: int, count: int) -> None:
+def _writes(path: Path, who: int, count: int, seen: Any = None) -> None:
+    """With `seen` the last row waits until a reader has seen one."""
     for number in range(count):
+        if seen is not None and number == count - 1:
+            seen.wait(60)
         Ledger(path, patience=30).add(verdict(f"{who} {number}", 0.3), place=Place(f"{who}-{number}"))
 
 
 def test_many_processes_write_at_once_from_the_first_row_on(ledger: Ledger) -> None:
-    writers = [FORK.Process(target=_writes, args=(ledger.path, who, 20)) for who in range(5)]
+    first = FORK.Event()
+    writers = [FORK.Process(target=_writes, args=(ledger.path, who, 20, first)) for who in range(5)]
     for writer in writers:
         writer.start()
     seen = 0
@@ -71,6 +75,8 @@ def test_many_processes_write_at_once_from_the_first_row_on(ledger: Ledger) -> N
             found = len([row for row in ledger.rows() if row.reason and row.items])
             assert found >= seen
             seen = found
+            if seen:
+                first.set()
         except LedgerError:
             assert not seen  # only before the first one has made its tables
         time.sleep(0.01)

@@ -220,7 +220,7 @@ def test_ctrl_c_lets_running_rows_end_and_the_rest_for_later(default_server: Any
 
 def test_the_server_is_killed_and_started_again(own: OwnServer, batch: Batch) -> None:
     process = batch.start(own.url, "--in-flight", "3", "--json")
-    batch.wait_for(random.randint(2, 8), process)
+    batch.wait_for(random.randint(2, 6), process)
     time.sleep(random.uniform(0, 0.5))
     own.kill()
     before = len(batch.lines)
