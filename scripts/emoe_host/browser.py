@@ -125,12 +125,22 @@ def open_template(page: Page, name: str, pack: str = "emoe") -> None:
     page.wait_for_timeout(500)
 
 
-def press_run(page: Page) -> str:
-    """Presses Run and waits for the end; 'success', or what went wrong."""
+def start_run(page: Page) -> None:
+    """Presses Run."""
     page.evaluate(_LISTEN)
     page.get_by_test_id("queue-button").click()
+
+
+def end_of_run(page: Page) -> str:
+    """Waits for the end of the run that was started last; 'success', or what went wrong."""
     answer: str = page.evaluate("() => window.emoeRun")
     return answer
+
+
+def press_run(page: Page) -> str:
+    """Presses Run and waits for the end; 'success', or what went wrong."""
+    start_run(page)
+    return end_of_run(page)
 
 
 def toggle_app_mode(page: Page) -> None:
@@ -152,6 +162,6 @@ def run_app(page: Page, prompt: str) -> str:
     page.get_by_test_id("linear-widgets").locator("textarea").first.fill(prompt)
     page.evaluate(_LISTEN)
     page.get_by_test_id("linear-run-button").locator("button").last.click()
-    answer: str = page.evaluate("() => window.emoeRun")
+    answer = end_of_run(page)
     page.wait_for_timeout(1000)
     return answer

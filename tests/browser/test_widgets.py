@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from emoe_host.browser import press_run
+from emoe_host.browser import end_of_run, press_run, start_run
 from playwright.sync_api import Page, expect
 
 OLD = Path(__file__).resolve().parents[1] / "data" / "workflows"
@@ -98,14 +98,13 @@ def test_a_blocked_branch_is_marked_and_told_and_the_notice_leads_to_the_gate(fr
     page = frontend.page
     frontend.open("reroute_blocked_prompt")
     frontend.write_prompt(UNKNOWN)
-    assert press_run(page) == "success"
-    notice = frontend.notice("blocked: p = 0.009, alpha 0.1")  # it goes away by itself: looked at first
-    expect(notice).to_be_visible()
-    page.evaluate("() => { app.canvas.ds.offset = [5000, 5000]; }")
-    notice.get_by_text("Click to see the Gate").click(force=True)
     gate = frontend.node("EMoE_Gate")
+    page.evaluate("() => { app.canvas.ds.offset = [5000, 5000]; }")
+    start_run(page)  # the notice comes while the rest runs, and goes away by itself
+    frontend.notice("blocked: p = 0.009, alpha 0.1").get_by_text("Click to see the Gate").click(force=True)
     assert page.evaluate("() => Object.keys(app.canvas.selected_nodes).map(Number)") == [gate]
     frontend.wait_until_still()
+    assert end_of_run(page) == "success"
     box = frontend.card(gate).bounding_box()
     window = page.viewport_size
     assert box is not None and 0 < box["x"] < window["width"] and 0 < box["y"] < window["height"]
@@ -131,10 +130,12 @@ def test_a_block_right_after_another_is_told_too(frontend: Any) -> None:
     """Notices keep a distance, so that a long queue does not fill the window; the last one is never lost."""
     frontend.open(FIRST)
     frontend.write_prompt(UNKNOWN)
-    for alpha in (0.2, 0.3):
-        frontend.set_widget("EMoE_Gate", "alpha", alpha)
-        assert press_run(frontend.page) == "success"
+    frontend.set_widget("EMoE_Gate", "alpha", 0.2)
+    assert press_run(frontend.page) == "success"
+    frontend.set_widget("EMoE_Gate", "alpha", 0.3)
+    start_run(frontend.page)
     expect(frontend.notice("blocked: p = 0.009, alpha 0.3")).to_be_visible()
+    assert end_of_run(frontend.page) == "success"
     assert frontend.complaints == []
 
 
