@@ -10,7 +10,7 @@ from emoe_host import HostError
 from emoe_host.browser import SETTINGS, change_settings, chromium, open_browser, open_page
 from emoe_host.prepare import Host, newer_frontend
 from emoe_host.server import Server
-from emoe_testing.frontend import RENDERERS, Frontend
+from emoe_testing.frontend import NEWER, RENDERERS, Frontend
 from emoe_testing.host import tested
 from playwright.sync_api import Browser, expect
 
@@ -54,11 +54,11 @@ def newer(host: Host) -> Iterator[Server]:
         yield running
 
 
-@pytest.fixture(scope="session", params=[*RENDERERS, "newer"])
+@pytest.fixture(scope="session", params=[*RENDERERS, *NEWER])
 def frontend(request: pytest.FixtureRequest, browser: Browser) -> Iterator[Frontend]:
-    """The frontend in both renderers, and a newer one in Nodes 2.0. One page each, kept for all tests."""
-    renderer = "nodes2" if request.param == "newer" else request.param
-    server: Server = request.getfixturevalue("newer" if request.param == "newer" else "server")
+    """The host's frontend and a newer one, each in both renderers. One page each, kept for all tests."""
+    renderer = request.param.removeprefix("newer-")
+    server: Server = request.getfixturevalue("newer" if request.param in NEWER else "server")
     change_settings(server.url, {"Comfy.VueNodes.Enabled": RENDERERS[renderer]})
     with open_page(browser, server.url) as page:
         yield Frontend(page, renderer, server)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,20 +16,12 @@ from emoe_host.browser import (
     toggle_app_mode,
 )
 from emoe_host.server import Server
-from emoe_testing.frontend import RENDERERS, Frontend
+from emoe_testing.frontend import NEWER, Frontend
 from playwright.sync_api import Browser, Page, expect
 
 FIRST = "gate_before_generation"
 TEMPLATES = sorted((Path(__file__).resolve().parents[2] / "example_workflows").glob("*.json"))
 UNKNOWN = "xchtgg"
-
-
-@pytest.fixture(scope="module", params=list(RENDERERS))
-def frontend(request: pytest.FixtureRequest, newer: Server, browser: Browser) -> Iterator[Frontend]:
-    change_settings(newer.url, {"Comfy.VueNodes.Enabled": RENDERERS[request.param]})
-    with open_page(browser, newer.url) as page:
-        page.keyboard.press("Escape")
-        yield Frontend(page, request.param, newer)
 
 
 def drawn_on(frontend: Frontend, node: int) -> int:
@@ -48,6 +39,7 @@ def drawn_on(frontend: Frontend, node: int) -> int:
     )
 
 
+@pytest.mark.parametrize("frontend", NEWER, indirect=True)
 def test_cards_are_drawn_once_and_pictures_are_pictures(frontend: Frontend) -> None:
     page = frontend.page
     frontend.open(FIRST)
@@ -119,6 +111,7 @@ def test_the_nodes_speak_the_users_language(
         change_settings(newer.url, {"Comfy.Locale": "en"})
 
 
+@pytest.mark.parametrize("frontend", NEWER, indirect=True)
 @pytest.mark.parametrize("path", TEMPLATES, ids=lambda path: path.stem)
 def test_what_a_template_offers_in_app_mode_is_there(frontend: Frontend, path: Path) -> None:
     """A newer frontend drops what it cannot resolve, in silence."""

@@ -12,6 +12,8 @@ from playwright.sync_api import ConsoleMessage, Error, Locator, Page
 ROOT = Path(__file__).resolve().parents[3]
 #: The renderers, and the host's setting for each.
 RENDERERS = {"classic": False, "nodes2": True}
+#: What tests that are about newer frontends are run in.
+NEWER = [f"newer-{renderer}" for renderer in RENDERERS]
 
 
 def complaints(page: Page) -> list[str]:
