@@ -161,7 +161,7 @@ def path_squares(host: Any, mixture: Any, text: str, tap: str, seed: int) -> tor
     import comfy.samplers
 
     sampling = mixture.network.model.get_model_object("model_sampling")
-    prompt = host.conditioning.split(host.conditioning.encode_for_experts(mixture, text), len(mixture))
+    prompt = host.conditioning.split(host.conditioning.encode_for_experts(mixture, text), mixture)
     samples = latent()["samples"]
     probe = host.mixture_probe.MixtureProbe(
         mixture,

@@ -2,11 +2,13 @@
 
 A CONDITIONING from Encode for Experts is an ordinary one: its entries hold the first expert's encoding, so it can go to
 a KSampler with the first expert's MODEL. Each entry's options carry the encodings of all experts beside it, and what
-other nodes add to the options later (areas, masks, ControlNet, timestep ranges) holds for every expert.
+other nodes add to the options later (areas, masks, ControlNet, timestep ranges) holds for every expert. What they change in
+the encoding itself does not, and is refused.
 """
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any
 
 import torch
@@ -16,10 +18,14 @@ from ...experts import Expert, ExpertSet
 
 PER_EXPERT = "emoe_per_expert"
 PROMPT = "emoe_prompt"
+ENCODERS = "emoe_encoders"
+_OWN = frozenset({PER_EXPERT, PROMPT, ENCODERS})
 #: Written into the options by text encoders; everything else was added by other nodes.
-_FROM_ENCODER = frozenset({"pooled_output", "attention_mask", PER_EXPERT, PROMPT})
-#: Plain image sizes (SDXL): they belong to the empty prompt as much as to the prompt.
-_SIZES = ("width", "height", "crop_w", "crop_h", "target_width", "target_height")
+_FROM_ENCODER = _OWN | {"pooled_output", "attention_mask"}
+#: Options that hold words: they are not the empty prompt's. So do those of some encoders that begin with conditioning_.
+_WORDS = _FROM_ENCODER | {
+    "attention_mask_mt5xl", "clip_start_percent", "clip_end_percent", "cross_attn_controlnet", "gligen",
+}  # fmt: skip
 #: Relative difference of two encodings of one text, at most; in half precision, too.
 _ROUNDING = 2e-3
 
@@ -37,11 +43,22 @@ def encode_for_experts(experts: ExpertSet, text: str) -> Conditioning:
     Raises:
         EMoEError: no expert brings a text encoder, or their encodings cannot stand beside each other.
     """
-    return merged([encode(clip, text) for clip in _clips(experts)], text)
+    return merged([encode(clip, text) for clip in _clips(experts)], text, encoders(experts))
 
 
-def merged(encodings: list[Conditioning], text: str) -> Conditioning:
-    """One CONDITIONING of the text's encodings, one an expert; an `EMoEError` where they cannot be aligned."""
+def encoders(experts: ExpertSet) -> tuple[str, ...]:
+    """Identity of the text encoder that each expert's prompts go through, "" where there is none at all."""
+    own = [expert.text_encoder_identity() for expert in experts.experts]
+    spare = next((one for one, expert in zip(own, experts.experts, strict=True) if expert.clip is not None), "")
+    return tuple(one if expert.clip is not None else spare for one, expert in zip(own, experts.experts, strict=True))
+
+
+def merged(encodings: list[Conditioning], text: str, by: tuple[str, ...]) -> Conditioning:
+    """One CONDITIONING of the text's encodings, one an expert, made by the encoders `by`.
+
+    Raises:
+        EMoEError: they cannot be aligned.
+    """
     if len({len(encoding) for encoding in encodings}) > 1:
         raise EMoEError(
             "The experts' text encoders have different hook schedules, so their prompts cannot be aligned; give every "
@@ -50,7 +67,7 @@ def merged(encodings: list[Conditioning], text: str) -> Conditioning:
     entries: Conditioning = []
     for index, (tensor, options) in enumerate(encodings[0]):
         own = tuple((encoding[index][0], encoding[index][1]) for encoding in encodings)
-        entries.append([tensor, {**options, PER_EXPERT: own, PROMPT: text}])
+        entries.append([tensor, {**options, PER_EXPERT: own, PROMPT: text, ENCODERS: by}])
     return entries
 
 
@@ -76,37 +93,60 @@ def is_per_expert(conditioning: Conditioning) -> bool:
     return bool(tagged) and all(tagged)
 
 
-def split(conditioning: Conditioning, count: int) -> list[Conditioning]:
-    """One CONDITIONING for each of `count` experts.
+def split(conditioning: Conditioning, experts: ExpertSet) -> list[Conditioning]:
+    """One CONDITIONING for each expert.
 
     Raises:
-        EMoEError: the conditioning is empty or was encoded for another number of experts.
+        EMoEError: the conditioning was encoded for other experts, or was changed afterwards.
     """
-    if not conditioning:
-        raise EMoEError("Uncertainty Score's conditioning is empty; connect a prompt to the input 'positive'.")
+    count = len(experts)
     if not is_per_expert(conditioning):
         return [conditioning] * count
-    for _, options in conditioning:
-        if len(options[PER_EXPERT]) != count:
+    for entry in conditioning:
+        many, by = len(entry[1][PER_EXPERT]), entry[1][ENCODERS]
+        if many != count or by != encoders(experts):
+            for_whom = f"{many} experts and Uncertainty Score has {count}" if many != count else "other experts"
             raise EMoEError(
-                f"The prompt was encoded for {len(options[PER_EXPERT])} experts and Uncertainty Score has "
-                f"{count}; connect the same "
-                "EXPERTS to Encode for Experts and to Uncertainty Score."
+                f"The prompt was encoded for {for_whom}; connect the same EXPERTS to Encode for Experts and to "
+                "Uncertainty Score."
+            )
+        if _was_changed(entry):
+            raise EMoEError(
+                "Another node (Conditioning Concat, Average, Zero Out or the like) changed the prompt after Encode for "
+                "Experts, and only the first expert's; write the whole text into Encode for Experts, or connect the result "
+                "of CLIPTextEncode to Uncertainty Score's input 'positive'."
             )
     return [[_own_part(options, index) for _, options in conditioning] for index in range(count)]
 
 
+def _was_changed(entry: list[Any]) -> bool:
+    """Whether an entry's own encoding, the one that is drawn, is no longer that of the first expert."""
+    tensor, options = entry[1][PER_EXPERT][0]
+    words = [key for key in options if _is_words(key)]
+    return not (_same(entry[0], tensor) and all(_same(entry[1].get(key), options[key]) for key in words))
+
+
+def _same(a: Any, b: Any) -> bool:
+    if isinstance(a, torch.Tensor) and isinstance(b, torch.Tensor):
+        return a is b or (a.shape == b.shape and bool(torch.equal(a, b.to(a))))
+    return type(a) is type(b) and (a is b or isinstance(a, torch.Tensor) or bool(a == b))
+
+
+def _is_words(key: str) -> bool:
+    return key in _WORDS or key.startswith("conditioning_")
+
+
 def _own_part(options: dict[str, Any], index: int) -> list[Any]:
     tensor, own = options[PER_EXPERT][index]
-    shared = {key: value for key, value in options.items() if key not in (PER_EXPERT, PROMPT)}
+    shared = {key: value for key, value in options.items() if key not in _OWN}
     return [tensor, {**shared, **own}]
 
 
 def empty_for_experts(experts: ExpertSet, given: Conditioning | None, prompt: Conditioning) -> list[Conditioning]:
     """The empty prompt for each expert: the given one, or "" through each expert's own text encoder.
 
-    It gets what other nodes added to the prompt's first entry (areas excepted: the empty prompt is everywhere), so
-    that prompt and empty prompt differ in their text only.
+    It has an entry for each of the prompt's, with all that other nodes added to that one (guidance, pictures, areas, masks,
+    timestep ranges), so that prompt and empty prompt differ in their text only.
     """
     if given is None:
         if all(expert.clip is None for expert in experts.experts):
@@ -115,8 +155,15 @@ def empty_for_experts(experts: ExpertSet, given: Conditioning | None, prompt: Co
                 "connect an empty CLIPTextEncode to Uncertainty Score's input 'empty_prompt', or choose the preset fast."
             )
         given = encode_for_experts(experts, "")
-    added = shared_options(prompt)
-    return [[[tensor, {**options, **added}] for tensor, options in one] for one in split(given, len(experts))]
+    around = beside_words(prompt)
+    return [
+        [
+            [tensor, {**options, **added}]
+            for place, added in enumerate(around)
+            for tensor, options in [one[place % len(one)]]
+        ]
+        for one in split(given, experts)
+    ]
 
 
 def same_words(a: Conditioning, b: Conditioning) -> bool:
@@ -141,10 +188,31 @@ def _close(a: torch.Tensor, b: torch.Tensor) -> bool:
     return bool(apart <= _ROUNDING**2 * a.float().square().mean())
 
 
-def shared_options(prompt: Conditioning) -> dict[str, Any]:
-    """What the empty prompt takes over from the prompt."""
-    shared = (*_SIZES, "control", "control_apply_to_uncond", "hooks")
-    return {key: value for key, value in prompt[0][1].items() if key in shared}
+def beside_words(prompt: Conditioning) -> list[dict[str, Any]]:
+    """What each entry of a prompt holds beside its words: the empty prompt takes it over."""
+    return [{key: value for key, value in options.items() if not _is_words(key)} for _, options in prompt]
+
+
+def digest(conditioning: Conditioning) -> str | None:
+    """Of all that a CONDITIONING holds; None where a part has no cheap identity (ControlNet, hooks)."""
+    found = hashlib.sha256()
+    for tensor, options in conditioning:
+        for key, value in [("", tensor), *sorted(options.items())]:
+            if isinstance(value, torch.Tensor):
+                kept = value.detach().cpu().float().contiguous()  # numpy has no bfloat16
+                found.update(f"{key}:{tuple(kept.shape)}:".encode())
+                found.update(kept.numpy().tobytes())
+            elif _is_plain(value):
+                found.update(f"{key}={value!r};".encode())
+            else:
+                return None
+    return found.hexdigest()
+
+
+def _is_plain(value: Any) -> bool:
+    return (isinstance(value, (list, tuple)) and all(map(_is_plain, value))) or isinstance(
+        value, (bool, int, float, str, type(None))
+    )
 
 
 def extras(conditioning: Conditioning) -> tuple[str, ...]:

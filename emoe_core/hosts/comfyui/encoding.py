@@ -25,7 +25,8 @@ def encode_many(experts: ExpertSet, texts: Sequence[str], clip: Any = None) -> l
     if not plain or spare is None:
         return [cond.encode_for_experts(experts, text) for text in texts]
     own = [_encode(spare if expert.clip is None else expert.clip, texts) for expert in experts.experts]
-    return [cond.merged([encodings[place] for encodings in own], text) for place, text in enumerate(texts)]
+    by = cond.encoders(experts)
+    return [cond.merged([encodings[place] for encodings in own], text, by) for place, text in enumerate(texts)]
 
 
 def _encode(clip: Any, texts: Sequence[str]) -> list[cond.Conditioning]:

@@ -33,7 +33,7 @@ class MixtureProbe:
     latent: Tensor
     noises: list[Tensor]
     sigmas: Tensor
-    empty_key: str | None
+    empty_key: str
     _inner: ComfyProbe = field(init=False, repr=False)
     _recorder: RoutingRecorder = field(init=False, repr=False)
     _answers: dict[tuple[bool, tuple[str, ...]], Latents] = field(default_factory=dict, repr=False)

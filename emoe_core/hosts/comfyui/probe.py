@@ -22,7 +22,7 @@ from ...experts import Expert, ExpertSet
 from ...presets import NOISE_PRED, listed
 from ...probe import Latents, Request
 from . import batching, taps
-from .conditioning import Conditioning, check_width
+from .conditioning import Conditioning, check_width, digest
 from .encoder_only import complete
 
 _DENOISED = "denoised"
@@ -38,7 +38,7 @@ class ComfyProbe:
         latent: samples of the LATENT, [B, C, ...].
         noises: one noise tensor a noise sample, of the latent's shape.
         sigmas: the schedule from the scored step on; the first is the scored noise level.
-        empty_key: digest of all that the empty pass depends on, or None when it must not be kept.
+        empty_key: digest of all that the empty pass depends on beside expert and CONDITIONING.
         estimates: of each prompt (by its place) the first expert's denoised estimate of the first noise sample,
             [B, C, ...] in the scale of a LATENT; there once the prediction was measured.
     """
@@ -49,7 +49,7 @@ class ComfyProbe:
     latent: Tensor
     noises: list[Tensor]
     sigmas: Tensor
-    empty_key: str | None
+    empty_key: str
     estimates: dict[int, Tensor] = field(default_factory=dict, repr=False)
     _tapped: dict[tuple[str, tuple[str, ...]], _Tapped] = field(default_factory=dict, repr=False)
 
@@ -67,7 +67,8 @@ class ComfyProbe:
             return self._measure(expert, prompts, request.taps, advance, told)
         if self.empties is None:
             raise EMoEError("The empty prompt is wanted and was not given.")
-        key = None if self.empty_key is None else f"{self.empty_key}:{','.join(request.taps)}"
+        what = digest(self.empties[request.expert])
+        key = None if what is None else f"{self.empty_key}:{what}:{','.join(request.taps)}"
         if key is not None and (answer := empty_prompt.recall(expert, key)) is not None:
             advance(len(self.noises))
             return [answer]
@@ -146,6 +147,10 @@ class ComfyProbe:
                 *self._call(expert, prompts, units[:half], wanted),
                 *self._call(expert, prompts, units[half:], wanted),
             ]
+        if not step.active:
+            raise EMoEError(
+                "No part of the conditioning is active at this step and place; check its timestep range, mask and at_step."
+            )
         answer: Latents = {tap: _in_order(tapped.captured, tap, step.order) for tap in wanted if tap != NOISE_PRED}
         if NOISE_PRED in wanted:
             if step.prediction is None:
@@ -192,12 +197,15 @@ class _OneStep(comfy.samplers.Sampler):  # type: ignore[misc]
         prediction: (x - denoised) / sigma, the noise for noise-predicting models and the velocity for flow models.
         denoised: what the model takes the picture to be, in its own scale.
         order: ids of the conditioning entries in the user's order.
+        active: whether any entry has a say at this step, at any place. Where none has, the host predicts nothing, which
+            would be the same for every prompt.
     """
 
     def __init__(self) -> None:
         self.prediction: Tensor | None = None
         self.denoised: Tensor | None = None
         self.order: list[Any] = []
+        self.active = True
 
     def sample(
         self,
@@ -212,11 +220,21 @@ class _OneStep(comfy.samplers.Sampler):  # type: ignore[misc]
     ) -> Tensor:
         sampling = model_wrap.inner_model.model_sampling
         x = sampling.noise_scaling(sigmas[0], noise, latent_image, self.max_denoise(model_wrap, sigmas))
-        self.order = [entry["uuid"] for entry in model_wrap.conds["positive"]]
-        denoised = model_wrap(x, sigmas[0].expand(x.shape[0]), **extra_args)
+        entries, level = model_wrap.conds["positive"], sigmas[0].expand(x.shape[0])
+        self.order = [entry["uuid"] for entry in entries]
+        self.active = any(_has_a_say(entry, level[0]) for entry in entries)
+        denoised = model_wrap(x, level, **extra_args)
         self.denoised = denoised.float().cpu()
         self.prediction = ((x.float() - denoised.float()) / sigmas[0].float()).cpu()
         return x  # type: ignore[no-any-return]
+
+
+def _has_a_say(entry: dict[str, Any], level: Tensor) -> bool:
+    """Whether the host will ask the network about a processed entry at this noise level, and look at the answer."""
+    if level > entry.get("timestep_start", level) or level < entry.get("timestep_end", level):
+        return False
+    mask = entry.get("mask")
+    return entry.get("strength", 1.0) != 0 and (mask is None or bool(torch.any(mask)))
 
 
 def _in_order(captured: list[tuple[str, Any, Tensor]], tap: str, order: list[Any]) -> list[Tensor]:

@@ -170,14 +170,16 @@ class Run:
         brief: bool = False,
     ) -> list[Scored]:
         """Score one block of prompts."""
+        if not all(prompts):
+            raise EMoEError("Uncertainty Score's conditioning is empty; connect a prompt to the input 'positive'.")
         names = [self.estimator, *(name for _, name in self.also)]
         needs_empty = any(estimator(name).needs_empty for name in names)
         if needs_empty and any(_around(prompt) != _around(prompts[0]) for prompt in prompts):
             # What other nodes added to a prompt goes to its empty prompt too, so these have different ones.
             return [scored for prompt in prompts for scored in self.score([prompt], empty_prompt, progress, brief)]
         empties = cond.empty_for_experts(self.experts, empty_prompt, prompts[0]) if needs_empty else None
-        key = None if empty_prompt is not None else self._empty_key(prompts[0])
-        own = [cond.split(prompt, len(self.experts)) for prompt in prompts]
+        key = _key(self.samples, self.noises, self.sigmas)
+        own = [cond.split(prompt, self.experts) for prompt in prompts]
         settings = [self.settings(prompt) for prompt in prompts]
         texts = [cond.prompt_text(prompt) for prompt in prompts]
         for text, prompt in zip(texts, own, strict=True):
@@ -197,23 +199,18 @@ class Run:
                 found.append(_with_estimate(routed, mixture.estimates.get(0)))
             return found
 
-    def _empty_key(self, prompt: cond.Conditioning) -> str | None:
-        """Digest of all that the empty pass depends on; None where a part has no cheap identity (ControlNet, hooks)."""
-        added = cond.shared_options(prompt)
-        if not all(isinstance(value, (bool, int, float, str, type(None))) for value in added.values()):
-            return None
-        return f"{_key(self.samples, self.noises, self.sigmas)}:{sorted(added.items())}"
-
 
 def _with_estimate(scored: Scored, estimate: Tensor | None) -> Scored:
     return replace(scored, maps=replace(scored.maps, denoised=estimate))
 
 
-def _around(prompt: cond.Conditioning) -> dict[str, Any]:
+def _around(prompt: cond.Conditioning) -> list[dict[str, Any]]:
     """What the empty prompt takes over from a prompt, by identity where it is an object."""
-    return {
-        key: id(value) if hasattr(value, "__dict__") else value for key, value in cond.shared_options(prompt).items()
-    }
+    plain = (bool, int, float, str)
+    return [
+        {key: value if isinstance(value, plain) else id(value) for key, value in entry.items()}
+        for entry in cond.beside_words(prompt)
+    ]
 
 
 def _node_progress() -> Progress:
