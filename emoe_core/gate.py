@@ -108,14 +108,16 @@ def decide(
             enough for the rate, else by all of them, which the reason then says.
 
     Raises:
-        EMoEError: unknown policy or mode, alpha outside (0, 1) or too small for the calibration, no threshold that keeps
-            the rate, a label that stands in several columns, a threshold or a score that is not finite.
+        EMoEError: experts that are all the same model, unknown policy or mode, alpha outside (0, 1) or too small for the
+            calibration, no threshold that keeps the rate, a label that stands in several columns, a threshold or a score that
+            is not finite.
         SettingsMismatch: no calibration fits a policy that needs one.
     """
     if mode not in (DECIDE, OBSERVE):
         raise EMoEError(f"There is no gate mode '{mode}'; choose {DECIDE} or {OBSERVE}.")
     if not all(math.isfinite(item.score) for item in report.items):
         raise EMoEError("The report holds a score that is not a finite number; score the prompt again.")
+    _check_experts(report)
     candidates = report.calibrations if calibrations is None else calibrations
     if policy not in POLICIES:
         raise EMoEError(f"There is no gate policy '{policy}'; the known ones are {', '.join(POLICIES)}.")
@@ -136,7 +138,7 @@ def decide(
         passed=mode == OBSERVE or worst.verdict == PASS,
         mode=mode,
         policy=policy,
-        reason=_reason(worst, chosen, alpha, delta, judge),
+        reason=_reason(worst, len(items), chosen, alpha, delta, judge),
         score=worst.score,
         threshold=judge.limit,
         alpha=None if chosen.threshold is None else alpha,
@@ -148,6 +150,20 @@ def decide(
         group_threshold=judge.own,
         delta=delta if chosen.uses_delta else None,
     )
+
+
+def _check_experts(report: Report) -> None:
+    """Copies of one model agree on everything, so every prompt would pass."""
+    experts = report.settings.experts
+    if len(experts) < 2 or len(set(experts)) > 1:
+        return
+    from .estimators import estimator  # here: what only reads verdicts must not wait for torch
+
+    if estimator(report.settings.estimator).minimum_experts > 1:
+        raise EMoEError(
+            f"All {len(experts)} experts are the same model and cannot disagree, so the Gate has nothing to judge by; load "
+            "different checkpoints, or choose the preset one_model on Uncertainty Score."
+        )
 
 
 def _matching_or_none(report: Report, calibrations: tuple[Calibration, ...]) -> Calibration | None:
@@ -193,7 +209,7 @@ def _judge_by(policy: Policy, calibration: Calibration, alpha: float, delta: flo
     return _Judge(policy.threshold(calibration, alpha, delta), calibration.whole, False, note)
 
 
-def _reason(worst: ItemVerdict, policy: Policy, alpha: float, delta: float, judge: _Judge) -> str:
+def _reason(worst: ItemVerdict, count: int, policy: Policy, alpha: float, delta: float, judge: _Judge) -> str:
     side = "above" if worst.verdict == BLOCK else "at or below"
     reason = f"score {worst.score:.4g} is {side} the threshold {judge.limit:.4g}"
     if policy.name == "false_block_rate" and worst.p_value is not None:
@@ -203,4 +219,9 @@ def _reason(worst: ItemVerdict, policy: Policy, alpha: float, delta: float, judg
         reason = f"{reason} for at most {alpha:g} of {policy.alpha_is}"
         if policy.uses_delta:
             reason = f"{reason}, with confidence {1 - delta:g}"
-    return f"{reason}; {judge.note}" if judge.note else reason
+    notes = [reason, judge.note]
+    if count > 1:
+        notes.insert(1, f"worst of {count} images")
+        if policy.threshold is not None:
+            notes[1] += f", each judged by that rate, so a good prompt is blocked up to {count} times as often"
+    return "; ".join(filter(None, notes))

@@ -32,7 +32,8 @@ class Settings:
         noise_seed: seed of the first noise sample, or None where no noise is added.
         noise_samples: number of noise samples K.
         latent_shape: shape of one latent, channels first.
-        latent: "empty" for an empty latent, "given" for an image or a half-made one.
+        latent: "empty" for an empty latent, "given" for an image or a half-made one; and which items of a batch they were, where
+            their noise is that of these.
         dtype: the type the first expert computes in.
         conditioning: what the CONDITIONING carries beside text (areas, sizes, masks, ControlNet, ...).
     """

@@ -141,6 +141,24 @@ def test_observe_records_and_lets_pass() -> None:
     assert seen.verdict == "block" and seen.passed and seen.line().startswith("observed block")
 
 
+def test_copies_of_one_model_are_no_ensemble_to_judge_by() -> None:
+    """They agree on everything, and nothing must pass for that."""
+    same = replace(SETTINGS, experts=("x", "x"))
+    with pytest.raises(EMoEError, match="All 2 experts are the same model.*preset one_model"):
+        decide(report(0.0, settings=same), "raw_threshold", threshold=1.0)
+    one_model = replace(same, estimator="guidance")
+    assert decide(report(0.5, settings=one_model), "raw_threshold", threshold=1.0).passed
+
+
+def test_the_reason_says_what_a_batch_does_to_the_rate() -> None:
+    known = calibration([float(i) for i in range(100)])
+    wanted = "worst of 3 images, each judged by that rate, so a good prompt is blocked up to 3 times as often"
+    assert wanted in decide(report(1.0, 2.0, 3.0, calibrations=(known,)), "false_block_rate", alpha=0.1).reason
+    assert "worst" not in decide(report(1.0, calibrations=(known,)), "false_block_rate", alpha=0.1).reason
+    raw = decide(report(1.0, 2.0), "raw_threshold", threshold=5.0).reason
+    assert raw.endswith("worst of 2 images")
+
+
 def test_a_batch_passes_only_when_every_item_does() -> None:
     both = decide(report(0.5, 2.0), "raw_threshold", threshold=1.0)
     assert not both.passed and [item.verdict for item in both.items] == ["pass", "block"] and both.score == 2.0

@@ -196,3 +196,18 @@ def test_the_kept_empty_prompt_is_of_the_encoder_that_made_it(pack: ModuleType, 
 
     of(first)
     assert of(other) == of(fresh)
+
+
+def test_noise_of_other_items_of_a_batch_is_another_setting(host: Any, experts: Any, encoded: Any) -> None:
+    """Latent From Batch: the host draws the noise that the item had in its batch."""
+    import nodes
+
+    def of(latent: Any) -> Any:
+        return host.scoring.score_prompt(experts, encoded("sunflower"), latent, **HOW).report
+
+    four = {"samples": torch.zeros(4, 4, 16, 16)}
+    first, third = (nodes.LatentFromBatch().frombatch(four, place, 1)[0] for place in (0, 2))
+    plain = of({"samples": torch.zeros(1, 4, 16, 16)})
+    assert of(first).settings == plain.settings and of(first).score == plain.score
+    assert of(third).score == pytest.approx(of(four).items[2].score, rel=1e-4)
+    assert of(third).score != plain.score and of(third).settings != plain.settings

@@ -367,7 +367,7 @@ def test_one_prompt_for_all_paths(host: Any, demo: Any, mixture: Any, score: Cal
     own = score(mixture).report.score
     shared = host.conditioning.encode(mixture.network.clip, "sunflower")
     assert score(mixture, positive=shared).report.score == own
-    with pytest.raises(Exception, match="a mixture has one for all paths"):
+    with pytest.raises(Exception, match="encoded for other experts; connect the same EXPERTS"):
         score(mixture, positive=host.conditioning.encode_for_experts(demo, "sunflower"))
 
 

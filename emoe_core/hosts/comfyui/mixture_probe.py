@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-import torch
 from torch import Tensor
 
 from ...errors import EMoEError
@@ -42,8 +41,8 @@ class MixtureProbe:
         paths = len(self.experts)
         inner = ComfyProbe(
             ExpertSet((self.experts.network,)),
-            [[one_for_all(self.prompts)]],
-            None if self.empties is None else [one_for_all(self.empties)],
+            [[self.prompts[0]]],  # one text encoder made all of them
+            None if self.empties is None else self.empties[:1],
             _each(self.latent, paths),
             [_each(noise, paths) for noise in self.noises],
             self.sigmas,
@@ -108,24 +107,6 @@ class MixtureProbe:
                 "The mixture's paths were not separated: another node replaces the call of its network; score without it."
             )
         return answer
-
-
-def one_for_all(conditionings: list[cond.Conditioning]) -> cond.Conditioning:
-    """The one CONDITIONING of a mixture, from as many copies as it has paths.
-
-    Raises:
-        EMoEError: they differ, since a mixture has one text encoder.
-    """
-    first = conditionings[0]
-    for other in conditionings[1:]:
-        if other is first:
-            continue
-        if len(other) != len(first) or not all(torch.equal(a[0], b[0]) for a, b in zip(first, other, strict=True)):
-            raise EMoEError(
-                "The prompt was encoded by each expert's own text encoder, and a mixture has one for all paths; connect the "
-                "mixture's EXPERTS to Encode for Experts, or use CLIPTextEncode with the CLIP given to Build Mixture."
-            )
-    return first
 
 
 def _each(batch: Tensor, paths: int) -> Tensor:

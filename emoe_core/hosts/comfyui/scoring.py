@@ -91,6 +91,7 @@ class Run:
 
     experts: ExpertSet
     samples: Tensor
+    latent: str
     sigmas: Tensor
     noises: list[Tensor]
     noise_seed: int | None
@@ -132,7 +133,8 @@ class Run:
         has = common_taps(experts)
         readings = tuple((resolve_tap(where, has), estimator(name).name) for where, name in also)
         seed = noise_seed if add_noise else None
-        return cls(experts, samples, sigmas, noises, seed, resolve_tap(tap, has), estimator_name, readings)
+        kind = _kind(samples, latent)
+        return cls(experts, samples, kind, sigmas, noises, seed, resolve_tap(tap, has), estimator_name, readings)
 
     def settings(self, positive: cond.Conditioning) -> Settings:
         """Everything that the score of this prompt depends on besides its text."""
@@ -147,7 +149,7 @@ class Run:
             noise_seed=self.noise_seed,
             noise_samples=len(self.noises),
             latent_shape=tuple(self.samples.shape[1:]),
-            latent="given" if bool(torch.count_nonzero(self.samples)) else "empty",
+            latent=self.latent,
             dtype=first.dtype,
             conditioning=cond.extras(positive),
             mode=MODE if isinstance(self.experts, MixtureSet) else "ensemble",
@@ -262,6 +264,13 @@ def _sigmas(experts: ExpertSet, scheduler: str, steps: int, at_step: int) -> Ten
             f"At at_step {at_step} of {steps} no noise is left, so nothing can be scored; choose an earlier step."
         )
     return sigmas  # type: ignore[no-any-return]
+
+
+def _kind(samples: Tensor, latent: dict[str, Any]) -> str:
+    """What `Settings` says of the latent: the host draws another noise for items that were taken out of a batch."""
+    kind = "given" if bool(torch.count_nonzero(samples)) else "empty"
+    places = latent.get("batch_index")
+    return kind if places is None or list(places) == list(range(len(samples))) else f"{kind}, batch_index {places}"
 
 
 def _noises(samples: Tensor, latent: dict[str, Any], add_noise: bool, seed: int, count: int) -> list[Tensor]:

@@ -85,7 +85,7 @@ def score_many(
     device = None if chosen.device is None else torch.device(chosen.device)
     # Where experts take turns on a device, more prompts a turn mean fewer moves.
     group = max(1, chosen.batch // chosen.noise_samples) * (1 if device is None else 8)
-    key = f"{settings.sigma}:{settings.noise_seed}:{settings.noise_samples}:{settings.latent_shape}"
+    key = f"{settings.sigma}:{settings.noise_seed}:{settings.noise_samples}:{settings.latent_shape}:{settings.text_encoders}"
     for start in range(0, len(prompts), group):
         texts = list(prompts[start : start + group])
         if estimator_named(settings.estimator).needs_empty:
