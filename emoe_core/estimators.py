@@ -44,6 +44,7 @@ class Estimator:
         minimum_experts: 1 for the baselines that use no ensemble, else 2.
         needs_empty: whether the empty prompt's latents are needed too.
         compute: `Measured -> [K, B]`.
+        layout: whether each channel's mean over the picture's places is taken off first; the map does the same.
     """
 
     name: str
@@ -51,6 +52,7 @@ class Estimator:
     minimum_experts: int
     needs_empty: bool
     compute: Callable[[Measured], Tensor]
+    layout: bool = False
 
 
 def _mean_variance(latents: Tensor) -> Tensor:
@@ -74,6 +76,33 @@ def _centred_relative(m: Measured) -> Tensor:
     return _ratio(_mean_variance(shift), mean_square(shift), "centred_relative", _NO_EFFECT)
 
 
+def _centred_layout(m: Measured) -> Tensor:
+    """As `_centred_relative`, of what differs from place to place: an even shift of a channel (its brightness) is left out.
+
+    The first expert is taken off before the channels' means, so that identical experts give exactly 0.
+    """
+    shift, channel = _shift(m), _channels(m)
+    variance = _mean_variance(_levelled(shift - shift[:1], channel))
+    return _ratio(variance, mean_square(_levelled(shift, channel)), "centred_layout", _NO_LAYOUT)
+
+
+def _levelled(latents: Tensor, channel: Tensor) -> Tensor:
+    """Minus each channel's mean over its places: in double precision, so that a large mean costs no digits."""
+    exact = latents.double()
+    places = torch.bincount(channel).clamp_min(1)
+    return (exact - (_sum_by_channel(exact, channel) / places)[..., channel]).float()
+
+
+def _channels(m: Measured) -> Tensor:
+    return torch.arange(m.prompt.shape[-1]) if m.channel is None else m.channel
+
+
+def _sum_by_channel(values: Tensor, channel: Tensor) -> Tensor:
+    """[..., D] -> [..., channels]"""
+    found = values.new_zeros(*values.shape[:-1], int(channel.max()) + 1)
+    return found.index_add(-1, channel, values)
+
+
 def _cosine(m: Measured) -> Tensor:
     """1 - cos(a, b), mean over pairs, as (|a-b|^2 - (|a|-|b|)^2) / (2 |a| |b|): the plain form loses small angles."""
     latents = m.prompt.float()
@@ -95,8 +124,7 @@ def _whitened(m: Measured) -> Tensor:
     """
     if m.empty is None:
         raise EMoEError(_NO_EMPTY)
-    size = m.prompt.shape[-1]
-    channel = torch.arange(size) if m.channel is None else m.channel
+    channel = _channels(m)
     scale = _channel_variance(m.empty, channel)[:, channel]  # [B, D]
     alive = scale > 0
     if not bool(alive.any(dim=-1).all()):
@@ -111,12 +139,10 @@ def _channel_variance(latents: Tensor, channel: Tensor) -> Tensor:
     place = torch.arange(len(channel))
     first = torch.zeros_like(channel).scatter_reduce(0, channel, place, "amin", include_self=False)[channel]
     m = m - m[:1, :1][..., first]  # a channel's first place: a large offset costs no digits
-    count = torch.zeros(int(channel.max()) + 1, dtype=m.dtype).index_add(0, channel, torch.ones_like(place).double())
-    count = count * m.shape[0] * m.shape[1]
+    count = torch.bincount(channel) * m.shape[0] * m.shape[1]
 
     def mean(values: Tensor) -> Tensor:
-        summed = values.sum(dim=(0, 1))
-        return summed.new_zeros(summed.shape[0], len(count)).index_add(1, channel, summed) / count.clamp_min(1)
+        return _sum_by_channel(values.sum(dim=(0, 1)), channel) / count.clamp_min(1)
 
     centre = mean(m)[:, channel]
     return mean((m - centre).square()).float()
@@ -141,6 +167,9 @@ def _guidance(m: Measured) -> Tensor:
 
 
 _NO_EFFECT = "the prompt gives the same prediction as the empty prompt"
+_NO_LAYOUT = (
+    "the prompt changes every channel evenly over the whole picture, so that nothing differs from place to place"
+)
 _NO_EMPTY = "This estimator compares the prompt with the empty prompt, and no empty prompt was measured."
 
 
@@ -180,6 +209,14 @@ ESTIMATORS: dict[str, Estimator] = {
             "whitened", "as variance, in units of each channel's spread for the empty prompt", 2, True, _whitened
         ),
         Estimator("pairwise_mi", "for comparison: mutual information from pairwise distances", 2, False, _pairwise_mi),
+        Estimator(
+            "centred_layout",
+            "as centred_relative, of what differs from place to place: each channel's mean is taken off",
+            2,
+            True,
+            _centred_layout,
+            layout=True,
+        ),
     )
 }
 

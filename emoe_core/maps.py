@@ -32,25 +32,35 @@ class Maps:
     denoised: Tensor | None = None
 
 
-def disagreement(latents: list[Tensor], empty: list[Tensor] | None = None) -> Tensor:
+def disagreement(latents: list[Tensor], empty: list[Tensor] | None = None, layout: bool = False) -> Tensor:
     """Relative variance across experts at each place, from one tensor [K, B, C, h, w] an expert; shape [B, h, w].
 
     Variance over experts, mean over channels, over the mean square of the whole latent, mean over noise samples. Its mean
-    over all places is the estimator `relative`, or with `empty`, the empty prompt's latents, `centred_relative`: the map
-    says where the score comes from. Video latents are averaged over their frames.
+    over all places is the estimator `relative`, or with `empty`, the empty prompt's latents, `centred_relative`, and with
+    `layout` too, each channel less its mean, `centred_layout`: the map says where the score comes from. Video latents are
+    averaged over their frames; a channel's mean is over frames and places.
     """
     stacked = torch.stack(latents).float()
     if empty is not None:
         stacked = stacked - torch.stack(empty).float()
+    apart = stacked - stacked[:1]  # before any mean is taken: equal experts stay exactly equal
+    if layout:
+        stacked, apart = _levelled(stacked), _levelled(apart)
     if len(latents) == 1:
         variance = torch.zeros_like(stacked[0])
     else:
-        variance = across_expert_variance(stacked)
+        variance = across_expert_variance(apart)
     scale = stacked.square().flatten(3).mean(dim=(0, 3)).clamp_min(torch.finfo(torch.float32).tiny)  # [K, B]
     places = (variance.mean(dim=2) / scale.reshape(*scale.shape, *[1] * (variance.ndim - 3))).mean(dim=0)
     while places.ndim > 3:  # frames
         places = places.mean(dim=1)
     return places if places.ndim == 3 else places.reshape(places.shape[0], 1, -1)
+
+
+def _levelled(latents: Tensor) -> Tensor:
+    """[M, K, B, C, ...] minus each channel's mean, in double precision as in the estimator."""
+    exact = latents.double()
+    return (exact - exact.mean(dim=tuple(range(4, exact.ndim)), keepdim=True)).float()
 
 
 def viridis(values: Tensor) -> Tensor:

@@ -140,8 +140,9 @@ def _scored(
         prompt=text,
         calibrations=experts.calibrations,
     )
-    centred = est.estimator(settings.estimator).needs_empty
-    return Scored(report, Maps(_places(latents[settings.tap], taken.empty[settings.tap] if centred else None)))
+    reads = est.estimator(settings.estimator)
+    empty = taken.empty[settings.tap] if reads.needs_empty else None
+    return Scored(report, Maps(_places(latents[settings.tap], empty, reads.layout)))
 
 
 def _estimates(measured: est.Measured, asked: set[str], comparable: bool, brief: bool) -> dict[str, list[Estimate]]:
@@ -187,13 +188,13 @@ def _estimate(one: est.Estimator, measured: est.Measured) -> list[Estimate]:
     ]
 
 
-def _places(latents: list[list[Tensor]], empty: list[list[Tensor]] | None) -> Tensor:
+def _places(latents: list[list[Tensor]], empty: list[list[Tensor]] | None, layout: bool) -> Tensor:
     """The map of the largest conditioning entry; the empty prompt's latents are taken off where it has the same entry."""
     largest = max(range(len(latents[0])), key=lambda entry: latents[0][entry][0, 0, 0].numel())
     prompt = [parts[largest] for parts in latents]
     if empty is None or any(len(parts) <= largest or parts[largest].shape != prompt[0].shape for parts in empty):
-        return disagreement(prompt)
-    return disagreement(prompt, [parts[largest] for parts in empty])
+        return disagreement(prompt, layout=layout)
+    return disagreement(prompt, [parts[largest] for parts in empty], layout)
 
 
 def _copies(pairwise: Tensor, experts: ExpertSet) -> list[str]:

@@ -30,6 +30,7 @@ def in_float64(name: str, prompt: torch.Tensor, empty: torch.Tensor) -> np.ndarr
         "cosine": lambda: cosine_in_float64(m),
         "whitened": lambda: (m.var(axis=0, ddof=1) / spread_in_float64(e)).mean(-1),
         "pairwise_mi": lambda: pairwise_mi_in_float64(m),
+        "centred_layout": lambda: centred_layout_in_float64(shift),
     }[name]()
 
 
@@ -40,6 +41,15 @@ def spread_in_float64(e: np.ndarray) -> np.ndarray:
     """Variance of each channel over experts, noise and places, [B, D]."""
     by_channel = e.reshape(*e.shape[:3], 5, 100).var(axis=(0, 1, 4))
     return np.repeat(by_channel, 100, axis=-1)
+
+
+def centred_layout_in_float64(shift: np.ndarray) -> np.ndarray:
+    """Channel by channel: what is left of variance and mean square without the part of the channel's mean."""
+    by_channel = shift.reshape(*shift.shape[:3], 5, 100)
+    even = by_channel.mean(-1)
+    variance = by_channel.var(axis=0, ddof=1).mean((-1, -2)) - even.var(axis=0, ddof=1).mean(-1)
+    size = (by_channel**2).mean((0, 3, 4)) - (even**2).mean((0, 3))
+    return variance / size
 
 
 def cosine_in_float64(m: np.ndarray) -> np.ndarray:
@@ -101,7 +111,15 @@ def test_unbiased_over_the_number_of_experts() -> None:
 
 @pytest.mark.parametrize(
     ("name", "power"),
-    [("relative", 0), ("centred_relative", 0), ("cosine", 0), ("whitened", 0), ("variance", 2), ("centred", 2)],
+    [
+        ("relative", 0),
+        ("centred_relative", 0),
+        ("centred_layout", 0),
+        ("cosine", 0),
+        ("whitened", 0),
+        ("variance", 2),
+        ("centred", 2),
+    ],
 )
 def test_which_estimators_are_free_of_scale(name: str, power: int) -> None:
     compute = est.estimator(name).compute
@@ -136,6 +154,39 @@ def test_whitened_of_one_item_does_not_depend_on_the_others() -> None:
     both = est.estimator("whitened").compute(est.Measured(prompt, empty, CHANNEL))
     alone = est.estimator("whitened").compute(est.Measured(prompt[:, :, :1], empty[:, :, :1], CHANNEL))
     torch.testing.assert_close(both[:, :1], alone)
+
+
+def test_an_even_shift_of_a_channel_changes_nothing_of_the_layout() -> None:
+    """A number added to all places of a channel, another one for every expert, noise sample and item."""
+    prompt, empty = latents(seed=11), latents(seed=12)
+    shift = 20 + torch.randn(4, 3, 2, 5, generator=torch.Generator().manual_seed(13))
+    plain, shifted = (est.Measured(given, empty, CHANNEL) for given in (prompt, prompt + shift[..., CHANNEL]))
+    layout, whole = (est.estimator(name).compute for name in ("centred_layout", "centred_relative"))
+    torch.testing.assert_close(layout(shifted), layout(plain), rtol=1e-5, atol=0)
+    assert bool((whole(shifted) < 0.1 * whole(plain)).all())  # what the experts share hides what they do not
+
+
+def test_a_channel_may_lie_anywhere_and_the_layout_keeps_apart_what_has_another_number() -> None:
+    """Dimensions in another order give the same; two halves of a picture as channels of their own do not."""
+    prompt, empty = latents(seed=14), latents(seed=15)
+    compute = est.estimator("centred_layout").compute
+    plain = compute(est.Measured(prompt, empty, CHANNEL))
+    order = torch.randperm(500, generator=torch.Generator().manual_seed(16))
+    mixed = compute(est.Measured(prompt[..., order], empty[..., order], CHANNEL[order]))
+    torch.testing.assert_close(mixed, plain, rtol=1e-5, atol=0)
+    prompt = prompt + torch.where(torch.arange(500) % 100 < 50, 3.0, 0.0)
+    halves = compute(est.Measured(prompt, empty, torch.arange(10).repeat_interleave(50)))
+    assert bool((halves > 2 * compute(est.Measured(prompt, empty, CHANNEL))).all())
+
+
+@pytest.mark.parametrize("channel", [CHANNEL, None])
+def test_no_layout_is_an_error_and_not_a_number(channel: torch.Tensor | None) -> None:
+    """Flat channels, or no channels at all: nothing differs from place to place."""
+    empty = torch.zeros(4, 3, 2, 500)
+    prompt = latents(size=5, seed=17)[..., CHANNEL] if channel is not None else latents(seed=17)
+    assert bool((est.estimator("centred_relative").compute(est.Measured(prompt, empty)) > 0).all())
+    with pytest.raises(EMoEError, match="changes every channel evenly .* nothing differs from place to place"):
+        est.estimator("centred_layout").compute(est.Measured(prompt, empty, channel))
 
 
 def test_cosine_by_hand() -> None:

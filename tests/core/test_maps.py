@@ -41,6 +41,20 @@ def test_the_mean_of_the_map_is_the_score() -> None:
     assert disagreement(prompt, empty).mean(dim=(1, 2)).tolist() == pytest.approx(centred.tolist(), rel=1e-5)
 
 
+@pytest.mark.parametrize("shape", [(2, 2, 4, 5, 6), (2, 2, 4, 3, 5, 6), (2, 2, 4, 7)], ids=["image", "video", "tokens"])
+def test_the_map_of_the_layout_is_the_layouts_score_place_by_place(shape: tuple[int, ...]) -> None:
+    """A channel's mean is over all its frames and places, as in the score."""
+    prompt, empty = latents(shape=shape), latents(seed=1, shape=shape)
+    prompt = [part + 5 + i for i, part in enumerate(prompt)]
+    channel = torch.arange(4).repeat_interleave(prompt[0][0, 0, 0].numel())
+    score = ESTIMATORS["centred_layout"].compute(Measured(measured(prompt), measured(empty), channel)).mean(0)
+    found = disagreement(prompt, empty, layout=True)
+    assert found.mean(dim=(1, 2)).tolist() == pytest.approx(score.tolist(), rel=1e-5)
+    assert bool((disagreement(prompt, empty).mean(dim=(1, 2)) < 0.9 * score).all())
+    assert not disagreement([prompt[0]] * 3, [empty[0]] * 3, layout=True).any()
+    assert not disagreement(prompt[:1], empty[:1], layout=True).any()
+
+
 def test_a_place_is_its_own_variance() -> None:
     """By hand with numpy, at one place of one item."""
     parts = latents()

@@ -186,6 +186,13 @@ def test_the_map_has_one_place_a_latent_place() -> None:
     assert scored.disagreement.shape == (2, 4, 4) and bool((scored.disagreement >= 0).all())
 
 
+@pytest.mark.parametrize("name", ["relative", "centred_relative", "centred_layout"])
+def test_the_map_is_of_the_estimator_that_was_asked_for(name: str) -> None:
+    scored = score(Tensors(), experts(), settings(tap="noise_pred", estimator=name))
+    means = scored.disagreement.mean(dim=(1, 2)).tolist()
+    assert means == pytest.approx([item.score for item in scored.report.items], rel=1e-5)
+
+
 def test_progress_is_told_before_each_expert_and_after_each_call() -> None:
     told: list[tuple[int, int, str]] = []
     score(Tensors(), experts(2), settings(), progress=lambda *args: told.append(args))
