@@ -46,6 +46,11 @@ PRESETS: dict[str, Preset] = {
         "guidance",
         "no ensemble: how little the prompt moves the first expert's noise prediction; one checkpoint is enough",
     ),
+    "layout": Preset(
+        NOISE_PRED,
+        "centred_layout",
+        "as thorough, of what the prompt changes from place to place: even shifts of brightness and colour are left out",
+    ),
 }
 CUSTOM = "custom"
 #: The best founded one: see docs/validity.md.

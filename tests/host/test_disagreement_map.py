@@ -107,7 +107,7 @@ def test_the_estimate_is_what_the_stock_sampler_previews(scored: Any, demo: tupl
 
 
 def test_the_maps_mean_is_the_score(scored: Any) -> None:
-    for preset in ("thorough", "fast"):
+    for preset in ("thorough", "layout", "fast"):
         report = scored("red apple", preset=preset)
         assert float(report.maps.disagreement.mean()) == pytest.approx(report.score, rel=1e-4)
     batch = scored(batch=2)

@@ -118,7 +118,7 @@ def test_the_same_score_for_every_preset(
         return [first, host.experts.expert_from_model(moved, None, "moved")]
 
     parts, wholes = two(True), two(False)
-    for preset in ("fast", "thorough", "paper"):
+    for preset in ("fast", "thorough", "layout", "paper"):
         a, b = score(parts, preset), score(wholes, preset)
         assert a.settings == b.settings  # what a calibration is held against, identities included
         assert a.items == b.items and a.score > 0

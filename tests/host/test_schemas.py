@@ -103,7 +103,7 @@ def test_the_gate_is_an_output_node_for_both_ways_the_host_asks(node_classes: di
     }
 
 
-@pytest.mark.parametrize("preset", ["fast", "thorough", "paper", "custom"])
+@pytest.mark.parametrize("preset", ["fast", "thorough", "paper", "one_model", "layout", "custom"])
 def test_presets_are_all_offered(node_classes: dict[str, Any], preset: str) -> None:
     assert preset in node_classes["EMoE_Score"].GET_NODE_INFO_V1()["input"]["required"]["preset"][1]["options"]
 

@@ -273,7 +273,7 @@ def test_a_checkpoint_scores_the_same_by_both_roads(server: Any, run: Run, model
         ({"at_step": 20}, "Uncertainty Score's at_step is 20, beyond the last of 20 steps; choose 0 to 19."),
         (
             {"preset": "best"},
-            "There is no preset 'best'; the known ones are fast, thorough, paper, one_model and custom.",
+            "There is no preset 'best'; the known ones are fast, thorough, paper, one_model, layout and custom.",
         ),
         ({"preset": "custom", "tap": "skip"}, "There is no tap 'skip'"),
         ({"preset": "custom", "estimator": "guess"}, "There is no estimator 'guess'"),
