@@ -62,7 +62,7 @@ def blocked_share(pack: ModuleType, score: Score, preset: str, group: str) -> tu
     return sum(v.verdict == "block" for v in verdicts) / len(prompts), len(prompts)
 
 
-@pytest.mark.parametrize("preset", ["fast", "thorough", "paper"])
+@pytest.mark.parametrize("preset", ["fast", "thorough", "layout", "paper"])
 def test_shipped_calibrations_are_these_experts(pack: ModuleType, experts: Any, score: Score, preset: str) -> None:
     """The same settings to the letter, and the stored scores come out again (rounding differs between processors)."""
     report = score(preset, pack.emoe_core.demo.prompts()["calibration"][0])
@@ -73,7 +73,7 @@ def test_shipped_calibrations_are_these_experts(pack: ModuleType, experts: Any, 
         assert again == pytest.approx(calibration.scores[index], rel=1e-3)
 
 
-@pytest.mark.parametrize("preset", ["fast", "thorough"])
+@pytest.mark.parametrize("preset", ["fast", "thorough", "layout"])
 def test_english_the_experts_know_is_blocked_no_more_than_promised(pack: ModuleType, score: Score, preset: str) -> None:
     """Within the promise up to what chance allows: three standard errors of this many prompts."""
     share, count = blocked_share(pack, score, preset, "fresh")
@@ -81,7 +81,7 @@ def test_english_the_experts_know_is_blocked_no_more_than_promised(pack: ModuleT
 
 
 @pytest.mark.parametrize("group", ["held_out", "faces", "nonsense", "ru", "zh", "ja"])
-@pytest.mark.parametrize("preset", ["fast", "thorough"])
+@pytest.mark.parametrize("preset", ["fast", "thorough", "layout"])
 def test_what_the_experts_never_saw_is_mostly_blocked(pack: ModuleType, score: Score, preset: str, group: str) -> None:
     share, _ = blocked_share(pack, score, preset, group)
     assert share > 0.5

@@ -19,7 +19,7 @@ from emoe_testing.checkpoints import make_sdxl
 from emoe_testing.folders import make_folder
 
 PROMPT = "a lighthouse, 山から日の出"
-PRESETS = ("fast", "thorough", "paper")
+PRESETS = ("fast", "thorough", "layout", "paper")
 SIGMA_STEPS = [("normal", 20, 0), ("karras", 30, 7), ("sgm_uniform", 25, 11)]
 
 
