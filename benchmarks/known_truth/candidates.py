@@ -29,6 +29,8 @@ MEANS = {
     "thorough + mean guidance": ("noise_pred.centred_relative", "guidance_mean"),
     "thorough + middle, centred": ("noise_pred.centred_relative", "mid_out.centred_relative"),
     "fast + thorough + guidance": ("mid_out.relative", "noise_pred.centred_relative", "guidance"),
+    "layout + fast": ("noise_pred.centred_layout", "mid_out.relative"),
+    "layout + guidance": ("noise_pred.centred_layout", "guidance"),
     "every tap, centred": ("mid_in.centred_relative", "mid_out.centred_relative", "noise_pred.centred_relative"),
 }
 

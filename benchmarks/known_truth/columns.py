@@ -9,7 +9,12 @@ import numpy as np
 
 TAPS = ("mid_in", "mid_out", "noise_pred")
 #: The presets, under the names that reports use.
-PRESETS = {"fast": "mid_out.relative", "thorough": "noise_pred.centred_relative", "paper": "mid_out.variance"}
+PRESETS = {
+    "fast": "mid_out.relative",
+    "thorough": "noise_pred.centred_relative",
+    "layout": "noise_pred.centred_layout",
+    "paper": "mid_out.variance",
+}
 #: Known before any network runs.
 TEXT = ("characters", "tokens", "unseen_words")
 #: One expert alone.
@@ -24,7 +29,7 @@ BASELINES = (*TEXT, *SINGLE, MEAN, ROUTING)
 LENGTHS = ("characters", "tokens")
 
 #: What a measurement holds; kept measurements of other columns are not used again.
-MEASURED = (*TAPS, *SINGLE, MEAN, ROUTING)
+MEASURED = (*TAPS, *SINGLE, MEAN, ROUTING, PRESETS["layout"])
 
 Columns = dict[str, "np.ndarray[Any, np.dtype[np.float64]]"]
 
@@ -59,5 +64,5 @@ def of_singles(reports: Sequence[Sequence[Any]]) -> dict[str, list[float]]:
 
 def readings(hidden: bool) -> list[tuple[str, str]]:
     """What to measure beside the noise prediction's `centred_relative`; hidden taps need experts of one base."""
-    wanted = [("noise_pred", "guidance")]
+    wanted = [("noise_pred", "guidance"), ("noise_pred", "centred_layout")]
     return wanted + [(tap, "centred_relative") for tap in TAPS[:2]] if hidden else wanted

@@ -14,6 +14,8 @@ from .trainings import NUMBERS
 
 Found = dict[str, Any]
 ENDS = ("random", "oracle")
+#: The presets that are worth a column each where they are held against a single model's numbers.
+COMPARED = ("fast", "thorough", "layout")
 QUARTERS = ("first quarter", "second", "third", "last")
 LABELS = {
     "base_2": "2 experts",
@@ -136,14 +138,14 @@ def gain(found: Found) -> list[str]:
     """Shipped experts: what the ensemble adds."""
     rows = []
     for task, row in found["ensemble_gain"].items():
-        fast, thorough = row["fast"], row["thorough"]
         rows.append(
-            [NAMES.get(task, task), f"`{row['best_rival']}`", _cell(fast), _cell(thorough)]
-            + [_cell(row["over_mean_guidance"][p]) for p in ("fast", "thorough")]
-            + [f"{_cell(row['over_length']['fast'])}"]
+            [NAMES.get(task, task), f"`{row['best_rival']}`", *(_cell(row[preset]) for preset in COMPARED)]
+            + [_cell(row["over_mean_guidance"][preset]) for preset in COMPARED]
+            + [_cell(row["over_length"]["fast"])]
         )
-    head = ["task", "best single-model number", "`fast` over it", "`thorough` over it", "`fast` over the mean guidance"]
-    return _table([*head, "`thorough` over the mean guidance", "`fast` over the better text length"], rows)
+    head = ["task", "best single-model number", *(f"`{preset}` over it" for preset in COMPARED)]
+    head += [f"`{preset}` over the mean guidance" for preset in COMPARED]
+    return _table([*head, "`fast` over the better text length"], rows)
 
 
 def ablations(found: Found) -> list[str]:
@@ -173,7 +175,7 @@ def worlds(found: Found) -> list[str]:
             continue
         figures = world["base_4"]
         means = sets_of(world)["base_4"]
-        for label in ("fast", "thorough", "paper", "response", "guidance", "guidance_mean", "tokens"):
+        for label in (*PRESETS, "response", "guidance", "guidance_mean", "tokens"):
             column = PRESETS.get(label, label)
             auroc = figures["auroc"]
             cells = [f"{auroc[task][column]['value']:.2f}" for task in WORLD_TASKS]
@@ -208,14 +210,14 @@ def within(found: Found) -> list[str]:
     rows = []
     for name, figures in _in_full(found).items():
         auroc, weights = figures["within_language"]["auroc"], figures["regression"]
-        cells = [_cell(auroc[column]) for column in (*PAIR, "guidance", "tokens")]
-        cells += [f"{weights[c][cause]['value']:+.2f}" for c in PAIR for cause in ("exposure", "tokens")]
+        columns = [PRESETS[preset] for preset in COMPARED]
+        cells = [_cell(auroc[column]) for column in (*columns, "guidance", "tokens")]
+        cells += [
+            " and ".join(f"{weights[c][cause]['value']:+.2f}" for cause in ("exposure", "tokens")) for c in columns
+        ]
         rows.append([name, *cells])
-    head = ["experts", "`fast`", "`thorough`", "`guidance`", "`tokens`", "`fast`: weight of exposure", "of tokens"]
-    return _table([*head, "`thorough`: weight of exposure", "of tokens"], rows)
-
-
-PAIR = (PRESETS["fast"], PRESETS["thorough"])
+    head = ["experts", *(f"`{preset}`" for preset in COMPARED), "`guidance`", "`tokens`"]
+    return _table([*head, *(f"`{preset}`: weights of exposure and of tokens" for preset in COMPARED)], rows)
 
 
 def sets(found: Found) -> list[str]:
@@ -240,7 +242,7 @@ def languages(found: Found) -> list[str]:
     limits = {"shipped": found["languages"]} | {n: w["languages"] for n, w in found.get("worlds", {}).items()}
     rows = []
     for name, figures in _in_full(found).items():
-        for preset in ("thorough", "fast"):
+        for preset in ("thorough", "layout", "fast"):
             of = [figures["spearman_share_score"][PRESETS[preset]], *(limits[name][preset][key] for key in told)]
             rows.append([name if preset == "thorough" else "", f"`{preset}`", *(_cell(one) for one in of)])
     head = ["experts", "preset", "rank correlation, all nine", "the five shown most"]
@@ -278,12 +280,12 @@ def again(found: Found) -> list[str]:
         return []
     numbers = [name for name in NUMBERS if name in told["reach"]]
     rows = [
-        [world, *(", ".join(f"{mean:.2f}" for mean in means[name]) for name in numbers)]
+        [world, *(", ".join(f"{mean:.2f}" for mean in means.get(name, [])) for name in numbers)]
         for world, means in told["mean_auroc"].items()
     ]
     rows.append(["an AUROC of 0.90 is found again between", *(_span(told["reach"][name]) for name in numbers)])
-    shares = [told["left_out"][name] for name in numbers]
-    rows.append(["figures of the last training within", *(f"{inside} of {all_}" for inside, all_ in shares)])
+    shares = [" of ".join(map(str, told["left_out"].get(name, []))) for name in numbers]
+    rows.append(["figures of the last training within", *shares])
     return _table(["world", *(f"`{name}`" for name in numbers)], rows)
 
 

@@ -12,8 +12,8 @@ from .exposure import Exposure, Figure, figure
 from .prompts import REFERENCE
 
 AREAS = ("aurc", "augrc", "auarc")
-VERSION = 1
-"""Raised when a figure is counted in another way, so that kept ones are made anew."""
+VERSION = 2
+"""Raised when a figure is counted in another way, or of more columns, so that kept ones are made anew."""
 
 COVERAGES = tuple(i / 20 for i in range(1, 21))
 

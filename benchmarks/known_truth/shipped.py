@@ -101,7 +101,7 @@ class Shipped:
             how = HOW | {"noise_samples": samples, "at_step": step}
             encoded = (self._encoded(experts, prompt.text) for prompt in wanted)
             reports = []
-            also = [("mid_out", "relative")]
+            also = [("mid_out", "relative"), ("noise_pred", "centred_layout")]
             for scored in self.host.scoring.score_prompts(experts, encoded, latent, also=also, **MAIN, **how):
                 reports.append(scored.report)
                 say(f"{case}: {len(reports)} of {len(wanted)} prompts")

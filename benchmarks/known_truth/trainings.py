@@ -5,6 +5,8 @@ would give, since rounding alone makes two trainings drift apart. `trainings.jso
 From worlds that were trained more than once follows how far apart two trainings are, number by number and task by task;
 from that, an interval that a further training should fall into.
 
+A training that was kept before a number was there has no figures of it: every comparison takes the trainings that have.
+
 AUROCs are compared on the scale asin(sqrt(x)), on which differences near 1 count as much as those in the middle.
 """
 
@@ -20,7 +22,7 @@ from typing import Any
 from .columns import PRESETS
 
 FILE = Path(__file__).with_name("trainings.json")
-NUMBERS = ("fast", "thorough", "paper", "response", "guidance", "guidance_mean")
+NUMBERS = ("fast", "thorough", "layout", "paper", "response", "guidance", "guidance_mean")
 TASKS = ("unseen_language", "held_out_concept", "under_sampled", "nonsense", "word_salad", "typo")
 RANK, BAD = "rank_correlation", "bad_picture"
 SET = "base_4"
@@ -78,11 +80,13 @@ def stated(trainings: dict[str, dict[str, Training]]) -> Iterator[Stated]:
     worlds = _by_world(trainings)
     for number in NUMBERS:
         for task in (*TASKS, RANK, BAD):
-            series = {world: [_flat(task, one[number][task]) for one in runs] for world, runs in worlds.items()}
+            series = {world: _series(runs, number, task) for world, runs in worlds.items()}
             reach = _reach(list(series.values()))
             if reach is None:
                 continue
             for world, values in series.items():
+                if not values:
+                    continue
                 middle = sum(values) / len(values)
                 half = reach * math.sqrt(1 + 1 / len(values))
                 ends = (_back(task, x) for x in (middle, middle - half, middle + half))
@@ -93,6 +97,7 @@ def _reach(series: list[list[float]]) -> float | None:
     """How far a value lies from its own mean at most, with the chance `COVERAGE`; None where no series has two values."""
     from scipy.stats import t
 
+    series = [values for values in series if values]
     freedom = sum(len(values) - 1 for values in series)
     if not freedom:
         return None
@@ -104,7 +109,7 @@ def within(run: dict[str, Training], trainings: dict[str, dict[str, Training]]) 
     """Number -> how many of a run's figures are within what the trainings state, and how many there are."""
     count: dict[str, list[int]] = {}
     for one in stated(trainings):
-        if one.world in run:
+        if one.number in run.get(one.world, {}):
             value = run[one.world][one.number][one.task]
             mine = count.setdefault(one.number, [0, 0])
             mine[0] += one.low - 5e-3 <= value <= one.high + 5e-3  # kept figures may be rounded to two digits
@@ -138,13 +143,17 @@ def summary(trainings: dict[str, dict[str, Training]]) -> dict[str, Any]:
     if not again:
         return {}
     means = {
-        world: {number: [sum(one[number][task] for task in TASKS) / len(TASKS) for one in runs] for number in NUMBERS}
+        world: {
+            number: [sum(one[number][task] for task in TASKS) / len(TASKS) for one in runs if number in one]
+            for number in NUMBERS
+        }
         for world, runs in again.items()
     }
     reach: dict[str, list[float]] = {}
     for number in NUMBERS:
-        half = _reach([[_flat(task, one[number][task]) for one in runs] for runs in again.values() for task in TASKS])
-        assert half is not None  # `again` has no world that was trained once
+        half = _reach([_series(runs, number, task) for runs in again.values() for task in TASKS])
+        if half is None:  # no world was trained twice since the number is there
+            continue
         reach[number] = [_back("", _flat("", 0.9) + side * half * math.sqrt(2)) for side in (-1, 1)]
     return {"mean_auroc": means, "reach": reach, "left_out": left_out(trainings)}
 
@@ -155,6 +164,11 @@ def _by_world(trainings: dict[str, dict[str, Training]]) -> dict[str, list[Train
         for world, figures in one.items():
             found.setdefault(world, []).append(figures)
     return found
+
+
+def _series(runs: list[Training], number: str, task: str) -> list[float]:
+    """The figure in every training that has it, on the scale that it is compared on."""
+    return [_flat(task, one[number][task]) for one in runs if number in one]
 
 
 def _flat(task: str, value: float) -> float:

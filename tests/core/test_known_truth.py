@@ -209,7 +209,7 @@ def test_what_two_trainings_state_of_a_third_one() -> None:
         for at, label in enumerate(("first", "second"))
     }
     found = {(one.world, one.number, one.task): one for one in trainings.stated(both)}
-    assert len(found) == 3 * 6 * 8
+    assert len(found) == 3 * len(trainings.NUMBERS) * 8
     rank = found["w1", "thorough", "rank_correlation"]
     # squares of the deviations: 2 * 0.05^2 + 0 + 2 * 0.05^2, over 3 degrees of freedom; t(0.975, 3) = 3.1824
     half = 3.1824 * np.sqrt(4 * 0.05**2 / 3) * np.sqrt(1.5)
@@ -242,6 +242,37 @@ def test_a_training_is_within_what_the_others_state_or_not() -> None:
     assert told["mean_auroc"]["w2"]["paper"] == pytest.approx([0.89, 0.91])
     low, high = told["reach"]["paper"]
     assert 0.85 < low < 0.89 and 0.91 < high < 0.94
+
+
+def test_a_number_that_earlier_trainings_lack_is_compared_among_those_that_have_it() -> None:
+    trainings = importlib.import_module("known_truth.trainings")
+
+    def before(one: dict[str, dict[str, float]]) -> dict[str, dict[str, float]]:
+        return {number: figures for number, figures in one.items() if number != "layout"}
+
+    worlds = [f"w{i}" for i in range(3)]
+    old = {
+        "first": {w: before(training(0.89, -0.9)) for w in worlds},
+        "second": {w: before(training(0.91, -0.9)) for w in worlds},
+    }
+    new = {"third": {w: training(0.9, -0.9) for w in worlds}}
+    assert "layout" not in trainings.within(new["third"], old) and trainings.within(new["third"], old)["fast"] == [
+        24,
+        24,
+    ]
+    told = trainings.summary(old | new)
+    assert told["mean_auroc"]["w0"]["layout"] == pytest.approx([0.9]) and "layout" not in told["reach"]
+    assert "layout" not in told["left_out"] and told["left_out"]["fast"] == [24, 24]
+    rows = importlib.import_module("known_truth.document").again({"again": told})
+    assert "`thorough`" in rows[0] and "`layout`" not in rows[0]
+
+    both = old | new | {"fourth": {"w0": training(0.92, -0.9), "w1": training(0.9, -0.9)}}
+    whole = trainings.summary(both)
+    low, high = whole["reach"]["layout"]
+    assert low < 0.9 < high and whole["left_out"]["layout"][1] == 16
+    assert [one.world for one in trainings.stated(both) if (one.number, one.task) == ("layout", "typo")] == worlds
+    assert "`layout`" in importlib.import_module("known_truth.document").again({"again": whole})[0]
+    assert trainings.within({"w0": before(training(0.9, -0.9))}, both).keys() == set(trainings.NUMBERS) - {"layout"}
 
 
 def test_trainings_are_kept_as_the_run_tells_them(tmp_path: Path) -> None:
