@@ -172,6 +172,16 @@ def test_agreed_size_is_that_of_the_mean_over_experts() -> None:
     assert "mid_out, agreed size" not in found
 
 
+def test_what_every_preset_reads_is_measured_for_experts_of_one_base_and_of_their_own_seeds() -> None:
+    columns, candidates = (importlib.import_module(f"known_truth.{name}") for name in ("columns", "candidates"))
+    for hidden in (True, False):
+        assert ("noise_pred", "centred_layout") in columns.readings(hidden)
+    assert columns.PRESETS["layout"] in columns.MEASURED  # what was measured before it is measured anew
+    values = {name: np.arange(1.0, 7.0) for name in (*columns.PRESETS.values(), "guidance")}
+    found = candidates.add(values, np.arange(6), experts=4)
+    assert {"layout + fast", "layout + guidance"} <= found.keys()
+
+
 def test_the_choice_never_looks_at_the_reported_splits() -> None:
     choose = importlib.import_module("known_truth.candidates").choose
     names = (
