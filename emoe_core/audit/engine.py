@@ -25,6 +25,8 @@ from .text import shared, words
 #: Called after each batch with (prompts done, prompts in all, seconds left or None).
 Progress = Callable[[int, int, "float | None"], None]
 DATABASE = "audit.sqlite"
+#: What the command's user does after mending what made every prompt fail; other hosts have words of their own.
+AGAIN = "start it again with --retry-errors"
 #: Rows that are sorted by length before they are cut into batches, so that a batch's prompts are of one length.
 WINDOW = 8
 _PACE = 30  # batches whose pace tells the time left
@@ -38,6 +40,7 @@ def run(
     progress: Progress | None = None,
     retry: bool = False,
     about: About | None = None,
+    again: str = AGAIN,
 ) -> Store:
     """Scores all prompts that are not scored yet; the store is open and the caller's to close.
 
@@ -45,6 +48,7 @@ def run(
         folder: where audit.sqlite lies or is made.
         retry: try again the prompts that could not be scored before.
         about: what `scorer.about()` gave, where it was asked already.
+        again: how the host's user begins anew, for the error when nothing can be scored.
 
     Raises:
         EMoEError: another file or other settings than before (each difference is named), or nothing can be scored.
@@ -56,7 +60,7 @@ def run(
             results = scorer.score([row.prompt for row in batch])
             keep(store, plan, batch, results)
             clock.ended(len(batch))
-            _check_sense(store, results)
+            _check_sense(store, results, again)
     except BaseException:
         store.close()
         raise
@@ -209,7 +213,7 @@ def keep(store: Store, plan: Plan, batch: Sequence[PromptRow], results: Sequence
     store.add(rows, members)
 
 
-def _check_sense(store: Store, results: Sequence[Row]) -> None:
+def _check_sense(store: Store, results: Sequence[Row], again: str) -> None:
     """Stops an audit in which nothing at all can be scored."""
     if any(result.error is None for result in results):
         return
@@ -217,7 +221,7 @@ def _check_sense(store: Store, results: Sequence[Row]) -> None:
     if failed == done and done >= _MOST_FAILURES:
         raise EMoEError(
             f"None of the first {done} prompts could be scored, so the audit stops: {results[-1].error} Mend that and "
-            "start it again with --retry-errors."
+            f"{again}."
         )
 
 

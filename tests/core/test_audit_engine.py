@@ -121,6 +121,10 @@ def test_an_audit_where_everything_fails_stops_early(tmp_path: Path) -> None:
     with pytest.raises(EMoEError, match="None of the first 24 prompts.*it holds FAIL"):
         run(read_plan(path), scorer, tmp_path / "out")
     assert len(scorer.calls) == 3
+    with pytest.raises(EMoEError, match=r"Mend that and start it again with --retry-errors\.$"):
+        run(read_plan(path), scorer, tmp_path / "command")
+    with pytest.raises(EMoEError, match=r"Mend that and queue the graph again\.$"):
+        run(read_plan(path), scorer, tmp_path / "node", again="queue the graph again")
 
 
 def test_odd_rows_are_kept_or_named(tmp_path: Path) -> None:

@@ -177,6 +177,26 @@ def test_the_node_audits_a_box_and_a_file_and_goes_on_where_it_ended(
     assert other[2] != folder
 
 
+def test_the_node_tries_again_what_failed_in_an_earlier_run(
+    pack: ModuleType, node_classes: dict[str, type], experts: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    auditing, wrong = pack.emoe_core.hosts.comfyui.auditing, pack.emoe_core.errors.EMoEError
+    real, away = auditing.score_prompts, True
+
+    def score(*args: Any, **how: Any) -> Any:
+        if away and how.get("brief"):  # the audit's own prompts, not the one that it begins with
+            raise wrong("The device is away.")
+        return real(*args, **how)
+
+    monkeypatch.setattr(auditing, "score_prompts", score)
+    table = "prompt,language\n" + "".join(f"word {i},{'en' if i % 2 else 'fi'}\n" for i in range(24))
+    with pytest.raises(wrong, match=r"None of the first 24 prompts .* Mend that and queue the graph again\.$"):
+        run_node(node_classes, experts, prompts=table)
+    away = False
+    result = run_node(node_classes, experts, prompts=table).args[0]
+    assert (result.prompts, result.failed) == (24, 0)
+
+
 def test_the_node_audits_a_part_of_a_built_in_set(node_classes: dict[str, type], experts: Any) -> None:
     node = node_classes["EMoE_Audit"]
     options = node.INPUT_TYPES()["required"]["file"]  # type: ignore[attr-defined]

@@ -143,6 +143,7 @@ def audit(
     """The Audit node: scores what is not scored yet, analyses, and says where the audit lies.
 
     An audit's folder is named by what it depends on, so the same inputs go on where they ended and others begin anew.
+    Prompts that could not be scored in an earlier run are tried again.
 
     Args:
         prompts: what the node's inputs say of them.
@@ -157,9 +158,12 @@ def audit(
     key = engine.fingerprint({"audit": json.loads(json.dumps(what))})
     folder = base / f"{safe_name(name) or 'audit'}-{key[:8]}"
     bar = comfy.utils.ProgressBar(max(1, plan.total))
-    with engine.run(
-        plan, scorer, folder, lambda done, total, _: bar.update_absolute(done, total), about=about
-    ) as store:
+
+    def progress(done: int, total: int, left: float | None) -> None:
+        bar.update_absolute(done, total)
+
+    # A node has no switch for it, and what failed may have been the machine's fault: failures are always tried again.
+    with engine.run(plan, scorer, folder, progress, True, about, "queue the graph again") as store:
         return analyse(store, options), folder
 
 
