@@ -72,12 +72,12 @@ def test_an_interrupted_calibration_goes_on_where_it_stopped(
     how = {**HOW, "noise_seed": 12}
     real = host.calibrating._write_down
 
-    def die_at_the_third(settings: Any, prompt: str, score: float) -> None:
+    def die_at_the_third(key: str, prompt: str, score: float) -> None:
         if prompt == "tiger":
-            path = host.calibrating._unfinished_file(settings)
+            path = host.calibrating._unfinished_file(key)
             path.write_text(path.read_text() + '{"prompt": "tiger", "sco')  # as a killed process leaves it
             raise KeyboardInterrupt
-        real(settings, prompt, score)
+        real(key, prompt, score)
 
     monkeypatch.setattr(host.calibrating, "_write_down", die_at_the_third)
     with pytest.raises(KeyboardInterrupt):
@@ -103,8 +103,8 @@ def test_comfyuis_interrupt_ends_it_at_once_and_loses_nothing(
     prompts, how = of(["horse", "rainbow", "tiger", "pizza"]), {**HOW, "noise_seed": 14}
     real = host.calibrating._write_down
 
-    def press_cancel(settings: Any, prompt: str, score: float) -> None:
-        real(settings, prompt, score)
+    def press_cancel(key: str, prompt: str, score: float) -> None:
+        real(key, prompt, score)
         management.interrupt_current_processing(prompt == "rainbow")
 
     monkeypatch.setattr(host.calibrating, "_write_down", press_cancel)
@@ -115,6 +115,30 @@ def test_comfyuis_interrupt_ends_it_at_once_and_loses_nothing(
     monkeypatch.setattr(host.calibrating, "_write_down", real)
     assert len(host.calibrating.calibrate(experts, prompts, LATENT, "four", None, **how).scores) == 4
     assert counted == ["tiger", "pizza"]
+
+
+def test_what_another_shared_text_encoder_began_is_not_gone_on_with(
+    host: Any, experts: Any, counted: list[str], monkeypatch: pytest.MonkeyPatch, of: Lines
+) -> None:
+    prompts, how = of(["horse", "rainbow", "tiger"]), {**HOW, "noise_seed": 16}
+    one, other = experts.experts[0].clip, experts.experts[3].clip
+    real = host.calibrating._write_down
+
+    def die_at_the_second(key: str, prompt: str, score: float) -> None:
+        real(key, prompt, score)
+        if prompt == "rainbow":
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(host.calibrating, "_write_down", die_at_the_second)
+    with pytest.raises(KeyboardInterrupt):
+        host.calibrating.calibrate(experts, prompts, LATENT, "three", one, **how)
+    monkeypatch.setattr(host.calibrating, "_write_down", real)
+    counted.clear()
+    host.calibrating.calibrate(experts, prompts, LATENT, "three", other, **how)
+    assert len(counted) == 3
+    counted.clear()
+    host.calibrating.calibrate(experts, prompts, LATENT, "three", one, **how)
+    assert len(counted) == 1
 
 
 def test_progress_is_told_in_prompts_and_time_left(

@@ -17,6 +17,7 @@ from ...experts import ExpertSet
 from ...reference_prompts import ReferencePrompts, from_file, from_text
 from ...report import Settings
 from .conditioning import Conditioning, encode, encode_for_experts
+from .identity import clip_identity
 from .messages import show_text
 from .scoring import Run, score_prompts
 
@@ -123,12 +124,13 @@ def calibrate(
         return encode_for_experts(experts, prompt) if clip is None else encode(clip, prompt)
 
     settings = Run.of(experts, latent, **how).settings(encoded(prompts[0]))
-    scores = _unfinished(settings)
+    begun = _key(settings, clip)
+    scores = _unfinished(begun)
     progress.update(sum(p in scores for p in prompts))
     todo = [prompt for prompt in prompts if prompt not in scores]
     for prompt, scored in zip(todo, score_prompts(experts, map(encoded, todo), latent, **how), strict=True):
         scores[prompt] = scored.report.score
-        _write_down(settings, prompt, scored.report.score)
+        _write_down(begun, prompt, scored.report.score)
         progress.update(sum(p in scores for p in prompts))
     made = Calibration(
         name or "calibration",
@@ -138,7 +140,7 @@ def calibrate(
         bad=references.bad,
         groups=references.groups,
     )
-    _unfinished_file(settings).unlink(missing_ok=True)
+    _unfinished_file(begun).unlink(missing_ok=True)
     return made
 
 
@@ -168,14 +170,20 @@ def _duration(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
-def _unfinished_file(settings: Settings) -> Path:
-    return folder() / "unfinished" / f"{settings.fingerprint()}.jsonl"
+def _key(settings: Settings, clip: Any) -> str:
+    """What an earlier try must agree in. The settings say of a shared text encoder only that it is shared."""
+    own = "" if clip is None else f"-{clip_identity(clip, 'the clip of Calibrate Gate')[:16]}"
+    return f"{settings.fingerprint()}{own}"
 
 
-def _unfinished(settings: Settings) -> dict[str, float]:
-    """Scores of an earlier try under the same settings; a line cut short by its death is left out."""
+def _unfinished_file(key: str) -> Path:
+    return folder() / "unfinished" / f"{key}.jsonl"
+
+
+def _unfinished(key: str) -> dict[str, float]:
+    """Scores of an earlier try with the same key; a line cut short by its death is left out."""
     found: dict[str, float] = {}
-    path = _unfinished_file(settings)
+    path = _unfinished_file(key)
     if path.exists():
         for line in path.read_text(encoding="utf-8").splitlines():
             try:
@@ -186,8 +194,8 @@ def _unfinished(settings: Settings) -> dict[str, float]:
     return found
 
 
-def _write_down(settings: Settings, prompt: str, score: float) -> None:
-    path = _unfinished_file(settings)
+def _write_down(key: str, prompt: str, score: float) -> None:
+    path = _unfinished_file(key)
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a", encoding="utf-8") as file:
         file.write("\n" if _cut_short(path) else "")
