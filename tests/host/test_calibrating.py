@@ -94,6 +94,20 @@ def test_an_interrupted_calibration_goes_on_where_it_stopped(
     assert again.scores == pytest.approx(made.scores, rel=1e-5)
 
 
+def test_odd_ends_of_lines_lose_nothing(host: Any, experts: Any, counted: list[str], of: Lines) -> None:
+    """A line cut inside a character, and a prompt with a line separator, as an earlier version wrote them too."""
+    how = {**HOW, "noise_seed": 17}
+    positive = host.conditioning.encode_for_experts(experts, "horse")
+    settings = host.scoring.Run.of(experts, LATENT, **how).settings(positive)
+    path = host.calibrating._unfinished_file(settings.fingerprint())
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes('{"prompt": "red\u2028horse", "score": 0.25}\n{"prompt": "猫'.encode()[:-1])
+    made = host.calibrating.calibrate(
+        experts, replace(of(["-", "猫"]), prompts=("red\u2028horse", "猫")), LATENT, "odd", None, **how
+    )
+    assert counted == ["猫"] and made.scores[0] == 0.25 and not path.exists()
+
+
 def test_comfyuis_interrupt_ends_it_at_once_and_loses_nothing(
     host: Any, experts: Any, counted: list[str], monkeypatch: pytest.MonkeyPatch, of: Lines
 ) -> None:

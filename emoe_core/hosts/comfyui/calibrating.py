@@ -185,7 +185,8 @@ def _unfinished(key: str) -> dict[str, float]:
     found: dict[str, float] = {}
     path = _unfinished_file(key)
     if path.exists():
-        for line in path.read_text(encoding="utf-8").splitlines():
+        # Bytes, since a line may be cut inside a character, and a prompt may hold what a text's lines end at (U+2028).
+        for line in path.read_bytes().split(b"\n"):
             try:
                 entry = json.loads(line)
                 found[str(entry["prompt"])] = float(entry["score"])
