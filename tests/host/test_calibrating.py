@@ -211,6 +211,16 @@ def test_no_prompts(host: Any, experts: Any, pack: ModuleType, of: Lines) -> Non
         host.calibrating.calibrate(experts, of([]), LATENT, "none", None, **HOW)
 
 
+@pytest.mark.parametrize(("items", "said"), [(4, "^Calibrate Gate's latent_image is a batch; set its"), (0, "of zero")])
+def test_one_latent_for_every_prompt(
+    host: Any, experts: Any, pack: ModuleType, of: Lines, counted: list[str], items: int, said: str
+) -> None:
+    """A batch's score is that of its worst item: it would be held against scores of single images."""
+    with pytest.raises(pack.emoe_core.errors.EMoEError, match=said):
+        host.calibrating.calibrate(experts, of(["horse"]), {"samples": torch.zeros(items, 4, 16, 16)}, "b", None, **HOW)
+    assert counted == []
+
+
 def test_a_prompt_file_gives_prompts_marks_and_groups(
     host: Any, experts: Any, node_classes: dict[str, Any], comfy_base: Any
 ) -> None:

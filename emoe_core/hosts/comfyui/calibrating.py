@@ -107,11 +107,12 @@ def calibrate(
     the same call goes on where it was stopped.
 
     Args:
+        latent: a LATENT with one item.
         clip: one text encoder for all experts, or None for each expert's own.
         how: the settings of `scoring.Run.of`.
 
     Raises:
-        EMoEError: no prompts, or bad input to the score.
+        EMoEError: no prompts, a batch, or bad input to the score.
     """
     if not references.prompts:
         raise EMoEError(
@@ -123,7 +124,13 @@ def calibrate(
     def encoded(prompt: str) -> Conditioning:
         return encode_for_experts(experts, prompt) if clip is None else encode(clip, prompt)
 
-    settings = Run.of(experts, latent, **how).settings(encoded(prompts[0]))
+    run = Run.of(experts, latent, **how)
+    if len(run.samples) != 1:
+        # A batch's score is that of its worst item, which no score of a single image may be held against.
+        raise EMoEError(
+            "Calibrate Gate's latent_image is a batch; set its batch_size to 1: every prompt gets the same one."
+        )
+    settings = run.settings(encoded(prompts[0]))
     begun = _key(settings, clip)
     scores = _unfinished(begun)
     progress.update(sum(p in scores for p in prompts))
