@@ -57,23 +57,28 @@ def from_results(ledger: Ledger, path: Path) -> int:
     """Reads the results file of a batch; how many of its rows were runs of this ledger.
 
     Raises:
-        EMoEError: the file cannot be read, or a line of it is no result.
+        EMoEError: the file cannot be read, or a line of it is no result. A last line that was cut short is left out, as
+            the batch does when it goes on.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        content = path.read_bytes()
     except OSError as error:
         raise EMoEError(f"The results file '{path}' cannot be read ({error.strerror}); check the path.") from error
-    return ledger.add_runs(_results(text, path), str(path.name))
+    return ledger.add_runs(_results(content, path), str(path.name))
 
 
-def _results(text: str, path: Path) -> Iterator[Run]:
-    for number, line in enumerate(text.splitlines(), start=1):
+def _results(content: bytes, path: Path) -> Iterator[Run]:
+    # Bytes, since a line may be cut inside a character, and a prompt may hold what a text's lines end at (U+2028).
+    lines = content.split(b"\n")
+    for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
         try:
             result = json.loads(line)
             prompt_id, seconds = result["prompt_id"], result["seconds"]
         except (ValueError, KeyError, TypeError) as error:
+            if number == len(lines) and isinstance(error, ValueError):
+                return  # no whole JSON and no end of line: the batch is writing it, or was killed
             raise EMoEError(f"Line {number} of '{path}' is no result of a batch.") from error
         if prompt_id is not None and seconds is not None:
             yield str(prompt_id), float(seconds), "error" if result.get("status") == "error" else "success"

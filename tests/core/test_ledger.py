@@ -357,6 +357,14 @@ def test_sync_from_the_results_of_a_batch(ledger: Ledger, command: Run, tmp_path
     assert code == 0 and "2 runs were learned" in err
     kept = {row.prompt_id: (row.seconds, row.run_status) for row in ledger.rows()}
     assert kept["observed"] == (7.5, "success") and kept["batch"] == (2.0, "error")
+    for cut in ('{"prompt_id": "cut", "prompt": "a c', '{"prompt_id": "cut", "prompt": "猫'):
+        line = json.dumps({"prompt_id": "batch", "prompt": "red\u2028fox", "seconds": 3.0}, ensure_ascii=False)
+        results.write_bytes(f"{line}\n{cut}".encode()[:-1])  # the last one ends inside its character
+        assert "1 runs were learned" in command("sync", "--results", results)[2]
+        results.write_bytes(results.read_bytes() + b"\n")
+        assert command("sync", "--results", results)[2] == f"error: Line 2 of '{results}' is no result of a batch.\n"
+    results.write_text('{"no": "result"}')
+    assert "Line 1 of" in command("sync", "--results", results)[2]
     results.write_text('{"no": "result"}\n')
     assert command("sync", "--results", results)[2] == f"error: Line 1 of '{results}' is no result of a batch.\n"
 
