@@ -144,15 +144,20 @@ class Audit(io.ComfyNode):
         return io.NodeOutput(result, summary, str(folder), ui={"text": [summary]})
 
     @classmethod
-    def fingerprint_inputs(cls, file: str, **others: Any) -> str:
-        """A file that was replaced is audited anew."""
-        return audit_prompts.Prompts(file).state()
+    def fingerprint_inputs(cls, file: str | None, **others: Any) -> str:
+        """A file that was replaced is audited anew. None: another node names it, and has not run yet."""
+        return "" if file is None else audit_prompts.Prompts(file).state()
 
     @classmethod
-    def validate_inputs(cls, file: str, languages: str = "", part: str = "") -> bool | str:
-        """Refuse a file, a language or a part that is not there when the graph is queued."""
+    def validate_inputs(cls, file: str | None, languages: str | None = "", part: str | None = "") -> bool | str:
+        """Refuse a file, a language or a part that is not there when the graph is queued.
+
+        What another node gives is None until that has run, and is checked then.
+        """
+        if file is None:
+            return True
         try:
-            audit_prompts.Prompts(file, "", languages, part).check()
+            audit_prompts.Prompts(file, "", languages or "", part or "").check()
         except EMoEError as error:
             return str(error)
         return True

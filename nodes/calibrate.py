@@ -108,9 +108,10 @@ class Calibrate(io.ComfyNode):
         return io.NodeOutput(made, ui={"text": [made.line(), *_left_out(references.skipped)]})
 
     @classmethod
-    def fingerprint_inputs(cls, prompt_file: str = "", **_: Any) -> str:
-        """A prompt file that was changed is read again."""
-        return calibrating.file_state(calibrating.prompt_file(prompt_file)) if prompt_file.strip() else ""
+    def fingerprint_inputs(cls, prompt_file: str | None = "", **_: Any) -> str:
+        """A prompt file that was changed is read again. None: another node names it, and has not run yet."""
+        named = (prompt_file or "").strip()
+        return calibrating.file_state(calibrating.prompt_file(named)) if named else ""
 
 
 def _left_out(rows: Sequence[BadRow]) -> list[str]:
@@ -170,15 +171,17 @@ class LoadCalibration(io.ComfyNode):
         return io.NodeOutput(calibrating.load(name))
 
     @classmethod
-    def validate_inputs(cls, name: str) -> bool | str:
-        """Refuse a calibration that is not there when the graph is queued."""
-        if name in calibrating.names():
+    def validate_inputs(cls, name: str | None) -> bool | str:
+        """Refuse a calibration that is not there when the graph is queued. None: another node names it, and has not run."""
+        if name is None or name in calibrating.names():
             return True
         return f"There is no calibration named '{name}'; make one with Calibrate Gate and Save Calibration, or refresh the list."
 
     @classmethod
-    def fingerprint_inputs(cls, name: str) -> str:
+    def fingerprint_inputs(cls, name: str | None) -> str:
         """A calibration that was replaced is loaded again."""
+        if name is None:
+            return ""
         try:
             return calibrating.file_state(calibrating.path_of(name))
         except EMoEError:

@@ -163,16 +163,16 @@ class LoadSegMoE(io.ComfyNode):
         return io.NodeOutput(loaded.experts, loaded.experts.network.model, loaded.clip, loaded.vae)
 
     @classmethod
-    def validate_inputs(cls, folder: str) -> bool | str:
-        """Refuse a folder that is not there when the graph is queued."""
-        if folder in segmoe.folders():
+    def validate_inputs(cls, folder: str | None) -> bool | str:
+        """Refuse a folder that is not there when the graph is queued. None: another node names it, and has not run."""
+        if folder is None or folder in segmoe.folders():
             return True
         return f"The folder '{folder}' is not in ComfyUI's models/diffusers; refresh the list and choose another."
 
     @classmethod
-    def fingerprint_inputs(cls, folder: str) -> str:
+    def fingerprint_inputs(cls, folder: str | None) -> str:
         """A folder that was replaced under the same name is loaded again."""
-        return segmoe.fingerprint(folder)
+        return "" if folder is None else segmoe.fingerprint(folder)
 
 
 NODES: list[type[io.ComfyNode]] = [BuildMixture, LoadSegMoE]

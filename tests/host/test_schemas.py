@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
 from dataclasses import dataclass, field, fields
@@ -61,6 +62,29 @@ def test_everything_explains_itself(node_classes: dict[str, Any]) -> None:
         for output, tooltip in zip(info["output_name"], info["output_tooltips"], strict=True):
             assert tooltip and len(tooltip) > 10, f"{name}: output {output} has no tooltip"
         assert (ROOT / "web" / "docs" / f"{name}.md").is_file(), f"{name} has no help page"
+
+
+def test_a_linked_input_is_not_known_yet_when_the_graph_is_queued(node_classes: dict[str, Any]) -> None:
+    """ComfyUI hands over None for it then: nothing can be refused, and nothing may break."""
+    for name, cls in node_classes.items():
+        schema = cls.define_schema()
+        linked = dict.fromkeys(socket.id for socket in schema.inputs)
+        for hook in ("validate_inputs", "fingerprint_inputs"):
+            if hook not in vars(cls):
+                continue
+            asked = inspect.signature(getattr(cls, hook)).parameters
+            all_of_them = any(parameter.kind is parameter.VAR_KEYWORD for parameter in asked.values())
+            found = getattr(cls, hook)(**{key: None for key in linked if all_of_them or key in asked})
+            assert found is True if hook == "validate_inputs" else isinstance(found, str), name
+
+
+def test_the_audit_checks_what_is_known_beside_what_is_linked(node_classes: dict[str, Any]) -> None:
+    check = node_classes["EMoE_Audit"].validate_inputs
+    assert check(file="built-in set: concepts", languages=None, part="food, 5") is True
+    assert check(file="built-in set: concepts", languages="fi", part=None) is True
+    assert "no language 'xx'" in check(file="built-in set: concepts", languages="xx", part=None)
+    assert "no topic 'warfare'" in check(file="built-in set: concepts", languages=None, part="warfare")
+    assert check(file="none", languages=None, part=None) is True
 
 
 def test_lazy_inputs_ask_for_the_chosen_branch_only(node_classes: dict[str, Any]) -> None:
