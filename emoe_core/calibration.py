@@ -18,7 +18,7 @@ from typing import Any
 
 from . import __version__
 from .errors import EMoEError, SettingsMismatch
-from .references import Part
+from .references import Part, smallest_alpha
 from .report import Report, Settings
 
 #: Version 2 added `groups`. A calibration without them is written as version 1, which older node packs read too.
@@ -116,7 +116,7 @@ class Calibration:
         columns = "".join(f", {len({*labels} - {''})} groups by {column}" for column, labels in self.groups.items())
         return (
             f"Calibration '{self.name}': {len(ordered)} prompts{marked}{columns}, scores {ordered[0]:.4g} to {ordered[-1]:.4g}, "
-            f"smallest alpha {1 / (len(self.good_scores) + 1):.2g}."
+            f"smallest alpha {smallest_alpha(len(self.good_scores)):g}."
         )
 
     def p_value(self, score: float) -> float:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 from .errors import EMoEError
 from .learn_then_test import fewest, first_tested, highest_certified
-from .references import References
+from .references import References, smallest_alpha
 
 DELTA = 0.1
 
@@ -139,7 +139,7 @@ def _check_marks(references: References, policy: str) -> None:
 def _too_few(name: str, count: int, alpha: float, what: str) -> TooFewPrompts:
     return TooFewPrompts(
         f"The calibration '{name}' has {count} {what}, too few for alpha {alpha:g}: it needs at least "
-        f"{math.ceil(1 / alpha - 1e-9) - 1}, or choose alpha {1 / (count + 1):.3g} or more.",
+        f"{math.ceil(1 / alpha - 1e-9) - 1}, or choose alpha {smallest_alpha(count):g} or more.",
         f"{count} {what}",
     )
 

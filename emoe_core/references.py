@@ -22,6 +22,12 @@ class References(Protocol):
     def good_scores(self) -> tuple[float, ...]: ...
 
 
+def smallest_alpha(count: int) -> float:
+    """The smallest alpha that `count` prompts can keep, 1 / (count + 1), rounded up to the Gate's four decimals: a number
+    that is told must also work when it is typed in."""
+    return -(-10_000 // (count + 1)) / 10_000
+
+
 @dataclass(frozen=True)
 class Part:
     """Scores that a new one is compared with: all of a calibration, or those of one group.

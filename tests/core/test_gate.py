@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import random
+import re
 from dataclasses import replace
 
 import pytest
@@ -46,6 +47,20 @@ def test_threshold_blocks_exactly_where_p_is_at_most_alpha(alpha: float, n: int,
         s = draw()
         assert (s > limit) == (c.p_value(s) <= alpha + 1e-12)
     assert not any(s > limit for s in sorted(c.scores)[: n - math.floor(alpha * (n + 1)) + 1])
+
+
+def test_the_alpha_that_is_advised_is_enough() -> None:
+    """What is told is rounded, to the decimals that the Gate takes; rounded down it would be refused once more."""
+    for count in range(1, 1200):
+        made = calibration([float(i) for i in range(count)])
+        with pytest.raises(EMoEError) as told:
+            false_block_rate(made, 1e-6)
+        advised = re.search(r"choose alpha (\S+) or more", str(told.value))
+        smallest = re.search(r"smallest alpha (\S+)\.$", made.line())
+        assert advised and smallest and advised[1] == smallest[1] and len(advised[1]) <= len("0.0001")
+        alpha = float(advised[1])
+        assert 1 / (count + 1) <= alpha + 1e-12 and alpha < 1 / (count + 1) + 1e-4
+        assert false_block_rate(made, alpha) == count - 1
 
 
 @pytest.mark.parametrize("alpha", [0.05, 0.1, 0.2])
