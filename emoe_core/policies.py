@@ -119,8 +119,9 @@ def _conformal(scores: tuple[float, ...], alpha: float, name: str, what: str) ->
     allowed = math.floor(alpha * (len(scores) + 1) + 1e-9) - 1
     if allowed < 0:
         raise _too_few(name, len(scores), alpha, what)
-    # At most `allowed` scores may reach s: s must be above the (allowed + 1)-th highest.
-    return sorted(scores, reverse=True)[allowed]
+    # At most `allowed` scores may reach s: s must be above the (allowed + 1)-th highest. All of them may only where alpha
+    # is 1 but for the small term; the lowest passes even then.
+    return sorted(scores, reverse=True)[min(allowed, len(scores) - 1)]
 
 
 def _check_share(what: str, value: float) -> None:

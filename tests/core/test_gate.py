@@ -63,6 +63,17 @@ def test_the_alpha_that_is_advised_is_enough() -> None:
         assert false_block_rate(made, alpha) == count - 1
 
 
+@pytest.mark.parametrize("count", [1, 3, 19, 200])
+def test_an_alpha_next_to_one_still_lets_the_lowest_pass(count: int) -> None:
+    made = replace(calibration([float(i) for i in range(count)]), bad=(False,) * count)
+    for alpha in (0.999, 0.99999999999, math.nextafter(1.0, 0.0)):
+        for policy, highest in ((false_block_rate, None), (block_share, None), (bad_pass_rate, count - 1)):
+            limit = policy(made, alpha)
+            assert limit == highest if highest is not None else (limit == 0) == (count / (count + 1) <= alpha)
+        blocked = [score for score in (-1.0, 0.0, 0.5, count) if score > false_block_rate(made, alpha)]
+        assert all(made.p_value(score) <= alpha for score in blocked)
+
+
 @pytest.mark.parametrize("alpha", [0.05, 0.1, 0.2])
 def test_false_block_rate_holds_over_random_splits(alpha: float) -> None:
     """Exchangeable prompts: the blocked share stays within alpha up to four standard errors of this simulation."""
