@@ -67,7 +67,7 @@ class AuditReport(io.ComfyNode):
     @classmethod
     def execute(cls, audit: AuditResult, language: str, theme: str, filename_prefix: str) -> io.NodeOutput:
         pictures = [priorities_picture(audit, theme), distributions_picture(audit, theme)]
-        saved = save_text(html(audit, language), filename_prefix, ".html")
+        saved = save_text(html(audit, language), filename_prefix, ".html", "Audit Report")
         summary = "\n".join(audit.lines())
         shown = {
             "text": [f"Report: output/{saved['subfolder']}/{saved['filename']}".replace("//", "/"), summary],

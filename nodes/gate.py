@@ -162,7 +162,7 @@ class Gate(io.ComfyNode):
         if ledger:
             kept["ledger"], warning = record(verdict, candidates)
             kept["warnings"] += [] if warning is None else [warning]
-        saved = save_json({**kept, "report": report.as_dict()}, filename_prefix)
+        saved = save_json({**kept, "report": report.as_dict()}, filename_prefix, "Confidence Gate")
         shown = card(report, verdict, own_calibration(report, candidates))
         ui = {"text": [verdict.line()], "emoe": [kept], "files": [saved], **card_ui(shown)}
         return io.NodeOutput(

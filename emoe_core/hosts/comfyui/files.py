@@ -12,22 +12,46 @@ import folder_paths
 from PIL import Image
 
 from ...card import card_picture
+from ...errors import EMoEError
 
 
-def save_text(text: str, filename_prefix: str, ending: str) -> dict[str, str]:
-    """Write a text file and give the entry that clients look it up by: filename, subfolder and type."""
-    folder, name, counter, subfolder, _ = folder_paths.get_save_image_path(
-        filename_prefix, folder_paths.get_output_directory()
-    )
-    filename = f"{name}_{counter:05}_{ending}"
-    (Path(folder) / filename).write_text(text, encoding="utf-8")
+def save_text(text: str, filename_prefix: str, ending: str, node: str) -> dict[str, str]:
+    """Write a text file and give the entry that clients look it up by: filename, subfolder and type.
+
+    Args:
+        node: what the node with the input filename_prefix is called, for the error.
+
+    Raises:
+        EMoEError: the file cannot be written there.
+    """
+    try:
+        folder, name, counter, subfolder, _ = folder_paths.get_save_image_path(
+            filename_prefix, folder_paths.get_output_directory()
+        )
+        filename = f"{name}_{counter:05}_{ending}"
+        (Path(folder) / filename).write_text(text, encoding="utf-8")
+    except Exception as error:  # ComfyUI refuses a place outside of the output folder with a bare Exception
+        raise EMoEError(
+            f"{node} cannot write its file into the output folder under the filename_prefix '{_short(filename_prefix)}' "
+            f"({_reason(error)}); choose another filename_prefix, or make the folder writable."
+        ) from error
     return {"filename": filename, "subfolder": subfolder, "type": "output"}
 
 
-def save_json(content: dict[str, Any], filename_prefix: str) -> dict[str, str]:
+def save_json(content: dict[str, Any], filename_prefix: str, node: str) -> dict[str, str]:
     """Write a JSON file and give its entry, as `save_text` does."""
     text = json.dumps(content, ensure_ascii=False, indent=1, allow_nan=False) + "\n"
-    return save_text(text, filename_prefix, ".json")
+    return save_text(text, filename_prefix, ".json", node)
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return next(iter(str(error).splitlines()), type(error).__name__).removeprefix("**** ERROR: ").rstrip(". ")
 
 
 def keep_picture(picture: Image.Image, name: str) -> dict[str, str]:
