@@ -187,7 +187,8 @@ class Calibration:
         """Write the calibration so that a reader never sees half a file."""
         target = Path(path)
         part = target.with_name(target.name + ".part")
-        part.write_text(json.dumps(self.as_dict(), ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+        text = json.dumps(self.as_dict(), ensure_ascii=False, indent=1) + "\n"
+        part.write_text(text, encoding="utf-8", errors="backslashreplace")  # what JSON writes a lone surrogate as
         part.replace(target)
 
 
@@ -204,7 +205,9 @@ def _typed(values: Any, kinds: tuple[type, ...]) -> tuple[Any, ...]:
 
 def _digest(body: dict[str, Any]) -> str:
     text = json.dumps(body, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return hashlib.sha256(text.encode()).hexdigest()
+    return hashlib.sha256(
+        text.encode("utf-8", "surrogatepass")
+    ).hexdigest()  # a prompt from JSON may hold a lone surrogate
 
 
 def matching(report: Report, calibrations: tuple[Calibration, ...]) -> Calibration:

@@ -91,7 +91,7 @@ class Ledger:
         digest, body = None, ""
         if calibration is not None:
             whole = calibration.as_dict()
-            digest, body = str(whole["digest"]), json.dumps(whole, ensure_ascii=False)
+            digest, body = str(whole["digest"]), _storable(json.dumps(whole, ensure_ascii=False))
         row = {
             "time": time.time(),
             "pack": __version__,
@@ -104,6 +104,7 @@ class Ledger:
             **{name: kept.get(name) for name in ("p_value", "percentile", "reason", "delta")},
             "items": json.dumps(kept["items"]),
         }
+        row = {name: _storable(value) for name, value in row.items()}
         names = ", ".join(f'"{name}"' for name in row)
         with self._file.open(write=True) as database, transaction(database):
             database.execute(
@@ -191,6 +192,11 @@ class Ledger:
         if found is None:
             raise LedgerError(f"'{self.path}' has no calibration {digest[:16]}.")
         return Calibration.from_dict(json.loads(found[0]), f"the ledger's calibration {digest[:16]}")
+
+
+def _storable(value: Any) -> Any:
+    """A text without lone surrogates, which a prompt from JSON may hold and SQLite does not take; else the value itself."""
+    return value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else value
 
 
 def finite(value: float | None) -> float | None:

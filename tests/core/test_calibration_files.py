@@ -44,6 +44,12 @@ def test_what_was_saved_comes_back(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["c.json"]
 
 
+def test_a_lone_surrogate_in_a_prompt_is_saved_and_comes_back(tmp_path: Path) -> None:
+    made = Calibration("odd", SETTINGS, (0.1,), ("a\ud800b",))
+    made.save(tmp_path / "odd.json")
+    assert Calibration.load(tmp_path / "odd.json") == made
+
+
 def test_files_of_version_1_load_and_stay_what_they_are() -> None:
     """The shipped ones are of version 1; without groups nothing newer is written, so older node packs read it too."""
     for path in demo.calibration_files():

@@ -50,6 +50,16 @@ def test_a_verdict_comes_back_whole(ledger: Ledger) -> None:
     assert row.calibration is not None and ledger.calibration(row.calibration) == calibration
 
 
+def test_a_lone_surrogate_is_kept_as_an_escape(ledger: Ledger) -> None:
+    """A client's JSON may hold one, in the prompt, its group or a reference prompt; SQLite takes none."""
+    calibration = Calibration("ref", SETTINGS, (0.1, 0.2), ("cat", "dog \udfff"))
+    made = verdict("a\ud800b", 0.3, policy="block_share", alpha=0.5, calibrations=(calibration,), group="g\ud800")
+    ledger.add(made, calibration)
+    (row,) = ledger.rows()
+    assert (row.prompt, row.group) == ("a\\ud800b", "g\\ud800") and "\\ud800" in row.reason
+    assert row.calibration is not None and ledger.calibration(row.calibration) == calibration
+
+
 def test_a_verdict_without_a_calibration_and_outside_a_run(ledger: Ledger) -> None:
     ledger.add(verdict("cat", 0.3))
     (row,) = ledger.rows()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -20,8 +22,8 @@ def report(pack: ModuleType) -> Any:
     )
 
 
-def gate(node_classes: dict[str, Any], report: Any, filename_prefix: str) -> Any:
-    return node_classes["EMoE_Gate"].execute(report, "raw_threshold", 0.1, 0.5, "decide", filename_prefix)
+def gate(node_classes: dict[str, Any], report: Any, filename_prefix: str, **more: Any) -> Any:
+    return node_classes["EMoE_Gate"].execute(report, "raw_threshold", 0.1, 0.5, "decide", filename_prefix, **more)
 
 
 @pytest.mark.parametrize(
@@ -49,3 +51,15 @@ def test_a_place_that_cannot_be_written_is_one_sentence(
 def test_the_audit_report_names_itself(pack: ModuleType) -> None:
     with pytest.raises(pack.emoe_core.errors.EMoEError, match="^Audit Report cannot write"):
         pack.emoe_core.hosts.comfyui.files.save_text("page", "x" * 300, ".html", "Audit Report")
+
+
+def test_a_lone_surrogate_in_the_prompt_stops_nothing(
+    node_classes: dict[str, Any], report: Any, comfy_base: Path
+) -> None:
+    """Neither the verdict's file nor the ledger; a client's JSON may hold one."""
+    odd = replace(report, prompt="a\ud800b")
+    shown = gate(node_classes, odd, "surrogate/verdict", ledger=True).ui
+    (file,), (kept,) = shown["files"], shown["emoe"]
+    assert kept["ledger"] is not None and kept["warnings"] == []
+    text = (comfy_base / "output" / file["subfolder"] / file["filename"]).read_text(encoding="utf-8")
+    assert json.loads(text)["prompt"] == odd.prompt
