@@ -78,7 +78,7 @@ def run(
         from ray.data import ActorPoolStrategy, DataContext, from_arrow_refs
     except ImportError as error:
         raise EMoEError(
-            f'The engine ray is not installed ({error}); install it with: pip install "emoe[ray]".'
+            f'The engine ray is not installed ({error}); install it in the pack\'s folder with: pip install ".[ray]".'
         ) from error
     own = not ray.is_initialized()
     if own:

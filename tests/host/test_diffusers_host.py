@@ -462,5 +462,5 @@ def without_diffusers(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def test_without_the_extra_one_sentence_says_how_to_get_it() -> None:
     import importlib
 
-    with pytest.raises(EMoEError, match=r'install them with: pip install "emoe\[diffusers\]"'):
+    with pytest.raises(EMoEError, match=r'install them in the pack.s folder with: pip install "\.\[diffusers\]"'):
         importlib.import_module("emoe_core.hosts.diffusers")

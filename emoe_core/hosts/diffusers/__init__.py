@@ -20,8 +20,8 @@ try:
     import transformers  # noqa: F401
 except ImportError as _error:
     raise EMoEError(
-        f"Scoring without ComfyUI needs diffusers and transformers ({_error}); install them with: pip install "
-        '"emoe[diffusers]", in an environment of its own rather than in ComfyUI\'s.'
+        f"Scoring without ComfyUI needs diffusers and transformers ({_error}); install them in the pack's folder with: "
+        'pip install ".[diffusers]", in an environment of its own rather than in ComfyUI\'s.'
     ) from _error
 
 from .asked import experts_and_how
