@@ -205,9 +205,8 @@ def _typed(values: Any, kinds: tuple[type, ...]) -> tuple[Any, ...]:
 
 def _digest(body: dict[str, Any]) -> str:
     text = json.dumps(body, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return hashlib.sha256(
-        text.encode("utf-8", "surrogatepass")
-    ).hexdigest()  # a prompt from JSON may hold a lone surrogate
+    # A prompt from JSON may hold a lone surrogate.
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def matching(report: Report, calibrations: tuple[Calibration, ...]) -> Calibration:

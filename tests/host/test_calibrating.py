@@ -95,7 +95,9 @@ def test_an_interrupted_calibration_goes_on_where_it_stopped(
 
 
 def test_odd_ends_of_lines_lose_nothing(host: Any, experts: Any, counted: list[str], of: Lines) -> None:
-    """A line cut inside a character, and a prompt with a line separator, as an earlier version wrote them too."""
+    """A line cut inside a character, a prompt with a line separator, and one with half a surrogate pair."""
+    host.calibrating._write_down("pair", "a\ud800b", 0.5)
+    assert host.calibrating._unfinished("pair") == {"a\ud800b": 0.5}
     how = {**HOW, "noise_seed": 17}
     positive = host.conditioning.encode_for_experts(experts, "horse")
     settings = host.scoring.Run.of(experts, LATENT, **how).settings(positive)

@@ -205,7 +205,7 @@ def _unfinished(key: str) -> dict[str, float]:
 def _write_down(key: str, prompt: str, score: float) -> None:
     path = _unfinished_file(key)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a", encoding="utf-8") as file:
+    with path.open("a", encoding="utf-8", errors="backslashreplace") as file:  # a lone surrogate as JSON writes it
         file.write("\n" if _cut_short(path) else "")
         file.write(json.dumps({"prompt": prompt, "score": score}, ensure_ascii=False) + "\n")
 

@@ -29,9 +29,8 @@ def save_text(text: str, filename_prefix: str, ending: str, node: str) -> dict[s
             filename_prefix, folder_paths.get_output_directory()
         )
         filename = f"{name}_{counter:05}_{ending}"
-        (Path(folder) / filename).write_text(
-            text, encoding="utf-8", errors="backslashreplace"
-        )  # a lone surrogate in a prompt
+        target = Path(folder) / filename
+        target.write_text(text, encoding="utf-8", errors="backslashreplace")  # a prompt may hold a lone surrogate
     except Exception as error:  # ComfyUI refuses a place outside of the output folder with a bare Exception
         raise EMoEError(
             f"{node} cannot write its file into the output folder under the filename_prefix '{_short(filename_prefix)}' "
