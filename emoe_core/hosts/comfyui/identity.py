@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable, Iterator
 from itertools import chain
 from typing import Any
 
 import torch
+from comfy.model_patcher import ModelPatcher
 
+from ...contents import Contents
 from ...errors import EMoEError
+from ...mixture.sparse import SparseMoE
 from ...signature import DIGEST_VALUES, Signature, sample_values, signature
 from .demo import DemoTextModels
 from .encoder_only import NETWORK, unread_weights
@@ -17,6 +21,9 @@ from .encoder_only import NETWORK, unread_weights
 #: The projection of the pooled text in the CLIPs of SD1, SDXL and SD2. Those models have no use for it and most files do not
 #: bring it: ComfyUI then leaves in it whatever was in memory. (In the embedded experts it is defined.)
 _UNUSED = ("clip_l.transformer.text_projection.weight", "clip_h.transformer.text_projection.weight")
+
+#: How the keys of EMoE's own wrappers begin.
+_OWN = "emoe_"
 
 
 def weights_signature(patcher: Any, prefix: str, where: str, unused: tuple[str, ...] = ()) -> Signature:
@@ -52,21 +59,24 @@ def _without_object_patches(patcher: Any, prefix: str, weights: dict[str, torch.
 
 
 def model_identity(patcher: Any, weights: Signature) -> str:
-    """Digest of weights and patches: equal for equal models, whichever road they were loaded by."""
+    """Digest of weights and patches: equal for equal models, whichever road they were loaded by.
+
+    A patch counts with the values it was made with. One that keeps something from a run in them is another one then.
+    """
     digest = hashlib.sha256(weights.digest.encode())
     for key in sorted(patcher.patches):
         digest.update(key.encode())
         _feed(digest, patcher.patches[key])
     for key in sorted(patcher.object_patches):
-        digest.update(f"{key}={type(patcher.object_patches[key]).__qualname__};".encode())
-        known = getattr(patcher.object_patches[key], "identity", None)
-        if isinstance(known, str):  # a mixture's layer
-            digest.update(known.encode())
-        sigma_max = getattr(patcher.object_patches[key], "sigma_max", None)
-        if sigma_max is not None:
-            digest.update(f"{float(sigma_max):.6g};".encode())
+        patch = patcher.object_patches[key]
+        digest.update(f"{key}={type(patch).__qualname__};".encode())
+        if isinstance(patch, SparseMoE):
+            digest.update(patch.identity.encode())
     _feed(digest, _option_names(patcher.model_options))
     _feed(digest, {kind: sorted(map(str, keys)) for kind, keys in patcher.wrappers.items() if keys})
+    contents = Contents(_known_to(patcher))
+    for name, patch in sorted(_patches(patcher), key=lambda item: item[0]):
+        digest.update(f"{name}={contents.digest(patch)};".encode())
     return digest.hexdigest()
 
 
@@ -111,8 +121,73 @@ def compute_dtype(patcher: Any) -> str:
     return str(dtype).removeprefix("torch.")
 
 
+def _patches(patcher: Any) -> Iterator[tuple[str, Any]]:
+    """What other nodes put into a model besides weights, by a name that sorts; nothing for a model as it was loaded.
+
+    EMoE's own are left out: a mixture's layers have their identity, and its code may change from release to release.
+    """
+    for key, patch in patcher.object_patches.items():
+        if not isinstance(patch, SparseMoE):
+            yield f"object:{key}", patch
+    for key, option in patcher.model_options.items():
+        parts = option if key == "transformer_options" else {}
+        yield from ((f"option:{key}:{name}", part) for name, part in parts.items() if part)
+        if key != "transformer_options" and not isinstance(option, (bool, int, float, str, type(None))):
+            yield f"option:{key}", option
+    for kind, wrappers in patcher.wrappers.items():
+        for key, functions in wrappers.items():
+            if functions and not str(key).startswith(_OWN):
+                yield f"wrapper:{kind}:{key}", functions
+    for kind in ("injections", "weight_wrapper_patches", "additional_models"):
+        yield from ((f"{kind}:{key}", value) for key, value in getattr(patcher, kind, {}).items() if value)
+
+
+def _known_to(patcher: Any) -> Callable[[Any], str | None]:
+    """A word for what patches refer to and what counts already, or has a signature of its own.
+
+    Patches often hold the model they are for. Its weights are in the identity as they are without patches, so they must not
+    count once more as they happen to be now.
+    """
+    own: dict[int, str] = {}
+
+    def known(value: Any) -> str | None:
+        if isinstance(value, ModelPatcher):
+            return "own" if value.model is patcher.model else _other_model(value)
+        if isinstance(value, (torch.nn.Module, torch.Tensor)):
+            if not own:  # listed when the first is asked for
+                own.update(_own_parts(patcher))
+            return own.get(id(value))
+        return None
+
+    return known
+
+
+def _own_parts(patcher: Any) -> dict[int, str]:
+    """Names of a model's modules and weights by their id, those in whose place a loaded clone's patches are right now too."""
+
+    def parts(module: torch.nn.Module) -> Iterator[tuple[str, Any]]:
+        return chain(module.named_modules(), module.named_parameters(), module.named_buffers())
+
+    replaced = patcher.object_patches_backup
+    starts = tuple(f"{key}." for key in replaced)
+    own = {id(part): f"own:{name}" for name, part in parts(patcher.model) if not f"{name}.".startswith(starts)}
+    for key, original in replaced.items():
+        if isinstance(original, torch.nn.Module):
+            own |= {id(part): f"own:{key}.{name}".rstrip(".") for name, part in parts(original)}
+    return own
+
+
+def _other_model(patcher: Any) -> str:
+    prefix = NETWORK if hasattr(patcher.model, "diffusion_model") else ""
+    digest = hashlib.sha256(weights_signature(patcher, prefix, "a patch").digest.encode())
+    for key in sorted(patcher.patches):
+        digest.update(key.encode())
+        _feed(digest, patcher.patches[key])
+    return digest.hexdigest()
+
+
 def _option_names(options: dict[str, Any]) -> dict[str, Any]:
-    """Which hooks sit in model_options: names of functions, since functions themselves have no content to hash."""
+    """Which hooks sit in model_options, by name; what they hold is in `_patches`."""
     named: dict[str, Any] = {}
     for key, value in options.items():
         if key == "transformer_options":
