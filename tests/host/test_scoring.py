@@ -370,6 +370,13 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"at_step": -1}, "at_step is -1"),
     ({"noise_samples": 0}, "noise_samples is 0"),
     ({"where": {"samples": torch.zeros(0, 4, 8, 8)}}, "batch of zero"),
+    (
+        {"where": {"samples": torch.zeros(1, 4, 1, 8, 8)}},
+        "latent_image has 5 dimensions and the experts want 4; connect a",
+    ),
+    ({"where": {"samples": torch.zeros(1, 16, 3, 8, 8)}}, "has 5 dimensions"),
+    ({"where": {"samples": torch.zeros(1, 64, 100)}}, "has 3 dimensions and the experts want 4"),
+    ({"where": {"samples": torch.zeros(4)}}, "has 1 dimensions"),
     ({"where": {"samples": torch.ones(1, 16, 8, 8)}}, "has 16 channels and the experts want 4"),
     ({"where": {"samples": torch.full((1, 4, 8, 8), torch.nan)}}, "NaN or infinite"),
     ({"positive": prompt(width=1024)}, "1024 numbers a token and expert 'one' wants 768"),
@@ -385,6 +392,34 @@ def test_bad_input_gets_one_sentence(
     with pytest.raises(pack.emoe_core.errors.EMoEError) as error:
         score(**change)
     assert said in str(error.value) and "\n" not in str(error.value)
+
+
+def test_each_familys_latents_have_its_own_dimensions(pack: ModuleType) -> None:
+    """Latents with time take a picture's too, as ComfyUI does; what is missing or too much is said."""
+    import comfy.latent_formats
+
+    class Model:
+        def __init__(self, latent_format: Any) -> None:
+            self.format = latent_format
+
+        def get_model_object(self, name: str) -> Any:
+            assert name == "latent_format"
+            return self.format
+
+    def shape(latent_format: Any, *given: int) -> tuple[int, ...]:
+        read = pack.emoe_core.hosts.comfyui.scoring._latent_samples
+        return tuple(read(Model(latent_format), {"samples": torch.zeros(given)}).shape)
+
+    video, audio = comfy.latent_formats.Wan21(), comfy.latent_formats.StableAudio1()
+    assert shape(video, 1, 16, 3, 8, 8) == (1, 16, 3, 8, 8)
+    assert shape(video, 1, 16, 8, 8) == shape(video, 1, 4, 8, 8) == (1, 16, 1, 8, 8)
+    assert shape(audio, 1, 64, 100) == (1, 64, 100)
+    for latent_format, given, said in (
+        (video, (1, 64, 100), "has 3 dimensions and the experts want 5; connect .* empty video latent"),
+        (audio, (1, 4, 8, 8), "has 4 dimensions and the experts want 3; connect .* empty audio latent"),
+    ):
+        with pytest.raises(pack.emoe_core.errors.EMoEError, match=said):
+            shape(latent_format, *given)
 
 
 def test_another_family_cannot_be_added(pack: ModuleType, experts: Callable[..., Any]) -> None:

@@ -34,6 +34,12 @@ MOST_NOISE_SAMPLES = 64
 #: How much is scored at once for lists of prompts: see `Run.prompts_a_block`.
 _CALLS_A_BLOCK = 4
 _PROMPTS_A_BLOCK = 64
+#: What to connect, by how many dimensions a latent has inside its channels.
+_LATENT_OF = {
+    1: "a latent of their family, such as an empty audio latent",
+    2: "a latent of images, such as Empty Latent Image",
+    3: "a latent of their family, such as an empty video latent",
+}
 
 
 def score_prompt(
@@ -225,6 +231,13 @@ def _latent_samples(model: Any, latent: dict[str, Any]) -> Tensor:
     if getattr(samples, "is_nested", False):
         raise EMoEError(
             "Uncertainty Score's latent_image is a nested latent (video with audio); EMoE scores single latents only."
+        )
+    inner = getattr(model.get_model_object("latent_format"), "latent_dimensions", 2)
+    # Where latents have time, ComfyUI adds it to those without.
+    if samples.ndim != inner + 2 and not (inner == 3 and samples.ndim == 4):
+        raise EMoEError(
+            f"Uncertainty Score's latent_image has {samples.ndim} dimensions and the experts want {inner + 2}; connect "
+            f"{_LATENT_OF.get(inner, 'an empty latent of their family')}."
         )
     if samples.shape[0] == 0:
         raise EMoEError("Uncertainty Score's latent_image is a batch of zero; set its batch_size to 1 or more.")
