@@ -368,6 +368,11 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"names": ("one", "wide")}, "networks of different shape"),
     ({"at_step": 20}, "at_step is 20, beyond the last of 20 steps; choose 0 to 19"),
     ({"at_step": -1}, "at_step is -1"),
+    ({"steps": 1000, "at_step": 999, "scheduler": "beta"}, "at_step is 999, beyond the last of the "),
+    (
+        {"steps": 1500, "at_step": 1400, "scheduler": "ddim_uniform"},
+        "beyond the last of the 999 steps that scheduler 'ddim_uniform' makes of 1500; choose 0 to 998",
+    ),
     ({"noise_samples": 0}, "noise_samples is 0"),
     ({"where": {"samples": torch.zeros(0, 4, 8, 8)}}, "batch of zero"),
     (

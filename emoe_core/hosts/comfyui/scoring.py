@@ -271,6 +271,13 @@ def _sigmas(experts: ExpertSet, scheduler: str, steps: int, at_step: int) -> Ten
                 f"'{expert.name}' has another noise schedule than '{experts.experts[0].name}', so one step means different "
                 "noise to them; use experts with one model sampling setting."
             )
+    # beta and ddim_uniform make fewer than they are asked for where the model has no more.
+    count = max(len(schedules[0]) - 1, 1)
+    if at_step >= count:
+        raise EMoEError(
+            f"Uncertainty Score's at_step is {at_step}, beyond the last of the {count} steps that scheduler '{scheduler}' makes "
+            f"of {steps}; choose 0 to {count - 1}."
+        )
     sigmas = schedules[0][at_step:]
     if float(sigmas[0]) <= 0:
         raise EMoEError(
