@@ -199,7 +199,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every figure to FILE")
     parser.add_argument("--splits", type=int, default=2000, help="random splits a line (default 2000)")
-    parser.add_argument("--preset", default="thorough", help="preset of the demo's scores (default thorough)")
+    parser.add_argument("--preset", default="layout", help="preset of the demo's scores (default layout)")
     parser.add_argument(
         "--simulated-only", action="store_true", help="leave out the demo experts, who take some minutes"
     )

@@ -105,12 +105,12 @@ def check_comparable(experts: tuple[Expert, ...], tap: str) -> list[str]:
         if a.signature.layout != b.signature.layout:
             raise EMoEError(
                 f"'{a.name}' and '{b.name}' have networks of different shape, so their hidden latents at '{tap}' cannot "
-                "be compared; choose the preset 'thorough' (tap noise_pred)."
+                "be compared; choose the preset 'layout' (tap noise_pred)."
             )
         kinship = relatedness(a.signature, b.signature)
         if kinship < RELATED:
             raise EMoEError(
                 f"'{a.name}' and '{b.name}' do not descend from one base model (weight correlation {kinship:.2f}), so "
-                f"their hidden latents at '{tap}' are not comparable; choose the preset 'thorough' (tap noise_pred)."
+                f"their hidden latents at '{tap}' are not comparable; choose the preset 'layout' (tap noise_pred)."
             )
     return warnings

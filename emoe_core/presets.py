@@ -38,7 +38,7 @@ PRESETS: dict[str, Preset] = {
     "thorough": Preset(
         NOISE_PRED,
         "centred_relative",
-        "noise prediction minus the empty prompt's: the best at telling unseen from seen; one network call an expert",
+        "as layout, with even shifts of brightness and colour counted too; one network call an expert",
     ),
     "paper": Preset("mid_out", "variance", "the published score, plain variance at the middle block"),
     "one_model": Preset(
@@ -49,12 +49,13 @@ PRESETS: dict[str, Preset] = {
     "layout": Preset(
         NOISE_PRED,
         "centred_layout",
-        "as thorough, of what the prompt changes from place to place: even shifts of brightness and colour are left out",
+        "the best founded: noise prediction minus the empty prompt's, of what the prompt changes from place to place; one "
+        "network call an expert",
     ),
 }
 CUSTOM = "custom"
 #: The best founded one: see docs/validity.md.
-DEFAULT = "thorough"
+DEFAULT = "layout"
 
 
 def resolve(preset: str, tap: str, estimator_name: str) -> tuple[str, str]:
@@ -108,4 +109,4 @@ def listed(taps: Sequence[str]) -> str:
 def _advice(wanted: str, taps: Sequence[str]) -> str:
     if any(tap == "mid_out" or tap.startswith(_BLOCK) for tap in taps):
         return "Choose the preset fast, which takes the middle of any network, or one of these taps."
-    return "Choose the preset thorough."
+    return f"Choose the preset {DEFAULT}."

@@ -36,7 +36,7 @@ class DisagreementMap(io.ComfyNode):
             description=(
                 "Where in the picture the experts disagree, as colours with a legend: alone, over a preview of what the "
                 "first expert expects to see (connect a VAE), or over any picture. The mean of the map is the score of "
-                "the presets thorough and fast. Also gives the map as a mask."
+                "the presets layout, thorough and fast. Also gives the map as a mask."
             ),
             inputs=[
                 ReportType.Input("report", tooltip="From Uncertainty Score."),

@@ -122,7 +122,8 @@ class LoadExperts(io.ComfyNode):
                     optional=True,
                     tooltip=(
                         f"{host.ENCODER_ONLY}: a third of each file is read and kept in memory; the rest follows by itself "
-                        f"if a preset needs it (thorough). {host.WHOLE}: everything at once. The scores are the same."
+                        "if a preset needs it (layout, thorough, one_model). "
+                        f"{host.WHOLE}: everything at once. The scores are the same."
                     ),
                 ),
             ],

@@ -55,7 +55,9 @@ class Score(io.ComfyNode):
                 io.Conditioning.Input(
                     "empty_prompt",
                     optional=True,
-                    tooltip="An empty prompt's conditioning, only needed by 'thorough' when no expert has a CLIP.",
+                    tooltip=(
+                        "An empty prompt's conditioning, only needed when no expert has a CLIP: by layout, thorough, one_model."
+                    ),
                 ),
                 *settings.later_inputs(),
             ],

@@ -38,17 +38,17 @@ def text(experts: ExpertSet, taps: tuple[str, ...] = UNET) -> str:
 
 def test_fine_tunes_of_one_base_are_good_for_every_tap() -> None:
     found = diagnose(made(*(expert(f"e{i}", weights(1, 0.3, i)) for i in range(3))), UNET)
-    assert found.preset == "thorough" and "lineage: all descend from one base" in "\n".join(found.lines)
+    assert found.preset == "layout" and "lineage: all descend from one base" in "\n".join(found.lines)
     assert all(found.kinship[i][i] == 1 for i in range(3)) and 0.8 < found.kinship[0][1] < 1
-    assert "taps mid_in, mid_out: good" in found.lines and "advice: preset thorough" in found.lines
+    assert "taps mid_in, mid_out: good" in found.lines and "advice: preset layout" in found.lines
 
 
-def test_two_families_are_told_apart_and_get_thorough() -> None:
+def test_two_families_are_told_apart_and_get_layout() -> None:
     experts = made(*(expert(f"e{i}", weights(i // 2, 0.3, i)) for i in range(4)))
     found = diagnose(experts, UNET)
     said = "\n".join(found.lines)
     assert "2 unrelated groups" in said and "e0, e1; e2, e3" in said
-    assert found.preset == "thorough" and "taps mid_in, mid_out: not for this set" in said
+    assert found.preset == "layout" and "taps mid_in, mid_out: not for this set" in said
 
 
 def test_copies_and_loras_and_near_copies_are_named() -> None:
@@ -81,4 +81,4 @@ def test_transformers_and_families_without_taps() -> None:
     pair = made(*(expert(f"e{i}", weights(1, 0.3, i)) for i in range(2)))
     assert "taps block:0 to block:1: good" in text(pair, ("block:0", "block:1", "noise_pred"))
     bare = diagnose(pair, ("noise_pred",))
-    assert bare.preset == "thorough" and "taps inside the network: none" in "\n".join(bare.lines)
+    assert bare.preset == "layout" and "taps inside the network: none" in "\n".join(bare.lines)

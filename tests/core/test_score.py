@@ -226,7 +226,7 @@ def test_no_expert_at_all() -> None:
 
 def test_experts_of_unrelated_lineage_are_refused_at_hidden_taps_only() -> None:
     mixed = ExpertSet().add(expert("a", seed=0)).add(expert("b", seed=1))
-    with pytest.raises(EMoEError, match="'a' and 'b' do not descend from one base model.*thorough"):
+    with pytest.raises(EMoEError, match="'a' and 'b' do not descend from one base model.*layout"):
         score(Tensors(), mixed, settings())
     assert score(Tensors(), mixed, settings(tap="noise_pred")).report.score > 0
 
@@ -291,7 +291,7 @@ def test_a_wanted_tap_is_settled_by_what_the_model_has(wanted: str, taps: tuple[
         ("mid_out", DIT, "no tap 'mid_out'; they have block:0 to block:3, noise_pred. Choose the preset fast"),
         ("block:4", DIT, "no tap 'block:4'"),
         ("block", UNET, "they have mid_in, mid_out, noise_pred"),
-        ("middle", ("noise_pred",), "they have noise_pred. Choose the preset thorough"),
+        ("middle", ("noise_pred",), "they have noise_pred. Choose the preset layout"),
     ],
 )
 def test_a_tap_that_is_not_there_is_an_error_that_lists_those_that_are(

@@ -171,7 +171,7 @@ def test_bad_input_is_said(pack: ModuleType, scored: Any, drawn: Any, demo: tupl
     error = pack.emoe_core.errors.EMoEError
     fast = scored(preset="fast")
     assert fast.maps.denoised is None and drawn(fast).args[0].shape[2] == 512
-    with pytest.raises(error, match=r"vae and nothing to decode: the score stopped at 'mid_out'.*preset thorough"):
+    with pytest.raises(error, match=r"vae and nothing to decode: the score stopped at 'mid_out'.*preset layout"):
         drawn(fast, vae=demo[3])
     with pytest.raises(error, match=r"report holds no map"):
         drawn(replace(fast, maps=None))

@@ -33,8 +33,8 @@ def test_a_prompt_is_scored_and_gated(capsys: pytest.CaptureFixture[str]) -> Non
     assert score("--prompt", "candle", "--prompt", "xchtgg", *GATE) == 0
     out, err = capsys.readouterr()
     candle, nonsense = out.splitlines()
-    assert candle.startswith("candle: pass: p = 0.12") and "uncertainty 0.200" in candle
-    assert nonsense.startswith("xchtgg: block: p = 0.009") and "uncertainty 0.576" in nonsense
+    assert candle.startswith("candle: pass: p = 0.135") and "uncertainty 0.199" in candle
+    assert nonsense.startswith("xchtgg: block: p = 0.009") and "uncertainty 0.616" in nonsense
     assert "2 prompts: 1 passed, 1 blocked, 0 failed." in err and "Loading weights" not in err
 
 
@@ -80,10 +80,10 @@ def test_a_calibration_file_gates_and_one_of_other_settings_is_refused(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     files = {path.stem: path for path in demo.calibration_files()}
-    assert score("--prompt", "xchtgg", "--calibration", files["thorough"], "--alpha", "0.1", "--fail-on-reject") == 1
+    assert score("--prompt", "xchtgg", "--calibration", files["layout"], "--alpha", "0.1", "--fail-on-reject") == 1
     out = tmp_path / "results.jsonl"
     assert score("--prompt", "ant", "--calibration", files["paper"], "--out", out) == 2
-    assert "estimator is centred_relative instead of variance" in capsys.readouterr().err
+    assert "estimator is centred_layout instead of variance" in capsys.readouterr().err
     assert not out.read_text()  # said before anything was scored
 
 

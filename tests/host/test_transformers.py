@@ -204,7 +204,7 @@ def test_z_image_has_no_patch_points_and_says_what_it_has(pack: ModuleType, scor
         made = made.add(pack.emoe_core.hosts.comfyui.experts.expert_from_model(model, None, f"z {seed}"))
     positive = [[draw(1, 12, Z_IMAGE_CONTEXT), {}]]
     for tap in ("middle", "block", "block:1", "mid_out"):
-        with pytest.raises(pack.emoe_core.errors.EMoEError, match="they have noise_pred. Choose the preset thorough"):
+        with pytest.raises(pack.emoe_core.errors.EMoEError, match="they have noise_pred. Choose the preset layout"):
             score(made, positive, tap)
     report = score(made, positive, "noise_pred").report
     assert report.score == pytest.approx(variance(made, positive, "", lambda output: output), rel=1e-3)

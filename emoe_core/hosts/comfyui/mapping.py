@@ -31,7 +31,7 @@ def _decoded(maps: Maps, report: Report, vae: Any) -> Tensor:
     if maps.denoised is None:
         raise EMoEError(
             f"Disagreement Map has a vae and nothing to decode: the score stopped at '{report.settings.tap}', before the "
-            "network's prediction. Choose the preset thorough on Uncertainty Score, connect a picture to image instead, "
+            "network's prediction. Choose the preset layout on Uncertainty Score, connect a picture to image instead, "
             "or disconnect the vae."
         )
     channels = getattr(vae, "latent_channels", None)

@@ -71,7 +71,7 @@ class Network:
             if tap not in self.taps:
                 raise EMoEError(
                     f"{type(self.module).__name__} has no tap '{tap}'; it has {', '.join(self.taps)}. Choose one of "
-                    "these, or the preset thorough."
+                    "these, or the preset layout."
                 )
         device, dtype = place_of(self.module)
         noisy = self.levels.noisy(noise.float(), sigma)

@@ -30,7 +30,7 @@ class How:
     """How prompts are scored, in the words of the Score node.
 
     Attributes:
-        preset: fast, thorough, paper, one_model, layout, or custom with `tap` and `estimator`.
+        preset: layout, fast, thorough, paper, one_model, or custom with `tap` and `estimator`.
         size: width and height of the picture in pixels; None for the size the first expert was made for.
         noise_seed, noise_samples: noise sample k is made from noise_seed + k.
         steps, scheduler, at_step: the noise level, as in KSampler. Step 0 is pure noise.
@@ -55,7 +55,7 @@ def score(experts: ExpertSet, prompt: str, how: How | None = None, **changes: An
     """Score one prompt.
 
     Args:
-        changes: attributes of `How` by name, e.g. preset="thorough", size=(768, 512).
+        changes: attributes of `How` by name, e.g. preset="fast", size=(768, 512).
 
     Raises:
         EMoEError: bad input, in one sentence.
