@@ -228,6 +228,8 @@ def test_a_workflow_saved_by_an_older_version_opens_and_runs_unchanged(frontend:
         if node["type"] == "EMoE_Gate":
             names = ("policy", "alpha", "threshold", "mode", "filename_prefix")
             assert [inputs[name] for name in names] == node["widgets_values"][: len(names)]
+        if node["type"] == "EMoE_Score":
+            assert inputs["preset"] == node["widgets_values"][0]
     assert press_run(page) == "success"
     expect(frontend.card(frontend.node("EMoE_Gate"))).to_have_attribute("data-verdict", "pass")
     assert frontend.complaints == []
