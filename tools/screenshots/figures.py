@@ -39,9 +39,9 @@ GROUPS = {
     "keywords": ("other words for known pictures (English)", "知っている絵の別の言い方(英語)"),
 }
 TASKS = {"held_out": "held_out_concept", "faces": "held_out_group", "typos": "typo", "keywords": "keyword"}
-DEFAULT = "thorough"
+DEFAULT = "layout"
 COLUMNS = {
-    "thorough": "noise_pred.centred_relative",
+    "layout": "noise_pred.centred_layout",
     "fast": "mid_out.relative",
     "paper": "mid_out.variance",
     "response": "response",
@@ -60,35 +60,35 @@ DEMO_GROUPS = {
 }
 WORDS = (
     {
-        "demo": "What `bash scripts/demo.sh` prints (workflow *gate_before_generation*, preset `thorough`, `alpha` {alpha:g}):",
+        "demo": "What `bash scripts/demo.sh` prints (workflow *gate_before_generation*, preset `layout`, `alpha` {alpha:g}):",
         "demo_head": ("prompt", "group", "score", "percentile", "p-value", "verdict", "image"),
         "image": ("yes", "no"),
         "groups": "And by group, {count} prompts each (`python benchmarks/validity.py`). *Blocked* is the share that the Gate "
         "stops at `alpha` {alpha:g}. The other columns say how often a prompt of the group scores higher than an English one "
-        "(AUROC: 0.5 is chance, 1 is always), with 95 % intervals for `thorough`; `response` is the baseline without an "
+        "(AUROC: 0.5 is chance, 1 is always), with 95 % intervals for `layout`; `response` is the baseline without an "
         "ensemble.",
         "groups_head": (
             "group",
             "share of the training captions",
             "blocked",
-            "`thorough`",
+            "`layout`",
             "`fast`",
             "`paper`",
             "`response`",
         ),
     },
     {
-        "demo": "`bash scripts/demo.sh`の出力(ワークフロー*gate_before_generation*、プリセット`thorough`、`alpha` {alpha:g}):",
+        "demo": "`bash scripts/demo.sh`の出力(ワークフロー*gate_before_generation*、プリセット`layout`、`alpha` {alpha:g}):",
         "demo_head": ("プロンプト", "グループ", "スコア", "percentile", "p-value", "判定", "画像"),
         "image": ("あり", "なし"),
         "groups": "グループごと、{count}プロンプトずつ(`python benchmarks/validity.py`)。*停止*は、`alpha` {alpha:g}で"
         "Gateが止める割合です。ほかの列は、そのグループのプロンプトが英語のものより高いスコアになる割合(AUROC。0.5は偶然と同じ、1は常に)です。"
-        "`thorough`には95 %区間を添えました。`response`はアンサンブルなしの基準です。",
+        "`layout`には95 %区間を添えました。`response`はアンサンブルなしの基準です。",
         "groups_head": (
             "グループ",
             "学習した説明文に占める割合",
             "停止",
-            "`thorough`",
+            "`layout`",
             "`fast`",
             "`paper`",
             "`response`",
