@@ -116,7 +116,7 @@ def worlds(core: ModuleType, options: argparse.Namespace, cache: Path) -> tuple[
     """
     sys.path.insert(0, str(ROOT))
     from known_truth import candidates
-    from known_truth.columns import BASELINES, MEASURED, PRESETS
+    from known_truth.columns import BASELINES, MEASURED, PRESETS, TOLD
     from known_truth.figures import VERSION
     from known_truth.prompts import REFERENCE
     from known_truth.worlds import WorldSource, trained
@@ -137,7 +137,7 @@ def worlds(core: ModuleType, options: argparse.Namespace, cache: Path) -> tuple[
             say(f"{source.name}: {label}")
             key = [source.key(names), len(rows), MEASURED]
             columns = kept(cache, "world-scores", key, lambda s=source, r=rows, n=names: s.measure(r, n))
-            scores[label] = columns[PRESETS["thorough"]]
+            scores[label] = columns[PRESETS[TOLD]]
             table = table_of(core, rows, columns, quality, WORLD_ROUNDS)
             whole = label == MAIN_SET
             if not whole:

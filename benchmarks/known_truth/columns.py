@@ -15,6 +15,8 @@ PRESETS = {
     "layout": "noise_pred.centred_layout",
     "paper": "mid_out.variance",
 }
+#: The default: what is told of one preset is told of it.
+TOLD = "layout"
 #: Known before any network runs.
 TEXT = ("characters", "tokens", "unseen_words")
 #: One expert alone.

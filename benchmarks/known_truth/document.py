@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from .columns import PRESETS
+from .columns import PRESETS, TOLD
 from .plots import NAMES
 from .tables import SHOWN, sets_of
 from .trainings import NUMBERS
@@ -242,15 +242,15 @@ def languages(found: Found) -> list[str]:
     limits = {"shipped": found["languages"]} | {n: w["languages"] for n, w in found.get("worlds", {}).items()}
     rows = []
     for name, figures in _in_full(found).items():
-        for preset in ("thorough", "layout", "fast"):
+        for preset in (TOLD, "thorough", "fast"):
             of = [figures["spearman_share_score"][PRESETS[preset]], *(limits[name][preset][key] for key in told)]
-            rows.append([name if preset == "thorough" else "", f"`{preset}`", *(_cell(one) for one in of)])
+            rows.append([name if preset == TOLD else "", f"`{preset}`", *(_cell(one) for one in of)])
     head = ["experts", "preset", "rank correlation, all nine", "the five shown most"]
     return _table([*head, "never shown against shown well", "never shown against shown seldom"], rows)
 
 
 def own_seeds(found: Found) -> list[str]:
-    """Every world: what `thorough` gains with experts of their own seeds over those of one base."""
+    """Every world: what the default gains with experts of their own seeds over those of one base."""
     rows = [
         [name, *(_cell(world["own_seeds"][task]) for task in (*WORLD_TASKS, "mean"))]
         for name, world in found.get("worlds", {}).items()

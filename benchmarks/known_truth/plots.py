@@ -7,7 +7,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from .columns import PRESETS
+from .columns import PRESETS, TOLD
 from .figures import COVERAGES
 from .tables import SHOWN, sets_of
 
@@ -28,10 +28,7 @@ WIDE = (900, 460)
 DRAWN = "top1"
 """The measure of quality that is plotted: whether the picture is the right one."""
 
-TOLD = "thorough"
-"""The preset that the plots of the worlds tell: the default."""
-
-CURVES = ("fast", "thorough", "paper", "response", "guidance")
+CURVES = (*PRESETS, "response", "guidance")
 
 
 def save(core: ModuleType, found: dict[str, Any], folder: Path) -> list[Path]:
@@ -61,7 +58,7 @@ def _shipped(core: ModuleType, found: dict[str, Any]) -> Iterator[tuple[str, Any
         ),
     )
     gain = found["ensemble_gain"]
-    rows = [(task, preset) for task in gain for preset in ("fast", "thorough")]
+    rows = [(task, preset) for task in gain for preset in ("fast", TOLD)]
     figures = [gain[task][preset] for task, preset in rows]
     yield (
         "ensemble_gain",
@@ -71,7 +68,7 @@ def _shipped(core: ModuleType, found: dict[str, Any]) -> Iterator[tuple[str, Any
             low=[figure["low"] for figure in figures],
             high=[figure["high"] for figure in figures],
             title="Shipped experts: AUROC added to the best number of one model",
-            highlight=[preset == "thorough" for _, preset in rows],
+            highlight=[preset == TOLD for _, preset in rows],
             width=900,
         ),
     )

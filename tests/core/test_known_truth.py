@@ -15,6 +15,7 @@ import torch
 
 import emoe_core.decisions.curves
 import emoe_core.evaluation
+from emoe_core.presets import DEFAULT
 
 BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
 TRUTH = {
@@ -176,6 +177,7 @@ def test_what_every_preset_reads_is_measured_for_experts_of_one_base_and_of_thei
     columns, candidates = (importlib.import_module(f"known_truth.{name}") for name in ("columns", "candidates"))
     for hidden in (True, False):
         assert ("noise_pred", "centred_layout") in columns.readings(hidden)
+    assert columns.TOLD == DEFAULT  # what plots and tables tell of one preset they tell of the default
     assert columns.PRESETS["layout"] in columns.MEASURED  # what was measured before it is measured anew
     values = {name: np.arange(1.0, 7.0) for name in (*columns.PRESETS.values(), "guidance")}
     found = candidates.add(values, np.arange(6), experts=4)
