@@ -41,7 +41,7 @@ BEFORE = Layout(
     },
     displays=(
         verdict(1470, 0),
-        number("p-value", (6, 3), 1470, 160),
+        number("p-value", (6, 3), 1470, 180),
         disagreement(1770, 0, vae=(2, 3)),
     ),
     groups=(
@@ -115,7 +115,7 @@ MIDWAY = Layout(
     },
     displays=(
         verdict(1870, 0),
-        number("Score", (5, 0), 1870, 160),
+        number("Score", (5, 0), 1870, 180),
         disagreement(2170, 0),
     ),
     groups=(
@@ -154,7 +154,7 @@ LISTED = Layout(
     },
     displays=(
         text(101, "How many passed", (10, 10), (1810, 0, 220, 110)),
-        text(102, "How many were blocked", (10, 11), (1810, 160, 220, 110)),
+        text(102, "How many were blocked", (10, 11), (1810, 180, 220, 110)),
     ),
     groups=(
         Group("Prompts, experts and size", GREY, (1, 2, 3, 4)),

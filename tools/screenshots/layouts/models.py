@@ -51,7 +51,7 @@ MIXED = Layout(
     },
     displays=(
         verdict(1510, 0),
-        number("Score", (5, 0), 1510, 160),
+        number("Score", (5, 0), 1510, 180),
         disagreement(1810, 0, "paths"),
     ),
     groups=(
@@ -78,7 +78,7 @@ FROM_LORAS = Layout(
     boxes={
         **LEFT,
         12: (360, 0, 320, 460),  # Experts from LoRAs
-        13: (360, 530, 320, 106),  # Add Expert
+        13: (360, 570, 320, 106),  # Add Expert
         4: (0, 320, 280, 106),
         3: at(760, 0, ENCODE),
         5: at(760, 150, SCORE),
@@ -92,7 +92,7 @@ FROM_LORAS = Layout(
     },
     displays=(
         verdict(1510, 150),
-        number("Score", (5, 0), 1510, 310),
+        number("Score", (5, 0), 1510, 330),
         disagreement(1810, 150, vae=(2, 3)),
     ),
     groups=(
@@ -128,7 +128,7 @@ CALIBRATED = Layout(
     },
     displays=(
         verdict(1490, 640),
-        number("p-value", (6, 3), 1490, 800),
+        number("p-value", (6, 3), 1490, 820),
     ),
     groups=(
         Group(INPUTS, GREY, (1, 2, 3, 4)),
