@@ -5,6 +5,7 @@ import { app } from "../../scripts/app.js";
 import { addWords } from "./attribution.js";
 import { addCard } from "./card.js";
 import { allNodes, forget, receive, restore, workflowId } from "./results.js";
+import { keepOwn } from "./room.js";
 import { addMark, outlineDomNodes, showRoutes } from "./routes.js";
 import { addStyle } from "./style.js";
 import { listenToToasts, tellBlocked } from "./toast.js";
@@ -90,6 +91,7 @@ app.registerExtension({
       api.addEventListener("executed", (event) => inTurn(() => onExecuted(/** @type {any} */ (event).detail)));
       api.addEventListener("execution_start", (event) => inTurn(() => onStart(/** @type {any} */ (event).detail)));
       app.canvas.canvas.addEventListener("litegraph:set-graph", () => safely(outlineDomNodes));
+      app.canvas.canvas.addEventListener("litegraph:set-graph", () => safely(keepOwn));
     });
   },
   nodeCreated(created) {
@@ -103,6 +105,7 @@ app.registerExtension({
   },
   afterConfigureGraph() {
     safely(showAll);
+    safely(keepOwn);
     inTurn(async () => (await restore()) && showAll());
   },
 });

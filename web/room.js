@@ -1,5 +1,6 @@
 // @ts-check
-/** How much of a node a widget takes: a new node has room for all of it, a saved one keeps its size as far as it can. */
+/** Where a widget is: how much of its node it takes, and that the page shows it and not one of a node that is gone. */
+import { app } from "../../scripts/app.js";
 
 /** Nodes 2.0 counts the title as part of a node and draws taller widgets than the host computes the size from. */
 const TITLE = 48;
@@ -31,4 +32,34 @@ export function addElement(node, name, root, { least, full, most }) {
   const widget = node.addDOMWidget(name, name, root, options);
   widget.serialize = false;
   node.setSize([node.size[0], Math.max(node.size[1], node.computeSize()[1] + full - least + missing(node))]); // a saved size comes later
+}
+
+/** In so many frames the page has drawn what was put into the graph. */
+const FRAMES = 30;
+let left = 0;
+
+/**
+ * Nodes 2.0 keeps what it drew for a node when another one comes with the same id, as after an undo: the element of the
+ * node that is gone. The one of the node that is there takes its place.
+ */
+function showOwn() {
+  for (const node of app.canvas?.graph?.nodes ?? []) {
+    for (const widget of node.widgets ?? []) {
+      const own = /** @type {any} */ (widget).element;
+      if (!widget.name.startsWith("emoe_") || !(own instanceof HTMLElement)) continue;
+      const shown = document.querySelector(`.lg-node[data-node-id="${node.id}"] .${own.classList[0]}`);
+      if (shown && shown !== own) shown.replaceWith(own);
+    }
+  }
+}
+
+/** Sees to it that the page shows the open graph's own elements, now and in the frames in which it draws. */
+export function keepOwn() {
+  const next = () => {
+    showOwn();
+    if (--left > 0) requestAnimationFrame(next);
+  };
+  const idle = left <= 0;
+  left = FRAMES;
+  if (idle) next();
 }

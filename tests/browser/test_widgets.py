@@ -78,6 +78,32 @@ def test_a_dragged_threshold_changes_the_next_verdict(frontend: Any) -> None:
     assert frontend.complaints == []
 
 
+def test_after_an_undo_the_widgets_live_on(frontend: Any) -> None:
+    """An undo makes new nodes with the same ids; Nodes 2.0 goes on with what it drew for the old ones."""
+    page = frontend.page
+    frontend.open(FIRST)
+    frontend.set_widget("EMoE_Gate", "policy", "raw_threshold")
+    frontend.set_widget("EMoE_Gate", "threshold", 0.4)
+    frontend.record()
+    assert press_run(page) == "success"
+    gate, route = frontend.node("EMoE_Gate"), frontend.node("EMoE_Route")
+    expect(frontend.shown(gate)).to_have_attribute("data-verdict", "pass")
+    frontend.set_widget("EMoE_Gate", "threshold", 0.5)
+    frontend.record()
+    frontend.undo()
+    assert threshold(frontend, gate) == 0.4
+    frontend.write_prompt(UNKNOWN)
+    assert press_run(page) == "success"
+    expect(frontend.shown(gate).locator(".emoe-line")).to_contain_text(UNKNOWN)
+    expect(frontend.shown(route, "emoe_mark")).to_be_visible()
+    expect(frontend.shown(route, "emoe_mark")).to_contain_text("blocked ends here")
+    slider = frontend.shown(gate).get_by_role("slider")
+    slider.focus()
+    page.keyboard.press("Home")
+    assert threshold(frontend, gate) < 0.4  # of the node that is there
+    assert frontend.complaints == []
+
+
 def test_a_line_that_a_policy_holds_cannot_be_dragged(frontend: Any) -> None:
     frontend.open(FIRST)
     assert press_run(frontend.page) == "success"

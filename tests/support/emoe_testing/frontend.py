@@ -134,6 +134,29 @@ class Frontend:
         )
         return self.page.locator(f"[data-test-widget='{kind}']")
 
+    def shown(self, node: int, kind: str = "emoe_card") -> Locator:
+        """The pack's widget as the page shows it on a node: with Nodes 2.0 found in the page, whatever the node holds."""
+        if self.renderer == "classic":
+            return self.card(node, kind)
+        return self.page.locator(f"[data-node-id='{node}'] .{kind.replace('_', '-')}")
+
+    def record(self) -> None:
+        """A click anywhere makes the frontend look for changes; this is what it calls then."""
+        self.page.evaluate("() => app.extensionManager.workflow.activeWorkflow.changeTracker.checkState()")
+
+    def undo(self) -> None:
+        """Ctrl+Z: the frontend makes all nodes anew, with the same ids."""
+        self.again("Control+z")
+
+    def redo(self) -> None:
+        self.again("Control+y")
+
+    def again(self, keys: str) -> None:
+        self.page.evaluate("() => { app.graph.nodes[0].isOld = true; document.activeElement?.blur(); }")
+        self.page.keyboard.press(keys)
+        self.page.wait_for_function("() => app.graph.nodes.length && !app.graph.nodes.some((n) => n.isOld)")
+        self.wait_until_still()
+
     def cut_off(self, card: Locator) -> list[str]:
         """What of a card is not whole: texts and drawings that reach beyond it. The prompt may be long and is shortened."""
         return list(card.evaluate(CUT_OFF))
@@ -193,8 +216,7 @@ class Frontend:
             element = handle.as_element()
             assert element is not None
             element.fill(text)
-        # A click anywhere makes the frontend look for changes; this is what it calls then.
-        self.page.evaluate("() => app.extensionManager.workflow.activeWorkflow.changeTracker.checkState()")
+        self.record()
 
     def set_widget(self, node_type: str, name: str, value: Any) -> None:
         self.page.evaluate(
