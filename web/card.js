@@ -5,6 +5,7 @@ import { resultOf } from "./results.js";
 import { addElement } from "./room.js";
 import { element, heat } from "./style.js";
 import { say, short } from "./words.js";
+import { record } from "./workflows.js";
 
 /**
  * @typedef {import("./results.js").Card} Card
@@ -175,7 +176,7 @@ function fill(root, node, result) {
   root.replaceChildren(
     head,
     lineOf(card),
-    gauge(card, threshold, label, drag),
+    gauge(card, threshold, label, drag, record),
     historyOf([...earlier, ...cards]),
     panel,
   );

@@ -70,9 +70,10 @@ function rounded(value, [low, high]) {
  * @param {number | null} threshold where the line stands; null for none
  * @param {string} label what a screen reader says of the picture
  * @param {((value: number) => void) | null} onDrag called while the line is dragged; null where it stands fast
+ * @param {() => void} onDone called when it was dragged
  * @returns {HTMLElement}
  */
-export function gauge(card, threshold, label, onDrag) {
+export function gauge(card, threshold, label, onDrag, onDone) {
   const range = gaugeRange(card, threshold);
   const [low, high] = range;
   const place = (/** @type {number} */ value) => `${(100 * (Math.min(Math.max(value, low), high) - low)) / (high - low)}%`;
@@ -98,10 +99,12 @@ export function gauge(card, threshold, label, onDrag) {
     line.setAttribute("aria-label", say("threshold"));
     line.setAttribute("aria-valuemin", String(rounded(low, range)));
     line.setAttribute("aria-valuemax", String(rounded(high, range)));
-    listen(made, line, range, () => Number(line.getAttribute("aria-valuenow")), (value) => {
+    /** @param {number} value */
+    const move = (value) => {
       show(value);
       onDrag(value);
-    });
+    };
+    listen(made, line, range, () => Number(line.getAttribute("aria-valuenow")), move, onDone);
   }
   show(threshold);
   return made;
@@ -114,8 +117,9 @@ export function gauge(card, threshold, label, onDrag) {
  * @param {[number, number]} range
  * @param {() => number} now
  * @param {(value: number) => void} move
+ * @param {() => void} done
  */
-function listen(track, line, range, now, move) {
+function listen(track, line, range, now, move, done) {
   const [low, high] = range;
   const to = (/** @type {number} */ value) => move(rounded(Math.min(Math.max(value, low), high), range));
   line.addEventListener("pointerdown", (event) => {
@@ -129,6 +133,7 @@ function listen(track, line, range, now, move) {
     const box = track.getBoundingClientRect();
     to(low + ((event.clientX - box.left) / box.width) * (high - low));
   });
+  line.addEventListener("lostpointercapture", done); // after every release, wherever it was
   const step = (high - low) / 100;
   /** @type {Record<string, () => number>} */
   const keys = {
@@ -147,4 +152,5 @@ function listen(track, line, range, now, move) {
     event.stopPropagation();
     to(keys[event.key]());
   });
+  line.addEventListener("keyup", (event) => event.key in keys && done());
 }

@@ -44,6 +44,7 @@ def test_a_dragged_threshold_changes_the_next_verdict(frontend: Any) -> None:
     frontend.open(FIRST)
     frontend.set_widget("EMoE_Gate", "policy", "raw_threshold")
     frontend.set_widget("EMoE_Gate", "threshold", 0.4)
+    frontend.record()
     assert press_run(page) == "success"
     gate = frontend.node("EMoE_Gate")
     card = frontend.card(gate)
@@ -59,6 +60,12 @@ def test_a_dragged_threshold_changes_the_next_verdict(frontend: Any) -> None:
     page.mouse.move(track["x"] + track["width"] * 0.04, line["y"] + 20, steps=4)
     page.mouse.up()
     dragged = threshold(frontend, gate)
+    frontend.undo()
+    assert threshold(frontend, gate) == 0.4
+    frontend.redo()
+    assert threshold(frontend, gate) == dragged
+    card = frontend.shown(gate)
+    slider = card.get_by_role("slider")
     assert 0 < dragged < float(str(card.locator(".emoe-score").text_content()))
     expect(slider).to_have_attribute("aria-valuenow", re.compile(re.escape(f"{dragged:g}")[:4]))
     assert press_run(page) == "success"
@@ -70,7 +77,12 @@ def test_a_dragged_threshold_changes_the_next_verdict(frontend: Any) -> None:
     assert highest > 0.4
     page.keyboard.press("ArrowLeft")
     page.keyboard.press("PageDown")
-    assert 0.8 * highest < threshold(frontend, gate) < 0.95 * highest
+    by_keys = threshold(frontend, gate)
+    assert 0.8 * highest < by_keys < 0.95 * highest
+    frontend.undo()
+    assert threshold(frontend, gate) > by_keys
+    frontend.redo()
+    assert threshold(frontend, gate) == by_keys
     assert press_run(page) == "success"
     expect(frontend.card(gate)).to_have_attribute("data-verdict", "pass")
     told = frontend.card(gate).locator(".emoe-history li").all()
