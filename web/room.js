@@ -1,5 +1,5 @@
 // @ts-check
-/** Where a widget is: how much of its node it takes, and that the page shows it and not one of a node that is gone. */
+/** Where a widget is: how much of its node it takes, that the page shows it, and that the canvas under it can be moved. */
 import { app } from "../../scripts/app.js";
 
 /** Nodes 2.0 counts the title as part of a node and draws taller widgets than the host computes the size from. */
@@ -17,9 +17,9 @@ function missing(node) {
  * @param {GraphNode} node
  * @param {string} name
  * @param {HTMLElement} root
- * @param {{ least: number, full: number, most?: number }} heights
+ * @param {{ least: number, full: number, most?: number, width?: number }} room `width`: of a new node at least
  */
-export function addElement(node, name, root, { least, full, most }) {
+export function addElement(node, name, root, { least, full, most, width = 0 }) {
   /** @type {DomWidgetOptions} */
   const options = {
     serialize: false,
@@ -31,7 +31,7 @@ export function addElement(node, name, root, { least, full, most }) {
   if (most !== undefined) options.getMaxHeight = () => most;
   const widget = node.addDOMWidget(name, name, root, options);
   widget.serialize = false;
-  node.setSize([node.size[0], Math.max(node.size[1], node.computeSize()[1] + full - least + missing(node))]); // a saved size comes later
+  node.setSize([Math.max(node.size[0], width), Math.max(node.size[1], node.computeSize()[1] + full - least + missing(node))]); // a saved size comes later
 }
 
 /** In so many frames the page has drawn what was put into the graph. */

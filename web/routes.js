@@ -17,7 +17,7 @@ const STOP = "EMoE_Stop";
 const COLOUR = "#d98a00";
 const STYLE = "emoe-skipped";
 /** One line, and room for all of it in a node that is tall enough. */
-const HEIGHTS = { least: 32, full: 64, most: 64 };
+const ROOM = { least: 32, full: 64, most: 64, width: 210 };
 /** @type {WeakMap<GraphNode, HTMLElement>} */
 const marks = new WeakMap();
 /** @type {Set<string>} execution ids of the nodes that did not run */
@@ -89,7 +89,7 @@ function sentence(node, asked, gate) {
   if (arm === null) way = say("stopped");
   else if (node.comfyClass === STOP) way = say("through");
   const verdict = element("b", {}, `${card.passed ? "✓" : "■"} ${say(card.passed ? "passed" : "blocked")}`);
-  return [verdict, element("span", {}, ` ${way}`), element("span", {}, ` (${why(card)})`)];
+  return [verdict, element("span", {}, ` ${way}`), element("span", { class: "emoe-why" }, ` (${why(card)})`)];
 }
 
 /**
@@ -98,7 +98,7 @@ function sentence(node, asked, gate) {
  */
 export function addMark(node) {
   const root = element("div", { class: "emoe-mark", role: "status", "data-empty": "" });
-  addElement(node, "emoe_mark", root, HEIGHTS);
+  addElement(node, "emoe_mark", root, ROOM);
   marks.set(node, root);
   return () => {};
 }

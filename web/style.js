@@ -61,7 +61,8 @@ const RULES = `
   font-size: 10px; line-height: 1.15; }
 .emoe-details dt { color: var(--emoe-faint); }
 .emoe-details dd { margin: 0; font-size: 11px; text-align: right; }
-.emoe-mark { padding: 2px 6px; max-height: 100%; min-height: 22px; display: flex; flex-wrap: wrap; gap: 0 6px; align-content: start; }
+.emoe-mark { padding: 2px 6px; max-height: 100%; min-height: 22px; display: flex; flex-wrap: wrap; gap: 0 6px; align-content: start;
+  container-type: inline-size; }
 .emoe-mark[data-empty] { visibility: hidden; }
 .emoe-mark b { color: var(--emoe-tone); }
 .emoe-words { white-space: normal; min-height: 36px; height: 100%; overflow: auto; line-height: 1.9; font-size: 14px; border-left-width: 1px; }
@@ -79,6 +80,7 @@ const RULES = `
   .emoe-head { font-size: 14px; line-height: 18px; margin: -3px 0; } .emoe-card[data-empty] > .emoe-line { margin: -2px 0; } }
 @container (max-width: 244px) { .emoe-observed ~ .emoe-brief { display: none; } }
 @container (max-width: 210px) { .emoe-head { font-size: 14px; gap: 5px; } .emoe-observed { font-size: 11px; } }
+@container (max-width: 150px) { .emoe-why { display: none; } }
 .emoe-toast { cursor: pointer; }
 `;
 

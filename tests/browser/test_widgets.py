@@ -331,6 +331,37 @@ def test_a_new_node_has_room_for_the_gauge(frontend: Any) -> None:
         page.wait_for_function("(root) => root.clientHeight > 140", arg=card.element_handle())
 
 
+def test_a_new_route_shows_its_whole_mark(frontend: Any) -> None:
+    """In a node that is as wide as the host makes it, and in one that is made smaller than its mark's words."""
+    page = frontend.page
+    frontend.open(FIRST)
+    frontend.write_prompt(UNKNOWN)
+    made = page.evaluate(
+        """() => {
+            const { graph } = app;
+            const find = (type) => graph.nodes.find((n) => n.type === type);
+            const old = find("EMoE_Route"), route = LiteGraph.createNode("EMoE_Route");
+            route.pos = [old.pos[0], old.pos[1] + 300];
+            graph.add(route);
+            find("EMoE_Gate").connect(find("EMoE_Gate").outputs.findIndex((o) => o.name === "passed"), route, "passed");
+            find("VAEDecode").connect(0, route, "on_pass");
+            route.connect(0, find("SaveImage"), 0);
+            graph.remove(old);
+            return Number(route.id);
+        }"""
+    )
+    assert press_run(page) == "success"
+    mark = frontend.shown(made, "emoe_mark")
+    come_near(frontend, made)
+    expect(mark).to_contain_text("blocked ends here (p = 0.009, alpha 0.1)")
+    expect(mark.locator(".emoe-why")).to_be_visible()
+    assert frontend.cut_off(mark) == []
+    mark.evaluate("(root) => { root.style.width = '120px'; }")
+    expect(mark.locator(".emoe-why")).to_be_hidden()
+    assert frontend.cut_off(mark) == []
+    assert frontend.complaints == []
+
+
 def test_no_node_grows_because_of_a_run(frontend: Any) -> None:
     """The widgets have their room from the start. In a workflow that was saved before they were there they take little."""
     page = frontend.page
