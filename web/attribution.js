@@ -40,7 +40,6 @@ function content(card) {
  */
 export function addWords(node, executionIdOf) {
   const root = element("div", { class: "emoe-words widget-expands", role: "group", "aria-label": say("words"), tabindex: "0" });
-  for (const kind of ["pointerdown", "mousedown"]) root.addEventListener(kind, (event) => event.stopPropagation());
   addElement(node, "emoe_words", root, HEIGHTS);
   const draw = () => {
     const id = executionIdOf(node);

@@ -94,7 +94,6 @@ function historyOf(cards) {
 export function addCard(node, executionIdOf) {
   // `widget-expands` is the host's word in Nodes 2.0 for a widget that takes the node's spare height
   const root = element("div", { class: "emoe-card widget-expands", role: "group", "data-empty": "" });
-  for (const kind of ["pointerdown", "mousedown"]) root.addEventListener(kind, (event) => event.stopPropagation());
   addElement(node, "emoe_card", root, HEIGHTS);
 
   /** What is shown: the same again is left alone, with the details open or a slider held. */

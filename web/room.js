@@ -12,6 +12,30 @@ function missing(node) {
 }
 
 /**
+ * The wheel and the middle button are the canvas's, also over a widget; in Nodes 2.0 the host passes them on by itself.
+ * @param {HTMLElement} root
+ */
+function shareWithCanvas(root) {
+  const host = /** @type {any} */ (app);
+  /** @param {PointerEvent} event @param {string} name of the canvas's own */
+  const hand = (event, name) => window.LiteGraph?.vueNodesMode || host.canvas[name](event);
+  root.addEventListener("pointerdown", (event) => {
+    if (event.button === 0) event.stopPropagation();
+    if (event.button === 1) hand(event, "processMouseDown");
+  });
+  root.addEventListener("mousedown", (event) => event.button === 0 && event.stopPropagation());
+  root.addEventListener("pointermove", (event) => event.buttons & 4 && hand(event, "processMouseMove"));
+  root.addEventListener("pointerup", (event) => event.button === 1 && hand(event, "processMouseUp"));
+  root.addEventListener("wheel", (event) => {
+    if (window.LiteGraph?.vueNodesMode) return;
+    const scrolls = root.scrollHeight > root.clientHeight && getComputedStyle(root).overflowY === "auto";
+    if (scrolls && !event.ctrlKey) return;
+    event.preventDefault();
+    host.canvas.processMouseWheel(event);
+  });
+}
+
+/**
  * Adds an element to a node and makes a new node tall enough for `full`. Where a node is smaller (saved by an older version,
  * or made smaller by hand) the element gets what is left, down to `least`: it should not lie over the node's neighbours.
  * @param {GraphNode} node
@@ -31,6 +55,7 @@ export function addElement(node, name, root, { least, full, most, width = 0 }) {
   if (most !== undefined) options.getMaxHeight = () => most;
   const widget = node.addDOMWidget(name, name, root, options);
   widget.serialize = false;
+  shareWithCanvas(root);
   node.setSize([Math.max(node.size[0], width), Math.max(node.size[1], node.computeSize()[1] + full - least + missing(node))]); // a saved size comes later
 }
 

@@ -116,6 +116,35 @@ def test_after_an_undo_the_widgets_live_on(frontend: Any) -> None:
     assert frontend.complaints == []
 
 
+def test_over_a_card_the_canvas_still_zooms_and_moves(frontend: Any) -> None:
+    page = frontend.page
+    view = "() => JSON.stringify([app.canvas.ds.scale, ...app.canvas.ds.offset])"
+    changed = f"(before) => ({view})() !== before"
+    frontend.open("reroute_blocked_prompt")
+    assert press_run(page) == "success"
+    for kind, widget in (("EMoE_Gate", "emoe_card"), ("EMoE_Route", "emoe_mark")):
+        node = frontend.node(kind)
+        come_near(frontend, node)
+        box = frontend.shown(node, widget).bounding_box()
+        assert box is not None
+        before = page.evaluate(view)
+        page.mouse.move(box["x"] + 20, box["y"] + 10)
+        page.mouse.wheel(0, -120)
+        page.wait_for_function(changed, arg=before)
+        come_near(frontend, node)
+        before = page.evaluate(view)
+        page.mouse.move(box["x"] + 20, box["y"] + 10)
+        page.mouse.down(button="middle")
+        page.mouse.move(box["x"] + 45, box["y"] + 12, steps=3)
+        page.mouse.move(box["x"] + 300, box["y"] - 200, steps=3)
+        page.mouse.up(button="middle")
+        page.wait_for_function(changed, arg=before)
+        still = page.evaluate(view)
+        page.mouse.move(box["x"] + 200, box["y"] - 100, steps=3)
+        assert page.evaluate(view) == still  # the button is up
+    assert frontend.complaints == []
+
+
 def test_a_line_that_a_policy_holds_cannot_be_dragged(frontend: Any) -> None:
     frontend.open(FIRST)
     assert press_run(frontend.page) == "success"
