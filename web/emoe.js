@@ -72,6 +72,8 @@ function hidePicture(node) {
   };
 }
 
+safely(() => speak(setting("Comfy.Locale"))); // before the setting below gets its name
+
 app.registerExtension({
   name: "EMoE.Face",
   settings: [
