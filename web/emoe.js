@@ -4,7 +4,7 @@ import { api } from "../../scripts/api.js";
 import { app } from "../../scripts/app.js";
 import { addWords } from "./attribution.js";
 import { addCard } from "./card.js";
-import { allNodes, forget, receive, restore, workflowId } from "./results.js";
+import { executionIdOf, forget, noteOpened, receive, restore, shownNodes, workflowId } from "./results.js";
 import { keepOwn } from "./room.js";
 import { addMark, outlineDomNodes, showRoutes } from "./routes.js";
 import { addStyle } from "./style.js";
@@ -18,15 +18,9 @@ const TOASTS = "EMoE.SayWhenBlocked";
 /** @type {WeakMap<GraphNode, () => void>} */
 const drawings = new WeakMap();
 
-/** @param {GraphNode} node */
-function executionIdOf(node) {
-  for (const [id, other] of allNodes()) if (other === node) return id;
-  return undefined;
-}
-
 /** Draws every widget of the open workflow anew. */
 function showAll() {
-  for (const [, node] of allNodes()) drawings.get(node)?.();
+  for (const node of shownNodes().keys()) drawings.get(node)?.();
   showRoutes();
 }
 
@@ -94,6 +88,7 @@ app.registerExtension({
       api.addEventListener("execution_start", (event) => inTurn(() => onStart(/** @type {any} */ (event).detail)));
       app.canvas.canvas.addEventListener("litegraph:set-graph", () => safely(outlineDomNodes));
       app.canvas.canvas.addEventListener("litegraph:set-graph", () => safely(keepOwn));
+      app.canvas.canvas.addEventListener("subgraph-opened", (event) => safely(() => onOpened(/** @type {any} */ (event).detail)));
     });
   },
   nodeCreated(created) {
@@ -119,6 +114,12 @@ async function onExecuted(message) {
   const blocked = got.cards.find((card) => card.kind === "gate" && !card.passed);
   if (blocked && setting(TOASTS) !== false) tellBlocked(got.executionId, blocked);
   if (got.workflow === workflowId()) showAll();
+}
+
+/** @param {any} opened */
+function onOpened(opened) {
+  noteOpened(opened?.subgraph, opened?.fromNode);
+  showAll();
 }
 
 /** @param {any} message */

@@ -57,6 +57,34 @@ export function* allNodes(graph = rootGraph(), prefix = "") {
   }
 }
 
+/** @type {WeakMap<object, string>} what stands before the ids of a subgraph's nodes, from the node that it was opened by last */
+const openedBy = new WeakMap();
+
+/** Several nodes may use one subgraph: whose it is that is looked at. @param {any} subgraph @param {any} node */
+export function noteOpened(subgraph, node) {
+  if (subgraph && node) openedBy.set(subgraph, `${executionIdOf(node) ?? node.id}:`);
+}
+
+/**
+ * Which result a node shows: in a subgraph that several nodes use, that of the one by which it was opened, or of the first.
+ * @param {GraphNode} node
+ * @returns {string | undefined}
+ */
+export function executionIdOf(node) {
+  return shownNodes().get(node);
+}
+
+/** All nodes, each once, with the execution id whose result it shows. @returns {Map<GraphNode, string>} */
+export function shownNodes() {
+  /** @type {Map<GraphNode, string>} */
+  const found = new Map();
+  for (const [id, node] of allNodes()) {
+    const opened = `${openedBy.get(/** @type {any} */ (node).graph) ?? ""}${node.id}`;
+    if (!found.has(node) || id === opened) found.set(node, id);
+  }
+  return found;
+}
+
 /**
  * @param {string} workflow
  * @param {string} executionId

@@ -1,7 +1,7 @@
 // @ts-check
 /** Which way each Route and Stop went in the last run and why, as a line on the node; and the nodes that did not run. */
 import { app } from "../../scripts/app.js";
-import { allNodes, lastRun, rootGraph } from "./results.js";
+import { lastRun, rootGraph, shownNodes } from "./results.js";
 import { addElement } from "./room.js";
 import { element } from "./style.js";
 import { say, short } from "./words.js";
@@ -107,7 +107,7 @@ export function addMark(node) {
 export function showRoutes() {
   const { gates, graph } = lastRun();
   skipped = Object.keys(gates).length ? leftOut(graph, gates) : new Set();
-  for (const [executionId, node] of allNodes()) {
+  for (const [node, executionId] of shownNodes()) {
     const asked = graph[executionId];
     const gate = asked && decisionOf(asked, gates);
     const root = marks.get(node);
@@ -129,7 +129,7 @@ export function showRoutes() {
 /** Nodes 2.0 are elements of the page: the ones of the open graph get their outline from a style sheet. */
 export function outlineDomNodes() {
   const open = /** @type {any} */ (app.canvas)?.graph ?? rootGraph();
-  const names = [...allNodes()].filter(([id, node]) => skipped.has(id) && node.graph === open).map(([, node]) => node.id);
+  const names = [...shownNodes()].filter(([node, id]) => skipped.has(id) && node.graph === open).map(([node]) => node.id);
   let sheet = document.getElementById(STYLE);
   if (!sheet) {
     sheet = element("style", { id: STYLE });

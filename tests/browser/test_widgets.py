@@ -226,6 +226,27 @@ def test_the_widgets_work_inside_a_subgraph(frontend: Any) -> None:
     expect(card).to_be_visible()
     expect(card).to_have_attribute("data-verdict", "pass")
     expect(card.locator(".emoe-line")).to_contain_text("candle")
+
+    # a second node that uses the same subgraph and was never run: whose it is depends on which of them it was opened by
+    page.evaluate(
+        """() => {
+            const first = app.rootGraph?.nodes ?? app.graph.nodes, used = first.find((n) => n.subgraph);
+            const second = LiteGraph.createNode(used.type);
+            second.mode = 2;
+            app.canvas.setGraph(used.graph);
+            used.graph.add(second);
+            app.canvas.openSubgraph(second.subgraph, second);
+        }"""
+    )
+    expect(frontend.shown(gate)).to_have_attribute("data-empty", "")
+    page.evaluate(
+        """() => {
+            const { rootGraph } = app.canvas.graph, used = rootGraph.nodes.find((n) => n.subgraph);
+            app.canvas.setGraph(rootGraph);
+            app.canvas.openSubgraph(used.subgraph, used);
+        }"""
+    )
+    expect(frontend.shown(gate).locator(".emoe-line")).to_contain_text("candle")
     assert frontend.complaints == []
 
 
