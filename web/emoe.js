@@ -4,7 +4,7 @@ import { api } from "../../scripts/api.js";
 import { app } from "../../scripts/app.js";
 import { addWords } from "./attribution.js";
 import { addCard } from "./card.js";
-import { executionIdOf, forget, noteOpened, receive, restore, shownNodes, workflowId } from "./results.js";
+import { executionIdOf, forget, isOpen, noteOpened, receive, restore, shownNodes, workflowId } from "./results.js";
 import { keepOwn } from "./room.js";
 import { addMark, outlineDomNodes, showRoutes } from "./routes.js";
 import { addStyle } from "./style.js";
@@ -86,6 +86,8 @@ app.registerExtension({
       listenToToasts();
       api.addEventListener("executed", (event) => inTurn(() => onExecuted(/** @type {any} */ (event).detail)));
       api.addEventListener("execution_start", (event) => inTurn(() => onStart(/** @type {any} */ (event).detail)));
+      for (const end of /** @type {const} */ (["execution_success", "execution_error", "execution_interrupted"]))
+        api.addEventListener(end, (event) => inTurn(() => onEnd(/** @type {any} */ (event).detail)));
       app.canvas.canvas.addEventListener("litegraph:set-graph", () => safely(outlineDomNodes));
       app.canvas.canvas.addEventListener("litegraph:set-graph", () => safely(keepOwn));
       app.canvas.canvas.addEventListener("subgraph-opened", (event) => safely(() => onOpened(/** @type {any} */ (event).detail)));
@@ -114,6 +116,11 @@ async function onExecuted(message) {
   const blocked = got.cards.find((card) => card.kind === "gate" && !card.passed);
   if (blocked && setting(TOASTS) !== false) tellBlocked(got.executionId, blocked);
   if (got.workflow === workflowId()) showAll();
+}
+
+/** @param {any} message */
+async function onEnd(message) {
+  if (await isOpen(String(message?.prompt_id))) showRoutes(true);
 }
 
 /** @param {any} opened */

@@ -187,6 +187,7 @@ export async function restore() {
   if (!workflow || asked.has(workflow)) return false;
   asked.add(workflow);
   const live = new Set([...results.keys()]);
+  const ran = graphs.has(workflow);
   const history = Object.values(await ask(`/history?max_items=${HISTORY}`));
   history.sort((a, b) => (a?.prompt?.[0] ?? 0) - (b?.prompt?.[0] ?? 0));
   let found = false;
@@ -194,6 +195,7 @@ export async function restore() {
     const run = runOf(entry?.prompt);
     if (run?.workflow !== workflow) continue;
     let ours = false;
+    if (!ran) verdicts.delete(workflow); // those of the last run are shown
     const sent = Object.entries(entry.outputs ?? {})
       .filter(([id]) => !live.has(`${workflow} ${id}`))
       .map(([id, output]) => ({ id, cards: cardsOf(output) }))
@@ -203,7 +205,7 @@ export async function restore() {
       ours = found = true;
     }
     for (const { id, cards } of sent) tellScore(workflow, run.graph, id, cards);
-    if (ours) graphs.set(workflow, run.graph);
+    if (ours || !ran) graphs.set(workflow, run.graph);
   }
   return found;
 }
@@ -220,6 +222,11 @@ export function resultOf(executionId) {
 export function lastRun() {
   const workflow = workflowId();
   return { gates: verdicts.get(workflow) ?? {}, graph: graphs.get(workflow) ?? {} };
+}
+
+/** Whether a run that has ended was one of the open workflow. @param {string} promptId */
+export async function isOpen(promptId) {
+  return (await runWithId(promptId))?.workflow === workflowId();
 }
 
 /** A new run begins: what the Gates said before is no longer how things stand. @param {string} promptId */

@@ -103,8 +103,11 @@ export function addMark(node) {
   return () => {};
 }
 
-/** Marks every Route and Stop whose decision is known from the last run, and the nodes that did not run. */
-export function showRoutes() {
+/**
+ * Marks every Route and Stop whose decision is known from the last run, and the nodes that did not run.
+ * @param {boolean} [ended] whether the run is over: what it did not decide has no mark then
+ */
+export function showRoutes(ended = false) {
   const { gates, graph } = lastRun();
   skipped = Object.keys(gates).length ? leftOut(graph, gates) : new Set();
   for (const [node, executionId] of shownNodes()) {
@@ -116,6 +119,11 @@ export function showRoutes() {
       root.dataset.verdict = gate.card.passed && !gate.mixed ? "pass" : "block";
       root.replaceChildren(...sentence(node, asked, gate));
       root.title = root.textContent ?? "";
+    } else if (root && ended) {
+      root.dataset.empty = "";
+      delete root.dataset.verdict;
+      root.replaceChildren();
+      root.title = "";
     }
     const outlined = "emoe_skipped" in node.strokeStyles;
     if (skipped.has(executionId) === outlined) continue;

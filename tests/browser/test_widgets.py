@@ -193,6 +193,27 @@ def test_a_blocked_branch_is_marked_and_told_and_the_notice_leads_to_the_gate(fr
     assert frontend.complaints == []
 
 
+def test_a_route_that_the_last_run_did_not_decide_has_no_mark(frontend: Any) -> None:
+    page = frontend.page
+    frontend.open(FIRST)
+    frontend.write_prompt(UNKNOWN)
+    assert press_run(page) == "success"
+    route = frontend.node("EMoE_Route")
+    mark = frontend.shown(route, "emoe_mark")
+    expect(mark).to_contain_text("blocked ends here")
+    mode = "([id, mode]) => { app.graph.getNodeById(id).mode = mode; }"
+    page.evaluate(mode, [route, 4])  # bypassed
+    assert press_run(page) == "success"
+    expect(mark).to_be_hidden()
+    expect(mark).to_have_text("")
+    page.evaluate(mode, [route, 0])
+    assert press_run(page) == "success"
+    expect(mark).to_contain_text("blocked ends here")
+    assert press_run(page) == "success"  # all of it from the cache
+    expect(mark).to_contain_text("blocked ends here")
+    assert frontend.complaints == []
+
+
 def test_a_block_right_after_another_is_told_too(frontend: Any) -> None:
     """Notices keep a distance, so that a long queue does not fill the window; the last one is never lost."""
     frontend.open(FIRST)
