@@ -114,7 +114,7 @@ async function onExecuted(message) {
   const got = await receive(message);
   if (!got) return;
   const blocked = got.cards.find((card) => card.kind === "gate" && !card.passed);
-  if (blocked && setting(TOASTS) !== false) tellBlocked(got.executionId, blocked);
+  if (blocked && setting(TOASTS) !== false) tellBlocked(got, blocked);
   if (got.workflow === workflowId()) showAll();
 }
 

@@ -12,7 +12,7 @@ import { app } from "../../scripts/app.js";
  * @typedef {Record<string, any>} Card what `emoe_core.card` tells of one prompt
  * @typedef {{ cards: Card[], earlier: Card[] }} Result of one node: the last run's cards, and those of runs before it
  * @typedef {{ card: Card, mixed: boolean, blocked: number, all: number }} Gate what a Gate said in the last run
- * @typedef {Record<string, { class_type: string, inputs: Record<string, any> }>} ApiGraph
+ * @typedef {Record<string, { class_type: string, inputs: Record<string, any>, _meta?: { title?: string } }>} ApiGraph
  * @typedef {{ workflow: string, graph: ApiGraph }} Run
  */
 
@@ -164,7 +164,7 @@ async function runWithId(promptId) {
 /**
  * Takes one `executed` message in; gives the workflow it belongs to, or null when it holds no card.
  * @param {{ node?: string | number, display_node?: string | number, prompt_id?: string, output?: Record<string, any> }} message
- * @returns {Promise<{ workflow: string, executionId: string, cards: Card[] } | null>}
+ * @returns {Promise<{ workflow: string, executionId: string, cards: Card[], graph: ApiGraph } | null>}
  */
 export async function receive(message) {
   const cards = cardsOf(message.output);
@@ -175,7 +175,7 @@ export async function receive(message) {
   if (run) graphs.set(workflow, run.graph);
   remember(workflow, executionId, cards);
   if (run) tellScore(workflow, run.graph, executionId, cards);
-  return { workflow, executionId, cards };
+  return { workflow, executionId, cards, graph: run?.graph ?? {} };
 }
 
 /**

@@ -193,6 +193,42 @@ def test_a_blocked_branch_is_marked_and_told_and_the_notice_leads_to_the_gate(fr
     assert frontend.complaints == []
 
 
+def test_a_notice_leads_to_its_own_gate_from_another_tab_too(frontend: Any) -> None:
+    """Two Gates that say the same, of which the first is asked for."""
+    page = frontend.page
+    frontend.open(FIRST)
+    gate = frontend.node("EMoE_Gate")
+    page.evaluate(
+        """(id) => {
+            const { graph } = app, gate = graph.getNodeById(id), second = LiteGraph.createNode("EMoE_Gate");
+            second.pos = [gate.pos[0], gate.pos[1] + 900];
+            graph.add(second);
+            gate.getInputNode(0).connect(gate.getInputLink(0).origin_slot, second, gate.inputs[0].name);
+            for (const widget of gate.widgets)
+                if (!widget.name.startsWith("emoe_")) second.widgets.find((w) => w.name === widget.name).value = widget.value;
+        }""",
+        gate,
+    )
+    frontend.write_prompt(f"{UNKNOWN} {'and more ' * 20}")
+    start_run(page)
+    other = next(node for node in frontend.ids("EMoE_Gate") if node != gate)
+    notices = [frontend.notice(f"#{node} · “{UNKNOWN} and more") for node in (gate, other)]
+    expect(notices[0]).to_contain_text("and mor…”")
+    tab = page.evaluate("() => app.extensionManager.workflow.activeWorkflow.path")
+    assert end_of_run(page) == "success"
+    page.evaluate("() => app.extensionManager.command.execute('Comfy.NewBlankWorkflow')")
+    page.wait_for_function("() => app.graph.nodes.length === 0")
+    expect(notices[1]).to_be_visible()
+    for node, notice in zip((gate, other), notices, strict=True):
+        notice.get_by_text("Click to see the Gate").click(force=True)
+        page.wait_for_function(
+            "(id) => String(Object.keys(app.canvas.selected_nodes)) === id && app.canvas.graph.getNodeById(id)",
+            arg=str(node),
+        )
+    assert page.evaluate("() => app.extensionManager.workflow.activeWorkflow.path") == tab
+    assert frontend.complaints == []
+
+
 def test_a_route_that_the_last_run_did_not_decide_has_no_mark(frontend: Any) -> None:
     page = frontend.page
     frontend.open(FIRST)
