@@ -10,6 +10,7 @@ import { addMark, outlineDomNodes, showRoutes } from "./routes.js";
 import { addStyle } from "./style.js";
 import { listenToToasts, tellBlocked } from "./toast.js";
 import { say, speak } from "./words.js";
+import { giveOwnId } from "./workflows.js";
 
 
 /** @type {Record<string, (node: GraphNode, executionIdOf: (node: GraphNode) => string | undefined) => () => void>} */
@@ -105,6 +106,7 @@ app.registerExtension({
   afterConfigureGraph() {
     safely(showAll);
     safely(keepOwn);
+    safely(giveOwnId);
     inTurn(async () => (await restore()) && showAll());
   },
 });

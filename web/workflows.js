@@ -1,7 +1,7 @@
 // @ts-check
 /** The open workflows, one a tab, as the host keeps them. */
 import { app } from "../../scripts/app.js";
-import { workflowId } from "./results.js";
+import { rootGraph, workflowId } from "./results.js";
 
 /** The host's own store of them. */
 function store() {
@@ -37,4 +37,33 @@ export async function show(id) {
   record();
   await app.loadGraphData(JSON.parse(JSON.stringify(wanted.activeState)), true, false, wanted);
   return workflowId() === id;
+}
+
+/** So many frames the host is given to make a workflow that it has put into the graph the open one. */
+const FRAMES = 60;
+let turn = 0;
+
+function newId() {
+  return crypto.randomUUID?.() ?? /** @type {any} */ (window.LiteGraph).uuidv4(); // the former in secure contexts alone
+}
+
+/**
+ * A template that is opened twice has the same id both times, and with it would have the same results. The copy gets an id
+ * of its own: the host is given the very graph again, as it does itself after an undo, since the id of a graph that holds
+ * nodes cannot be changed. A workflow that comes back (its tab, an undo, a reload) has no other with its id and keeps it.
+ */
+export async function giveOwnId() {
+  const mine = ++turn;
+  for (let frame = 0; frame < FRAMES; frame++) {
+    await new Promise(requestAnimationFrame);
+    if (mine !== turn) return;
+    const { activeWorkflow: active, openWorkflows: open = [] } = store() ?? {};
+    const id = workflowId();
+    if (frame < 3 || !active || String(active.activeState?.id) !== id) continue; // the view is set in the first frames
+    if (!open.some((/** @type {any} */ one) => one.path !== active.path && String(one.activeState?.id) === id)) continue;
+    const copy = { ...rootGraph().serialize(), id: newId() };
+    const quiet = { showMissingNodesDialog: false, showMissingModelsDialog: false, silentAssetErrors: true };
+    await app.loadGraphData(copy, true, false, active, quiet);
+    return;
+  }
 }

@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from emoe_host.browser import end_of_run, press_run, start_run
+from emoe_host.browser import end_of_run, press_run, start_run, wait_until_ready
 from playwright.sync_api import Page, expect
 
 OLD = Path(__file__).resolve().parents[1] / "data" / "workflows"
+TEMPLATES = Path(__file__).resolve().parents[2] / "example_workflows"
 FIRST = "gate_before_generation"
 UNKNOWN = "xchtgg"
 
@@ -142,6 +143,46 @@ def test_over_a_card_the_canvas_still_zooms_and_moves(frontend: Any) -> None:
         still = page.evaluate(view)
         page.mouse.move(box["x"] + 200, box["y"] - 100, steps=3)
         assert page.evaluate(view) == still  # the button is up
+    assert frontend.complaints == []
+
+
+def test_a_second_copy_of_a_workflow_has_results_of_its_own(frontend: Any) -> None:
+    page = frontend.page
+    saved = json.loads((TEMPLATES / f"{FIRST}.json").read_text("utf-8"))
+    saved["id"] = "d0b2419b-1b5a-595a-aae3-4c106f5261f7"  # as in every copy of a file that has one
+    frontend.open(saved, "copied")
+    frontend.write_prompt(UNKNOWN)
+    assert press_run(page) == "success"
+    gate, route = frontend.node("EMoE_Gate"), frontend.node("EMoE_Route")
+    expect(frontend.shown(gate)).to_have_attribute("data-verdict", "block")
+    first, tab = frontend.wait_for_own_id(), page.evaluate("() => app.extensionManager.workflow.activeWorkflow.path")
+    frontend.open(saved, "copied again")
+    second = frontend.wait_for_own_id()
+    assert second != first
+    expect(frontend.shown(gate)).to_have_attribute("data-empty", "")
+    expect(frontend.shown(route, "emoe_mark")).to_be_hidden()
+    assert skipped(page) == []
+    assert press_run(page) == "success"
+    expect(frontend.shown(gate)).to_have_attribute("data-verdict", "pass")
+
+    def switch(command: str, path: str) -> None:
+        page.evaluate("(name) => app.extensionManager.command.execute(name)", f"Workspace.{command}OpenedWorkflow")
+        compare = "===" if command == "Previous" else "!=="
+        page.wait_for_function(f"(p) => app.extensionManager.workflow.activeWorkflow.path {compare} p", arg=path)
+
+    switch("Previous", tab)
+    assert frontend.wait_for_own_id() == first
+    expect(frontend.shown(gate)).to_have_attribute("data-verdict", "block")
+    switch("Next", tab)
+    frontend.set_widget("EMoE_Gate", "alpha", 0.2)
+    frontend.record()
+    frontend.undo()
+    assert frontend.wait_for_own_id() == second
+    expect(frontend.shown(gate)).to_have_attribute("data-verdict", "pass")
+    page.reload()
+    wait_until_ready(page)
+    assert frontend.wait_for_own_id() == second
+    expect(frontend.shown(gate)).to_have_attribute("data-verdict", "pass")
     assert frontend.complaints == []
 
 

@@ -77,7 +77,19 @@ class Frontend:
             "(ids) => JSON.stringify(app.graph.nodes.map((n) => Number(n.id)).sort((a, b) => a - b)) === ids",
             arg=json.dumps(ids, separators=(",", ":")),
         )
+        self.wait_for_own_id()
         self.wait_until_still()
+
+    def wait_for_own_id(self) -> str:
+        """Returns the open workflow's id, when no other tab has it."""
+        self.page.wait_for_function(
+            """() => {
+                const { activeWorkflow, openWorkflows } = app.extensionManager.workflow;
+                const ids = openWorkflows.map((one) => one.activeState?.id).filter(Boolean);
+                return new Set(ids).size === ids.length && activeWorkflow.activeState.id === (app.rootGraph ?? app.graph).id;
+            }"""
+        )
+        return str(self.page.evaluate("() => (app.rootGraph ?? app.graph).id"))
 
     def wait_until_still(self) -> None:
         """Returns when no node or widget has moved for ten frames: the canvas is drawn in the frames after a change."""
