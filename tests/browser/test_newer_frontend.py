@@ -94,10 +94,14 @@ def test_app_mode_shows_the_verdict_as_a_picture(newer: Server, browser: Browser
 
 
 @pytest.mark.parametrize(
-    ("language", "title", "label"), [("ja", "不確かさスコア", "プリセット"), ("zh", "不确定性分数", "预设")]
+    ("language", "title", "label", "setting"),
+    [
+        ("ja", "不確かさスコア", "プリセット", "ゲートがプロンプトをブロックしたら知らせる"),
+        ("zh", "不确定性分数", "预设", "闸门拦截提示词时通知我"),
+    ],
 )
 def test_the_nodes_speak_the_users_language(
-    newer: Server, browser: Browser, language: str, title: str, label: str
+    newer: Server, browser: Browser, language: str, title: str, label: str, setting: str
 ) -> None:
     """The older frontend loads its own texts over those of packs."""
     change_settings(newer.url, {"Comfy.Locale": language})
@@ -107,6 +111,7 @@ def test_the_nodes_speak_the_users_language(
                 "() => { const node = LiteGraph.createNode('EMoE_Score'); return [node.title, node.widgets[0].label]; }"
             )
             assert made == [title, label]
+            assert page.evaluate("() => app.ui.settings.settingsLookup['EMoE.SayWhenBlocked'].name") == setting
     finally:
         change_settings(newer.url, {"Comfy.Locale": "en"})
 
