@@ -226,13 +226,14 @@ def test_two_scores_with_other_experts_in_one_graph(run: Run, tag: str) -> None:
     graph["score2"] = node(
         "EMoE_Score", **{**graph["score"]["inputs"], "experts": ["twins", 0], "positive": ["text2", 0]}
     )
-    graph["gate2"] = gate(0.0)
-    graph["gate2"]["inputs"]["report"] = ["score2", 1]
+    graph["shown"] = node("PreviewAny", source=["score2", 0])
     result = run(graph)
     assert result.outputs["gate"]["emoe"][0]["score"] > 0
-    twins = result.outputs["gate2"]["emoe"][0]
-    assert twins["score"] == 0 and twins["verdict"] == "pass"
-    assert "'expert 2' and 'twin'" in twins["warnings"][0]
+    assert float(result.outputs["shown"]["text"][0]) == 0  # twins agree on everything: nothing may pass for that
+    graph["gate2"] = gate(PASS)
+    graph["gate2"]["inputs"]["report"] = ["score2", 1]
+    result = run(graph)
+    assert "All 2 experts are the same model" in str(result.error) and "gate2" not in result.outputs
 
 
 def test_a_checkpoint_scores_the_same_by_both_roads(server: Any, run: Run, models: Path, tag: str) -> None:
