@@ -157,15 +157,22 @@ class Frontend:
         self.page.evaluate("() => app.extensionManager.workflow.activeWorkflow.changeTracker.checkState()")
 
     def undo(self) -> None:
-        """Ctrl+Z: the frontend makes all nodes anew, with the same ids."""
-        self.again("Control+z")
+        """As Ctrl+Z does: the frontend makes all nodes anew, with the same ids."""
+        self.again("Comfy.Undo")
 
     def redo(self) -> None:
-        self.again("Control+y")
+        self.again("Comfy.Redo")
 
-    def again(self, keys: str) -> None:
-        self.page.evaluate("() => { app.graph.nodes[0].isOld = true; document.activeElement?.blur(); }")
-        self.page.keyboard.press(keys)
+    def again(self, command: str) -> None:
+        self.page.evaluate(
+            """async (command) => {
+                document.activeElement?.blur();
+                for (let frame = 0; frame < 3; frame++) await new Promise(requestAnimationFrame); // keys are looked at in them
+                app.graph.nodes[0].isOld = true;
+                await app.extensionManager.command.execute(command);
+            }""",
+            command,
+        )
         self.page.wait_for_function("() => app.graph.nodes.length && !app.graph.nodes.some((n) => n.isOld)")
         self.wait_until_still()
 
