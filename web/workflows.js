@@ -54,16 +54,18 @@ function newId() {
  */
 export async function giveOwnId() {
   const mine = ++turn;
+  const view = JSON.stringify(rootGraph()?.extra?.ds ?? null); // as it came: what is looked at is set in a later frame
   for (let frame = 0; frame < FRAMES; frame++) {
     await new Promise(requestAnimationFrame);
     if (mine !== turn) return;
     const { activeWorkflow: active, openWorkflows: open = [] } = store() ?? {};
     const id = workflowId();
-    if (frame < 3 || !active || String(active.activeState?.id) !== id) continue; // the view is set in the first frames
+    if (!active || String(active.activeState?.id) !== id) continue;
     if (!open.some((/** @type {any} */ one) => one.path !== active.path && String(one.activeState?.id) === id)) continue;
-    const copy = { ...rootGraph().serialize(), id: newId() };
+    const now = rootGraph().serialize();
+    const copy = { ...now, id: newId(), extra: { ...now.extra, ds: JSON.parse(view) ?? undefined } };
     const quiet = { showMissingNodesDialog: false, showMissingModelsDialog: false, silentAssetErrors: true };
-    await app.loadGraphData(copy, true, false, active, quiet);
+    await app.loadGraphData(copy, true, true, active, quiet);
     return;
   }
 }

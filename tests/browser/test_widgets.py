@@ -156,7 +156,10 @@ def test_a_second_copy_of_a_workflow_has_results_of_its_own(frontend: Any) -> No
     gate, route = frontend.node("EMoE_Gate"), frontend.node("EMoE_Route")
     expect(frontend.shown(gate)).to_have_attribute("data-verdict", "block")
     first, tab = frontend.wait_for_own_id(), page.evaluate("() => app.extensionManager.workflow.activeWorkflow.path")
+    saved["extra"].pop("ds", None)
+    page.evaluate("() => { app.canvas.ds.offset = [5000, 5000]; }")
     frontend.open(saved, "copied again")
+    page.wait_for_function("() => app.canvas.ds.offset[0] < 3000")  # the host has put the whole graph into the window
     second = frontend.wait_for_own_id()
     assert second != first
     expect(frontend.shown(gate)).to_have_attribute("data-empty", "")
