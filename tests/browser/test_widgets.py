@@ -506,6 +506,7 @@ def test_a_new_route_shows_its_whole_mark(frontend: Any) -> None:
     come_near(frontend, made)
     expect(mark).to_contain_text("blocked ends here (p = 0.009, alpha 0.1)")
     expect(mark.locator(".emoe-why")).to_be_visible()
+    frontend.wait_until_still()
     assert frontend.cut_off(mark) == []
     mark.evaluate("(root) => { root.style.width = '120px'; }")
     expect(mark.locator(".emoe-why")).to_be_hidden()

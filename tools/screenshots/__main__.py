@@ -14,6 +14,7 @@ import contextlib
 import io
 import json
 import sys
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -43,7 +44,8 @@ def without_titles(graph: dict[str, Any]) -> dict[str, Any]:
 def make_workflow(page: Any, name: str, layout: Layout) -> list[str]:
     """Writes one workflow; gives what is wrong with it."""
     api = json.loads((WORKFLOWS / "api" / f"{name}.json").read_text("utf-8"))
-    workflow = browser.lay_out(page, name, api, layout)
+    graph_id = str(uuid.uuid5(uuid.NAMESPACE_URL, f"emoe/{name}"))
+    workflow = browser.lay_out(page, name, graph_id, api, layout)
     nodes, back = browser.reopen(page, name, workflow)
     wrong = browser.problems(nodes)
     shown = {str(display.id) for display in layout.displays}

@@ -17,6 +17,7 @@ COLOURS = {"color": "#432", "bgcolor": "#3f352b"}  # of the note
 _LAY_OUT = """async ([api, layout]) => {
     await app.loadApiJson(api, layout.name);
     const graph = app.graph;
+    graph.id = layout.id;
     const place = (node, [x, y, w, h]) => { node.pos = [x, y]; node.size = [w, h]; };
     for (const [id, box] of Object.entries(layout.boxes)) place(graph.getNodeById(Number(id)), box);
     for (const node of graph._nodes)
@@ -93,10 +94,11 @@ def extent(layout: Layout) -> tuple[int, int, int, int]:
     )
 
 
-def lay_out(page: Page, name: str, api: dict[str, Any], layout: Layout) -> dict[str, Any]:
+def lay_out(page: Page, name: str, graph_id: str, api: dict[str, Any], layout: Layout) -> dict[str, Any]:
     """The workflow in UI format, as the frontend itself writes it."""
     wanted = {
         "name": name,
+        "id": graph_id,
         "boxes": layout.boxes,
         "displays": [vars(display) for display in layout.displays],
         "groups": [
@@ -109,7 +111,6 @@ def lay_out(page: Page, name: str, api: dict[str, Any], layout: Layout) -> dict[
         "colours": COLOURS,
     }
     workflow: dict[str, Any] = json.loads(page.evaluate(_LAY_OUT, [api, wanted]))
-    workflow.pop("id", None)  # every copy that is opened gets its own, or they would share their results
     left, top, right, bottom = extent(layout)
     scale = round(min(1650 / (right - left), 850 / (bottom - top)), 3)  # whole in an ordinary window
     workflow["extra"] = {
