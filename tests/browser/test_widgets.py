@@ -485,7 +485,9 @@ def test_a_new_node_has_room_for_the_gauge(frontend: Any) -> None:
 def test_a_new_route_shows_its_whole_mark(frontend: Any) -> None:
     """In a node that is as wide as the host makes it, and in one that is made smaller than its mark's words."""
     page = frontend.page
-    frontend.open(FIRST)
+    frontend.open(
+        FIRST, "new_route"
+    )  # a tab of its own: a newer frontend keeps the outputs of nodes that had these ids
     frontend.write_prompt(UNKNOWN)
     made = page.evaluate(
         """() => {
