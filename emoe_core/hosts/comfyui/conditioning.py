@@ -102,9 +102,10 @@ def split(conditioning: Conditioning, experts: ExpertSet) -> list[Conditioning]:
     count = len(experts)
     if not is_per_expert(conditioning):
         return [conditioning] * count
+    wanted = encoders(experts)
     for entry in conditioning:
-        many, by = len(entry[1][PER_EXPERT]), entry[1][ENCODERS]
-        if many != count or by != encoders(experts):
+        many = len(entry[1][PER_EXPERT])
+        if many != count or entry[1][ENCODERS] != wanted:
             for_whom = f"{many} experts and Uncertainty Score has {count}" if many != count else "other experts"
             raise EMoEError(
                 f"The prompt was encoded for {for_whom}; connect the same EXPERTS to Encode for Experts and to "

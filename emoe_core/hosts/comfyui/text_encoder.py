@@ -21,10 +21,13 @@ class LazyClip:
     def __init__(self, path: Path, name: str) -> None:
         self._path, self._name = path, name
         self._clip: Any = None
+        self._identity: str | None = None
 
     def identity(self) -> str:
         """As `identity.clip_identity` of the loaded CLIP."""
-        return identity.clip_identity(self._loaded(), f"the text encoder of expert '{self._name}'")
+        if self._identity is None:  # asked for with every prompt; who patches a CLIP patches a clone
+            self._identity = identity.clip_identity(self._loaded(), f"the text encoder of expert '{self._name}'")
+        return self._identity
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):  # copying and pickling look for methods that a CLIP does not have
