@@ -22,6 +22,8 @@ from .encoder_only import NETWORK, unread_weights
 #: bring it: ComfyUI then leaves in it whatever was in memory. (In the embedded experts it is defined.)
 _UNUSED = ("clip_l.transformer.text_projection.weight", "clip_h.transformer.text_projection.weight")
 
+_PLAIN = (bool, int, float, str, torch.dtype, type(None))
+
 #: How the keys of EMoE's own wrappers begin.
 _OWN = "emoe_"
 
@@ -67,8 +69,7 @@ def model_identity(patcher: Any, weights: Signature) -> str:
     for key in sorted(patcher.patches):
         digest.update(key.encode())
         _feed(digest, patcher.patches[key])
-    for key in sorted(patcher.object_patches):
-        patch = patcher.object_patches[key]
+    for key, patch in sorted(_object_patches(patcher).items()):
         digest.update(f"{key}={type(patch).__qualname__};".encode())
         if isinstance(patch, SparseMoE):
             digest.update(patch.identity.encode())
@@ -126,7 +127,7 @@ def _patches(patcher: Any) -> Iterator[tuple[str, Any]]:
 
     EMoE's own are left out: a mixture's layers have their identity, and its code may change from release to release.
     """
-    for key, patch in patcher.object_patches.items():
+    for key, patch in _object_patches(patcher).items():
         if not isinstance(patch, SparseMoE):
             yield f"object:{key}", patch
     for key, option in patcher.model_options.items():
@@ -140,6 +141,23 @@ def _patches(patcher: Any) -> Iterator[tuple[str, Any]]:
                 yield f"wrapper:{kind}:{key}", functions
     for kind in ("injections", "weight_wrapper_patches", "additional_models"):
         yield from ((f"{kind}:{key}", value) for key, value in getattr(patcher, kind, {}).items() if value)
+
+
+def _object_patches(patcher: Any) -> dict[str, Any]:
+    """The object patches that change something: those with the value that the model has without them are left out."""
+    return {key: patch for key, patch in patcher.object_patches.items() if not _is_own(patcher, key, patch)}
+
+
+def _is_own(patcher: Any, key: str, patch: Any) -> bool:
+    if key == "manual_cast_dtype" and not hasattr(patcher.model, "diffusion_model"):
+        own: Any = torch.float32  # text encoders compute in it, and newer hosts put it on every one of them
+    elif key in patcher.object_patches_backup:
+        own = patcher.object_patches_backup[key]
+    else:
+        own = patcher.model
+        for name in key.split("."):
+            own = getattr(own, name, None)
+    return patch is own or (isinstance(patch, _PLAIN) and type(patch) is type(own) and patch == own)
 
 
 def _known_to(patcher: Any) -> Callable[[Any], str | None]:
