@@ -13,6 +13,7 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -127,6 +128,11 @@ class Calibration:
         """Share of all good prompts with a lower score, ties counted half, in [0, 100]."""
         return self.whole.percentile(score) or 0.0
 
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 (hex) of the content, as in its file."""
+        return str(self.as_dict()["digest"])
+
     def as_dict(self) -> dict[str, Any]:
         """Ready for JSON, with a digest of the content that `from_dict` checks."""
         body = {
@@ -209,23 +215,46 @@ def _digest(body: dict[str, Any]) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
+def fitting(report: Report, calibrations: tuple[Calibration, ...]) -> Calibration | None:
+    """The calibration that a report's score may be held against: made under its settings, or proved for its models."""
+    for calibration in calibrations:
+        if calibration.settings == report.settings:
+            return calibration
+    for calibration in calibrations:
+        proof = report.proof_of(calibration)
+        if proof is not None and proof.holds and calibration.settings.question() == report.settings.question():
+            return calibration
+    return None
+
+
 def matching(report: Report, calibrations: tuple[Calibration, ...]) -> Calibration:
-    """The calibration made under the report's own settings.
+    """As `fitting`, for what cannot go on without one.
 
     Raises:
-        SettingsMismatch: no calibration is there, or the nearest one differs; the message names each difference.
+        SettingsMismatch: no calibration is there, or the nearest one does not hold; the message says why.
     """
     if not calibrations:
         raise SettingsMismatch(
             "This report has no calibration for its experts, so a false-block rate cannot be kept: connect a calibration "
             "made with the same experts and settings, or set the Gate's policy to raw_threshold."
         )
-    for calibration in calibrations:
-        if calibration.settings == report.settings:
-            return calibration
-    nearest = min(calibrations, key=lambda c: len(c.settings.differences(report.settings)))
-    listed = "; ".join(nearest.settings.differences(report.settings))
+    found = fitting(report, calibrations)
+    if found is not None:
+        return found
+    asked = [one for one in calibrations if one.settings.question() == report.settings.question()]
+    nearest = min(asked or calibrations, key=lambda c: len(c.settings.differences(report.settings)))
+    listed = "; ".join(nearest.settings.differences(report.settings, question=True))
+    proof = report.proof_of(nearest)
+    if not asked:
+        raise SettingsMismatch(
+            f"The score was made under other settings than the calibration '{nearest.name}': {listed}. Connect the "
+            "calibration to Uncertainty Score, which then uses its settings, or connect a calibration made with these."
+        )
+    if proof is None:
+        raise SettingsMismatch(
+            f"The calibration '{nearest.name}' names other models than the score: {listed}. Connect it to Uncertainty Score's "
+            "input calibration too: some of its prompts are scored again there, which tells whether it still holds."
+        )
     raise SettingsMismatch(
-        f"The score was made under other settings than the calibration '{nearest.name}': {listed}. Set Uncertainty Score back to "
-        "the calibration's settings, or connect a calibration made with these."
+        f"{proof.line()} Load the models that it was made with, or make it again with Calibrate Gate."
     )

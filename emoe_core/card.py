@@ -51,11 +51,6 @@ def card(report: Report, verdict: Verdict | None = None, calibration: Calibratio
     return found
 
 
-def own_calibration(report: Report, candidates: tuple[Calibration, ...]) -> Calibration | None:
-    """The candidate made under the report's own settings, if there is one."""
-    return next((one for one in candidates if one.settings == report.settings), None)
-
-
 def _histogram(calibration: Calibration) -> dict[str, Any]:
     scores = calibration.good_scores
     counts, edges = np.histogram(scores, BINS)

@@ -1,16 +1,18 @@
-"""A digest of what functions and objects hold: the parameters of patches that other people's nodes put into a model.
+"""What a user chose of the things that other people's nodes put into a model: the parameters, with the patch's name.
 
-Equal for what was built the same way, in every process: no addresses, no hashes of Python's own, no order of sets and
-dicts, no module names (a node pack's is its path on this machine). What has no content to read counts by its type's name.
+Equal for what was chosen alike, in every process, on every release of the host and of Python: no code, no module names, no
+addresses, no hashes of Python's own, no order of sets and dicts, and nothing that a run leaves behind. So an update of a node
+pack that only moves or rewrites its code keeps a digest. What has no content to read counts by its type's name.
 """
 
 from __future__ import annotations
 
+import dis
 import functools
 import hashlib
 import uuid
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from enum import Enum
 from pathlib import PurePath
 from types import BuiltinFunctionType, CodeType, FunctionType, MethodType, ModuleType
@@ -31,6 +33,8 @@ WHOLE_VALUES = 2**25
 SAMPLED_VALUES = 65_521
 #: What hosts leave on modules while they are loaded.
 _OF_LOADING = ("comfy", "lowvram", "_function", "seed_key", "training")
+#: What a call runs: attributes that these set are what a run left.
+_CALLED = ("__call__", "forward")
 
 
 class Contents:
@@ -39,21 +43,36 @@ class Contents:
     Args:
         known: gives a word for what the caller knows by itself (the model's own weights, other models), else None. It is
             asked for every object and tensor that is met.
+        patches: all functions and objects that stand together in the model: a variable that one of them writes while it
+            runs is left out of the others too.
     """
 
-    def __init__(self, known: Callable[[Any], str | None] = lambda value: None) -> None:
+    def __init__(self, known: Callable[[Any], str | None] = lambda value: None, patches: Iterable[Any] = ()) -> None:
         self._known = known
+        self._written = _written_cells(patches)
         self._seen: dict[int, tuple[Any, str]] = {}  # keeps the objects too: the id of a dead one is given away again
         self._objects = MOST_OBJECTS
         self._values = WHOLE_VALUES
 
     def digest(self, value: Any) -> str:
-        """SHA-256 (hex) of a function with all it closes over, an object with its attributes, or a plain value."""
+        """SHA-256 (hex) of the parameters of a function or an object, or of a plain value."""
         self._objects, self._values = MOST_OBJECTS, WHOLE_VALUES
         return self._digest(value, 0)
 
+    def beside(self, value: Any, own: Any) -> str:
+        """The same of what `value` has other than `own`, in whose place it stands; "" where that is nothing.
+
+        Hosts give their objects new attributes in every release, with a neutral value that the model's own has too.
+        """
+        if _plain(value) is not None:
+            return self.digest(value)
+        self._objects, self._values = MOST_OBJECTS, WHOLE_VALUES
+        parts = [set(self._safe_parts(one)) for one in (value, own)]
+        changed = sorted(parts[0] - parts[1])
+        return _hashed(*changed) if changed else ""
+
     def _digest(self, value: Any, depth: int) -> str:
-        name = type(value).__qualname__
+        name = type(value).__name__
         try:
             plain = _plain(value)
         except Exception:  # a number too long to be written, say
@@ -66,14 +85,16 @@ class Contents:
             return _hashed("beyond", name)
         self._objects -= 1
         self._seen[id(value)] = (value, _hashed("within", name))  # for whoever comes back to it from inside
-        try:
-            word = self._known(value)
-            parts = list(self._parts(value, depth + 1)) if word is None else [word]
-        except Exception:  # other people's objects: anything may happen when they are looked at
-            parts = []
-        digest = _hashed(name, *parts)
+        digest = _hashed(name, *self._safe_parts(value, depth + 1))
         self._seen[id(value)] = (value, digest)
         return digest
+
+    def _safe_parts(self, value: Any, depth: int = 0) -> list[str]:
+        try:
+            word = self._known(value)
+            return list(self._parts(value, depth)) if word is None else [word]
+        except Exception:  # other people's objects: anything may happen when they are looked at
+            return []
 
     def _parts(self, value: Any, depth: int) -> Iterator[str]:
         if isinstance(value, Tensor | np.ndarray):
@@ -82,16 +103,10 @@ class Contents:
             yield from self._class(type(value), depth)
             yield from self._module(value, depth)
         elif isinstance(value, FunctionType):
-            yield value.__qualname__
-            for part in (value.__code__, value.__defaults__, value.__kwdefaults__, _closed_over(value)):
-                yield self._digest(part, depth)
-            yield from self._attributes(vars(value), depth)
-        elif isinstance(value, CodeType):
-            yield value.co_code.hex()
-            for part in (value.co_names, value.co_freevars, value.co_consts):
-                yield self._digest(part, depth)
+            yield _name(value)
+            yield from self._parameters(value, depth)
         elif isinstance(value, MethodType):
-            yield self._digest(value.__func__, depth)
+            yield _name(value.__func__)
             yield self._digest(value.__self__, depth)
         elif isinstance(value, BuiltinFunctionType):
             yield value.__qualname__
@@ -107,52 +122,77 @@ class Contents:
         elif isinstance(value, dict | list | tuple | deque | set | frozenset) and len(value) > MOST_OBJECTS:
             yield str(len(value))
         elif isinstance(value, dict):
-            entries = [(_key(key), inner) for key, inner in value.items()]
-            for key, inner in sorted(entries, key=lambda entry: entry[0]):
-                yield key
-                yield self._digest(inner, depth)
+            # Where something lies is nothing about it: what is noted by device was noted by a run.
+            named = [(_key(key), inner) for key, inner in value.items() if not isinstance(key, torch.device)]
+            yield from self._named(named, depth)
         elif isinstance(value, list | tuple | deque):
             yield from (self._digest(inner, depth) for inner in value)
         elif isinstance(value, set | frozenset):
-            yield from sorted(map(_key, value))
-        elif not isinstance(value, ModuleType | uuid.UUID):  # a UUID is drawn anew every time
+            yield from sorted(_key(inner) for inner in value if not isinstance(inner, torch.device))
+        elif not isinstance(value, ModuleType | CodeType | uuid.UUID):  # a UUID is drawn anew every time
             name = getattr(value, "__qualname__", None)  # of methods written in C
             yield name if isinstance(name, str) else ""
             yield from self._class(type(value), depth)
-            yield from self._attributes(_slots(value) | getattr(value, "__dict__", {}), depth)
+            yield from self._attributes(_slots(value) | getattr(value, "__dict__", {}), type(value), depth)
 
-    def _attributes(self, attributes: dict[str, Any], depth: int) -> Iterator[str]:
-        for name in sorted(attributes):
-            if name == "__wrapped__" or not name.startswith("__"):
-                yield name
-                yield self._digest(attributes[name], depth)
+    def _named(self, entries: Iterable[tuple[str, Any]], depth: int) -> Iterator[str]:
+        """Name and value in one. What says nothing is as good as not there: releases add parameters that do nothing."""
+        for name, value in sorted(entries, key=lambda entry: entry[0]):
+            if not _says_nothing(value):
+                yield f"{name}={self._digest(value, depth)}"
+
+    def _parameters(self, function: FunctionType, depth: int) -> Iterator[str]:
+        """What a function was given: defaults, the variables around it that no run writes, and attributes."""
+        yield self._digest(function.__defaults__, depth)
+        yield self._digest(function.__kwdefaults__, depth)
+        cells = zip(function.__code__.co_freevars, function.__closure__ or (), strict=True)
+        values = [(name, _content(cell)) for name, cell in cells if id(cell) not in self._written]
+        yield from self._named(values, depth)
+        yield from self._attributes(vars(function), None, depth)
+
+    def _attributes(self, attributes: dict[str, Any], cls: type | None, depth: int) -> Iterator[str]:
+        left = set() if cls is None else _set_by_calls(cls)
+        kept = [(n, v) for n, v in attributes.items() if n not in left and (n == "__wrapped__" or n[:2] != "__")]
+        yield from self._named(kept, depth)
 
     def _class(self, cls: type, depth: int) -> Iterator[str]:
-        """Names of a class and its bases; what calls run; all of classes made inside a function, which may close over values."""
-        for base in cls.__mro__:
-            yield base.__qualname__
-            local = "<locals>" in base.__qualname__
+        """Names of a class and its bases. One made inside a function counts by its bases, and by what it closes over."""
+        made = [base for base in cls.__mro__ if "<locals>" in base.__qualname__]
+        named = [base.__name__ for base in cls.__mro__ if base not in made and base is not object]
+        yield f"class={','.join(named or [base.__name__ for base in made])}"
+        for base in made:
             for name, value in sorted(vars(base).items()):
-                hidden = name.startswith("__")
-                method = isinstance(value, FunctionType) and not name.startswith("__annot")
-                if (local and (method or not hidden)) or (name == "__call__" and method and base is not nn.Module):
-                    yield name
-                    yield self._digest(value, depth)
+                if not name.startswith("__") or (isinstance(value, FunctionType) and not name.startswith("__annot")):
+                    function = value.fget if isinstance(value, property) else getattr(value, "__func__", value)
+                    if not isinstance(function, FunctionType):
+                        yield f"{name}={self._digest(value, depth)}"
+                    elif parts := list(self._named(self._free(function), depth)):
+                        yield f"{name}={_hashed(*parts)}"
+
+    def _free(self, function: FunctionType) -> list[tuple[str, Any]]:
+        """The variables that a method has from the function its class was made in; the class itself is none."""
+        cells = zip(function.__code__.co_freevars, function.__closure__ or (), strict=True)
+        return [(n, _content(c)) for n, c in cells if n != "__class__" and id(c) not in self._written]
 
     def _module(self, module: nn.Module, depth: int) -> Iterator[str]:
         """Its parts by class and plain attributes, its weights by a sample, its buffers as far as they are read whole."""
         for path, part in module.named_modules():
-            yield f"{path}={type(part).__qualname__}"
-            for name, value in sorted(vars(part).items()):
-                if not name.startswith("_") and not any(word in name for word in _OF_LOADING) and _is_plain(value):
-                    yield name
-                    yield self._digest(value, depth)
+            if path:
+                yield f"{path}:{type(part).__name__}"
+            left = _set_by_calls(type(part))
+            kept = [
+                (f"{path}.{name}", value)
+                for name, value in vars(part).items()
+                if not name.startswith("_")
+                and name not in left
+                and not any(word in name for word in _OF_LOADING)
+                and _is_plain(value)
+            ]
+            yield from self._named(kept, depth)
         for name, weight in module.named_parameters():
-            yield name
-            yield self._known(weight) or _sample(weight, DIGEST_VALUES)
+            yield f"{name}={self._known(weight) or _sample(weight, DIGEST_VALUES)}"
         for name, buffer in module.named_buffers():
-            yield name
-            yield self._digest(buffer, depth)
+            yield f"{name}={self._digest(buffer, depth)}"
 
     def _array(self, value: Tensor | np.ndarray[Any, Any]) -> str:
         shape, size = str(tuple(value.shape)), int(np.prod(value.shape))
@@ -161,6 +201,87 @@ class Contents:
         else:
             self._values -= size
         return shape + _sample(value, 2**62)
+
+
+def _name(function: Any) -> str:
+    """A function's own name and that of the node or function that made it; what stands between moves with the code."""
+    parts = str(function.__qualname__).split(".")
+    return parts[0] if len(parts) == 1 else f"{parts[0]}.{parts[-1]}"
+
+
+def _says_nothing(value: Any) -> bool:
+    if value is None or value is False:
+        return True
+    if isinstance(value, dict | set | frozenset):
+        return all(isinstance(key, torch.device) for key in value)  # noted where a run was: see `Contents._parts`
+    return isinstance(value, str | bytes | list | tuple | deque) and not value
+
+
+def _content(cell: Any) -> Any:
+    """The value of a closure's variable; None where it is not yet set."""
+    try:
+        return cell.cell_contents
+    except ValueError:
+        return None
+
+
+def _written_cells(patches: Iterable[Any]) -> set[int]:
+    """The ids of the variables that functions among these (or within them) write when they run: they are what a run left."""
+    found: set[int] = set()
+    seen: set[int] = set()
+    waiting = deque(patches)
+    while waiting and len(seen) < MOST_OBJECTS:
+        value = waiting.popleft()
+        if id(value) in seen:
+            continue
+        seen.add(id(value))
+        kind = type(value)  # not isinstance, which asks the object itself
+        if kind is MethodType:
+            waiting.extend([value.__func__, value.__self__])
+        elif kind is functools.partial:
+            waiting.extend([value.func, value.args, value.keywords])
+        elif kind is dict:
+            waiting.extend(value.values())
+        elif kind in (list, tuple):
+            waiting.extend(value)
+        elif kind is FunctionType:
+            cells = list(zip(value.__code__.co_freevars, value.__closure__ or (), strict=True))
+            written = _stores(value.__code__)
+            found |= {id(cell) for name, cell in cells if name in written}
+            waiting.extend(_content(cell) for _, cell in cells)
+    return found
+
+
+def _stores(code: CodeType) -> set[str]:
+    """The outer variables that a function's code writes."""
+    return {i.argval for i in dis.get_instructions(code) if i.opname == "STORE_DEREF" and i.argval in code.co_freevars}
+
+
+def _set_by_calls(cls: type) -> set[str]:
+    """The attributes that a call of the object sets, itself or by way of its own methods."""
+    found: set[str] = set()
+    seen: set[str] = set()
+    waiting = list(_CALLED)
+    while waiting:
+        name = waiting.pop()
+        method = None if name in seen else _method(cls, name)
+        seen.add(name)
+        if method is not None:
+            for step in dis.get_instructions(method.__code__):
+                if step.opname == "STORE_ATTR":
+                    found.add(str(step.argval))
+                elif step.opname in ("LOAD_ATTR", "LOAD_METHOD"):
+                    waiting.append(str(step.argval))
+    return found
+
+
+def _method(cls: type, name: str) -> FunctionType | None:
+    for base in cls.__mro__:
+        if base is nn.Module or base is object:
+            return None
+        if isinstance(found := vars(base).get(name), FunctionType):
+            return found
+    return None
 
 
 def _sample(value: Tensor | np.ndarray[Any, Any], count: int) -> str:
@@ -181,7 +302,7 @@ def _plain(value: Any) -> str | None:
     if isinstance(value, torch.device):
         return "device"
     if isinstance(value, Enum):
-        return f"{type(value).__qualname__}.{value.name}"
+        return f"{type(value).__name__}.{value.name}"
     if isinstance(value, np.generic):
         value = value.item()
     for kind in (bool, int, float, complex, bytes):
@@ -203,20 +324,9 @@ def _key(value: Any) -> str:
     """A dict's key or a set's member: plain values and tuples of them, the rest by the name of what it is."""
     if isinstance(value, tuple | frozenset):
         inner = [_key(one) for one in value]
-        return _hashed(type(value).__qualname__, *(inner if isinstance(value, tuple) else sorted(inner)))
+        return _hashed(type(value).__name__, *(inner if isinstance(value, tuple) else sorted(inner)))
     plain = _plain(value)
-    return _hashed(str(getattr(value, "__qualname__", type(value).__qualname__)) if plain is None else plain)
-
-
-def _closed_over(function: FunctionType) -> list[Any]:
-    """The values of a closure; those not yet set are left out."""
-    values = []
-    for cell in function.__closure__ or ():
-        try:
-            values.append(cell.cell_contents)
-        except ValueError:
-            values.append(None)
-    return values
+    return _hashed(str(getattr(value, "__name__", type(value).__name__)) if plain is None else plain)
 
 
 def _slots(value: Any) -> dict[str, Any]:

@@ -6,9 +6,10 @@ import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from .calibration import Calibration, matching
-from .errors import EMoEError, SettingsMismatch
+from .calibration import Calibration, fitting, matching
+from .errors import EMoEError
 from .policies import DELTA, POLICIES, Policy, TooFewPrompts
+from .proof import Proof
 from .references import Part
 from .report import Report
 
@@ -35,6 +36,7 @@ class Verdict:
         group: the group that was asked for, "" for none.
         group_threshold: whether the threshold is the group's own, instead of that of all reference prompts.
         delta: with bad_among_passed, 1 - the confidence; None for other policies.
+        proof: of the calibration that decided, where it was made by other digests.
     """
 
     verdict: str
@@ -52,6 +54,7 @@ class Verdict:
     group: str = ""
     group_threshold: bool = False
     delta: float | None = None
+    proof: Proof | None = None
 
     def line(self) -> str:
         """One line for a person: the verdict, why, and the prompt."""
@@ -81,6 +84,7 @@ class Verdict:
             "group": self.group,
             "group_threshold": self.group_threshold,
             "delta": self.delta,
+            "proof": None if self.proof is None else self.proof.as_dict(),
         }
 
 
@@ -123,22 +127,25 @@ def decide(
         raise EMoEError(f"There is no gate policy '{policy}'; the known ones are {', '.join(POLICIES)}.")
     chosen = POLICIES[policy]
     judge: _Judge
+    found: Calibration | None
     if chosen.threshold is not None:
-        judge = _judge_by(chosen, matching(report, candidates), alpha, delta, group.strip())
+        found = matching(report, candidates)
+        judge = _judge_by(chosen, found, alpha, delta, group.strip())
     elif math.isfinite(threshold):
-        found = _matching_or_none(report, candidates)
+        found = fitting(report, candidates)
         judge = _Judge(threshold, None if found is None else found.whole)
     else:
         raise EMoEError(f"The Gate's threshold is {threshold}; give a finite number.")
 
     items = tuple(judge.item(item.score) for item in report.items)
     worst = max(items, key=lambda item: item.score)
+    proof = None if found is None or found.settings == report.settings else report.proof_of(found)
     return Verdict(
         verdict=worst.verdict,
         passed=mode == OBSERVE or worst.verdict == PASS,
         mode=mode,
         policy=policy,
-        reason=_reason(worst, len(items), chosen, alpha, delta, judge),
+        reason=_reason(worst, len(items), chosen, alpha, delta, judge, proof),
         score=worst.score,
         threshold=judge.limit,
         alpha=None if chosen.threshold is None else alpha,
@@ -149,6 +156,7 @@ def decide(
         group=group.strip(),
         group_threshold=judge.own,
         delta=delta if chosen.uses_delta else None,
+        proof=proof,
     )
 
 
@@ -164,13 +172,6 @@ def _check_experts(report: Report) -> None:
             f"All {len(experts)} experts are the same model and cannot disagree, so the Gate has nothing to judge by; load "
             "different checkpoints, or choose the preset one_model on Uncertainty Score."
         )
-
-
-def _matching_or_none(report: Report, calibrations: tuple[Calibration, ...]) -> Calibration | None:
-    try:
-        return matching(report, calibrations)
-    except SettingsMismatch:
-        return None
 
 
 @dataclass(frozen=True)
@@ -209,7 +210,9 @@ def _judge_by(policy: Policy, calibration: Calibration, alpha: float, delta: flo
     return _Judge(policy.threshold(calibration, alpha, delta), calibration.whole, False, note)
 
 
-def _reason(worst: ItemVerdict, count: int, policy: Policy, alpha: float, delta: float, judge: _Judge) -> str:
+def _reason(
+    worst: ItemVerdict, count: int, policy: Policy, alpha: float, delta: float, judge: _Judge, proof: Proof | None
+) -> str:
     side = "above" if worst.verdict == BLOCK else "at or below"
     reason = f"score {worst.score:.4g} is {side} the threshold {judge.limit:.4g}"
     if policy.name == "false_block_rate" and worst.p_value is not None:
@@ -224,4 +227,6 @@ def _reason(worst: ItemVerdict, count: int, policy: Policy, alpha: float, delta:
         notes.insert(1, f"worst of {count} images")
         if policy.threshold is not None:
             notes[1] += f", each judged by that rate, so a good prompt is blocked up to {count} times as often"
+    if proof is not None:
+        notes.append(f"calibration proved on {proof.prompts} of its prompts, largest difference {proof.largest:.2g}")
     return "; ".join(filter(None, notes))

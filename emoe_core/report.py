@@ -13,9 +13,14 @@ if TYPE_CHECKING:
     from .calibration import Calibration
     from .maps import Maps
     from .mixture.routing import Routing
+    from .proof import Proof
 
 #: Raised when a change in the maths makes old scores incomparable with new ones.
 SCORE_VERSION = 1
+#: `Settings.text_encoders` where one CONDITIONING served all experts.
+SHARED = ("shared",)
+#: The settings that name the models: they may differ where the models answer alike (`emoe_core.proof`).
+_WHO_ANSWERS = ("experts", "text_encoders", "dtype")
 #: 2 has items[].all beside all that 1 has.
 REPORT_SCHEMA = 2
 
@@ -57,12 +62,22 @@ class Settings:
         text = json.dumps(asdict(self), sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
-    def differences(self, other: Settings) -> list[str]:
-        """One phrase for each setting in which `other` differs from this one."""
+    def question(self) -> tuple[Any, ...]:
+        """What is asked, and of how many: all but which models answer, and in which precision they compute."""
+        asked = [getattr(self, one.name) for one in fields(self) if one.name not in _WHO_ANSWERS]
+        return (*asked, len(self.experts), self.text_encoders == SHARED)
+
+    def differences(self, other: Settings, question: bool = False) -> list[str]:
+        """One phrase for each setting in which `other` differs from this one.
+
+        Args:
+            question: of the settings that are part of `question` only, where those differ.
+        """
         found = []
+        left = _WHO_ANSWERS if question and self.question()[:-2] != other.question()[:-2] else ()
         for one in fields(self):
             mine, theirs = getattr(self, one.name), getattr(other, one.name)
-            if mine != theirs:
+            if mine != theirs and one.name not in left:
                 found.append(f"{one.name} is {_brief(theirs)} instead of {_brief(mine)}")
         return found
 
@@ -148,6 +163,7 @@ class Report:
         calibrations: the calibrations that came with the experts.
         routing: what the gates did, for a mixture.
         maps: what there is to see, for Disagreement Map; no part of what the report says.
+        proofs: of calibrations that were made by other digests, whether they hold for these models.
     """
 
     settings: Settings
@@ -161,6 +177,7 @@ class Report:
     schema: int = REPORT_SCHEMA
     routing: Routing | None = None
     maps: Maps | None = field(default=None, compare=False, repr=False)
+    proofs: tuple[Proof, ...] = ()
 
     @property
     def score(self) -> float:
@@ -178,7 +195,11 @@ class Report:
             found.append(f"variance across experts {item.epistemic:.3g}, across seeds {item.seed_variance:.3g}")
         if self.routing is not None:
             found.append(self.routing.line())
-        return [*found, *self.warnings]
+        return [*found, *(proof.line() for proof in self.proofs), *self.warnings]
+
+    def proof_of(self, calibration: Calibration) -> Proof | None:
+        """The proof of a calibration, where one was tried."""
+        return next((proof for proof in self.proofs if proof.calibration == calibration.digest), None)
 
     def _deciding(self) -> ItemScore:
         return max(self.items, key=lambda item: item.score)
@@ -208,5 +229,6 @@ class Report:
             "prompt": self.prompt,
             "settings": asdict(self.settings),
             "fingerprint": self.settings.fingerprint(),
+            "proofs": [proof.as_dict() for proof in self.proofs],
             **({} if self.routing is None else {"routing": self.routing.as_dict()}),
         }

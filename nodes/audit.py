@@ -83,7 +83,8 @@ class Audit(io.ComfyNode):
                 CalibrationType.Input(
                     "calibration",
                     optional=True,
-                    tooltip="Made with the same experts and settings. Demo Experts bring their own.",
+                    tooltip="Made with the same experts; its settings are used instead of the ones above. Demo Experts bring "
+                    "their own.",
                 ),
                 io.Clip.Input(
                     "clip",
@@ -136,7 +137,8 @@ class Audit(io.ComfyNode):
         part: str = "",
         **widgets: Any,
     ) -> io.NodeOutput:
-        scorer = auditing.ComfyScorer(experts, latent_image, settings.arguments(**widgets), calibration, clip)
+        how = settings.arguments(**widgets, calibration=calibration)
+        scorer = auditing.ComfyScorer(experts, latent_image, how, calibration, clip)
         chosen = audit_prompts.Prompts(file, prompts, languages, part)
         options = Options(audit_prompts.names(reference), alpha=alpha, weight_column=weight_column.strip())
         result, folder = auditing.audit(scorer, chosen, name, groups, id_column, options)

@@ -6,8 +6,8 @@ import math
 
 from comfy_api.latest import io
 
-from ..emoe_core.calibration import Calibration
-from ..emoe_core.card import card, own_calibration
+from ..emoe_core.calibration import Calibration, fitting
+from ..emoe_core.card import card
 from ..emoe_core.gate import DECIDE, OBSERVE, decide
 from ..emoe_core.hosts.comfyui.files import card_ui, save_json
 from ..emoe_core.hosts.comfyui.ledger import record
@@ -163,7 +163,7 @@ class Gate(io.ComfyNode):
             kept["ledger"], warning = record(verdict, candidates)
             kept["warnings"] += [] if warning is None else [warning]
         saved = save_json({**kept, "report": report.as_dict()}, filename_prefix, "Confidence Gate")
-        shown = card(report, verdict, own_calibration(report, candidates))
+        shown = card(report, verdict, fitting(report, candidates))
         ui = {"text": [verdict.line()], "emoe": [kept], "files": [saved], **card_ui(shown)}
         return io.NodeOutput(
             verdict.passed, verdict.verdict, _number(verdict.percentile), _number(verdict.p_value), ui=ui

@@ -7,7 +7,8 @@ from typing import Any
 
 from comfy_api.latest import io
 
-from ..emoe_core.card import card, own_calibration
+from ..emoe_core.calibration import Calibration, fitting
+from ..emoe_core.card import card
 from ..emoe_core.experts import ExpertSet
 from ..emoe_core.hosts.comfyui.files import card_ui
 from ..emoe_core.hosts.comfyui.scoring import score_prompt
@@ -60,6 +61,7 @@ class Score(io.ComfyNode):
                     ),
                 ),
                 *settings.later_inputs(),
+                settings.calibration_input(),
             ],
             outputs=[
                 io.Float.Output(display_name="score", tooltip="The uncertainty; of a batch, the highest item's."),
@@ -78,20 +80,26 @@ class Score(io.ComfyNode):
         positive: list[list[Any]],
         latent_image: dict[str, Any],
         empty_prompt: list[list[Any]] | None = None,
+        calibration: Calibration | None = None,
         **widgets: Any,
     ) -> io.NodeOutput:
         scored = score_prompt(
             experts,
             positive,
             latent_image,
-            **settings.arguments(**widgets),
+            **settings.arguments(**widgets, calibration=calibration),
             empty_prompt=empty_prompt,
+            calibration=calibration,
         )
         report = scored.report
         height, width = (side * PIXELS_A_LATENT for side in latent_image["samples"].shape[-2:])
         picture = disagreement_image(scored.disagreement, height, width)
-        shown = card(report, None, own_calibration(report, report.calibrations))
-        ui = {"text": report.lines(), "emoe_report": [report.as_dict()], **card_ui(shown)}
+        shown = card(report, None, fitting(report, report.calibrations))
+        ui = {
+            "text": [*report.lines(), *settings.used_line(calibration)],
+            "emoe_report": [report.as_dict()],
+            **card_ui(shown),
+        }
         return io.NodeOutput(report.score, replace(report, maps=scored.maps), picture, ui=ui)
 
 

@@ -6,10 +6,12 @@ from typing import Any
 
 from comfy_api.latest import io
 
+from ..emoe_core.calibration import Calibration
 from ..emoe_core.errors import EMoEError
 from ..emoe_core.estimators import ESTIMATORS
 from ..emoe_core.hosts.comfyui.scoring import MOST_NOISE_SAMPLES, SCHEDULERS
 from ..emoe_core.presets import CUSTOM, DEFAULT, PRESETS, TAPS, resolve
+from .types import CalibrationType
 
 _ADD_NOISE = ("enable", "disable")
 MIDDLE_BLOCK = -1
@@ -88,6 +90,18 @@ def later_inputs() -> list[Any]:
     ]
 
 
+def calibration_input() -> Any:
+    """The last input of nodes that score prompts to be held against a calibration."""
+    return CalibrationType.Input(
+        "calibration",
+        optional=True,
+        tooltip=(
+            "From Load Calibration or Calibrate Gate: its settings are used instead of the ones above, and where it was "
+            "made by another release or file, some of its prompts are scored again to see whether it still holds."
+        ),
+    )
+
+
 def arguments(
     preset: str,
     add_noise: str,
@@ -99,14 +113,19 @@ def arguments(
     tap: str,
     estimator: str,
     block_index: int = MIDDLE_BLOCK,
+    calibration: Calibration | None = None,
 ) -> dict[str, Any]:
-    """What these inputs are to `score_prompt`; an `EMoEError` for a value that is no option."""
+    """What these inputs are to `score_prompt`; an `EMoEError` for a value that is no option.
+
+    Args:
+        calibration: one whose settings are used instead, except for `latent_shape`, which the latent decides.
+    """
     if add_noise not in _ADD_NOISE:
         raise EMoEError(f"Uncertainty Score's add_noise is '{add_noise}'; choose {' or '.join(_ADD_NOISE)}.")
     if tap == "block" and block_index != MIDDLE_BLOCK:
         tap = f"block:{block_index}"
     tap, estimator_name = resolve(preset, tap, estimator)
-    return {
+    found = {
         "tap": tap,
         "estimator_name": estimator_name,
         "add_noise": add_noise == _ADD_NOISE[0],
@@ -116,3 +135,32 @@ def arguments(
         "at_step": at_step,
         "noise_samples": noise_samples,
     }
+    return found if calibration is None else found | _of(calibration)
+
+
+def _of(calibration: Calibration) -> dict[str, Any]:
+    """The arguments that a calibration was made with."""
+    made = calibration.settings
+    return {
+        "tap": made.tap,
+        "estimator_name": made.estimator,
+        "add_noise": made.noise_seed is not None,
+        "noise_seed": made.noise_seed or 0,
+        "noise_samples": made.noise_samples,
+        "sigma": made.sigma,
+        "dtype": made.dtype,
+    }
+
+
+def used_line(calibration: Calibration | None) -> list[str]:
+    """What to tell about the settings that are used: nothing where they are the node's own."""
+    if calibration is None:
+        return []
+    made = calibration.settings
+    preset = next((n for n, p in PRESETS.items() if (p.tap, p.estimator) == (made.tap, made.estimator)), None)
+    what = f"preset {preset}" if preset else f"tap {made.tap}, estimator {made.estimator}"
+    seed = "no noise added" if made.noise_seed is None else f"noise_seed {made.noise_seed}"
+    return [
+        f"settings of the calibration '{calibration.name}': {what}, {seed}, noise_samples {made.noise_samples}, "
+        f"noise level {made.sigma:g}, {made.dtype}"
+    ]

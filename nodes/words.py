@@ -8,6 +8,7 @@ import torch
 from comfy_api.latest import io
 
 from ..emoe_core.attribution import MOST_WORDS, words_picture
+from ..emoe_core.calibration import Calibration
 from ..emoe_core.charts import as_array
 from ..emoe_core.experts import ExpertSet
 from ..emoe_core.hosts.comfyui.attributing import attribute_words
@@ -53,6 +54,7 @@ class WordAttribution(io.ComfyNode):
                     tooltip="One text encoder for all, as when Uncertainty Score gets CLIPTextEncode. Open: each expert's own.",
                 ),
                 *settings.later_inputs(),
+                settings.calibration_input(),
             ],
             outputs=[
                 io.String.Output(display_name="words", tooltip="A line a word with what it adds, the strongest first."),
@@ -66,11 +68,18 @@ class WordAttribution(io.ComfyNode):
 
     @classmethod
     def execute(
-        cls, experts: ExpertSet, text: str, latent_image: dict[str, Any], clip: Any = None, **widgets: Any
+        cls,
+        experts: ExpertSet,
+        text: str,
+        latent_image: dict[str, Any],
+        clip: Any = None,
+        calibration: Calibration | None = None,
+        **widgets: Any,
     ) -> io.NodeOutput:
-        found = attribute_words(experts, text, latent_image, clip, **settings.arguments(**widgets))
+        how = settings.arguments(**widgets, calibration=calibration)
+        found = attribute_words(experts, text, latent_image, clip, **how)
         picture = words_picture(found)
-        lines = found.lines()
+        lines = [*found.lines(), *settings.used_line(calibration)]
         ui = {"text": lines, "emoe_words": [found.as_dict()], "images": [keep_picture(picture, "emoe_words")]}
         return io.NodeOutput("\n".join(lines), torch.from_numpy(as_array(picture)), ui=ui)
 

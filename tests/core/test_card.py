@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from emoe_core.calibration import Calibration
-from emoe_core.card import BINS, SIZE, card, card_picture, gauge_range, own_calibration
+from emoe_core.calibration import Calibration, fitting
+from emoe_core.card import BINS, SIZE, card, card_picture, gauge_range
 from emoe_core.gate import decide
 from emoe_core.report import ItemScore, Report, Settings
 
@@ -42,15 +42,15 @@ def test_bad_prompts_of_a_calibration_are_no_part_of_what_is_known() -> None:
 
 def test_the_gates_card_has_the_verdict() -> None:
     verdict = decide(report(0.4), "false_block_rate", alpha=0.1)
-    shown = card(verdict.report, verdict, own_calibration(verdict.report, verdict.report.calibrations))
+    shown = card(verdict.report, verdict, fitting(verdict.report, verdict.report.calibrations))
     assert (shown["kind"], shown["verdict"], shown["threshold"]) == ("gate", "block", verdict.threshold)
     assert (shown["p_value"], shown["percentile"]) == (verdict.p_value, verdict.percentile)
 
 
 def test_a_calibration_of_other_settings_is_not_shown() -> None:
     other = Calibration("other", Settings(**{**SETTINGS.__dict__, "noise_seed": 1}), (0.1,))
-    assert own_calibration(report(0.1), (other,)) is None
-    assert own_calibration(report(0.1), (other, CALIBRATION)) is CALIBRATION
+    assert fitting(report(0.1), (other,)) is None
+    assert fitting(report(0.1), (other, CALIBRATION)) is CALIBRATION
 
 
 def threshold_column(shown: dict[str, Any]) -> int:

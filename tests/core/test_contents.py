@@ -72,9 +72,6 @@ MAKERS: dict[str, Callable[[Any], Any]] = {
     "function's attribute": with_attribute,
     "default": lambda n: eval(f"lambda h, amount={n}: h"),  # noqa: S307
     "keyword default": lambda n: eval(f"lambda h, *, amount={n}: h"),  # noqa: S307
-    "constant": lambda n: eval(f"lambda h: h * {n}"),  # noqa: S307
-    "name that is called": lambda n: eval(f"lambda h: h.call_{n}()"),  # noqa: S307
-    "inner function": lambda n: eval(f"lambda h: (lambda q: q + {n})"),  # noqa: S307
     "slots": Slotted,
     "module": patches.Layers,
     "module's number": lambda n: patches.Layers(0, n),
@@ -91,6 +88,96 @@ MAKERS: dict[str, Callable[[Any], Any]] = {
 @pytest.mark.parametrize("make", MAKERS.values(), ids=MAKERS.keys())
 def test_values_count_and_objects_do_not(make: Callable[[Any], Any]) -> None:
     assert digest(make(1)) == digest(make(1)) != digest(make(2))
+
+
+REWRITTEN = """
+class Node:
+    def patch(self, b, s):
+        seen = {}
+        %s
+        def output(h, skip, options):
+            seen[h.device] = True
+            return %s
+        return output
+    execute = patch
+made = Node().%s(1.5, 0.5)
+"""
+
+
+def test_code_does_not_count_and_what_a_release_adds_without_effect_neither() -> None:
+    """A node pack that moves and rewrites its code, and gives a patch one more parameter that does nothing."""
+    found = []
+    for code in (
+        REWRITTEN % ("", "h * b + s", "patch"),
+        REWRITTEN.replace("def patch", "def run").replace("= patch", "= run")
+        % ("more, names = False, []", "(h * b) + s if more or names or True else h", "execute"),
+        REWRITTEN % ("more = True", "h * b + s if more else h", "patch"),
+        REWRITTEN.replace("class Node", "class Other").replace("Node()", "Other()") % ("", "h * b + s", "patch"),
+    ):
+        space: dict[str, Any] = {}
+        exec(compile(code, "node.py", "exec"), space)  # noqa: S102
+        found.append(digest(space["made"]))
+    assert found[0] == found[1] and len(set(found)) == 3
+
+
+def counting(start: int, weight: float) -> list[Callable[..., Any]]:
+    """Two patches that share a variable: one writes it, the other reads it."""
+    last: Any = None
+    lies: dict[Any, Any] = {}
+
+    def write(h: Any, options: Any) -> Any:
+        nonlocal last
+        last = h
+        lies[torch.device("cpu")] = 1
+        return h * weight
+
+    def read(h: Any, options: Any) -> Any:
+        return (h, last, start)
+
+    return [write, read]
+
+
+class Adapter:
+    """An object that keeps what it last saw, by a method of its own, and a strength that its maker sets afterwards."""
+
+    def __init__(self) -> None:
+        self.seen: Any = None
+        self.strength = 1.0
+
+    def set_strength(self, strength: float) -> None:
+        self.strength = strength
+
+    def __call__(self, h: Any, options: Any) -> Any:
+        self._note(h)
+        return h * self.strength
+
+    def _note(self, h: Any) -> None:
+        self.seen = h
+
+
+def test_what_a_run_leaves_behind_does_not_count() -> None:
+    def whole(patches: Any) -> list[str]:
+        contents = Contents(patches=patches)
+        return [contents.digest(patch) for patch in patches]
+
+    ran, adapter = counting(1, 0.5), Adapter()
+    before = whole(ran), digest(adapter)
+    for patch in (*ran, adapter):
+        patch(torch.ones(2), {})
+    assert (whole(ran), digest(adapter)) == before
+    assert whole(counting(1, 0.6))[0] != before[0][0] and whole(counting(2, 0.5))[1] != before[0][1]
+    adapter.set_strength(2.0)
+    assert digest(adapter) != before[1]
+
+
+def test_beside_another_object_only_what_differs_counts() -> None:
+    own, patch = patches.Layers(0, 1.0), patches.Layers(0, 2.0)
+    for one in (own, patch):
+        one.added = 3  # type: ignore[assignment]  # by a newer host, on both
+    known, plain = Contents(), patches.Layers(0, 2.0)
+    assert known.beside(patch, own) == Contents().beside(plain, patches.Layers(0, 1.0)) != ""
+    assert Contents().beside(own, patches.Layers(0, 1.0)) != "" and Contents().beside(own, own) == ""
+    assert Contents().beside(torch.float16, torch.float32) != Contents().beside(torch.bfloat16, torch.float32)
 
 
 def test_the_order_of_a_dict_and_the_device_do_not_count() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -15,12 +15,13 @@ import folder_paths
 
 from ...audit import About, AuditResult, Options, Row, analyse, engine, read_plan
 from ...audit.text import words
-from ...calibration import Calibration, matching
+from ...calibration import Calibration, fitting, matching
 from ...errors import EMoEError
 from ...experts import ExpertSet
 from ...report import ItemScore
 from .audit_prompts import Prompts, names
 from .encoding import encode_many
+from .proving import Prover
 from .scoring import Run, score_prompts
 
 FOLDER = "emoe_audits"
@@ -58,18 +59,20 @@ class ComfyScorer:
 
     def about(self) -> About:
         """Scores one prompt, so that experts that cannot be compared are refused before the first batch."""
-        (scored,) = score_prompts(
-            self._experts, encode_many(self._experts, [_PROBE], self._clip), self._latent, **self._how
-        )
-        report = scored.report
+        (prompt,) = encode_many(self._experts, [_PROBE], self._clip)
+        (scored,) = score_prompts(self._experts, [prompt], self._latent, **self._how)
+        candidates = self._experts.calibrations if self._calibration is None else (self._calibration,)
+        run = Run.of(self._experts, self._latent, **self._how)
+        proofs = Prover(run, scored.report.settings, prompt, self._clip).proofs(candidates)
+        report = replace(scored.report, proofs=proofs)
         if self._calibration is not None:
             matching(report, (self._calibration,))
         else:
-            fits = [c for c in self._experts.calibrations if c.settings == report.settings]
-            self._calibration = fits[0] if fits else None
+            self._calibration = fitting(report, self._experts.calibrations)
         named = report.as_dict()["experts"]
         line = "" if self._calibration is None else self._calibration.line()
-        return About(asdict(report.settings), tuple(named), line, report.warnings)
+        told = (proof.line() for proof in proofs if proof.holds)
+        return About(asdict(report.settings), tuple(named), line, (*report.warnings, *told))
 
     def score(self, prompts: Sequence[str]) -> list[Row]:
         """See `emoe_core.audit.Scorer.score`."""

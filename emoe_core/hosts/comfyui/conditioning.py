@@ -156,15 +156,7 @@ def empty_for_experts(experts: ExpertSet, given: Conditioning | None, prompt: Co
                 "connect an empty CLIPTextEncode to Uncertainty Score's input 'empty_prompt', or choose the preset fast."
             )
         given = encode_for_experts(experts, "")
-    around = beside_words(prompt)
-    return [
-        [
-            [tensor, {**options, **added}]
-            for place, added in enumerate(around)
-            for tensor, options in [one[place % len(one)]]
-        ]
-        for one in split(given, experts)
-    ]
+    return [with_beside(one, prompt) for one in split(given, experts)]
 
 
 def same_words(a: Conditioning, b: Conditioning) -> bool:
@@ -192,6 +184,18 @@ def _close(a: torch.Tensor, b: torch.Tensor) -> bool:
 def beside_words(prompt: Conditioning) -> list[dict[str, Any]]:
     """What each entry of a prompt holds beside its words: the empty prompt takes it over."""
     return [{key: value for key, value in options.items() if not _is_words(key)} for _, options in prompt]
+
+
+def with_beside(conditioning: Conditioning, prompt: Conditioning | None) -> Conditioning:
+    """A CONDITIONING with all that other nodes added to a prompt; as it is where that is nothing."""
+    around = [] if prompt is None else beside_words(prompt)
+    if not any(around):
+        return conditioning
+    return [
+        [tensor, {**options, **added}]
+        for place, added in enumerate(around)
+        for tensor, options in [conditioning[place % len(conditioning)]]
+    ]
 
 
 def digest(conditioning: Conditioning) -> str | None:

@@ -24,8 +24,10 @@ _UNUSED = ("clip_l.transformer.text_projection.weight", "clip_h.transformer.text
 
 _PLAIN = (bool, int, float, str, torch.dtype, type(None))
 
-#: How the keys of EMoE's own wrappers begin.
-_OWN = "emoe_"
+#: How the name of an object patch's place begins.
+_OBJECT = "object:"
+#: Wrappers and options that only change how the same numbers are computed.
+_ROUNDING_ONLY = frozenset({"torch.compile", "torch_compile_kwargs"})
 
 
 def weights_signature(patcher: Any, prefix: str, where: str, unused: tuple[str, ...] = ()) -> Signature:
@@ -61,23 +63,29 @@ def _without_object_patches(patcher: Any, prefix: str, weights: dict[str, torch.
 
 
 def model_identity(patcher: Any, weights: Signature) -> str:
-    """Digest of weights and patches: equal for equal models, whichever road they were loaded by.
+    """Digest of what a user chose: the weights, the patches on them, and the parameters of everything else in the model.
 
-    A patch counts with the values it was made with. One that keeps something from a run in them is another one then.
+    Equal for equal choices, whichever road the model was loaded by, before and after a run. The code of a patch does not
+    count, so an update of its node pack may change what it does: see `emoe_core.proof`.
     """
     digest = hashlib.sha256(weights.digest.encode())
     for key in sorted(patcher.patches):
         digest.update(key.encode())
         _feed(digest, patcher.patches[key])
-    for key, patch in sorted(_object_patches(patcher).items()):
-        digest.update(f"{key}={type(patch).__qualname__};".encode())
-        if isinstance(patch, SparseMoE):
-            digest.update(patch.identity.encode())
-    _feed(digest, _option_names(patcher.model_options))
-    _feed(digest, {kind: sorted(map(str, keys)) for kind, keys in patcher.wrappers.items() if keys})
-    contents = Contents(_known_to(patcher))
-    for name, patch in sorted(_patches(patcher), key=lambda item: item[0]):
-        digest.update(f"{name}={contents.digest(patch)};".encode())
+    objects = _object_patches(patcher)
+    for key in sorted(objects):
+        if isinstance(objects[key], SparseMoE):  # a mixture's layers have their identity
+            digest.update(f"{key}={SparseMoE.__qualname__};{objects[key].identity}".encode())
+    own = {kind: sorted(key for key in map(str, keys) if _is_ours(key)) for kind, keys in patcher.wrappers.items()}
+    _feed(digest, {kind: keys for kind, keys in own.items() if keys})
+    patches = dict(_patches(patcher))
+    contents = Contents(_known_to(patcher), patches.values())
+    for name in sorted(patches):
+        place = name.removeprefix(_OBJECT)
+        found = (
+            contents.digest(patches[name]) if place == name else contents.beside(patches[name], _own(patcher, place))
+        )
+        digest.update(f"{name}={found};".encode() if found else b"")
     return digest.hexdigest()
 
 
@@ -117,47 +125,53 @@ def base_type(patcher: Any) -> str:
 
 
 def compute_dtype(patcher: Any) -> str:
-    """The type the network computes in, e.g. "float32"."""
-    dtype = getattr(patcher.model, "manual_cast_dtype", None) or patcher.model_dtype()
+    """The type the network computes in, a user's choice of it counted, e.g. "float32"."""
+    own = getattr(patcher.model, "manual_cast_dtype", None)
+    dtype = patcher.object_patches.get("manual_cast_dtype", own) or patcher.model_dtype()
     return str(dtype).removeprefix("torch.")
 
 
 def _patches(patcher: Any) -> Iterator[tuple[str, Any]]:
-    """What other nodes put into a model besides weights, by a name that sorts; nothing for a model as it was loaded.
-
-    EMoE's own are left out: a mixture's layers have their identity, and its code may change from release to release.
-    """
+    """What other nodes put into a model besides weights, by its place; nothing for a model as it was loaded."""
     for key, patch in _object_patches(patcher).items():
         if not isinstance(patch, SparseMoE):
-            yield f"object:{key}", patch
+            yield f"{_OBJECT}{key}", patch
     for key, option in patcher.model_options.items():
-        parts = option if key == "transformer_options" else {}
-        yield from ((f"option:{key}:{name}", part) for name, part in parts.items() if part)
-        if key != "transformer_options" and not isinstance(option, (bool, int, float, str, type(None))):
+        if key == "transformer_options":
+            yield from ((f"option:{key}:{name}", part) for name, part in option.items() if part)
+        elif option and key not in _ROUNDING_ONLY:
             yield f"option:{key}", option
     for kind, wrappers in patcher.wrappers.items():
         for key, functions in wrappers.items():
-            if functions and not str(key).startswith(_OWN):
+            if functions and not _is_ours(str(key)) and key not in _ROUNDING_ONLY:
                 yield f"wrapper:{kind}:{key}", functions
     for kind in ("injections", "weight_wrapper_patches", "additional_models"):
         yield from ((f"{kind}:{key}", value) for key, value in getattr(patcher, kind, {}).items() if value)
 
 
+def _is_ours(key: str) -> bool:
+    return key.startswith("emoe_")
+
+
 def _object_patches(patcher: Any) -> dict[str, Any]:
     """The object patches that change something: those with the value that the model has without them are left out."""
-    return {key: patch for key, patch in patcher.object_patches.items() if not _is_own(patcher, key, patch)}
+    return {key: patch for key, patch in patcher.object_patches.items() if not _same(patch, _own(patcher, key))}
 
 
-def _is_own(patcher: Any, key: str, patch: Any) -> bool:
+def _own(patcher: Any, key: str) -> Any:
+    """What the model has in the place of an object patch; None where it has nothing."""
     if key == "manual_cast_dtype" and not hasattr(patcher.model, "diffusion_model"):
-        own: Any = torch.float32  # text encoders compute in it, and newer hosts put it on every one of them
-    elif key in patcher.object_patches_backup:
-        own = patcher.object_patches_backup[key]
-    else:
-        own = patcher.model
-        for name in key.split("."):
-            own = getattr(own, name, None)
-    return patch is own or (isinstance(patch, _PLAIN) and type(patch) is type(own) and patch == own)
+        return torch.float32  # text encoders compute in it, and newer hosts put it on every one of them
+    if key in patcher.object_patches_backup:
+        return patcher.object_patches_backup[key]
+    own = patcher.model
+    for name in key.split("."):
+        own = getattr(own, name, None)
+    return own
+
+
+def _same(patch: Any, own: Any) -> bool:
+    return patch is own or (isinstance(patch, _PLAIN) and type(patch) is type(own) and bool(patch == own))
 
 
 def _known_to(patcher: Any) -> Callable[[Any], str | None]:
@@ -202,22 +216,6 @@ def _other_model(patcher: Any) -> str:
         digest.update(key.encode())
         _feed(digest, patcher.patches[key])
     return digest.hexdigest()
-
-
-def _option_names(options: dict[str, Any]) -> dict[str, Any]:
-    """Which hooks sit in model_options, by name; what they hold is in `_patches`."""
-    named: dict[str, Any] = {}
-    for key, value in options.items():
-        if key == "transformer_options":
-            patches = value.get("patches", {})
-            replaced = value.get("patches_replace", {})
-            named[key] = {
-                "patches": {name: [_qualified(patch) for patch in patches[name]] for name in sorted(patches)},
-                "replace": {name: sorted(map(str, replaced[name])) for name in sorted(replaced)},
-            }
-        else:
-            named[key] = _qualified(value)
-    return named if named.get("transformer_options") != {"patches": {}, "replace": {}} or len(named) > 1 else {}
 
 
 def _qualified(value: Any) -> str:

@@ -7,8 +7,7 @@ from pathlib import Path
 
 import folder_paths
 
-from ...calibration import Calibration
-from ...card import own_calibration
+from ...calibration import Calibration, fitting
 from ...gate import Verdict
 from ...ledger.file import LedgerError
 from ...ledger.recalibrate import calibrate
@@ -33,7 +32,7 @@ def record(verdict: Verdict, calibrations: tuple[Calibration, ...]) -> tuple[int
         The row's id, and a warning when there is none.
     """
     try:
-        return Ledger(path()).add(verdict, own_calibration(verdict.report, calibrations), _place()), None
+        return Ledger(path()).add(verdict, fitting(verdict.report, calibrations), _place()), None
     except LedgerError as error:
         warning = f"The verdict stands, but it is not in the ledger. {error}"
         _log.warning("EMoE: %s", warning)

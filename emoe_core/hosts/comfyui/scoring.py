@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,6 +15,7 @@ import comfy.utils
 import torch
 from torch import Tensor
 
+from ...calibration import Calibration
 from ...collect import Progress, Reading
 from ...empty_prompt import says_nothing
 from ...errors import EMoEError
@@ -22,12 +24,14 @@ from ...experts import ExpertSet
 from ...mixture.experts import MODE, MixtureSet
 from ...mixture.routing import with_routing
 from ...presets import resolve_tap
-from ...report import Settings
+from ...report import SHARED, Settings
 from ...score import Scored, score_many
 from . import batching
 from . import conditioning as cond
 from .mixture_probe import MixtureProbe
+from .precision import in_precision
 from .probe import ComfyProbe, common_taps
+from .proving import Prover
 
 SCHEDULERS: list[str] = list(comfy.samplers.SCHEDULER_NAMES)
 MOST_NOISE_SAMPLES = 64
@@ -49,17 +53,33 @@ def score_prompt(
     *,
     empty_prompt: cond.Conditioning | None = None,
     progress: Progress | None = None,
+    calibration: Calibration | None = None,
     **how: Any,
 ) -> Scored:
     """Score one prompt in a ComfyUI process, under the settings `how` of `Run.of`.
 
-    The node's progress bar moves with every model call, unless somebody else's `progress` is told instead.
+    The node's progress bar moves with every model call, unless somebody else's `progress` is told instead. Calibrations
+    that were made by other digests are proved on the way, once for a process (`emoe_core.proof`).
+
+    Args:
+        calibration: one more than the experts bring, for the report.
 
     Raises:
         EMoEError: any bad input, in one sentence.
     """
     run = Run.of(experts, latent, **how)
-    return run.score([positive], empty_prompt, progress or _node_progress())[0]
+    if not positive:
+        raise _no_prompt()
+    candidates = (*(() if calibration is None else (calibration,)), *experts.calibrations)
+    prover = Prover(run.alone(), run.settings(positive), positive, empty_prompt=empty_prompt)
+    waiting = prover.waiting(candidates)
+    shares = [prover.cost(one) for one in waiting]
+    tell = progress or _node_progress()
+    for place, one in enumerate(waiting):
+        prover.proofs([one], _part_of(tell, sum(shares[:place]), shares[place], sum(shares) + 1))
+    proofs = prover.proofs(candidates)
+    (scored,) = run.score([positive], empty_prompt, _part_of(tell, sum(shares), 1, sum(shares) + 1))
+    return replace(scored, report=replace(scored.report, calibrations=candidates, proofs=proofs))
 
 
 def score_prompts(
@@ -120,17 +140,23 @@ class Run:
         at_step: int,
         noise_samples: int,
         also: Sequence[Reading] = (),
+        sigma: float | None = None,
+        dtype: str | None = None,
     ) -> Run:
         """Arguments are those of KSamplerAdvanced where they share a name.
 
         Args:
+            sigma: a calibration's noise level, rounded to 6 digits; scheduler, steps and at_step do not count then.
+            dtype: the type to compute in, such as "float32"; None leaves it to the host.
             tap: one of `presets.TAPS`, 'middle', or a block as 'block:7'; what is meant is settled here.
             also: more (tap, estimator) pairs to measure in the same pass; see `emoe_core.score.score_many`.
         """
         if len(experts) == 0:
             raise EMoEError("Uncertainty Score has no experts; connect Demo Experts, Load Experts or Add Expert.")
         samples = _latent_samples(experts.experts[0].model, latent)
-        sigmas = _sigmas(experts, scheduler, steps, at_step)
+        if dtype is not None:
+            experts = in_precision(experts, dtype)
+        sigmas = _sigmas(experts, scheduler, steps, at_step, sigma)
         if not add_noise:
             noise_samples = 1  # nothing is drawn, so every sample would be the same
         if not 1 <= noise_samples <= MOST_NOISE_SAMPLES:
@@ -148,10 +174,10 @@ class Run:
         own = cond.is_per_expert(positive)
         return Settings(
             experts=tuple(expert.identity for expert in self.experts.experts),
-            text_encoders=tuple(e.text_encoder_identity() for e in self.experts.experts) if own else ("shared",),
+            text_encoders=tuple(e.text_encoder_identity() for e in self.experts.experts) if own else SHARED,
             tap=self.tap,
             estimator=self.estimator,
-            sigma=float(f"{float(self.sigmas[0]):.6g}"),
+            sigma=_rounded(self.sigmas[0]),
             noise_seed=self.noise_seed,
             noise_samples=len(self.noises),
             latent_shape=tuple(self.samples.shape[1:]),
@@ -159,6 +185,14 @@ class Run:
             dtype=first.dtype,
             conditioning=cond.extras(positive),
             mode=MODE if isinstance(self.experts, MixtureSet) else "ensemble",
+        )
+
+    def alone(self) -> Run:
+        """The same for one image, as calibrations are made."""
+        return (
+            self
+            if len(self.samples) == 1
+            else replace(self, samples=self.samples[:1], noises=[n[:1] for n in self.noises])
         )
 
     def prompts_a_block(self) -> int:
@@ -179,7 +213,7 @@ class Run:
     ) -> list[Scored]:
         """Score one block of prompts."""
         if not all(prompts):
-            raise EMoEError("Uncertainty Score's conditioning is empty; connect a prompt to the input 'positive'.")
+            raise _no_prompt()
         names = [self.estimator, *(name for _, name in self.also)]
         needs_empty = any(estimator(name).needs_empty for name in names)
         if needs_empty and any(_around(prompt) != _around(prompts[0]) for prompt in prompts):
@@ -206,6 +240,17 @@ class Run:
                 routed = replace(routed, report=with_routing(routed.report, mixture.routing()))
                 found.append(_with_estimate(routed, mixture.estimates.get(0)))
             return found
+
+
+def _no_prompt() -> EMoEError:
+    return EMoEError("Uncertainty Score's conditioning is empty; connect a prompt to the input 'positive'.")
+
+
+def _part_of(tell: Progress, before: int, share: int, whole: int) -> Progress:
+    """The progress of one part of the work, in shares of the whole; untouched where it is all there is."""
+    if share == whole:
+        return tell
+    return lambda done, total, expert: tell(before * total + share * done, whole * total, expert)
 
 
 def _with_estimate(scored: Scored, estimate: Tensor | None) -> Scored:
@@ -253,8 +298,18 @@ def _latent_samples(model: Any, latent: dict[str, Any]) -> Tensor:
     return samples  # type: ignore[no-any-return]
 
 
-def _sigmas(experts: ExpertSet, scheduler: str, steps: int, at_step: int) -> Tensor:
-    """The schedule from the scored step on, made from the first expert and checked against the others."""
+def _sigmas(experts: ExpertSet, scheduler: str, steps: int, at_step: int, level: float | None = None) -> Tensor:
+    """The schedule from the scored step on, made from the first expert and checked against the others.
+
+    Args:
+        level: the noise level that is meant, whatever the other three say.
+    """
+    if level is not None:
+        with suppress(EMoEError):  # the very schedule, where it is this one's level: `level` is rounded
+            sigmas = _sigmas(experts, scheduler, steps, at_step)
+            if _rounded(sigmas[0]) == level:
+                return sigmas
+        return torch.tensor([level, 0.0])
     if scheduler not in SCHEDULERS:
         raise EMoEError(f"Uncertainty Score's scheduler is '{scheduler}'; the known ones are {', '.join(SCHEDULERS)}.")
     if not 0 <= at_step < steps:
@@ -284,6 +339,10 @@ def _sigmas(experts: ExpertSet, scheduler: str, steps: int, at_step: int) -> Ten
             f"At at_step {at_step} of {steps} no noise is left, so nothing can be scored; choose an earlier step."
         )
     return sigmas  # type: ignore[no-any-return]
+
+
+def _rounded(sigma: Tensor) -> float:
+    return float(f"{float(sigma):.6g}")
 
 
 def _kind(samples: Tensor, latent: dict[str, Any]) -> str:

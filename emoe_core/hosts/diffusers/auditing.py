@@ -11,7 +11,7 @@ import torch
 
 from ...audit.scorer import About, Row
 from ...audit.text import words
-from ...calibration import Calibration, matching
+from ...calibration import Calibration, fitting, matching
 from ...errors import EMoEError
 from ...experts import ExpertSet
 from ...report import Report
@@ -41,8 +41,7 @@ class DiffusersScorer:
         if self._calibration is not None:
             matching(report, (self._calibration,))
         else:
-            fits = [c for c in self._experts.calibrations if c.settings == report.settings]
-            self._calibration = fits[0] if fits else None
+            self._calibration = fitting(report, self._experts.calibrations)
         line = "" if self._calibration is None else self._calibration.line()
         return About(asdict(report.settings), tuple(report.as_dict()["experts"]), line, report.warnings)
 
