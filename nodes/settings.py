@@ -10,7 +10,7 @@ from ..emoe_core.calibration import Calibration
 from ..emoe_core.errors import EMoEError
 from ..emoe_core.estimators import ESTIMATORS
 from ..emoe_core.hosts.comfyui.scoring import MOST_NOISE_SAMPLES, SCHEDULERS
-from ..emoe_core.presets import CUSTOM, DEFAULT, PRESETS, TAPS, resolve
+from ..emoe_core.presets import CUSTOM, DEFAULT, MIDDLE, PRESETS, TAPS, is_hidden, resolve
 from .types import CalibrationType
 
 _ADD_NOISE = ("enable", "disable")
@@ -157,7 +157,8 @@ def used_line(calibration: Calibration | None) -> list[str]:
     if calibration is None:
         return []
     made = calibration.settings
-    preset = next((n for n, p in PRESETS.items() if (p.tap, p.estimator) == (made.tap, made.estimator)), None)
+    taps = (made.tap, MIDDLE) if is_hidden(made.tap) else (made.tap,)
+    preset = next((n for n, p in PRESETS.items() if p.tap in taps and p.estimator == made.estimator), None)
     what = f"preset {preset}" if preset else f"tap {made.tap}, estimator {made.estimator}"
     seed = "no noise added" if made.noise_seed is None else f"noise_seed {made.noise_seed}"
     return [

@@ -26,6 +26,11 @@ _MOST = 256
 _kept: OrderedDict[tuple[str, ...], Proof] = OrderedDict()
 
 
+def forget() -> None:
+    """Make every proof anew."""
+    _kept.clear()
+
+
 @dataclass(frozen=True, eq=False)
 class Prover:
     """What proofs need of a run.

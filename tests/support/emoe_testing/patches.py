@@ -90,6 +90,15 @@ def hostile() -> Callable[..., Any]:
     return holding([Raises(), torch.empty(3, device="meta"), deep, (i for i in range(3)), 10**6000, "\ud800", object()])
 
 
+def freeu(model: Any, b2: float) -> Any:
+    """The model with the host's FreeU on it."""
+    from comfy_extras.nodes_freelunch import FreeU
+
+    made = FreeU.execute if hasattr(FreeU, "execute") else FreeU().patch
+    found = made(model, 1.1, b2, 0.9, 0.2)
+    return found.result[0] if hasattr(found, "result") else found[0]
+
+
 def identities(pack: ModuleType) -> dict[str, str]:
     """Identity of a demo expert's model with each of these patches on it, by a word for the patch."""
     from comfy_extras.nodes_freelunch import FreeU_V2
