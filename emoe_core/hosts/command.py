@@ -6,10 +6,8 @@ import argparse
 import contextlib
 import json
 import logging
-import platform
 import sys
 from collections.abc import Iterator
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +20,6 @@ DESCRIPTION = (
     "nothing."
 )
 EPILOG = "exit codes: 0 all of it holds; 1 something does not; 2 no ComfyUI was found, or it does not start"
-_PACKAGES = {
-    "frontend": "comfyui-frontend-package",
-    "torch": "torch",
-    "comfy-kitchen": "comfy-kitchen",
-    "comfy-aimdo": "comfy-aimdo",
-}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -66,50 +58,14 @@ def lines(found: dict[str, Any]) -> list[str]:
 
 
 def _looked_at(given: str, arguments: tuple[str, ...]) -> dict[str, Any]:
-    from .. import __version__
     from ..audit.source import find_comfyui
-    from .comfyui.outside import start
 
     tree = find_comfyui(given)
     if not tree:
         raise EMoEError("Where ComfyUI is, is not known: give --comfyui FOLDER or set COMFYUI_PATH.")
-    start(Path(tree), arguments=arguments)
-    import comfy.model_management as management
+    from .comfyui.about import look
 
-    from .comfyui.contract import ENTRIES, Host, broken
-
-    device = management.get_torch_device()
-    told = broken(Host(Path(tree)))
-    return {
-        "emoe": __version__,
-        "comfyui": _comfyui(),
-        "folder": str(Path(tree).absolute()),
-        "versions": {"Python": platform.python_version(), **_versions()},
-        "system": f"{platform.system()} {platform.machine()}",
-        "device": _named(device, management.get_torch_device_name(device)),
-        "holds": [entry.name for entry in ENTRIES if entry.name not in told],
-        "broken": told,
-    }
-
-
-def _comfyui() -> str:
-    try:
-        import comfyui_version
-    except ImportError:
-        return "of unknown version"
-    return str(comfyui_version.__version__)
-
-
-def _versions() -> dict[str, str]:
-    found = {}
-    for name, package in _PACKAGES.items():
-        with contextlib.suppress(metadata.PackageNotFoundError):
-            found[name] = metadata.version(package)
-    return found
-
-
-def _named(device: object, name: str) -> str:
-    return str(device) if name in ("", str(device)) else f"{device} ({name})"
+    return look(Path(tree), arguments)
 
 
 def short(text: str) -> str:
