@@ -17,6 +17,7 @@ COMMANDS: dict[str, str] = {
     "audit": ".audit.command",
     "batch": ".batch.command",
     "decisions": ".decisions.command",
+    "host": ".hosts.command",
     "ledger": ".ledger.command",
     "prompts": ".prompts.command",
     "score": ".offline.command",

@@ -1,4 +1,4 @@
-# Sourced by demo.sh, test.sh and lock.sh: finds a Python to start with, and says so in one sentence when there is none.
+# Sourced by the other scripts here: finds a Python to start with, and says so in one sentence when there is none.
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 start_python=
 for candidate in "${EMOE_PYTHON:-}" python3.11 python3 python; do
