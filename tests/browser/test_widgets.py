@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import uuid
 from pathlib import Path
 from typing import Any
 
@@ -438,6 +439,21 @@ def test_a_score_from_the_cache_is_shown_too(frontend: Any) -> None:
         assert score.locator(".emoe-limit").count() == 0
         told = score.locator(".emoe-score").text_content()
         expect(frontend.card(gate).locator(".emoe-score")).to_have_text(told)
+    assert frontend.complaints == []
+
+
+def test_a_score_from_the_cache_stands_once_in_the_history(frontend: Any) -> None:
+    """Newer hosts tell of a cached Score after its Gate has told the same."""
+    for number in (1, 2):
+        copy = json.loads((TEMPLATES / f"{FIRST}.json").read_text("utf-8"))
+        copy["id"] = str(uuid.uuid4())
+        frontend.open(copy, f"cached_{number}")
+        frontend.write_prompt(f"octopus {frontend.renderer}")
+        assert press_run(frontend.page) == "success"
+        for kind in ("EMoE_Score", "EMoE_Gate"):
+            card = frontend.card(frontend.node(kind))
+            expect(card.locator(".emoe-line")).to_contain_text("octopus")
+            expect(card.locator(".emoe-history li")).to_have_count(1)
     assert frontend.complaints == []
 
 
