@@ -17,12 +17,6 @@ SHOW, HIDE = "Show advanced inputs", "Hide advanced inputs"
 NODES = ("EMoE_Score", "EMoE_Gate", "EMoE_Calibrate", "EMoE_WordAttribution", "EMoE_Audit")
 
 
-def folds(frontend: Any) -> bool:
-    """Whether inputs can be folded here: by a host that says which they are, in Nodes 2.0. The canvas draws all of them."""
-    score = frontend.server.object_info()["EMoE_Score"]["input"]["required"]
-    return frontend.renderer == "nodes2" and bool(score["steps"][1].get("advanced"))
-
-
 def body(frontend: Any, node: int) -> Locator:
     return frontend.page.locator(f"[data-node-id='{node}']")
 
@@ -68,7 +62,7 @@ def test_a_new_node_shows_what_an_artist_needs_and_the_rest_when_asked(frontend:
         every = set(widgets(frontend, node))
         hidden = set(SCHEMAS[kind]["folded"])
         assert len(hidden) >= 4 and hidden < every
-        if not folds(frontend):
+        if not frontend.folds():
             assert shown(frontend, node) == every, kind
             assert not body(frontend, node).get_by_text(SHOW).count()
             continue
@@ -111,7 +105,7 @@ def test_nodes_saved_with_room_for_every_input_give_it_to_the_card(frontend: Any
         card = frontend.shown(node)
         expect(card.locator(".emoe-gauge")).to_be_visible()
         assert frontend.cut_off(card) == []
-        if not folds(frontend):
+        if not frontend.folds():
             continue
         room = card.evaluate("(root) => root.clientHeight")
         body(frontend, node).get_by_text(SHOW).click()
