@@ -30,7 +30,7 @@ def shown(frontend: Any, node: int) -> set[str]:
             if (classic) return own.filter((w) => node.isWidgetVisible(w)).map((w) => w.name);
             const body = document.querySelector(`[data-node-id='${id}']`);
             const words = [...body.querySelectorAll("*")].filter((e) => !e.childElementCount && e.checkVisibility());
-            const texts = new Set(words.map((e) => e.textContent.trim()));
+            const texts = new Set(words.map((e) => e.textContent.trim() || e.placeholder)); // a text area may have no label
             return own.filter((w) => texts.has(w.label ?? w.name)).map((w) => w.name);
         }""",
         [node, frontend.renderer == "classic"],
