@@ -12,6 +12,7 @@ from ..emoe_core.errors import EMoEError
 from ..emoe_core.experts import ExpertSet
 from ..emoe_core.hosts.comfyui import audit_prompts, auditing
 from . import settings
+from .api import ADVANCED
 from .search import found_by
 from .types import CATEGORY, AuditType, CalibrationType, Experts
 
@@ -59,16 +60,19 @@ class Audit(io.ComfyNode):
                     "id_column",
                     default="",
                     tooltip="The column that is equal for translations of one prompt. Empty: id or the like, if there.",
+                    **ADVANCED,
                 ),
                 io.String.Input(
                     "reference",
                     default="",
                     tooltip="Compare with one group of a column, as in language=en; commas between several. Empty: all others.",
+                    **ADVANCED,
                 ),
                 io.String.Input(
                     "weight_column",
                     default="",
                     tooltip="A column with numbers: how much a prompt's market counts in the priorities. Empty: all alike.",
+                    **ADVANCED,
                 ),
                 io.Float.Input(
                     "alpha",
@@ -78,6 +82,7 @@ class Audit(io.ComfyNode):
                     step=0.01,
                     round=0.0001,
                     tooltip="With a calibration: the share of each group that a Gate with this alpha blocks.",
+                    **ADVANCED,
                 ),
                 *settings.inputs(),
                 CalibrationType.Input(

@@ -14,6 +14,7 @@ from ..emoe_core.hosts.comfyui import calibrating
 from ..emoe_core.prompts import BadRow
 from ..emoe_core.reference_prompts import BAD_BELOW
 from . import settings
+from .api import ADVANCED
 from .search import found_by
 from .types import CATEGORY, CalibrationType, Experts
 
@@ -76,6 +77,7 @@ class Calibrate(io.ComfyNode):
                     round=0.000001,
                     optional=True,
                     tooltip="Where the file's column quality holds numbers: prompts below this one are bad.",
+                    **ADVANCED,
                 ),
                 *settings.later_inputs(),
             ],

@@ -12,6 +12,7 @@ from ..emoe_core.charts import as_array
 from ..emoe_core.decisions.picture import picture
 from ..emoe_core.decisions.report import Choice, decisions
 from ..emoe_core.policies import DELTA, POLICIES
+from .api import ADVANCED
 from .search import found_by
 from .types import CATEGORY, CalibrationType
 
@@ -60,6 +61,7 @@ class DecisionReport(io.ComfyNode):
                     step=0.01,
                     round=0.0001,
                     tooltip="With bad_among_passed: 1 minus the confidence, as in Confidence Gate.",
+                    **ADVANCED,
                 ),
                 io.Float.Input(
                     "threshold",
@@ -87,9 +89,15 @@ class DecisionReport(io.ComfyNode):
                     default="",
                     optional=True,
                     tooltip="Only the calibration's prompts of this group, such as ja or language=ja. Empty: all.",
+                    **ADVANCED,
                 ),
                 io.Combo.Input(
-                    "theme", options=list(_THEMES), default=_THEMES[0], optional=True, tooltip="Look of the picture."
+                    "theme",
+                    options=list(_THEMES),
+                    default=_THEMES[0],
+                    optional=True,
+                    tooltip="Look of the picture.",
+                    **ADVANCED,
                 ),
             ],
             outputs=[

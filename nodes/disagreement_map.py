@@ -10,6 +10,7 @@ from comfy_api.latest import io, ui
 from ..emoe_core.hosts.comfyui.mapping import drawn
 from ..emoe_core.map_picture import SIZES, Look
 from ..emoe_core.report import Report
+from .api import ADVANCED
 from .search import found_by
 from .types import CATEGORY, ReportType
 
@@ -63,12 +64,14 @@ class DisagreementMap(io.ComfyNode):
                     step=0.001,
                     round=False,
                     tooltip="Value of the brightest colour. 0: the highest place. Set it to compare prompts by colour.",
+                    **ADVANCED,
                 ),
-                io.Boolean.Input("legend", default=True, tooltip="Draw the scale below the picture."),
+                io.Boolean.Input("legend", default=True, tooltip="Draw the scale below the picture.", **ADVANCED),
                 io.Boolean.Input(
                     "beside",
                     default=True,
                     tooltip="With a vae or an image: also show that picture in its own colours, at the left.",
+                    **ADVANCED,
                 ),
                 io.Vae.Input(
                     "vae",

@@ -13,6 +13,7 @@ from ..emoe_core.hosts.comfyui.files import card_ui, save_json
 from ..emoe_core.hosts.comfyui.ledger import record
 from ..emoe_core.policies import DELTA, POLICIES
 from ..emoe_core.report import Report
+from .api import ADVANCED
 from .search import found_by
 from .types import CATEGORY, CalibrationType, ReportType
 
@@ -78,6 +79,7 @@ class Gate(io.ComfyNode):
                     "filename_prefix",
                     default="emoe/verdict",
                     tooltip="Where the verdict's JSON file goes in the output folder, as in Save Image.",
+                    **ADVANCED,
                 ),
                 CalibrationType.Input(
                     "calibration",
@@ -96,6 +98,7 @@ class Gate(io.ComfyNode):
                         "With bad_among_passed: how often a calibration may be unlucky. 0.1 means that the rate holds with "
                         "confidence 0.9."
                     ),
+                    **ADVANCED,
                 ),
                 io.String.Input(
                     "group",
@@ -105,6 +108,7 @@ class Gate(io.ComfyNode):
                         "The prompt's group where the calibration has groups, such as ja or language=ja. Its own threshold "
                         "is used if the group has enough reference prompts, else that of all. Empty: that of all."
                     ),
+                    **ADVANCED,
                 ),
                 io.Boolean.Input(
                     "ledger",
@@ -114,6 +118,7 @@ class Gate(io.ComfyNode):
                         "Keep this verdict, its prompt included, in the ledger in ComfyUI's user directory: for figures, "
                         "drift and calibrations by 'python -m emoe_core ledger'."
                     ),
+                    **ADVANCED,
                 ),
             ],
             outputs=[

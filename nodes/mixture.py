@@ -10,6 +10,7 @@ from ..emoe_core.experts import ExpertSet
 from ..emoe_core.hosts.comfyui import mixture as host
 from ..emoe_core.hosts.comfyui import segmoe
 from ..emoe_core.mixture.layers import LAYERS
+from .api import ADVANCED
 from .search import found_by
 from .types import CATEGORY, Experts
 
@@ -69,6 +70,7 @@ class BuildMixture(io.ComfyNode):
                     min=1,
                     max=1000,
                     tooltip="Steps in which each expert draws its prompt. SegMoE takes 25; fewer are faster and rougher.",
+                    **ADVANCED,
                 ),
                 io.Float.Input(
                     "gate_cfg",
@@ -85,6 +87,7 @@ class BuildMixture(io.ComfyNode):
                     max=0xFFFFFFFFFFFFFFFF,
                     control_after_generate=False,
                     tooltip="Seed of that drawing. Another seed makes other gates, and a calibration holds for one only.",
+                    **ADVANCED,
                 ),
                 io.Clip.Input(
                     "clip",

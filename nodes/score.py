@@ -14,6 +14,7 @@ from ..emoe_core.hosts.comfyui.files import card_ui
 from ..emoe_core.hosts.comfyui.scoring import score_prompt
 from ..emoe_core.maps import PIXELS_A_LATENT, disagreement_image
 from . import settings
+from .api import TOLD_FROM_CACHE
 from .search import found_by
 from .types import CATEGORY, Experts, ReportType
 
@@ -27,6 +28,7 @@ class Score(io.ComfyNode):
             node_id="EMoE_Score",
             display_name="Uncertainty Score",
             category=CATEGORY,
+            **TOLD_FROM_CACHE,
             **found_by(
                 "Uncertainty Score",
                 "score uncertainty",

@@ -11,6 +11,7 @@ from ..emoe_core.errors import EMoEError
 from ..emoe_core.estimators import ESTIMATORS
 from ..emoe_core.hosts.comfyui.scoring import MOST_NOISE_SAMPLES, SCHEDULERS
 from ..emoe_core.presets import CUSTOM, DEFAULT, MIDDLE, PRESETS, TAPS, is_hidden, resolve
+from .api import ADVANCED
 from .types import CalibrationType
 
 _ADD_NOISE = ("enable", "disable")
@@ -34,6 +35,7 @@ def inputs() -> list[Any]:
             options=list(_ADD_NOISE),
             default=_ADD_NOISE[0],
             tooltip="As in KSamplerAdvanced: enable for a fresh latent, disable for one with leftover noise.",
+            **ADVANCED,
         ),
         io.Int.Input(
             "noise_seed",
@@ -42,13 +44,17 @@ def inputs() -> list[Any]:
             max=0xFFFFFFFFFFFFFFFF,
             control_after_generate=False,
             tooltip="Seed of the noise all experts get. Keep it fixed: a calibration holds for one seed.",
+            **ADVANCED,
         ),
-        io.Int.Input("steps", default=20, min=1, max=10000, tooltip="Steps of the schedule at_step counts in."),
+        io.Int.Input(
+            "steps", default=20, min=1, max=10000, tooltip="Steps of the schedule at_step counts in.", **ADVANCED
+        ),
         io.Combo.Input(
             "scheduler",
             options=SCHEDULERS,
             default="normal",
             tooltip="Schedule of noise levels, as in KSampler.",
+            **ADVANCED,
         ),
         io.Int.Input(
             "at_step",
@@ -56,6 +62,7 @@ def inputs() -> list[Any]:
             min=0,
             max=9999,
             tooltip="The step that is scored. 0 is pure noise, the paper's; later steps gate in mid-generation.",
+            **ADVANCED,
         ),
         io.Int.Input(
             "noise_samples",
@@ -64,12 +71,15 @@ def inputs() -> list[Any]:
             max=MOST_NOISE_SAMPLES,
             tooltip="Noise samples to average over: seed, seed + 1, ... More is steadier and costs as much more.",
         ),
-        io.Combo.Input("tap", options=list(TAPS), default="mid_out", tooltip=f"With preset {CUSTOM}: {taps}."),
+        io.Combo.Input(
+            "tap", options=list(TAPS), default="mid_out", tooltip=f"With preset {CUSTOM}: {taps}.", **ADVANCED
+        ),
         io.Combo.Input(
             "estimator",
             options=list(ESTIMATORS),
             default="relative",
             tooltip=f"With preset {CUSTOM}: {estimators}.",
+            **ADVANCED,
         ),
     ]
 
@@ -86,6 +96,7 @@ def later_inputs() -> list[Any]:
             tooltip=(
                 f"With preset {CUSTOM} and tap block: which block, counted from 0. {MIDDLE_BLOCK}: the one in the middle."
             ),
+            **ADVANCED,
         ),
     ]
 

@@ -95,7 +95,7 @@ function remember(workflow, executionId, cards) {
   const before = results.get(key);
   const earlier = before ? [...before.earlier, ...before.cards] : [];
   const last = earlier.at(-1);
-  const same = last && JSON.stringify(last) === JSON.stringify(cards.at(-1));
+  const same = last && (JSON.stringify(last) === JSON.stringify(cards.at(-1)) || (last.kind === "score" && toldOf([last]) === toldOf(cards.slice(-1))));
   const kept = same ? earlier.slice(0, -(before?.cards.length ?? 0)) : earlier;
   results.set(key, { cards, earlier: kept.slice(-MOST_EARLIER) });
   if (cards[0].kind !== "gate") return;
@@ -110,9 +110,14 @@ function scoreOf(card) {
   return { ...score, kind: "score" };
 }
 
+/** What was scored: a Score may tell it itself and be told of by its Gate, in either order. @param {Card[]} cards */
+function toldOf(cards) {
+  return JSON.stringify(cards.map(({ fingerprint, prompt, items }) => [fingerprint, prompt, items]));
+}
+
 /**
- * A Score that ComfyUI has in its cache sends nothing, and would show an older prompt's score or none. The Gate that reads
- * its report always sends what it decided on.
+ * A Score that ComfyUI has in its cache sends nothing (newer hosts send it last), and would show an older prompt's score or
+ * none. The Gate that reads its report always sends what it decided on.
  * @param {string} workflow
  * @param {ApiGraph} graph
  * @param {string} gate
@@ -121,9 +126,8 @@ function scoreOf(card) {
 function tellScore(workflow, graph, gate, cards) {
   const source = cards[0].kind === "gate" ? graph[gate]?.inputs?.report : null;
   if (!Array.isArray(source) || graph[source[0]]?.class_type !== "EMoE_Score") return;
-  const told = (/** @type {Card[]} */ of) => JSON.stringify(of.map(({ fingerprint, prompt, items }) => [fingerprint, prompt, items]));
   const known = results.get(`${workflow} ${source[0]}`);
-  if (!known || told(known.cards) !== told(cards)) remember(workflow, String(source[0]), cards.map(scoreOf));
+  if (!known || toldOf(known.cards) !== toldOf(cards)) remember(workflow, String(source[0]), cards.map(scoreOf));
 }
 
 /** @param {Record<string, any> | undefined} output */

@@ -6,9 +6,16 @@ import { app } from "../../scripts/app.js";
 const TITLE = 48;
 const TALLER = 8;
 
-/** @param {GraphNode} node */
+/** A widget's row, and the button that shows those that are folded. */
+const ROW = 24;
+const BUTTON = 32;
+
+/** How much more (or less) a node takes than the host computes. @param {GraphNode} node */
 function missing(node) {
-  return window.LiteGraph?.vueNodesMode ? TITLE + TALLER * (node.widgets?.length ?? 0) : 0;
+  if (!window.LiteGraph?.vueNodesMode) return 0;
+  const widgets = node.widgets ?? [];
+  const folded = widgets.filter((widget) => /** @type {any} */ (widget.options)?.advanced).length;
+  return TITLE + TALLER * (widgets.length - folded) + (folded ? BUTTON - ROW * folded : 0);
 }
 
 /**

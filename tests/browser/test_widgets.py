@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import uuid
 from pathlib import Path
 from typing import Any
 
@@ -441,6 +442,21 @@ def test_a_score_from_the_cache_is_shown_too(frontend: Any) -> None:
     assert frontend.complaints == []
 
 
+def test_a_score_from_the_cache_stands_once_in_the_history(frontend: Any) -> None:
+    """Newer hosts tell of a cached Score after its Gate has told the same."""
+    for number in (1, 2):
+        copy = json.loads((TEMPLATES / f"{FIRST}.json").read_text("utf-8"))
+        copy["id"] = str(uuid.uuid4())
+        frontend.open(copy, f"cached_{number}")
+        frontend.write_prompt(f"octopus {frontend.renderer}")
+        assert press_run(frontend.page) == "success"
+        for kind in ("EMoE_Score", "EMoE_Gate"):
+            card = frontend.card(frontend.node(kind))
+            expect(card.locator(".emoe-line")).to_contain_text("octopus")
+            expect(card.locator(".emoe-history li")).to_have_count(1)
+    assert frontend.complaints == []
+
+
 def test_nothing_on_a_card_is_cut_off_at_any_size(frontend: Any) -> None:
     """From one line with the verdict to a large card: what has no room is left out, the rest is whole."""
     page = frontend.page
@@ -525,7 +541,8 @@ def test_no_node_grows_because_of_a_run(frontend: Any) -> None:
     frontend.wait_until_still()
     before = page.evaluate(sizes)
     card = frontend.card(frontend.node("EMoE_Gate"))
-    assert card.evaluate("(root) => root.offsetHeight") <= 40
+    folded = 100 if frontend.folds() else 0  # where inputs stand folded, the card has their room
+    assert card.evaluate("(root) => root.offsetHeight") <= 40 + folded
     assert press_run(page) == "success"
     expect(frontend.card(frontend.node("EMoE_Gate"))).to_have_attribute("data-verdict", re.compile("pass|block"))
     expect(frontend.card(frontend.node("EMoE_Route"), "emoe_mark")).to_contain_text("took")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 import os
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 GOLDEN = Path(__file__).parent / "golden_schemas.json"
 #: What saved workflows depend on; words may be improved at any time.
-_FREE = {"tooltip", "placeholder"}
+_FREE = {"tooltip", "placeholder", "advanced"}
 _FILES = "(files)"
 
 
@@ -36,15 +36,36 @@ def promise(cls: Any) -> dict[str, Any]:
         "outputs": list(zip(map(str, info["output"]), info["output_name"], info["output_is_list"], strict=True)),
         "output_node": info["output_node"],
         "category": info["category"],
+        "folded": folded(info),
     }
 
 
+def folded(info: dict[str, Any]) -> list[str]:
+    """The inputs that stand folded until they are asked for, on a host that knows of such."""
+    inputs = {**info["input"].get("required", {}), **info["input"].get("optional", {})}
+    return [name for name, (_, *options) in inputs.items() if options and options[0].get("advanced")]
+
+
+def host_takes(name: str) -> bool:
+    """Whether this host's inputs know an argument of this name."""
+    from comfy_api.latest import io
+
+    return name in inspect.signature(io.Int.Input.__init__).parameters
+
+
 def test_schemas_are_the_golden_ones(node_classes: dict[str, Any]) -> None:
-    """After adding (never changing) something, write the file anew with EMOE_UPDATE_GOLDEN=1 and read its diff."""
+    """After adding (never changing) something, write the file anew with EMOE_UPDATE_GOLDEN=1 and read its diff.
+
+    What stands folded is held on hosts that know of it, and is written by them alone.
+    """
     now = json.loads(json.dumps({name: promise(cls) for name, cls in sorted(node_classes.items())}))
+    golden = json.loads(GOLDEN.read_text(encoding="utf-8"))
+    if not host_takes("advanced"):
+        assert not any(schema["folded"] for schema in now.values())
+        now = {name: {**schema, "folded": golden.get(name, {}).get("folded", [])} for name, schema in now.items()}
     if os.environ.get("EMOE_UPDATE_GOLDEN"):
         GOLDEN.write_text(json.dumps(now, indent=1) + "\n", encoding="utf-8")
-    golden = json.loads(GOLDEN.read_text(encoding="utf-8"))
+        golden = now
     assert list(now) == list(golden)
     for name in golden:
         assert list(now[name]["inputs"]) == list(golden[name]["inputs"]), f"{name}: inputs or their order changed"
@@ -132,22 +153,82 @@ def test_presets_are_all_offered(node_classes: dict[str, Any], preset: str) -> N
     assert preset in node_classes["EMoE_Score"].GET_NODE_INFO_V1()["input"]["required"]["preset"][1]["options"]
 
 
+class OlderInput:
+    """The part of an input of ComfyUI 0.3.75 that matters here."""
+
+    def __init__(self, id: str, default: Any = None) -> None:
+        self.id, self.default = id, default
+
+
+class NewerInput(OlderInput):
+    """The same of a host that folds inputs."""
+
+    def __init__(self, id: str, default: Any = None, advanced: bool | None = None) -> None:
+        super().__init__(id, default)
+        self.advanced = advanced
+
+
 @dataclass
-class NewerSchema:
-    """The part of the schema of ComfyUI 0.11 that matters here."""
+class OlderSchema:
+    """The part of the schema of ComfyUI 0.3.75 that matters here."""
 
     node_id: str
+
+
+@dataclass
+class NewerSchema(OlderSchema):
+    """The same of a host that reads search words and tells of cached results."""
+
     search_aliases: list[str] = field(default_factory=list)
+    has_intermediate_output: bool = False
+
+
+def test_a_host_gets_what_it_knows(pack: Any) -> None:
+    known = pack.nodes.api.known
+    assert NewerInput("steps", 20, **known(NewerInput, advanced=True)).advanced is True
+    assert known(OlderInput, advanced=True) == {}
+    assert known(NewerInput, OlderInput, advanced=True) == {}  # one of them would refuse it
+    assert NewerSchema("X", **known(NewerSchema, has_intermediate_output=True)).has_intermediate_output is True
+    assert known(OlderSchema, has_intermediate_output=True) == {}
+    assert known(NewerSchema, has_intermediate_output=True, of_tomorrow=1) == {"has_intermediate_output": True}
 
 
 def test_search_words_are_given_to_a_schema_that_has_the_field(pack: Any) -> None:
     words = pack.nodes.search.found_by("skip", "stop", schema=NewerSchema)
     assert NewerSchema("X", **words).search_aliases == ["skip", "stop"]
+    assert pack.nodes.search.found_by("skip", "stop", schema=OlderSchema) == {}
 
 
 def test_every_node_has_search_words_where_this_host_reads_them(node_classes: dict[str, Any]) -> None:
     from comfy_api.latest import io
 
-    known = "search_aliases" in {one.name for one in fields(io.Schema)}
+    reads = "search_aliases" in inspect.signature(io.Schema).parameters
     for name, cls in node_classes.items():
-        assert bool(getattr(cls.GET_SCHEMA(), "search_aliases", None)) == known, name
+        assert bool(getattr(cls.GET_SCHEMA(), "search_aliases", None)) == reads, name
+        assert bool(cls.GET_NODE_INFO_V1().get("search_aliases")) == reads, name  # what the frontend gets
+
+
+def test_what_an_artist_needs_stands_open(node_classes: dict[str, Any]) -> None:
+    """And what a folded input is worth when nobody opens it: each has a default."""
+    asked = {name: cls.GET_NODE_INFO_V1()["input"] for name, cls in node_classes.items()}
+    inputs = {name: {**of.get("required", {}), **of.get("optional", {})} for name, of in asked.items()}
+    for name, of in inputs.items():
+        for one, (_, *options) in of.items():
+            assert not (options and options[0].get("advanced")) or "default" in options[0], f"{name}: {one}"
+    open_widgets = [
+        one
+        for one, (_, options) in inputs["EMoE_Score"].items()
+        if "default" in options and not options.get("advanced")
+    ]
+    if host_takes("advanced"):
+        assert open_widgets == ["preset", "noise_samples"]
+    else:
+        assert len(open_widgets) == 10
+
+
+def test_a_cached_score_is_told_where_the_host_can(node_classes: dict[str, Any]) -> None:
+    from comfy_api.latest import io
+
+    can = "has_intermediate_output" in inspect.signature(io.Schema).parameters
+    told = {name for name, cls in node_classes.items() if getattr(cls, "HAS_INTERMEDIATE_OUTPUT", False)}
+    assert told == ({"EMoE_Score"} if can else set())

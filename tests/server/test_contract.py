@@ -125,6 +125,17 @@ def test_a_single_prompt(default_server: Any, tag: str, name: str, blocked: bool
     assert default_server.called(tag) == drawn
 
 
+def test_a_cached_score_is_told_where_the_host_can(default_server: Any, tag: str) -> None:
+    """A Score that nobody gates; what else shows something here is no node of the pack."""
+    can = default_server.server.object_info()["EMoE_Score"].get("has_intermediate_output", False)
+    graph = {**scored(prompt=tag), "seen": node("PreviewAny", source=["score", 0])}
+    first, again = (default_server.run(graph) for _ in range(2))
+    assert first.ok and again.ok and not again.did_run("score")
+    assert ("score" in again.outputs) == can
+    if can:
+        assert again.outputs["score"]["emoe_report"] == first.outputs["score"]["emoe_report"]
+
+
 @pytest.fixture(scope="module")
 def three(servers: Callable[[str], Any]) -> tuple[str, float]:
     """Three prompts, the middle one with the highest score, and a limit that blocks it alone."""

@@ -1,4 +1,4 @@
-"""Makes `example_workflows/*.json` from their API twins, with their thumbnails and the README's pictures.
+"""Makes `example_workflows/*.json` from their API twins, with their thumbnails; `first_graph.py` takes the README's pictures.
 
     python tools/screenshots [--only NAME] [--no-run] [--url URL]
 
@@ -26,7 +26,6 @@ import browser  # noqa: E402
 from emoe_host.browser import SETTINGS, change_settings, open_browser, open_page  # noqa: E402
 from emoe_host.prepare import prepare  # noqa: E402
 from emoe_host.server import Server, stopped_by_sigterm  # noqa: E402
-from keeping import save_small  # noqa: E402
 from layouts import LAYOUTS, Layout, Picture  # noqa: E402
 from PIL import Image  # noqa: E402
 
@@ -67,17 +66,13 @@ def take(page: Any, name: str, layout: Layout, picture: Picture, run: bool) -> s
     if picture.prompt is not None:
         browser.set_prompt(page, picture.prompt)
     state = browser.run(page) if run else "not run"
-    photo = Image.open(io.BytesIO(browser.photograph(page, layout, picture.whole_window))).convert("RGB")
+    photo = Image.open(io.BytesIO(browser.photograph(page, layout))).convert("RGB")
     target = ROOT / picture.file
-    target.parent.mkdir(parents=True, exist_ok=True)
-    if target.suffix == ".jpg":
-        photo = photo.resize((THUMBNAIL_WIDTH, round(photo.height * THUMBNAIL_WIDTH / photo.width)), Image.LANCZOS)
-        for quality in range(88, 30, -4):
-            photo.save(target, quality=quality, optimize=True)
-            if target.stat().st_size < THUMBNAIL_BYTES:
-                break
-    else:
-        save_small(photo, target)
+    photo = photo.resize((THUMBNAIL_WIDTH, round(photo.height * THUMBNAIL_WIDTH / photo.width)), Image.LANCZOS)
+    for quality in range(88, 30, -4):
+        photo.save(target, quality=quality, optimize=True)
+        if target.stat().st_size < THUMBNAIL_BYTES:
+            break
     return f"{picture.file}: {state}, {photo.width}x{photo.height}, {target.stat().st_size / 1000:.0f} kB"
 
 

@@ -20,6 +20,7 @@ _LAY_OUT = """async ([api, layout]) => {
     graph.id = layout.id;
     const place = (node, [x, y, w, h]) => { node.pos = [x, y]; node.size = [w, h]; };
     for (const [id, box] of Object.entries(layout.boxes)) place(graph.getNodeById(Number(id)), box);
+    for (const id of layout.unfolded) graph.getNodeById(id).showAdvanced = true;
     for (const node of graph._nodes)
         for (const widget of node.widgets ?? []) if (widget.name === "control_after_generate") widget.value = "fixed";
     for (const display of layout.displays) {
@@ -105,6 +106,7 @@ def lay_out(page: Page, name: str, graph_id: str, api: dict[str, Any], layout: L
             {"title": g.title, "colour": g.colour, "box": box}
             for g, box in zip(layout.groups, frames(layout), strict=True)
         ],
+        "unfolded": list(layout.unfolded),
         "note": layout.note,
         "note_id": layout.note_id,
         "note_box": layout.note_box,
@@ -161,16 +163,10 @@ def run(page: Page) -> str:
     return answer
 
 
-def photograph(page: Page, layout: Layout, whole_window: bool) -> bytes:
-    """A PNG of the workflow alone, or of the whole window."""
-    inset = (
-        {"left": 76, "right": 16, "top": 104, "bottom": 16} if whole_window else dict.fromkeys(("left", "right"), 70)
-    )
-    if not whole_window:
-        inset |= {"top": 100, "bottom": 100}
+def photograph(page: Page, layout: Layout) -> bytes:
+    """A PNG of the workflow, without the window around it."""
+    inset = {"left": 70, "right": 70, "top": 100, "bottom": 100}
     box = page.evaluate(_FIT, [*extent(layout), inset])
     page.mouse.move(5, WINDOW["height"] - 5)
     page.wait_for_timeout(700)
-    if whole_window:
-        return page.screenshot()
     return page.screenshot(clip=dict(zip(("x", "y", "width", "height"), box, strict=True)))  # type: ignore[arg-type]

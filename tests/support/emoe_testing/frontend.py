@@ -155,6 +155,11 @@ class Frontend:
         )
         return self.page.locator(f"[data-test-widget='{kind}']")
 
+    def folds(self) -> bool:
+        """Whether inputs stand folded here: the host says which are advanced, and Nodes 2.0 folds them. The canvas does not."""
+        score = self.server.object_info()["EMoE_Score"]["input"]["required"]
+        return self.renderer == "nodes2" and bool(score["steps"][1].get("advanced"))
+
     def shown(self, node: int, kind: str = "emoe_card") -> Locator:
         """The pack's widget as the page shows it on a node: with Nodes 2.0 found in the page, whatever the node holds."""
         if self.renderer == "classic":

@@ -9,6 +9,7 @@ from .parts import (
     DECODE,
     DEMO,
     ENCODE,
+    ENCODE_EACH,
     GATE,
     GREEN,
     GREY,
@@ -60,12 +61,8 @@ BEFORE = Layout(
         "Every verdict is also a JSON file in `output/emoe`.\n\n"
         "With your own checkpoints: **Load Experts** instead of Demo Experts."
     ),
-    note_box=(0, 350, 280, 340),
-    pictures=(
-        Picture("example_workflows/gate_before_generation.jpg"),
-        Picture("docs/images/first_graph.png", whole_window=True),
-        Picture("docs/images/blocked_graph.png", prompt=UNKNOWN, whole_window=True),
-    ),
+    note_box=(0, 370, 280, 340),
+    pictures=(Picture("example_workflows/gate_before_generation.jpg"),),
     app=App(inputs=((1, "value"), (6, "alpha")), outputs=(11, 6, 103)),
 )
 
@@ -96,7 +93,7 @@ REROUTED = Layout(
         "3. Put what you like into the amber group: another checkpoint, another prompt, a placeholder picture.\n\n"
         "**Reroute by Gate** hands on what is connected to *on_pass* or to *on_block*, never both."
     ),
-    note_box=(0, 350, 280, 340),
+    note_box=(0, 370, 280, 340),
     pictures=(Picture("example_workflows/reroute_blocked_prompt.jpg", prompt=UNKNOWN),),
     app=BEFORE.app,
 )
@@ -138,14 +135,15 @@ MIDWAY = Layout(
     note_box=(360, 600, 660, 210),
     pictures=(Picture("example_workflows/gate_in_mid_generation.jpg"),),
     app=App(inputs=((1, "value"), (6, "threshold")), outputs=(11, 6, 103)),
+    unfolded=(5, 8, 12),
 )
 
 LISTED = Layout(
     boxes={
         1: (0, 0, 280, 150),  # Prompt List
         2: at(0, 210, DEMO),
-        3: at(360, 0, ENCODE),
-        4: at(360, 150, LATENT),
+        3: at(360, 0, ENCODE_EACH),
+        4: at(360, 190, LATENT),
         5: at(720, 0, SCORE),
         6: at(1100, 0, GATE),
         **ROAD,

@@ -7,7 +7,7 @@ from .parts import (
     BLUE,
     DECODE,
     DEMO,
-    ENCODE,
+    ENCODE_EACH,
     GATE,
     GREEN,
     GREY,
@@ -40,14 +40,14 @@ MIXED = Layout(
         2: at(0, 170, DEMO),
         4: (0, 320, 280, 106),
         12: (360, 0, 320, 430),  # Build Mixture
-        3: (760, 0, 300, 88),
-        5: at(760, 150, SCORE),
+        3: (760, 0, 300, 126),
+        5: at(760, 190, SCORE),
         6: at(1140, 0, GATE),
-        7: (360, 850, 320, 88),
-        8: at(760, 850, SAMPLER),
-        9: at(1140, 850, DECODE),
-        10: at(1510, 850, ROUTE),
-        11: at(1810, 850, PICTURE),
+        7: (360, 890, 320, 88),
+        8: at(760, 890, SAMPLER),
+        9: at(1140, 890, DECODE),
+        10: at(1510, 890, ROUTE),
+        11: at(1810, 890, PICTURE),
     },
     displays=(
         verdict(1510, 0),
@@ -78,22 +78,22 @@ FROM_LORAS = Layout(
     boxes={
         **LEFT,
         12: (360, 0, 320, 460),  # Experts from LoRAs
-        13: (360, 570, 320, 106),  # Add Expert
+        13: (360, 580, 320, 130),  # Add Expert
         4: (0, 320, 280, 106),
-        3: at(760, 0, ENCODE),
-        5: at(760, 150, SCORE),
-        6: at(1140, 150, GATE),
-        14: (360, 850, 320, 88),  # the prompt for drawing
-        7: (360, 1000, 320, 88),
-        8: at(760, 850, SAMPLER),
-        9: at(1140, 850, DECODE),
-        10: at(1510, 850, ROUTE),
-        11: at(1810, 850, PICTURE),
+        3: at(760, 0, ENCODE_EACH),
+        5: at(760, 190, SCORE),
+        6: at(1140, 190, GATE),
+        14: (360, 890, 320, 88),  # the prompt for drawing
+        7: (360, 1040, 320, 88),
+        8: at(760, 890, SAMPLER),
+        9: at(1140, 890, DECODE),
+        10: at(1510, 890, ROUTE),
+        11: at(1810, 890, PICTURE),
     },
     displays=(
-        verdict(1510, 150),
-        number("Score", (5, 0), 1510, 330),
-        disagreement(1810, 150, vae=(2, 3)),
+        verdict(1510, 190),
+        number("Score", (5, 0), 1510, 370),
+        disagreement(1810, 190, vae=(2, 3)),
     ),
     groups=(
         Group("Prompt, model and size", GREY, (1, 2, 4)),
@@ -144,7 +144,7 @@ CALIBRATED = Layout(
         "wrong. Calibrate Gate and Uncertainty Score must have the same settings.\n\n"
         "An interrupted calibration goes on where it stopped."
     ),
-    note_box=(0, 350, 620, 240),
+    note_box=(0, 370, 620, 230),
     pictures=(Picture("example_workflows/calibrate_and_save.jpg"),),
     app=App(inputs=((7, "prompts"), (1, "value"), (6, "alpha")), outputs=(6,)),
 )

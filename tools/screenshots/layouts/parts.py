@@ -35,11 +35,10 @@ class Group:
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture to take: the workflow's thumbnail, or one for the README."""
+    """A picture to take: the workflow's thumbnail."""
 
     file: str
     prompt: str | None = None
-    whole_window: bool = False
 
 
 @dataclass(frozen=True)
@@ -52,6 +51,12 @@ class App:
 
 @dataclass(frozen=True)
 class Layout:
+    """One workflow.
+
+    Attributes:
+        unfolded: nodes whose advanced inputs are shown, because the workflow is about them.
+    """
+
     boxes: dict[int, Box]
     displays: tuple[Display, ...]
     groups: tuple[Group, ...]
@@ -60,6 +65,7 @@ class Layout:
     pictures: tuple[Picture, ...]
     app: App
     note_id: int = 100
+    unfolded: tuple[int, ...] = ()
 
 
 #: A prompt that the demo experts cannot know.
@@ -69,8 +75,9 @@ Size = tuple[int, int]
 
 #: How large a node of each kind is drawn, with its widgets: in the frontend whose nodes are the tallest.
 PROMPT: Size = (280, 110)
-DEMO: Size = (280, 86)
+DEMO: Size = (280, 118)
 ENCODE: Size = (260, 88)
+ENCODE_EACH: Size = (260, 126)
 LATENT: Size = (260, 106)
 SCORE: Size = (300, 590)
 GATE: Size = (290, 540)
@@ -109,8 +116,8 @@ INPUTS = "Prompt, experts and size"
 LEFT: dict[int, Box] = {
     1: at(0, 0, PROMPT),
     2: at(0, 170, DEMO),
-    3: at(360, 0, ENCODE),
-    4: at(360, 150, LATENT),
+    3: at(360, 0, ENCODE_EACH),
+    4: at(360, 190, LATENT),
 }
 #: Below them, from the negative prompt to the picture that is kept.
 ROAD: dict[int, Box] = {

@@ -1,0 +1,25 @@
+"""What newer hosts' node API offers beyond that of the oldest one: used where it is there, left out where it is not.
+
+A host is asked what it takes; its version number says nothing about forks and backports.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from inspect import signature
+from typing import Any
+
+from comfy_api.latest import io
+
+
+def known(*makers: Callable[..., Any], **wanted: Any) -> dict[str, Any]:
+    """Those of the named arguments that all of these classes take: an older host refuses an argument that it does not know."""
+    taken = [signature(maker).parameters for maker in makers]
+    return {name: value for name, value in wanted.items() if all(name in one for one in taken)}
+
+
+#: For an input that stands folded until a person asks for the advanced ones. Its value is sent and kept as ever.
+ADVANCED = known(io.Boolean.Input, io.Combo.Input, io.Float.Input, io.Int.Input, io.String.Input, advanced=True)
+
+#: For a node that shows something and is no output node: when it comes from the cache, clients are told of it all the same.
+TOLD_FROM_CACHE = known(io.Schema, has_intermediate_output=True)
