@@ -18,6 +18,7 @@ from ...files import file_sha256
 from . import identity
 from .encoder_only import NETWORK, load_encoder_only
 from .text_encoder import LazyClip
+from .weights import weight_type
 
 #: Files of this folder are listed with the folder's name in front, so that they do not clash with checkpoints.
 DIFFUSION_MODELS = "diffusion_models"
@@ -42,6 +43,7 @@ def expert_from_model(model: Any, clip: Any, name: str, file: str = "") -> Exper
         prediction=identity.prediction(model),
         dtype=identity.compute_dtype(model),
         file=file,
+        weights=weight_type(model, NETWORK),
     )
 
 
