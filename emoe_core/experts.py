@@ -34,8 +34,8 @@ class Expert:
         prediction: what the network predicts, e.g. "EPS" or "V_PREDICTION".
         dtype: the type the network computes in.
         file: file name and SHA-256 where the expert was read from a file (its size where only parts were), else "".
-        weights: the type that most of the weights are stored in, e.g. "float16", "float8_e4m3fn" or "nvfp4"; "" where that
-            is not known.
+        weights: the type that the weights are stored in, of a quantised model that of its quantised layers, e.g. "float16",
+            "float8_e4m3fn" or "nvfp4"; "" where that is not known.
     """
 
     name: str
@@ -108,7 +108,7 @@ def check_comparable(experts: tuple[Expert, ...], tap: str) -> list[str]:
     warnings += _precision(experts)
     if not is_hidden(tap):
         return warnings
-    strangers: dict[str, None] = {}
+    unknown: set[str] = set()
     for a, b in combinations(experts, 2):
         if a.signature.layout != b.signature.layout:
             unread = next((expert for expert in (a, b) if expert.signature.unread), None)
@@ -123,14 +123,14 @@ def check_comparable(experts: tuple[Expert, ...], tap: str) -> list[str]:
             )
         kinship = relatedness(a.signature, b.signature)
         if kinship is None:
-            strangers |= {a.name: None, b.name: None}
+            unknown |= {a.name, b.name}
         elif kinship < RELATED:
             raise EMoEError(
                 f"'{a.name}' and '{b.name}' do not descend from one base model (weight correlation {kinship:.2f}), so "
                 f"their hidden latents at '{tap}' are not comparable; choose the preset 'layout' (tap noise_pred)."
             )
-    if strangers:
-        listed = ", ".join(f"'{name}'" for name in strangers)
+    if unknown:
+        listed = ", ".join(f"'{expert.name}'" for expert in experts if expert.name in unknown)
         warnings.append(
             f"Whether {listed} descend from one base model is unknown, since weights are packed in a form that cannot be read; "
             f"unless they do, their hidden latents at '{tap}' are not comparable and the preset 'layout' (tap noise_pred) is "

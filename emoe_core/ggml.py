@@ -123,17 +123,18 @@ def _scales_and_offsets(b: _Bytes) -> tuple[_Bytes, _Bytes]:
     return scales, np.concatenate([second & 63, last >> 4 | second >> 6 << 4], axis=1)
 
 
-def _q4_k(b: _Bytes) -> NDArray[Any]:
+def _q4_k(b: _Bytes) -> _Floats:
     return _with_offsets(b, _nibbles(b[:, 16:], 32))
 
 
-def _q5_k(b: _Bytes) -> NDArray[Any]:
+def _q5_k(b: _Bytes) -> _Floats:
     return _with_offsets(b, _nibbles(b[:, 48:], 32) | _bits(b[:, 16:48]) << 4)
 
 
-def _with_offsets(b: _Bytes, codes: NDArray[Any]) -> NDArray[Any]:
+def _with_offsets(b: _Bytes, codes: NDArray[Any]) -> _Floats:
     scales, offsets = _scales_and_offsets(b[:, 4:16])
-    return _half(b, 0) * _each(scales, codes) * codes - _half(b, 2) * _each(offsets, codes)
+    found: _Floats = _half(b, 0) * _each(scales, codes) * codes - _half(b, 2) * _each(offsets, codes)
+    return found
 
 
 def _q6_k(b: _Bytes) -> _Floats:
@@ -158,7 +159,7 @@ def _bf16(b: _Bytes) -> _Floats:
 
 
 #: By name: values of a block, its bytes, and what unpacks blocks [blocks, bytes] to values [blocks, values].
-_FORMATS: dict[str, tuple[int, int, Callable[[_Bytes], NDArray[Any]]]] = {
+_FORMATS: dict[str, tuple[int, int, Callable[[_Bytes], _Floats]]] = {
     "Q4_0": (32, 18, _q4_0),
     "Q4_1": (32, 20, _q4_1),
     "Q5_0": (32, 22, _q5_0),

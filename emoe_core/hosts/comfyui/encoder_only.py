@@ -9,9 +9,11 @@ Identity is that of the whole model: the values of the decoder that it samples a
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +34,9 @@ _ATTACHMENT = "emoe_decoder"
 _DECODER = ("output_blocks", "out")
 _DECODER_NAMES = ("output_blocks.", "out.")
 _META = torch.device("meta")
+_SAFETENSORS = (".safetensors", ".sft")
+#: How names of text encoders begin in checkpoints.
+_TEXT = ("cond_stage_model.", "conditioner.", "text_encoders.")
 #: What stands beside a quantised weight: scales, remarks and tables, by the name in the layer.
 BOOKKEEPING = frozenset(
     {
@@ -86,7 +91,7 @@ def load_encoder_only(path: Path) -> tuple[Any, bool] | None:
     Raises:
         SafetensorError, OSError: the file is damaged, cut short or not there.
     """
-    if path.suffix.lower() not in (".safetensors", ".sft"):
+    if path.suffix.lower() not in _SAFETENSORS:
         return None
     with WeightsFile(path) as file:
         shells = _shells(file)
@@ -161,10 +166,19 @@ def complete(model: Any) -> None:
     decoder.modules = None
 
 
-def _is_quantised(file: WeightsFile) -> bool:
+def _is_quantised(file: WeightsFile, text_too: bool = True) -> bool:
     """Whether a file has layers with scales of their own. Hosts tell it by different ones of these marks."""
-    marks = {name.rpartition(".")[2] for name in file.names()}
-    return "_quantization_metadata" in file.metadata or bool(marks & BOOKKEEPING)
+    remarks = json.loads(file.metadata.get("_quantization_metadata", "{}")).get("layers", {})
+    beside = (name for name in file.names() if name.rpartition(".")[2] in BOOKKEEPING)
+    return any(text_too or not name.startswith(_TEXT) for name in chain(remarks, beside))
+
+
+def quantised_in_file(path: Path) -> bool:
+    """Whether a file's network has layers with scales of their own. False for another format than safetensors."""
+    if path.suffix.lower() not in _SAFETENSORS:
+        return False
+    with WeightsFile(path) as file:
+        return _is_quantised(file, text_too=False)
 
 
 def _shells(file: WeightsFile) -> dict[str, Tensor] | None:

@@ -33,6 +33,8 @@ from ...signature import DIGEST_VALUES, LINEAGE_VALUES, Sampled, Signature, Unre
 from .encoder_only import BOOKKEEPING, NETWORK, unread_weights
 
 _PLAIN = (Tensor, torch.nn.Parameter)
+#: Types of plain numbers of more than eight bits.
+_WIDE = ("float64", "float32", "bfloat16", "float16", "int64", "int32", "int16")
 #: Kinds of GGUF tensors that are plain ones.
 _PLAIN_BLOCKS = ("F64", "F32", "F16", "None")
 
@@ -62,13 +64,24 @@ def weights_signature(patcher: Any, prefix: str, where: str, unused: tuple[str, 
 
 
 def weight_type(patcher: Any, prefix: str) -> str:
-    """The type that most of a model's matrices are stored in, e.g. "float16", "float8_e4m3fn", "nvfp4" or "Q4_K"."""
-    counts: Counter[str] = Counter()
+    """What a model's matrices are stored in, e.g. "float16", "float8_e4m3fn", "nvfp4" or "Q4_K".
+
+    The type of most of its numbers of eight bits and less, since those are rounded most; of most of all where it has none.
+    """
+    counts: Counter[tuple[bool, str]] = Counter()
     for tensor, owner, name in _stored(patcher, prefix).values():
         shape = _shape(tensor, owner, name)
         if len(shape) >= 2:
-            counts[_kind(tensor, owner)] += math.prod(shape)
-    return max(counts, key=lambda kind: counts[kind], default="")
+            kind = _kind(tensor, owner)
+            is_coarse = tensor.element_size() == 1 or kind not in _WIDE
+            counts[is_coarse, kind] += math.prod(shape)
+    return max(counts, key=lambda found: (found[0], counts[found]), default=(False, ""))[1]
+
+
+def is_quantised(patcher: Any, prefix: str) -> bool:
+    """Whether some of a model's matrices are read through scales, tables or blocks."""
+    found = (_readable(*stored) for stored in _stored(patcher, prefix).values())
+    return any(not isinstance(one, Tensor) for one in found)
 
 
 # --- where the weights are --------------------------------------------------------------------------------------------
