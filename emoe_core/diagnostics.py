@@ -28,7 +28,7 @@ class Diagnosis:
 
     Attributes:
         names: the experts'.
-        kinship: for each pair the correlation of their weights, [M, M]; 1 on the diagonal.
+        kinship: for each pair the correlation of their weights, [M, M]; 1 on the diagonal, None where it is unknown.
         distance: for each pair the mean squared distance of their latents over the mean square, mean over the prompts,
             [M, M]; None where no prompts were scored.
         preset: the one that suits the set, or None where no ensemble score does.
@@ -36,7 +36,7 @@ class Diagnosis:
     """
 
     names: tuple[str, ...]
-    kinship: tuple[tuple[float, ...], ...]
+    kinship: tuple[tuple[float | None, ...], ...]
     distance: tuple[tuple[float, ...], ...] | None
     preset: str | None
     lines: tuple[str, ...]
@@ -96,14 +96,16 @@ def _about(expert: Expert) -> str:
     return f"{expert.name}: predicts {expert.prediction}, computes in {expert.dtype}{file}, identity {expert.identity[:12]}"
 
 
-def _lineage(experts: Sequence[Expert], kinship: Sequence[Sequence[float]]) -> list[str]:
+def _lineage(experts: Sequence[Expert], kinship: Sequence[Sequence[float | None]]) -> list[str]:
     if len(experts) < 2:
         return []
     clans: list[list[int]] = []
     for i in range(len(experts)):
-        own = [clan for clan in clans if any(kinship[i][j] >= RELATED for j in clan)]
+        own = [clan for clan in clans if any((kinship[i][j] or 0.0) >= RELATED for j in clan)]
         clans = [clan for clan in clans if clan not in own] + [[*(j for clan in own for j in clan), i]]
-    pairs = [kinship[i][j] for i, j in combinations(range(len(experts)), 2)]
+    pairs = [known for i, j in combinations(range(len(experts)), 2) if (known := kinship[i][j]) is not None]
+    if len(pairs) < len(experts) * (len(experts) - 1) // 2:
+        return ["lineage: unknown, since weights are packed in a form that cannot be read"]
     span = f"weight correlations {min(pairs):.3f} to {max(pairs):.3f}"
     if len(clans) == 1:
         return [f"lineage: all descend from one base ({span})"]
@@ -112,7 +114,7 @@ def _lineage(experts: Sequence[Expert], kinship: Sequence[Sequence[float]]) -> l
 
 
 def _copies(
-    experts: Sequence[Expert], kinship: Sequence[Sequence[float]], distance: Sequence[Sequence[float]] | None
+    experts: Sequence[Expert], kinship: Sequence[Sequence[float | None]], distance: Sequence[Sequence[float]] | None
 ) -> list[str]:
     found = []
     for i, j in combinations(range(len(experts)), 2):
@@ -126,7 +128,7 @@ def _copies(
             )
         elif a.signature.digest == b.signature.digest:
             found.append(f"{pair} share their weights and differ in patches (LoRAs) only")
-        elif kinship[i][j] >= NEARLY_SAME_WEIGHTS:
+        elif (kinship[i][j] or 0.0) >= NEARLY_SAME_WEIGHTS:
             found.append(
                 f"near-identical: the weights of {pair} correlate by {kinship[i][j]:.6f}; they will hardly disagree"
             )

@@ -14,6 +14,9 @@ from .signature import RELATED, Signature, relatedness
 if TYPE_CHECKING:
     from .calibration import Calibration
 
+#: Types that round weights by less than a fine-tune moves them.
+_FINE = {"float64", "float32", "bfloat16", "float16"}
+
 
 @dataclass(frozen=True, eq=False)
 class Expert:
@@ -31,6 +34,8 @@ class Expert:
         prediction: what the network predicts, e.g. "EPS" or "V_PREDICTION".
         dtype: the type the network computes in.
         file: file name and SHA-256 where the expert was read from a file (its size where only parts were), else "".
+        weights: the type that the weights are stored in, of a quantised model that of its quantised layers, e.g. "float16",
+            "float8_e4m3fn" or "nvfp4"; "" where that is not known.
     """
 
     name: str
@@ -43,6 +48,7 @@ class Expert:
     prediction: str
     dtype: str
     file: str = ""
+    weights: str = ""
 
     def text_encoder_identity(self) -> str:
         """Digest of the text encoder, or "" without one. Reads it from its file where that was put off."""
@@ -99,18 +105,44 @@ def check_comparable(experts: tuple[Expert, ...], tap: str) -> list[str]:
                 "experts with one prediction type, or a preset that reads the middle block (fast)."
             )
         warnings.append(f"The experts predict different things ({listed}); part of the score is that difference.")
+    warnings += _precision(experts)
     if not is_hidden(tap):
         return warnings
+    unknown: set[str] = set()
     for a, b in combinations(experts, 2):
         if a.signature.layout != b.signature.layout:
+            unread = next((expert for expert in (a, b) if expert.signature.unread), None)
+            why = (
+                "have networks of different shape"
+                if unread is None
+                else f"cannot be laid side by side, since weights of '{unread.name}' are packed in a form that is not known"
+            )
             raise EMoEError(
-                f"'{a.name}' and '{b.name}' have networks of different shape, so their hidden latents at '{tap}' cannot "
-                "be compared; choose the preset 'layout' (tap noise_pred)."
+                f"'{a.name}' and '{b.name}' {why}, so their hidden latents at '{tap}' cannot be compared; choose the preset "
+                "'layout' (tap noise_pred)."
             )
         kinship = relatedness(a.signature, b.signature)
-        if kinship < RELATED:
+        if kinship is None:
+            unknown |= {a.name, b.name}
+        elif kinship < RELATED:
             raise EMoEError(
                 f"'{a.name}' and '{b.name}' do not descend from one base model (weight correlation {kinship:.2f}), so "
                 f"their hidden latents at '{tap}' are not comparable; choose the preset 'layout' (tap noise_pred)."
             )
+    if unknown:
+        listed = ", ".join(f"'{expert.name}'" for expert in experts if expert.name in unknown)
+        warnings.append(
+            f"Whether {listed} descend from one base model is unknown, since weights are packed in a form that cannot be read; "
+            f"unless they do, their hidden latents at '{tap}' are not comparable and the preset 'layout' (tap noise_pred) is "
+            "the one to choose."
+        )
     return warnings
+
+
+def _precision(experts: tuple[Expert, ...]) -> list[str]:
+    """A word where coarse rounding sets some experts apart from the others."""
+    stored = {expert.weights for expert in experts}
+    if len(stored - {""}) < 2 or not stored - {""} - _FINE:
+        return []
+    listed = ", ".join(f"'{expert.name}' {expert.weights}" for expert in experts if expert.weights)
+    return [f"The experts are stored in different precision ({listed}); part of the score is rounding."]

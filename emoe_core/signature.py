@@ -32,21 +32,37 @@ class Signature:
         digest: SHA-256 (hex) over names, shapes and sampled values of every tensor.
         layout: SHA-256 (hex) over names and shapes only: equal for models of one architecture.
         rows: sampled values of the matrices and kernels, [tensors, LINEAGE_VALUES], for the lineage check.
+        unread: numbers of the rows whose values cannot be read, in order; those rows are zero.
     """
 
     digest: str
     layout: str
     rows: NDArray[np.float32]
+    unread: tuple[int, ...] = ()
 
 
 class Sampled(Protocol):
-    """A tensor that is not in memory: its shape, and a sample of its values."""
+    """A tensor that is not in memory, or packed: its shape, and a sample of its values."""
 
-    shape: tuple[int, ...]
+    @property
+    def shape(self) -> tuple[int, ...]: ...
 
     def sample(self, count: int) -> NDArray[np.float32]:
         """What `sample_values` would give of the tensor itself."""
         ...
+
+
+@dataclass(frozen=True)
+class Unread:
+    """A tensor whose values cannot be read: packed in a form that is not known.
+
+    Attributes:
+        shape: of the weight where that is known, else of what it is stored as.
+        raw: what counts in the digest in place of its values.
+    """
+
+    shape: tuple[int, ...]
+    raw: bytes
 
 
 def sample_values(tensor: Tensor, count: int) -> NDArray[np.float32]:
@@ -59,41 +75,53 @@ def sample_values(tensor: Tensor, count: int) -> NDArray[np.float32]:
     return values
 
 
-def signature(weights: Iterable[tuple[str, Tensor | Sampled]]) -> Signature:
+def signature(weights: Iterable[tuple[str, Tensor | Sampled | Unread]]) -> Signature:
     """Signature of named weights, in any order, whether they are in memory or not."""
     content, layout = hashlib.sha256(), hashlib.sha256()
     rows: list[NDArray[np.float32]] = []
+    unread: list[int] = []
     for name, tensor in sorted(weights, key=lambda item: item[0]):
         label = f"{name}:{tuple(tensor.shape)};".encode()
         layout.update(label)
         content.update(label)
+        is_matrix = len(tensor.shape) >= 2 and math.prod(tensor.shape) >= LINEAGE_VALUES
+        if isinstance(tensor, Unread):
+            content.update(tensor.raw)
+            if is_matrix:
+                unread.append(len(rows))
+                rows.append(np.zeros(LINEAGE_VALUES, dtype=np.float32))
+            continue
         content.update(_values(tensor, DIGEST_VALUES).astype("<f4").tobytes())
-        if len(tensor.shape) >= 2 and math.prod(tensor.shape) >= LINEAGE_VALUES:
+        if is_matrix:
             rows.append(_values(tensor, LINEAGE_VALUES))
     stacked = np.stack(rows) if rows else np.zeros((0, LINEAGE_VALUES), dtype=np.float32)
-    return Signature(content.hexdigest(), layout.hexdigest(), stacked)
+    return Signature(content.hexdigest(), layout.hexdigest(), stacked, tuple(unread))
 
 
 def _values(tensor: Tensor | Sampled, count: int) -> NDArray[np.float32]:
     return sample_values(tensor, count) if isinstance(tensor, Tensor) else tensor.sample(count)
 
 
-def relatedness(a: Signature, b: Signature) -> float:
-    """Median over weight tensors of the correlation between two models of one layout, in [-1, 1].
+def relatedness(a: Signature, b: Signature) -> float | None:
+    """Median over weight tensors of the correlation between two models of one layout, in [-1, 1]; None where it is unknown.
 
     1 for copies, high for fine-tunes of one base, about 0 for models trained from different seeds. Compares matrices
     and kernels only: normalisation scales and biases start at 1 and 0 in every model and would correlate by themselves.
-    NaN weights count as unrelated.
+    NaN weights count as unrelated. Unknown means that fewer than half of the tensors can be read in both.
     """
     if a.layout != b.layout or len(a.rows) == 0:
         return 0.0
     if a.digest == b.digest:
         return 1.0
-    x = a.rows - a.rows.mean(axis=1, keepdims=True)
-    y = b.rows - b.rows.mean(axis=1, keepdims=True)
+    read = np.setdiff1d(np.arange(len(a.rows)), np.union1d(a.unread, b.unread).astype(int))
+    if 2 * len(read) < len(a.rows):
+        return None
+    rows_a, rows_b = a.rows[read], b.rows[read]
+    x = rows_a - rows_a.mean(axis=1, keepdims=True)
+    y = rows_b - rows_b.mean(axis=1, keepdims=True)
     scale = np.sqrt((x * x).sum(axis=1) * (y * y).sum(axis=1))
     alive = scale > 0
     if not alive.any():
-        return 1.0 if np.array_equal(a.rows, b.rows) else 0.0
+        return 1.0 if np.array_equal(rows_a, rows_b) else 0.0
     correlation = (x * y).sum(axis=1)[alive] / scale[alive]
     return float(np.median(np.nan_to_num(correlation)))

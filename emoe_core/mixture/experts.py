@@ -83,6 +83,7 @@ def paths(experts: Sequence[Expert], network: Expert) -> tuple[Expert, ...]:
             signature=expert.signature,
             identity=hashlib.sha256(f"{network.identity}:{index}:{expert.identity}".encode()).hexdigest(),
             file=expert.file,
+            weights=expert.weights,
         )
         for index, expert in enumerate(experts)
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -56,7 +57,8 @@ def look_at(experts: ExpertSet, prompts: str, latent: dict[str, Any] | None, cli
 def picture(found: Diagnosis) -> Tensor:
     """The matrices as a ComfyUI image [1, height, width, 3]."""
     names = list(found.names)
-    charts = [matrix(found.kinship, names, names, title="correlation of weights", value_range=(0.0, 1.0))]
+    kinship = [[math.nan if one is None else one for one in row] for row in found.kinship]
+    charts = [matrix(kinship, names, names, title="correlation of weights", value_range=(0.0, 1.0))]
     if found.distance is not None:
         charts.append(matrix(found.distance, names, names, title="distance of latents"))
     return torch.from_numpy(as_array(stack(charts)))

@@ -9,9 +9,11 @@ Identity is that of the whole model: the values of the decoder that it samples a
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +34,25 @@ _ATTACHMENT = "emoe_decoder"
 _DECODER = ("output_blocks", "out")
 _DECODER_NAMES = ("output_blocks.", "out.")
 _META = torch.device("meta")
+_SAFETENSORS = (".safetensors", ".sft")
+#: How names of text encoders begin in checkpoints.
+_TEXT = ("cond_stage_model.", "conditioner.", "text_encoders.")
+#: What stands beside a quantised weight: scales, remarks and tables, by the name in the layer.
+BOOKKEEPING = frozenset(
+    {
+        "comfy_quant",
+        "input_scale",
+        "pre_quant_scale",
+        "scale_input",
+        "scale_weight",
+        "scaled_fp8",
+        "weight_codebook",
+        "weight_s_channel",
+        "weight_s_rel",
+        "weight_scale",
+        "weight_scale_2",
+    }
+)
 #: Tensors up to this size (bytes) are read for ComfyUI's detection: it looks at some values, e.g. for v-prediction.
 _LOOKED_AT = 4096
 
@@ -70,16 +91,16 @@ def load_encoder_only(path: Path) -> tuple[Any, bool] | None:
     Raises:
         SafetensorError, OSError: the file is damaged, cut short or not there.
     """
-    if path.suffix.lower() not in (".safetensors", ".sft"):
+    if path.suffix.lower() not in _SAFETENSORS:
         return None
     with WeightsFile(path) as file:
         shells = _shells(file)
         prefix = None if shells is None else _prefix(shells)
-        if shells is None or prefix is None or "_quantization_metadata" in file.metadata:
+        if shells is None or prefix is None or _is_quantised(file):
             return None
         config = comfy.model_detection.model_config_from_unet(shells, prefix, metadata=dict(file.metadata))
         base = comfy.supported_models_base.BASE.process_unet_state_dict
-        if config is None or config.scaled_fp8 is not None or type(config).process_unet_state_dict is not base:
+        if config is None or type(config).process_unet_state_dict is not base:
             return None
         model = _empty_model(config, shells, prefix)
         network = model.diffusion_model
@@ -143,6 +164,21 @@ def complete(model: Any) -> None:
         setattr(model.model.diffusion_model, attribute, module.to(model.offload_device))
     model.size = 0  # counted anew by the host
     decoder.modules = None
+
+
+def _is_quantised(file: WeightsFile, text_too: bool = True) -> bool:
+    """Whether a file has layers with scales of their own. Hosts tell it by different ones of these marks."""
+    remarks = json.loads(file.metadata.get("_quantization_metadata", "{}")).get("layers", {})
+    beside = (name for name in file.names() if name.rpartition(".")[2] in BOOKKEEPING)
+    return any(text_too or not name.startswith(_TEXT) for name in chain(remarks, beside))
+
+
+def quantised_in_file(path: Path) -> bool:
+    """Whether a file's network has layers with scales of their own. False for another format than safetensors."""
+    if path.suffix.lower() not in _SAFETENSORS:
+        return False
+    with WeightsFile(path) as file:
+        return _is_quantised(file, text_too=False)
 
 
 def _shells(file: WeightsFile) -> dict[str, Tensor] | None:

@@ -16,8 +16,9 @@ from ...errors import EMoEError
 from ...experts import Expert, ExpertSet
 from ...files import file_sha256
 from . import identity
-from .encoder_only import NETWORK, load_encoder_only
+from .encoder_only import NETWORK, load_encoder_only, quantised_in_file
 from .text_encoder import LazyClip
+from .weights import is_quantised, weight_type
 
 #: Files of this folder are listed with the folder's name in front, so that they do not clash with checkpoints.
 DIFFUSION_MODELS = "diffusion_models"
@@ -42,6 +43,7 @@ def expert_from_model(model: Any, clip: Any, name: str, file: str = "") -> Exper
         prediction=identity.prediction(model),
         dtype=identity.compute_dtype(model),
         file=file,
+        weights=weight_type(model, NETWORK),
     )
 
 
@@ -74,7 +76,8 @@ def load_expert(name: str, encoder_only: bool = False) -> Expert:
             that this cannot be done with are loaded whole. Scores and identity are the same either way.
 
     Raises:
-        EMoEError: the file is missing, cut short, no model, or a pickle that ComfyUI refuses to load.
+        EMoEError: the file is missing, cut short, no model, a pickle that ComfyUI refuses to load, or quantised in a form
+            that it does not know.
     """
     path = model_path(name)
     try:
@@ -96,12 +99,18 @@ def load_expert(name: str, encoder_only: bool = False) -> Expert:
         raise EMoEError(
             f"The model file '{name}' is a pickle that is not safe to load; use the model's safetensors version."
         ) from error
-    except (RuntimeError, KeyError, EOFError, OSError) as error:
+    except (RuntimeError, KeyError, AttributeError, EOFError, OSError) as error:
         raise EMoEError(
             f"The model file '{name}' is not a model that ComfyUI knows ({_first_line(error)}); choose another."
         ) from error
     if model is None:
         raise EMoEError(f"The model file '{name}' holds no diffusion model; choose another.")
+    if quantised_in_file(path) and not is_quantised(model, NETWORK):
+        # Such a host takes the numbers without their scales, and says nothing.
+        raise EMoEError(
+            f"The model file '{name}' is quantised in a form that this ComfyUI does not know; update ComfyUI, or use the "
+            "model's fp16 version."
+        )
     return expert_from_model(model, clip, Path(name).stem, f"{path.name} sha256:{file_sha256(path)}")
 
 

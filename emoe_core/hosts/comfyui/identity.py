@@ -12,11 +12,11 @@ import torch
 from comfy.model_patcher import ModelPatcher
 
 from ...contents import Contents
-from ...errors import EMoEError
 from ...mixture.sparse import SparseMoE
-from ...signature import DIGEST_VALUES, Signature, sample_values, signature
+from ...signature import DIGEST_VALUES, Signature, sample_values
+from . import weights as own_weights
 from .demo import DemoTextModels
-from .encoder_only import NETWORK, unread_weights
+from .encoder_only import NETWORK
 
 #: The projection of the pooled text in the CLIPs of SD1, SDXL and SD2. Those models have no use for it and most files do not
 #: bring it: ComfyUI then leaves in it whatever was in memory. (In the embedded experts it is defined.)
@@ -40,26 +40,7 @@ def weights_signature(patcher: Any, prefix: str, where: str, unused: tuple[str, 
         where: what to call the model in an error.
         unused: names of weights that do not count.
     """
-    try:
-        # get_key_patches gives the untouched weight first, also while patches are merged into the loaded model.
-        entries = {key: patches[0][0] for key, patches in patcher.get_key_patches(prefix).items()}
-        weights = _without_object_patches(patcher, prefix, entries)
-        here = [(key, weight) for key, weight in weights.items() if key not in unused]
-        if prefix != NETWORK:
-            return signature(here)
-        with unread_weights(patcher) as in_file:
-            return signature(chain(here, in_file))
-    except (RuntimeError, NotImplementedError) as error:
-        raise EMoEError(f"The weights of {where} cannot be read ({error}); load it with a core loader node.") from error
-
-
-def _without_object_patches(patcher: Any, prefix: str, weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """The model's own weights where a clone has put other modules into the network and is loaded right now."""
-    for name, original in patcher.object_patches_backup.items():
-        if isinstance(original, torch.nn.Module) and name.startswith(prefix):
-            weights = {key: weight for key, weight in weights.items() if not key.startswith(f"{name}.")}
-            weights |= {f"{name}.{key}": weight for key, weight in original.state_dict().items()}
-    return weights
+    return own_weights.weights_signature(patcher, prefix, where, unused)
 
 
 def model_identity(patcher: Any, weights: Signature) -> str:

@@ -50,6 +50,7 @@ def expert_from_pipeline(pipeline: Any, name: str = "", *, clip_skip: int | None
         prediction=network.levels.prediction,
         dtype=str(place_of(network.module)[1]).removeprefix("torch."),
         file=file,
+        weights=str(next(network.module.parameters()).dtype).removeprefix("torch."),
     )
 
 

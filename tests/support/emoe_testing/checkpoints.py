@@ -7,7 +7,7 @@ only when asked for: CLIP-L cannot be cut, its file is 246 MB.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
@@ -146,6 +146,43 @@ def make_sdxl(
     """
     extra = {"v_pred": torch.tensor([])} if v_prediction else {}
     return make_unet(path, unet.SDXL_TINY, seed, base, delta, prefix=prefix, dtype=dtype, extra=extra)
+
+
+def make_quantised(
+    path: Path,
+    base: Path,
+    quantise: Callable[[str, torch.Tensor], dict[str, torch.Tensor]],
+    *,
+    prefix: str = UNET_PREFIX,
+    extra: dict[str, torch.Tensor] | None = None,
+    metadata: dict[str, str] | None = None,
+) -> Path:
+    """Writes a file with the U-Net of another whose linear layers are quantised, and returns its path.
+
+    Args:
+        base: a file this module wrote.
+        quantise: gives what stands in the file for a layer's weight, by its name behind that of the layer, from the layer's
+            name and the weight (float32).
+        prefix: "" for a file of the diffusion_models folder.
+        extra: more tensors, by their whole name.
+        metadata: the file's remarks.
+    """
+    made = {}
+    for name, weight in load_file(base).items():
+        if not name.startswith(UNET_PREFIX):
+            continue
+        layer, _, last = (prefix + name.removeprefix(UNET_PREFIX)).rpartition(".")
+        stored = quantise(layer, weight.float()) if last == "weight" and weight.dim() == 2 else {last: weight}
+        made |= {f"{layer}.{part}": tensor.contiguous() for part, tensor in stored.items()}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save_file(made | (extra or {}), path, metadata)
+    return path
+
+
+def scaled_fp8(layer: str, weight: torch.Tensor) -> dict[str, torch.Tensor]:
+    """A weight in 8-bit floats with one scale, as older files have it. They have an empty `scaled_fp8` too."""
+    scale = weight.abs().max() / 448
+    return {"weight": (weight / scale).to(torch.float8_e4m3fn), "scale_weight": scale}
 
 
 def make_clip_l(path: Path, seed: int = 0) -> Path:
