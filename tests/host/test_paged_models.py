@@ -233,6 +233,22 @@ def test_a_prompt_with_hooks_is_scored_on_a_card(host: Any, card: bool, stand_in
         assert first.items[0].score == pytest.approx(second.items[0].score, rel=1e-6)
 
 
+def test_what_was_fetched_ahead_is_forgotten_where_the_network_is_left_early(host: Any, card: bool) -> None:
+    """A layer that was fetched and not called would be taken for fetched by the next call, with whatever lies there then."""
+    experts = host.embedded.embedded_experts()
+    layer = experts.experts[0].model.get_model_object("diffusion_model.output_blocks.0.0.in_layers.2")
+    ahead = getattr(host.loading.model_prefetch, "PREFETCH_QUEUES", [])
+    for tap, left in (("noise_pred", False), ("mid_out", True)):
+        layer._prefetch = {"signature": None}  # as the host's queue leaves it
+        ahead.append([(None, (None, [layer]))])
+        expected = score(host, experts, tap=tap)
+        assert hasattr(layer, "_prefetch") is not (left and host.loading.model_prefetch is not None)
+        vars(layer).pop("_prefetch", None)
+        ahead.clear()
+        ahead = getattr(host.loading.model_prefetch, "PREFETCH_QUEUES", [])
+        assert score(host, experts, tap=tap) == expected
+
+
 def mixture_of(host: Any, experts: Any) -> Any:
     prompts = "\n".join(["sunflower", "dog", "car", "house"][: len(experts)])
     latent = {"samples": torch.zeros(1, 4, SIZE, SIZE)}
