@@ -65,6 +65,29 @@ class ExpertSet:
     def __len__(self) -> int:
         return len(self.experts)
 
+    def get_models(self) -> list[Any]:
+        """The host's objects that hold these experts' weights, each once: models, what goes with them, text encoders.
+
+        ComfyUI asks for them by this name, so that what the running prompt still needs is not the first to lose its memory.
+        """
+        found: dict[int, Any] = {}
+        for expert in self.experts:
+            # where a text encoder is still in its file, asking for anything else would read it
+            listed = getattr(expert.clip, "get_models", None)
+            texts = [getattr(expert.clip, "patcher", None)] if listed is None else listed()
+            with_it = [
+                other
+                for name in ("get_nested_additional_models", "model_patches_models")
+                for other in getattr(expert.model, name, list)()
+            ]
+            found |= {id(one): one for one in (expert.model, *with_it, *texts) if one is not None}
+        return list(found.values())
+
+    @property
+    def patcher(self) -> Any:
+        """The first expert's model. ComfyUI tells by this name which of its cached values are worth much memory."""
+        return self.experts[0].model if self.experts else None
+
     def add(self, expert: Expert) -> ExpertSet:
         """A new set with one more expert; an `EMoEError` if it is of another family than the ones before.
 

@@ -80,7 +80,11 @@ class WordAttribution(io.ComfyNode):
         found = attribute_words(experts, text, latent_image, clip, **how)
         picture = words_picture(found)
         lines = found.lines()
-        ui = {"text": [*lines, *settings.used_line(calibration)], "emoe_words": [found.as_dict()], "images": [keep_picture(picture, "emoe_words")]}
+        ui = {
+            "text": [*lines, *settings.used_line(calibration)],
+            "emoe_words": [found.as_dict()],
+            "images": [keep_picture(picture, "emoe_words")],
+        }
         return io.NodeOutput("\n".join(lines), torch.from_numpy(as_array(picture)), ui=ui)
 
 

@@ -13,6 +13,7 @@ import diffusers
 import pytest
 import torch
 from diffusers.loaders import single_file_utils
+from emoe_testing.transformers import flux_parameters
 from torch import Tensor, nn
 
 from emoe_core.errors import EMoEError
@@ -85,20 +86,22 @@ def flux_pair() -> tuple[Any, nn.Module]:
 
     theirs = randomised(
         Flux(
-            in_channels=4,
-            out_channels=4,
-            patch_size=2,
-            vec_in_dim=24,
-            context_in_dim=40,
-            hidden_size=64,
-            mlp_ratio=4.0,
-            num_heads=2,
-            depth=2,
-            depth_single_blocks=2,
-            axes_dim=[8, 12, 12],
-            theta=10000,
-            qkv_bias=True,
-            guidance_embed=True,
+            **flux_parameters(
+                in_channels=4,
+                out_channels=4,
+                patch_size=2,
+                vec_in_dim=24,
+                context_in_dim=40,
+                hidden_size=64,
+                mlp_ratio=4.0,
+                num_heads=2,
+                depth=2,
+                depth_single_blocks=2,
+                axes_dim=[8, 12, 12],
+                theta=10000,
+                qkv_bias=True,
+                guidance_embed=True,
+            ),
             dtype=torch.float32,
             device="cpu",
             operations=comfy.ops.disable_weight_init,
@@ -123,6 +126,9 @@ def flux_pair() -> tuple[Any, nn.Module]:
 def flux_state(state: dict[str, Tensor], width: int = 64) -> dict[str, Tensor]:
     """The converter splits the single blocks at full width: their parts are padded to it before, and cut after."""
     full = 3072
+    state = {
+        name.replace("_norm.weight", "_norm.scale"): value for name, value in state.items()
+    }  # as in published files
     for name in [name for name in state if "single_blocks" in name and ".linear1." in name]:
         parts = state[name].split([width, width, width, 4 * width])
         sizes = [full, full, full, 4 * full]

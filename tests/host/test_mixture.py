@@ -259,10 +259,17 @@ def test_memory_is_shared_and_accounted_for(demo: Any, mixture: Any) -> None:
     for expert, layer in zip(demo.experts, sparse.experts, strict=True):
         own = expert.model.get_model_object(f"diffusion_model.{name}")
         assert layer.weight is not own.weight and layer.weight.data_ptr() == own.weight.data_ptr()
-    comfy.model_management.load_models_gpu([model])
-    weights = (*model.model.parameters(), *model.model.buffers())
-    assert model.model_size() == sum(tensor.numel() * tensor.element_size() for tensor in weights)
-    assert model.clone().model_size() == model.model_size() > base.model_size()
+    (weights,) = model.get_nested_additional_models()
+    comfy.model_management.load_models_gpu([model, weights])
+    for one in (model, weights):
+        tensors = (*one.model.parameters(), *one.model.buffers())
+        assert one.model_size() == sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+    assert (
+        model.clone().model_size() == model.model_size() < base.model_size() < model.model_size() + weights.model_size()
+    )
+    held = {id(part) for part in weights.model.modules()}
+    for layer in (model.object_patches[f"diffusion_model.{name}"] for name in mixture.names):
+        assert {id(layer.gate), *map(id, layer.experts)} <= held
     comfy.model_management.load_models_gpu([base])
     assert base.model_size() == comfy.model_management.module_size(base.model)
 
@@ -274,17 +281,20 @@ def test_the_host_may_offload_any_part_of_it(mixture: Any) -> None:
     model, clip = mixture.network.model, mixture.network.clip
     expected = draw(model, clip)
     device = torch.device("cpu")
-    model.detach()
-    model.patch_model(device, lowvram_model_memory=1)
+    both = [model, *model.get_nested_additional_models()]
+    for one in both:
+        one.detach()
+        one.patch_model(device, lowvram_model_memory=1)
     sparse = model.object_patches[f"diffusion_model.{mixture.names[0]}"]
     assert all(layer.comfy_cast_weights for layer in (*sparse.experts, sparse.gate))
     context = clip.encode_from_tokens(clip.tokenize("sunflower"))
     x, t = torch.randn(1, 4, SIZE, SIZE, generator=torch.Generator().manual_seed(1)), torch.tensor([900.0])
     with torch.no_grad():
         cast = model.model.diffusion_model(x, timesteps=t, context=context)
-    model.detach()
+    for one in both:
+        one.detach()
     assert not any(hasattr(layer, "prev_comfy_cast_weights") for layer in sparse.experts)
-    comfy.model_management.load_models_gpu([model])
+    comfy.model_management.load_models_gpu(both)
     with torch.no_grad():
         assert torch.equal(model.model.diffusion_model(x, timesteps=t, context=context), cast)
     assert torch.equal(draw(model, clip), expected)

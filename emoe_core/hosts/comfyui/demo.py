@@ -12,7 +12,6 @@ from typing import Any
 import comfy.latent_formats
 import comfy.model_detection
 import comfy.model_management
-import comfy.model_patcher
 import comfy.sd
 import comfy.sd1_clip
 import comfy.supported_models
@@ -24,6 +23,7 @@ import transformers
 
 from ... import demo
 from ...errors import EMoEError
+from .loading import give_weights, loads_again_by, new_patcher, not_dynamic
 
 _UNET = "model.diffusion_model."
 _TEXT = "cond_stage_model."
@@ -99,9 +99,8 @@ class DemoTextModel(comfy.sd1_clip.SDClipModel):  # type: ignore[misc]
         # the stock class fixes the vocabulary at CLIP's 49408; and a projection that no file brings stays neutral
         table = self.operations.Embedding(_VOCABULARY, _WIDTH, dtype=dtype, device=device)
         self.transformer.set_input_embeddings(table)
-        with torch.no_grad():
-            projection = self.transformer.text_projection.weight
-            projection.copy_(torch.eye(_WIDTH, dtype=projection.dtype))
+        # a new weight, since a layer may be without one until a file is read into it
+        self.transformer.text_projection.weight = torch.nn.Parameter(torch.eye(_WIDTH, dtype=dtype, device=device))
         self.freeze()
 
 
@@ -136,10 +135,11 @@ class DemoModel(comfy.supported_models.SD15):  # type: ignore[misc]
 def _read(path: Path) -> dict[str, torch.Tensor]:
     demo.metadata(path)  # its errors are for a person
     state: dict[str, torch.Tensor] = comfy.utils.load_torch_file(str(path), safe_load=True)
-    return state
+    # Newer hosts may leave weights in the file's type, and round patched ones to it; ours are float32 on every host.
+    return {name: value.float() if value.is_floating_point() else value for name, value in state.items()}
 
 
-def _load_model(state: dict[str, torch.Tensor], path: Path) -> tuple[Any, Any]:
+def _load_model(state: dict[str, torch.Tensor], path: Path, disable_dynamic: bool) -> tuple[Any, Any]:
     """The ModelPatcher, on the devices and in the precision ComfyUI chooses for checkpoints; and its family."""
     management = comfy.model_management
     parameters = comfy.utils.calculate_parameters(state, _UNET)
@@ -153,26 +153,29 @@ def _load_model(state: dict[str, torch.Tensor], path: Path) -> tuple[Any, Any]:
     family.set_inference_dtype(dtype, None)
     first = management.unet_inital_load_device(parameters, dtype)
     model = family.get_model(state, _UNET, device=first)
+    give_weights(model.diffusion_model)
     missing = {_UNET + key for key in model.diffusion_model.state_dict()} - state.keys()
     if missing:
         raise EMoEError(f"{path} lacks {len(missing)} weights, {min(missing)} among them; install the node pack again.")
     model.load_model_weights(state, _UNET)
-    patcher = comfy.model_patcher.ModelPatcher(
-        model, load_device=device, offload_device=management.unet_offload_device()
-    )
+    patcher = new_patcher(model, device, management.unet_offload_device(), disable_dynamic)
+    loads_again_by(patcher, _model_again, path)
     if first != torch.device("cpu"):
         management.load_models_gpu([patcher], force_full_load=True)
     return patcher, family
 
 
-def load_demo_expert(path: Path) -> tuple[Any, Any]:
+def load_demo_expert(path: Path, disable_dynamic: bool = False) -> tuple[Any, Any]:
     """One embedded expert as a ModelPatcher and a CLIP.
+
+    Args:
+        disable_dynamic: loaded the old way, where the host has another.
 
     Raises:
         EMoEError: the file is missing, damaged, or something else than a demo expert.
     """
     state = _read(path)
-    patcher, family = _load_model(state, path)
+    patcher, family = _load_model(state, path, disable_dynamic)
     text = family.process_clip_state_dict(state)
     clip = comfy.sd.CLIP(
         family.clip_target(),
@@ -180,12 +183,24 @@ def load_demo_expert(path: Path) -> tuple[Any, Any]:
         tokenizer_data=text,
         parameters=comfy.utils.calculate_parameters(text),
         model_options={"dtype": torch.float32},
+        **not_dynamic(disable_dynamic),
     )
-    missing = [key for key in clip.load_sd(text, full_model=True)[0] if not key.endswith(_NOT_IN_FILE)]
+    loads_again_by(clip.patcher, _text_encoder_again, path)
+    lacking, _ = clip.load_sd(text, full_model=True)
+    without_memory = [key for key, weight in clip.cond_stage_model.named_parameters() if weight.is_meta]
+    missing = [key for key in (*lacking, *without_memory) if not key.endswith(_NOT_IN_FILE)]
     if missing:
         raise EMoEError(f"{path} lacks {len(missing)} weights, {missing[0]} among them; install the node pack again.")
     logging.debug("EMoE: loaded demo expert %s", path.name)
     return patcher, clip
+
+
+def _model_again(path: Path, disable_dynamic: bool = False) -> Any:
+    return load_demo_expert(path, disable_dynamic)[0]
+
+
+def _text_encoder_again(path: Path, disable_dynamic: bool = False) -> Any:
+    return load_demo_expert(path, disable_dynamic)[1].patcher
 
 
 def load_demo_vae() -> Any:

@@ -1,8 +1,8 @@
 """U-Nets without their decoder: only the encoder, the middle block and the embeddings are read and kept in memory.
 
-The result is ComfyUI's own model class in an ordinary ModelPatcher, so loading, offloading, low VRAM, casting and memory
-accounting stay the host's. Where the decoder was, a stub says so; probes leave the network before it. What does need the
-decoder (the tap `noise_pred`) calls `complete`, which reads it from the file then.
+The result is ComfyUI's own model class in the host's own ModelPatcher, so loading, offloading, paging, low VRAM, casting and
+memory accounting stay the host's. Where the decoder was, a stub says so; probes leave the network before it. What does need
+the decoder (the tap `noise_pred`) calls `complete`, which reads it from the file then.
 
 Identity is that of the whole model: the values of the decoder that it samples are read one by one.
 """
@@ -19,7 +19,6 @@ from typing import Any
 
 import comfy.model_detection
 import comfy.model_management
-import comfy.model_patcher
 import comfy.supported_models_base
 import comfy.utils
 import torch
@@ -28,9 +27,12 @@ from torch import Tensor
 
 from ...errors import EMoEError
 from ...weights_file import FileTensor, WeightsFile
+from .loading import give_weights, keeps_the_files_types, loads_again_by, new_patcher
 
 NETWORK = "diffusion_model."
-_ATTACHMENT = "emoe_decoder"
+#: The network's attribute that holds its `Decoder`. On the network and not on the patcher: clones share it, and a second
+#: network that the host makes for a clone has its own.
+_DECODER_OF = "emoe_decoder"
 _DECODER = ("output_blocks", "out")
 _DECODER_NAMES = ("output_blocks.", "out.")
 _META = torch.device("meta")
@@ -69,24 +71,29 @@ class _NoDecoder(torch.nn.Module):
 
 @dataclass(eq=False)
 class Decoder:
-    """The part of a network that stayed in its file. Clones of the model share it.
+    """The part of a network that stayed in its file.
 
     Attributes:
         names: name in the file of each of the decoder's weights, by its name in the network.
         modules: the decoder's modules without memory for weights, by attribute name; None once they are in the network.
+        keep_types: whether weights stay in the types of the file (see `loading.keeps_the_files_types`).
     """
 
     path: Path
     version: tuple[int, int]
     names: dict[str, str]
     modules: dict[str, torch.nn.Module] | None
+    keep_types: bool
 
 
-def load_encoder_only(path: Path) -> tuple[Any, bool] | None:
+def load_encoder_only(path: Path, disable_dynamic: bool = False) -> tuple[Any, bool] | None:
     """A MODEL without decoder from a file, and whether the file has a text encoder.
 
     None where it cannot be done and the file must be loaded whole: another format than safetensors, a network that is no
     U-Net, names of another layout (diffusers'), quantised layers with scales of their own.
+
+    Args:
+        disable_dynamic: loaded the old way, where the host has another.
 
     Raises:
         SafetensorError, OSError: the file is damaged, cut short or not there.
@@ -110,34 +117,53 @@ def load_encoder_only(path: Path) -> tuple[Any, bool] | None:
         modules = {attribute: getattr(network, attribute) for attribute in _DECODER}
         network.output_blocks = torch.nn.ModuleList([TimestepEmbedSequential(_NoDecoder())])
         network.out = _NoDecoder()
-        _read_into(network, names, file)
-        decoder = Decoder(path, file.version, {n: f for n, f in names.items() if n.startswith(_DECODER_NAMES)}, modules)
+        offload = comfy.model_management.unet_offload_device()
+        model.device = offload
+        patcher = new_patcher(model, comfy.model_management.get_torch_device(), offload, disable_dynamic)
+        keep_types = keeps_the_files_types(patcher)
+        _read_into(network, names, file, keep_types)
+        left = {n: f for n, f in names.items() if n.startswith(_DECODER_NAMES)}
+        decoder = Decoder(path, file.version, left, modules, keep_types)
         has_text = _has_text_encoder(config, file, shells)
-    offload = comfy.model_management.unet_offload_device()
     model.to(offload)
-    model.device = offload
-    load = comfy.model_management.get_torch_device()
-    patcher = comfy.model_patcher.ModelPatcher(model, load_device=load, offload_device=offload)
-    patcher.attachments[_ATTACHMENT] = decoder
+    setattr(network, _DECODER_OF, decoder)
+    loads_again_by(patcher, _again, decoder)
     return patcher, has_text
+
+
+def _again(decoder: Decoder, disable_dynamic: bool = False) -> Any:
+    """The model of this decoder from its file once more, with as much of it as is in memory now."""
+    with _reopened(decoder):
+        loaded = load_encoder_only(decoder.path, disable_dynamic)
+    assert loaded is not None
+    if decoder.modules is None:
+        complete(loaded[0])
+    return loaded[0]
+
+
+def _decoder_of(model: Any) -> Decoder | None:
+    """What of this MODEL's network is still in its file; None for a whole model."""
+    decoder: Decoder | None = getattr(getattr(model.model, "diffusion_model", None), _DECODER_OF, None)
+    return None if decoder is None or decoder.modules is None else decoder
 
 
 def is_encoder_only(model: Any) -> bool:
     """Whether this MODEL's decoder is still in its file."""
-    decoder = model.attachments.get(_ATTACHMENT)
-    return decoder is not None and decoder.modules is not None
+    return _decoder_of(model) is not None
 
 
 @contextmanager
 def unread_weights(model: Any) -> Iterator[list[tuple[str, FileTensor]]]:
     """The weights that are still in the file, by their name in the model, for its signature. None for a whole model."""
-    if not is_encoder_only(model):
+    decoder = _decoder_of(model)
+    if decoder is None:
         yield []
         return
-    decoder: Decoder = model.attachments[_ATTACHMENT]
     assert decoder.modules is not None
     types = {f"{a}.{n}": w.dtype for a, module in decoder.modules.items() for n, w in module.named_parameters()}
     with _reopened(decoder) as file:
+        if decoder.keep_types:
+            types = {n: file.dtype(decoder.names[n]) or dtype for n, dtype in types.items()}
         yield [(NETWORK + n, FileTensor(file, decoder.names[n], dtype)) for n, dtype in types.items()]
 
 
@@ -149,16 +175,16 @@ def complete(model: Any) -> None:
     Raises:
         EMoEError: the file is gone, or was changed since the encoder was read.
     """
-    if not is_encoder_only(model):
+    decoder = _decoder_of(model)
+    if decoder is None:
         return
-    decoder: Decoder = model.attachments[_ATTACHMENT]
     modules = decoder.modules
     assert modules is not None
     with _reopened(decoder) as file:
         for attribute, module in modules.items():
             start = f"{attribute}."
             own = {name.removeprefix(start): f for name, f in decoder.names.items() if name.startswith(start)}
-            _read_into(module, own, file)
+            _read_into(module, own, file, decoder.keep_types)
     _unload(model)
     for attribute, module in modules.items():
         setattr(model.model.diffusion_model, attribute, module.to(model.offload_device))
@@ -213,7 +239,9 @@ def _empty_model(config: Any, shells: dict[str, Tensor], prefix: str) -> Any:
     )
     device = management.get_torch_device()
     config.set_inference_dtype(dtype, management.unet_manual_cast(dtype, device, config.supported_inference_dtypes))
-    return config.get_model(shells, prefix, device=_META)
+    model = config.get_model(shells, prefix, device=_META)
+    give_weights(model.diffusion_model)
+    return model
 
 
 def _names(network: Any, prefix: str, file: WeightsFile) -> dict[str, str] | None:
@@ -226,18 +254,16 @@ def _names(network: Any, prefix: str, file: WeightsFile) -> dict[str, str] | Non
     return names if fits and all(file.shape(names[n]) == tuple(w.shape) for n, w in weights.items()) else None
 
 
-def _read_into(module: torch.nn.Module, names: dict[str, str], file: WeightsFile) -> None:
-    """Give every weight of a module without memory its values from the file, in the type it was built for."""
+def _read_into(module: torch.nn.Module, names: dict[str, str], file: WeightsFile, keep_types: bool) -> None:
+    """Give every weight of a module without memory its values from the file, in the type it was built for or the file's."""
     for owner_name, owner in module.named_modules():
         for name, weight in list(owner.named_parameters(recurse=False)):
             comfy.model_management.throw_exception_if_processing_interrupted()
             read = file.read(names[f"{owner_name}.{name}" if owner_name else name])
-            filled = torch.empty_like(weight, device="cpu").copy_(read) if _differs(read, weight) else read
+            dtype = read.dtype if keep_types else weight.dtype
+            differs = read.dtype != dtype or read.stride() != weight.stride()
+            filled = torch.empty_like(weight, dtype=dtype, device="cpu").copy_(read) if differs else read
             setattr(owner, name, torch.nn.Parameter(filled, requires_grad=weight.requires_grad))
-
-
-def _differs(read: Tensor, weight: Tensor) -> bool:
-    return read.dtype != weight.dtype or read.stride() != weight.stride()
 
 
 def _has_text_encoder(config: Any, file: WeightsFile, shells: dict[str, Tensor]) -> bool:

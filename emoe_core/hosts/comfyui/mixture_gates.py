@@ -1,7 +1,8 @@
 """An expert's rows of a mixture's gates: it draws its own prompt, and the inputs of the layers are looked at.
 
 As `segmoe` 0.0.4 does it (see `emoe_core.mixture.gates`): 25 DDPM steps with guidance, the inputs of the last step. Here
-the noise comes from a seed, so that the same experts and prompts always give the same gates.
+the noise comes from a seed, that of the steps too, so that the same experts and prompts give the same gates on every host and
+device. (The host's own noise for the steps is another one on a graphics card, and on a processor since newer releases.)
 """
 
 from __future__ import annotations
@@ -127,10 +128,16 @@ def _measure(
         guider.sample(
             noise,
             latent,
-            comfy.samplers.sampler_object(SAMPLER),
+            comfy.samplers.ksampler(SAMPLER, {"noise_sampler": _noise_of_steps(latent, seed, model.load_device)}),
             sigmas,
             callback=after_step,
             disable_pbar=True,
             seed=seed,
         )
     return rows
+
+
+def _noise_of_steps(latent: Tensor, seed: int, device: torch.device) -> Callable[[Any, Any], Tensor]:
+    """What a sampler asks for the noise of each step: made on the CPU, wherever it is used."""
+    generator = torch.Generator().manual_seed(seed)
+    return lambda sigma, next_sigma: torch.randn(latent.shape, generator=generator).to(device)

@@ -1,8 +1,10 @@
 """A mixture's layers in a ComfyUI model: made from the experts' own, put into a clone as object patches.
 
-The host installs object patches before it loads weights, so it moves, offloads and casts the experts' layers as it does
-the network's own; only the model's size has to be told. The experts' weights are shared as long as they lie on the
-offload device: a mixture then costs no second copy of them.
+Their weights are a model of their own that goes with the clone (one of its additional models), so the host moves, offloads,
+casts and pages them as it does the network's, and counts them. They are not part of the network, since the host keeps
+weights aside by their name in it, and puts them back after it has exchanged the layers: a name must mean the same weight
+whichever clone is loaded. The experts' weights are shared as long as they lie on the offload device: a mixture then costs
+no second copy of them.
 """
 
 from __future__ import annotations
@@ -26,36 +28,76 @@ from ...errors import EMoEError
 from ...experts import Expert
 from ...mixture import layers as names
 from ...mixture.sparse import Plan, SparseMoE, planned
+from .loading import new_patcher
 
 NETWORK = "diffusion_model."
-WRAPPER_KEY = "emoe_mixture"
+WRAPPER_KEY = WEIGHTS_KEY = "emoe_mixture"
 #: While a score is measured: the plan for a network call of (rows, conditioning entries). Else sampling's own plan.
 scoring: ContextVar[Callable[[int, int], Plan] | None] = ContextVar("emoe_mixture_scoring", default=None)
+#: What the host's loaders put on a module, and take for theirs where they find it.
+LOADERS_OWN = frozenset(
+    (
+        # weights cast or patched when the layer is called
+        *("weight_function", "bias_function", "weight_lowvram_function", "bias_lowvram_function", "seed_key"),
+        *("prev_comfy_cast_weights", "comfy_patched_weights", "comfy_force_cast_weights"),
+        # places on the card and in pinned memory
+        *("_v", "_v_signature", "_v_weight", "_v_bias", "_v_block", "_v_block_faulted", "_prefetch", "_comfy_graph"),
+        *("_pin", "_pins", "_pin_state"),
+    )
+)
 _BLOCK = re.compile(r"(input_blocks|output_blocks)\.\d+\.\d+\.transformer_blocks\.\d+")
 
 
 class HostedSparseMoE(SparseMoE):
-    """A sparse layer that looks, to whoever lists the network's weights, like the first expert's layer alone.
+    """A sparse layer that looks, to whoever goes through the network's weights, like the layer that it stands for.
 
-    Object patches stay in the network that all clones share until another clone is loaded. A LoRA loader that looks at the
-    base model meanwhile must find the names it knows, or it would drop its patches without a word.
+    Object patches stay in the network that all clones share until another clone is loaded. Meanwhile a LoRA loader that
+    looks at the base model must find the names it knows, or it would drop its patches without a word; and a weight of the
+    base model that the host puts back must go where it came from.
+
+    Args:
+        replaced: the base model's layer.
     """
 
+    def __init__(self, replaced: nn.Module, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for name in ("gate", "experts"):  # outside of torch's register of parts
+            self.__dict__[name] = self._modules.pop(name)
+        self.__dict__["replaced"] = replaced
+
     def state_dict(self, *args: Any, **kwargs: Any) -> Any:
-        """The first expert's, under this layer's name."""
-        return self.experts[0].state_dict(*args, **kwargs)
+        """The replaced layer's, under this layer's name."""
+        return self.replaced.state_dict(*args, **kwargs)
 
     def __getattr__(self, name: str) -> Any:
-        """The first expert's weight or part of that name, where this layer has none."""
-        try:
-            return super().__getattr__(name)
-        except AttributeError:
-            if name == "experts":
-                raise
-            first = self.experts[0]
-            if name in first._parameters or name in first._modules:
-                return getattr(first, name)
-            raise
+        """The replaced layer's weight or part of that name, where this layer has none."""
+        if self._stands_for(name):
+            return getattr(self.replaced, name)
+        return super().__getattr__(name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """A weight or part of the replaced layer is set there."""
+        if self._stands_for(name):
+            setattr(self.replaced, name, value)
+        else:
+            super().__setattr__(name, value)
+
+    def _stands_for(self, name: str) -> bool:
+        replaced = self.__dict__.get("replaced")
+        return replaced is not None and (name in replaced._parameters or name in replaced._modules)
+
+
+class MixtureWeights(nn.Module):
+    """What the sparse layers of a mixture hold, as one model for the host to load."""
+
+    def __init__(self, layers: Sequence[SparseMoE]) -> None:
+        super().__init__()
+        self.layers = nn.ModuleDict(
+            {
+                layer.name.replace(".", "_"): nn.ModuleDict({"gate": layer.gate, "experts": layer.experts})
+                for layer in layers
+            }
+        )
 
 
 def sparse_layer_names(model: Any, layers: str) -> list[str]:
@@ -106,17 +148,32 @@ def copied_layer(
     shapes = {n: tuple(p.shape) for n, p in known.items()}
     if shapes != {n: tuple(w.shape) for n, w in weights.items()}:
         raise EMoEError(f"Expert '{expert}' has another layer {name} than the first expert; use experts of one family.")
-    # With its tensors in the memo, a deep copy makes new modules without copying a weight.
-    layer = copy.deepcopy(template, {id(t): t for t in (*template.parameters(), *template.buffers())})
+    # With its tensors in the memo, the copy makes new modules without copying a weight.
+    layer = _unloaded(template, {id(t): t for t in (*template.parameters(), *template.buffers())})
     for module_name, module in layer.named_modules():
-        comfy.model_patcher.wipe_lowvram_weight(module)  # the template may be loaded in part right now
-        if hasattr(module, "comfy_patched_weights"):
-            del module.comfy_patched_weights
         for own_name, _ in list(module.named_parameters(recurse=False)):
             full = f"{module_name}.{own_name}".lstrip(".")
             value = weights[full].detach().to(device=device, dtype=known[full].dtype)
             setattr(module, own_name, nn.Parameter(value, requires_grad=False))
     return layer
+
+
+def _unloaded(module: nn.Module, memo: dict[int, Any]) -> nn.Module:
+    """A deep copy of a module without what the host has put on it to load it.
+
+    The template may be on a graphics card right now, whole or in part. A copy with its place there would share that place
+    with it, and show its weights.
+    """
+    copied = module.__class__.__new__(module.__class__)
+    for name, value in vars(module).items():
+        if name == "_modules":
+            parts = {own: None if part is None else _unloaded(part, memo) for own, part in value.items()}
+            vars(copied)[name] = type(value)(parts)
+        elif name not in LOADERS_OWN:
+            vars(copied)[name] = copy.deepcopy(value, memo)
+    if "prev_comfy_cast_weights" in vars(module):
+        vars(copied)["comfy_cast_weights"] = vars(module)["prev_comfy_cast_weights"]
+    return copied
 
 
 def _own_weight(model: Any, key: str, source: nn.Module, name: str, loaded: Tensor) -> Tensor:
@@ -155,19 +212,23 @@ def mixture_model(
     """
     model = base.clone()
     _, separating = names.separation(layer_names)
-    extra = 0
+    layers: list[SparseMoE] = []
+    freed = 0
     for name in layer_names:
         rows = gates[name]
         # Weights cast on the fly: right for every number format and wherever the host keeps them.
         gate = comfy.ops.manual_cast.Linear(rows.shape[1], rows.shape[0], bias=False, dtype=torch.float32, device="cpu")
         gate.weight = nn.Parameter(rows.detach().to("cpu", torch.float32), requires_grad=False)
         experts = [layer_of(index, name) for index in range(rows.shape[0])]
-        sparse = HostedSparseMoE(name, gate, experts, top_k, name in separating, identity).eval()
-        extra += _bytes(sparse) - _bytes(base.get_model_object(NETWORK + name))
-        model.add_object_patch(NETWORK + name, sparse)
+        replaced = base.get_model_object(NETWORK + name)
+        layers.append(HostedSparseMoE(replaced, name, gate, experts, top_k, name in separating, identity).eval())
+        freed += _bytes(replaced)
+        model.add_object_patch(NETWORK + name, layers[-1])
         for key in [key for key in model.patches if key.startswith(f"{NETWORK}{name}.")]:
             del model.patches[key]  # merged into the first expert's layer
-    model.size = base.model_size() + extra
+    model.size = base.model_size() - freed
+    weights = new_patcher(MixtureWeights(layers), base.load_device, base.offload_device)
+    model.set_additional_models(WEIGHTS_KEY, [weights])
     # Weights that the host has loaded for `base` are not those of the clone: it must load again when it switches.
     model.patches_uuid = uuid.uuid4()
     model.add_wrapper_with_key(WrappersMP.DIFFUSION_MODEL, WRAPPER_KEY, _routed)

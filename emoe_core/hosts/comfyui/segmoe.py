@@ -26,6 +26,7 @@ from ...mixture.layers import of_block
 from ...signature import signature
 from . import identity
 from .experts import expert_from_model
+from .loading import loads_again_by, not_dynamic
 from .mixture import assemble
 from .mixture_layers import NETWORK, copied_layer, sparse_layer_names
 
@@ -83,19 +84,16 @@ def load(name: str) -> Loaded:
     """
     folder = path_of(name)
     config = _config(folder, name)
-    try:
-        state: Weights = comfy.utils.load_torch_file(str(folder / WEIGHTS), safe_load=True)
-    except (OSError, SafetensorError, ValueError) as error:
-        raise EMoEError(f"{WEIGHTS} of the SegMoE folder '{name}' is missing or damaged; download it again.") from error
     layers, top_k, count = _mixture_of(config, name)
-    parts = _taken_apart(state, count, name)
-    model = comfy.sd.load_diffusion_model_state_dict(dict(parts.base))
+    parts = _taken_apart(_weights(folder, name), count, name)
+    model = _network(parts)
     if model is None:
         raise EMoEError(
             f"The SegMoE folder '{name}' holds a U-Net that ComfyUI does not know; it must be SD 1.5 or SDXL."
         )
     if missing := model.model.diffusion_model.state_dict().keys() - parts.base.keys():
         raise EMoEError(f"The SegMoE folder '{name}' lacks {len(missing)} weights, {min(missing)} among them.")
+    loads_again_by(model, _network_again, folder, name)
     names = sparse_layer_names(model, layers)
     if set(names) != parts.gates.keys():
         raise EMoEError(
@@ -121,6 +119,14 @@ def load(name: str) -> Loaded:
     return Loaded(mixture, clip, vae)
 
 
+def _weights(folder: Path, name: str) -> Weights:
+    try:
+        state: Weights = comfy.utils.load_torch_file(str(folder / WEIGHTS), safe_load=True)
+    except (OSError, SafetensorError, ValueError) as error:
+        raise EMoEError(f"{WEIGHTS} of the SegMoE folder '{name}' is missing or damaged; download it again.") from error
+    return state
+
+
 @dataclass(frozen=True, eq=False)
 class _Parts:
     """A U-Net taken apart, by ComfyUI's names: the base with expert 0's layers, the gates, each expert's layers."""
@@ -128,6 +134,16 @@ class _Parts:
     base: Weights
     gates: Weights
     experts: list[dict[str, Weights]]
+
+
+def _network(parts: _Parts, disable_dynamic: bool = False) -> Any:
+    """The base as a MODEL; None where ComfyUI does not know such a network."""
+    return comfy.sd.load_diffusion_model_state_dict(dict(parts.base), **not_dynamic(disable_dynamic))
+
+
+def _network_again(folder: Path, name: str, disable_dynamic: bool = False) -> Any:
+    _, _, count = _mixture_of(_config(folder, name), name)
+    return _network(_taken_apart(_weights(folder, name), count, name), disable_dynamic)
 
 
 def _taken_apart(state: Weights, count: int, folder: str) -> _Parts:

@@ -22,6 +22,7 @@ from comfy.patcher_extension import WrappersMP
 from torch import Tensor
 
 from ...presets import NOISE_PRED, is_hidden
+from .loading import forget_prefetched
 
 WRAPPER_KEY = "emoe_tap"
 #: (tap, id of the conditioning entry, latent [rows, C, ...]).
@@ -77,6 +78,7 @@ def place(model: Any, taps: tuple[str, ...], keep: Keep) -> None:
         try:
             return executor(x, t, c_concat, c_crossattn, control, transformer_options, **kwargs)  # type: ignore[no-any-return]
         except Left:
+            forget_prefetched()
             return torch.zeros_like(x)
 
     if ordered:

@@ -29,6 +29,10 @@ class LazyClip:
             self._identity = identity.clip_identity(self._loaded(), f"the text encoder of expert '{self._name}'")
         return self._identity
 
+    def get_models(self) -> list[Any]:
+        """The text encoder's ModelPatcher, once it was read. ComfyUI asks for it, and that is no use of it."""
+        return [] if self._clip is None else [self._clip.patcher]
+
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):  # copying and pickling look for methods that a CLIP does not have
             raise AttributeError(name)

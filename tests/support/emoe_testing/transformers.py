@@ -6,6 +6,7 @@ The width of Flux and Z-Image is fixed there, so small ones are built as the loa
 
 from __future__ import annotations
 
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -94,7 +95,15 @@ def make_flux(seed: int | None = None, delta: float = 0.1) -> Any:
     """A MODEL of a small Flux; those of different seeds descend from one base."""
     import comfy.supported_models
 
-    return _model(comfy.supported_models.Flux(dict(_FLUX)), seed, delta)
+    return _model(comfy.supported_models.Flux(flux_parameters(**_FLUX)), seed, delta)
+
+
+def flux_parameters(**chosen: Any) -> dict[str, Any]:
+    """What the host's detection gives for a Flux beside what its weights say: newer hosts ask for one thing more."""
+    from comfy.ldm.flux.model import FluxParams
+
+    more = {"txt_ids_dims": []}
+    return chosen | {field.name: more[field.name] for field in fields(FluxParams) if field.name in more}
 
 
 def make_z_image(seed: int | None = None, delta: float = 0.1) -> Any:

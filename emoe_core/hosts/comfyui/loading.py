@@ -1,0 +1,71 @@
+"""Handing a model to the host as its own loaders do, on every release.
+
+Newer releases page weights into a graphics card when a layer is called (`ModelPatcherDynamic`; `CoreModelPatcher` names the
+kind in use). Three things follow for whoever builds a model: a layer may have no weights before a file is read into it;
+weights stay in the file's number format, and are brought into the model's when they are paged in; and what needs a model
+that is loaded the old way asks for the function that loads it once more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import comfy.model_patcher
+import torch
+
+try:
+    from comfy import model_prefetch
+except ImportError:  # older releases
+    model_prefetch = None
+
+
+def new_patcher(model: Any, load_device: Any, offload_device: Any, disable_dynamic: bool = False) -> Any:
+    """The ModelPatcher that the host's checkpoint loader makes for a network.
+
+    Args:
+        disable_dynamic: the old kind, wherever the host has another.
+    """
+    plain = comfy.model_patcher.ModelPatcher
+    kind = plain if disable_dynamic else getattr(comfy.model_patcher, "CoreModelPatcher", plain)
+    return kind(model, load_device=load_device, offload_device=offload_device)
+
+
+def keeps_the_files_types(patcher: Any) -> bool:
+    """Whether the host leaves this model's weights in the types that they have in their file."""
+    return bool(getattr(patcher, "is_dynamic", bool)())
+
+
+def loads_again_by(patcher: Any, function: Callable[..., Any], *args: Any) -> None:
+    """Tell the host how to load a model once more: for nodes that compile it, and for prompts with hooks.
+
+    Args:
+        function: gives a ModelPatcher; takes `args`, and `disable_dynamic`.
+    """
+    patcher.cached_patcher_init = (function, args)
+
+
+def not_dynamic(disable_dynamic: bool) -> dict[str, bool]:
+    """That argument for the host's loaders; nothing for releases that know one kind of loading only."""
+    return {"disable_dynamic": True} if disable_dynamic and hasattr(comfy.model_patcher, "CoreModelPatcher") else {}
+
+
+def give_weights(module: torch.nn.Module) -> None:
+    """Weights without memory for linear layers that the host has made without any, in its own types."""
+    for layer in module.modules():
+        if not isinstance(layer, torch.nn.Linear) or layer.weight is not None:
+            continue
+        dtype, shape = layer.weight_comfy_model_dtype, (layer.out_features, layer.in_features)
+        layer.weight = torch.nn.Parameter(torch.empty(shape, dtype=dtype, device="meta"), requires_grad=False)
+        if layer.comfy_need_lazy_init_bias:
+            layer.bias = torch.nn.Parameter(torch.empty(shape[:1], dtype=dtype, device="meta"), requires_grad=False)
+
+
+def forget_prefetched() -> None:
+    """Drop the weights that a pass asked for ahead and did not use, as the host does after a node.
+
+    Newer releases copy a block's weights to the card while the block before it computes. The next pass would take them for
+    its own.
+    """
+    if model_prefetch is not None:
+        model_prefetch.cleanup_prefetch_queues()
