@@ -34,7 +34,7 @@ class Calibrate(io.ComfyNode):
             description=(
                 "Scores prompts that you know your models draw well. A Confidence Gate with this "
                 "calibration then blocks at most the "
-                "share alpha of prompts like them. Use the same settings here and in Uncertainty Score. "
+                "share alpha of prompts like them. Connect it to Uncertainty Score, which then uses the same settings. "
                 "An interrupted run goes on "
                 "where it stopped."
             ),
@@ -82,7 +82,9 @@ class Calibrate(io.ComfyNode):
                 *settings.later_inputs(),
             ],
             outputs=[
-                CalibrationType.Output(display_name="calibration", tooltip="For Confidence Gate and Save Calibration."),
+                CalibrationType.Output(
+                    display_name="calibration", tooltip="For Uncertainty Score and Save Calibration."
+                ),
             ],
         )
 
@@ -160,12 +162,14 @@ class LoadCalibration(io.ComfyNode):
             display_name="Load Calibration",
             category=CATEGORY,
             **found_by("Load Calibration", "calibration file"),
-            description="Loads a calibration that Save Calibration kept. Confidence Gate refuses it for "
-            "other experts or settings.",
+            description="Loads a calibration that Save Calibration kept. Connect it to Uncertainty Score, which then uses its "
+            "settings. Confidence Gate refuses it for other experts.",
             inputs=[
                 io.Combo.Input("name", options=calibrating.names(), tooltip="One of the kept calibrations."),
             ],
-            outputs=[CalibrationType.Output(display_name="calibration", tooltip="For Confidence Gate.")],
+            outputs=[
+                CalibrationType.Output(display_name="calibration", tooltip="For Uncertainty Score or Confidence Gate.")
+            ],
         )
 
     @classmethod

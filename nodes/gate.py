@@ -84,7 +84,10 @@ class Gate(io.ComfyNode):
                 CalibrationType.Input(
                     "calibration",
                     optional=True,
-                    tooltip="Reference scores made with the same experts and settings. Demo Experts bring their own.",
+                    tooltip=(
+                        "Reference scores made with the same experts and settings. Better connected to Uncertainty Score, "
+                        "whose report brings it. Demo Experts bring their own."
+                    ),
                 ),
                 io.Float.Input(
                     "delta",

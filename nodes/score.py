@@ -63,7 +63,9 @@ class Score(io.ComfyNode):
                     ),
                 ),
                 *settings.later_inputs(),
-                settings.calibration_input(),
+                settings.calibration_input(
+                    "If the models have changed since, some of its prompts are scored again to see whether it still holds."
+                ),
             ],
             outputs=[
                 io.Float.Output(display_name="score", tooltip="The uncertainty; of a batch, the highest item's."),

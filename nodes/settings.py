@@ -101,16 +101,10 @@ def later_inputs() -> list[Any]:
     ]
 
 
-def calibration_input() -> Any:
-    """The last input of nodes that score prompts to be held against a calibration."""
-    return CalibrationType.Input(
-        "calibration",
-        optional=True,
-        tooltip=(
-            "From Load Calibration or Calibrate Gate: its settings are used instead of the ones above, and where it was "
-            "made by another release or file, some of its prompts are scored again to see whether it still holds."
-        ),
-    )
+def calibration_input(also: str = "") -> Any:
+    """The last input of nodes whose scores are held against a calibration."""
+    said = "From Load Calibration or Calibrate Gate: its settings are used instead of the ones above."
+    return CalibrationType.Input("calibration", optional=True, tooltip=f"{said} {also}".strip())
 
 
 def arguments(

@@ -14,6 +14,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import fields, is_dataclass, replace
@@ -35,6 +36,10 @@ from .encoder_only import BOOKKEEPING, NETWORK, unread_weights
 _PLAIN = (Tensor, torch.nn.Parameter)
 #: Types of plain numbers of more than eight bits.
 _WIDE = ("float64", "float32", "bfloat16", "float16", "int64", "int32", "int16")
+#: Norms whose weight older hosts call scale.
+_RENAMED = re.compile(r"((?:query|key)_norm|distilled_guidance_layer\.norms\.\d+)\.weight$")
+#: Weights that a network has and does not use, by the host's class of model: newer hosts do not load them.
+_IDLE = {"Lumina2": ("diffusion_model.norm_final.weight",)}
 #: Kinds of GGUF tensors that are plain ones.
 _PLAIN_BLOCKS = ("F64", "F32", "F16", "None")
 
@@ -53,7 +58,9 @@ def weights_signature(patcher: Any, prefix: str, where: str, unused: tuple[str, 
         EMoEError: the weights are not in memory, as in a model that was unloaded for good.
     """
     try:
-        here = [(key, _readable(*stored)) for key, stored in _stored(patcher, prefix).items() if key not in unused]
+        idle = (*unused, *_IDLE.get(type(patcher.model).__name__, ()))
+        stored = {_lasting(key): one for key, one in _stored(patcher, prefix).items() if key not in idle}
+        here = [(key, _readable(*one)) for key, one in stored.items()]
         if prefix != NETWORK:
             return signature(here)
         with unread_weights(patcher) as in_file:
@@ -61,6 +68,11 @@ def weights_signature(patcher: Any, prefix: str, where: str, unused: tuple[str, 
     except (RuntimeError, NotImplementedError) as error:
         raise EMoEError(f"The weights of {where} cannot be read ({error}); load it with a core loader node.") from error
     return _with_own_loras(patcher, found)
+
+
+def _lasting(key: str) -> str:
+    """A weight's name as the oldest supported host has it: newer ones renamed the norms of Flux and its kin."""
+    return _RENAMED.sub(r"\1.scale", key)
 
 
 def weight_type(patcher: Any, prefix: str) -> str:
