@@ -283,9 +283,40 @@ def test_a_checkpoint_scores_the_same_by_both_roads(server: Any, run: Run, model
     ],
 )
 def test_bad_settings_end_in_one_sentence(run: Run, tag: str, change: dict[str, Any], said: str) -> None:
-    result = run({**scored(prompt=tag, **change), "gate": gate(PASS)})
+    """Such as another node hands on: what comes over a link is checked by no host."""
+    graph = {**scored(prompt=tag), "gate": gate(PASS)}
+    for name, value in change.items():
+        graph[f"given_{name}"] = node("RecorderPass", tag=tag, anything=value)
+        graph["score"]["inputs"][name] = [f"given_{name}", 0]
+    result = run(graph)
     assert result.status == "error" and result.error is not None
     assert said in result.error and "\n" not in result.error
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("at_step", 20),
+        ("preset", "best"),
+        ("tap", "skip"),
+        ("estimator", "guess"),
+        ("add_noise", "maybe"),
+        ("scheduler", "mine"),
+    ],
+)
+def test_a_bad_setting_is_named_by_whoever_finds_it(run: Run, tag: str, name: str, value: Any) -> None:
+    """By the host, before anything runs (newer ones check menus themselves), or by the node."""
+    change = {name: value} if name not in ("tap", "estimator") else {"preset": "custom", name: value}
+    try:
+        result = run({**scored(prompt=tag, **change), "gate": gate(PASS)})
+    except GraphRefused as refused:
+        said = str(refused)
+        assert f"node score (EMoE_Score): Value not in list ({name}: " in said
+    else:
+        assert result.status == "error" and result.error is not None
+        said = result.error
+        assert "\n" not in said and (name in said or f"There is no {name} " in said)
+    assert (repr(value) if isinstance(value, str) else f" {value}, ") in said
 
 
 def test_a_policy_without_calibration_is_an_error_and_never_a_pass(run: Run, tag: str) -> None:
