@@ -105,7 +105,8 @@ def weights(seed: int, unread: int, of: int = 6) -> Signature:
     generator = torch.Generator().manual_seed(seed)
     plain = [torch.randn(16, 16, generator=generator) for _ in range(of)]
     return signature(
-        (f"{i}.weight", Unread((16, 16), b"packed" + w.numpy().tobytes()) if i < unread else w) for i, w in enumerate(plain)
+        (f"{i}.weight", Unread((16, 16), b"packed" + w.numpy().tobytes()) if i < unread else w)
+        for i, w in enumerate(plain)
     )
 
 
