@@ -10,6 +10,8 @@ Identity is that of the whole model: the values of the decoder that it samples a
 from __future__ import annotations
 
 import json
+import math
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -39,6 +41,7 @@ _META = torch.device("meta")
 _SAFETENSORS = (".safetensors", ".sft")
 #: How names of text encoders begin in checkpoints.
 _TEXT = ("cond_stage_model.", "conditioner.", "text_encoders.")
+_NOT_NETWORK = (*_TEXT, "first_stage_model.", "vae.")
 #: What stands beside a quantised weight: scales, remarks and tables, by the name in the layer.
 BOOKKEEPING = frozenset(
     {
@@ -205,6 +208,22 @@ def quantised_in_file(path: Path) -> bool:
         return False
     with WeightsFile(path) as file:
         return _is_quantised(file, text_too=False)
+
+
+def eight_bits_in_file(path: Path) -> str:
+    """The type of the 8-bit floats that most matrices of a file's network are made of, else "".
+
+    Hosts may load such a file as 16 or 32 bits; its weights stay as coarse as they were written.
+    """
+    if path.suffix.lower() not in _SAFETENSORS:
+        return ""
+    counts: Counter[torch.dtype | None] = Counter()
+    with WeightsFile(path) as file:
+        for name in file.names():
+            if len(file.shape(name)) >= 2 and not name.startswith(_NOT_NETWORK):
+                counts[file.dtype(name)] += math.prod(file.shape(name))
+    dtype = max(counts, key=lambda found: counts[found], default=None)
+    return "" if dtype is None or dtype.itemsize > 1 else str(dtype).removeprefix("torch.")
 
 
 def _shells(file: WeightsFile) -> dict[str, Tensor] | None:

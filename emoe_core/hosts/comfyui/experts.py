@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from ...errors import EMoEError
 from ...experts import Expert, ExpertSet
 from ...files import file_sha256
 from . import identity
-from .encoder_only import NETWORK, load_encoder_only, quantised_in_file
+from .encoder_only import NETWORK, eight_bits_in_file, load_encoder_only, quantised_in_file
 from .text_encoder import LazyClip
 from .weights import is_quantised, weight_type
 
@@ -86,7 +87,7 @@ def load_expert(name: str, encoder_only: bool = False) -> Expert:
             model, has_text = part
             with_text = has_text and not _is_diffusion_model(name)
             clip = LazyClip(path, path.stem) if with_text else None
-            return expert_from_model(model, clip, Path(name).stem, f"{path.name} {path.stat().st_size} bytes")
+            return _from_file(model, clip, path, f"{path.stat().st_size} bytes")
         model, clip = _load_whole(path, _is_diffusion_model(name))
     except EMoEError:
         raise
@@ -111,7 +112,13 @@ def load_expert(name: str, encoder_only: bool = False) -> Expert:
             f"The model file '{name}' is quantised in a form that this ComfyUI does not know; update ComfyUI, or use the "
             "model's fp16 version."
         )
-    return expert_from_model(model, clip, Path(name).stem, f"{path.name} sha256:{file_sha256(path)}")
+    return _from_file(model, clip, path, f"sha256:{file_sha256(path)}")
+
+
+def _from_file(model: Any, clip: Any, path: Path, mark: str) -> Expert:
+    expert = expert_from_model(model, clip, path.stem, f"{path.name} {mark}")
+    in_file = "" if is_quantised(model, NETWORK) else eight_bits_in_file(path)
+    return replace(expert, weights=in_file or expert.weights)
 
 
 def _is_diffusion_model(name: str) -> bool:
