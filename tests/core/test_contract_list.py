@@ -16,7 +16,7 @@ FILES = [
     *(p for p in sorted((ROOT / "emoe_core" / "hosts" / "comfyui").glob("*.py")) if not p.name.startswith("contract")),
 ]
 HOST = ("comfy", "comfy_api", "comfy_execution", "folder_paths", "server", "latent_preview", "node_helpers")
-LISTED = {use.partition("(")[0] for entry in ENTRIES for use in entry.uses}
+LISTED = {use.partition("(")[0] for entry in ENTRIES for use in (*entry.uses, *entry.offered)}
 #: The documented node API; of it the list has what the pack could not be loaded without.
 DOCUMENTED = ("comfy_api.latest",)
 

@@ -6,6 +6,7 @@ looked at in a call through a small model there is a call that went otherwise.
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import subprocess
@@ -71,6 +72,22 @@ def test_a_host_that_calls_it_otherwise_is_told_so(entry: Entry, use: str, host:
 
     said = entry.check(Host(host.tree, {name: other}, host._made))
     assert is_a_sentence(said, entry) and f"{name} is no longer called as" in str(said)
+
+
+@pytest.mark.parametrize("use", [use for entry in ENTRIES for use in entry.offered])
+def test_what_only_newer_hosts_offer_may_be_missing_and_not_changed(use: str, host: Host) -> None:
+    name = use.partition("(")[0]
+    entry = next(one for one in ENTRIES if use in one.offered)
+
+    def other(*, an_argument_that_the_pack_does_not_give: Any) -> None:
+        raise AssertionError("the check must look at the signature first")
+
+    assert entry.check(Host(host.tree, {name: LACKING}, host._made)) is None
+    said = entry.check(Host(host.tree, {name: other}, host._made))
+    if importlib.util.find_spec(name.rpartition(".")[0]) is None:
+        assert said is None
+    else:
+        assert is_a_sentence(said, entry) and f"{name} is no longer called as" in str(said)
 
 
 # --- behaviour ----------------------------------------------------------------------------------------------------------

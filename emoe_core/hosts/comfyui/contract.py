@@ -102,6 +102,7 @@ class Entry:
         breaks: what the user loses without it; follows "so".
         uses: names, those that are called with their arguments as the pack gives them: "module.call(one, two, key=)".
         behaves: looks at what the host does with them.
+        offered: as `uses`, of newer hosts only: one that lacks them lacks what they are for.
     """
 
     name: str
@@ -109,13 +110,23 @@ class Entry:
     breaks: str
     uses: tuple[str, ...] = ()
     behaves: Check | None = None
+    offered: tuple[str, ...] = ()
 
     def check(self, host: Host) -> str | None:
         """None where this holds, else one sentence: what this host does differently, and what that breaks."""
-        said = next((said for use in self.uses if (said := _use(use, host))), None)
+        there = (use for use in self.offered if _is_there(use.partition("(")[0], host))
+        said = next((said for use in (*self.uses, *there) if (said := _use(use, host))), None)
         if said is None and self.behaves is not None:
             said = _guarded(self.behaves, host)
         return None if said is None else f"{said}, so {self.breaks}."
+
+
+def _is_there(path: str, host: Host) -> bool:
+    try:
+        host.at(path)
+    except Missing:
+        return False
+    return True
 
 
 def _use(use: str, host: Host) -> str | None:
@@ -174,6 +185,7 @@ ENTRIES: tuple[Entry, ...] = (
             "comfy.samplers.CFGGuider.set_cfg(self, cfg)",
             "comfy.samplers.CFGGuider.sample(self, noise, latent, sampler, sigmas, callback=, disable_pbar=, seed=)",
             "comfy.samplers.sampler_object(name)",
+            "comfy.samplers.ksampler(name, options)",
         ),
         behaviour.runs_the_sampler,
     ),
@@ -467,6 +479,10 @@ ENTRIES: tuple[Entry, ...] = (
             "comfy.model_management.OOM_EXCEPTION",
         ),
         behaviour.loads_and_frees,
+        (
+            "comfy.model_prefetch.cleanup_prefetch_queues()",
+            "comfy.model_patcher.CoreModelPatcher(model, device, device)",
+        ),
     ),
     Entry(
         "interrupts",
