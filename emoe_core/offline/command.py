@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -121,10 +122,14 @@ def _score(
     from .work import check, score_rows
 
     console.note("Loading the experts.")
-    from ..hosts.diffusers import experts_and_how, settings_of
+    from ..hosts.diffusers import experts_and_how, proofs_of, settings_of
 
     experts, how = experts_and_how(args)
     settings = settings_of(experts, how)
+    if gate is not None:
+        gate = replace(gate, proofs=proofs_of(experts, how, gate.calibrations or experts.calibrations))
+        for proof in gate.proofs:
+            console.note(proof.line())
     check(experts, settings, gate)
     mark = settings.fingerprint(), "" if gate is None else gate.digest()
     done = {} if results is None else results.done

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from ..batch.journal import row_key
@@ -14,6 +14,7 @@ from ..errors import EMoEError
 from ..experts import ExpertSet, check_comparable
 from ..gate import Verdict, decide
 from ..prompts import PromptRow
+from ..proof import Proof
 from ..report import ItemScore, Report, Settings
 
 OK, BLOCKED, ERROR = "ok", "blocked", "error"
@@ -27,6 +28,7 @@ class GateWords:
         policy: a key of `policies.POLICIES`.
         calibrations: candidates; those that come with the experts when None.
         group: a column of the prompt file; a prompt is judged by the reference prompts of its own group.
+        proofs: of calibrations that were made by other digests.
     """
 
     policy: str
@@ -35,6 +37,7 @@ class GateWords:
     delta: float
     calibrations: tuple[Calibration, ...] | None
     group: str = ""
+    proofs: tuple[Proof, ...] = ()
 
     def digest(self) -> str:
         """Changes when verdicts can."""
@@ -46,7 +49,7 @@ class GateWords:
         """The decision; an `EMoEError` when no calibration fits."""
         label = columns.get(self.group, "").strip() if self.group else ""
         return decide(
-            report,
+            replace(report, proofs=self.proofs),
             self.policy,
             alpha=self.alpha,
             threshold=self.threshold,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 
 from emoe_core import demo
 from emoe_core.__main__ import main
+from emoe_core.calibration import Calibration
 
 GATE = ("--policy", "false_block_rate", "--alpha", "0.1")
 
@@ -85,6 +87,22 @@ def test_a_calibration_file_gates_and_one_of_other_settings_is_refused(
     assert score("--prompt", "ant", "--calibration", files["paper"], "--out", out) == 2
     assert "estimator is centred_layout instead of variance" in capsys.readouterr().err
     assert not out.read_text()  # said before anything was scored
+
+
+def test_a_calibration_of_other_digests_is_proved_or_refused_with_figures(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (path,) = (path for path in demo.calibration_files() if path.stem == "fast")
+    kept = Calibration.load(path)
+    renamed = replace(kept, settings=replace(kept.settings, experts=("a" * 64, *kept.settings.experts[1:])))
+    renamed.save(tmp_path / "renamed.json")
+    replace(renamed, scores=tuple(one + 0.01 for one in kept.scores)).save(tmp_path / "moved.json")
+    how = ("--prompt", "xchtgg", "--preset", "fast", "--alpha", "0.1", "--fail-on-reject", "--json")
+    assert score(*how, "--calibration", tmp_path / "renamed.json") == 1
+    said = capsys.readouterr()
+    assert "proved on 16 of its prompts" in said.err and "calibration proved on 16 of its prompts" in said.out
+    assert score(*how, "--calibration", tmp_path / "moved.json") == 2
+    assert "was made with other models: on 16 of its prompts the scores differ by 0.01" in capsys.readouterr().err
 
 
 def test_a_bad_row_is_named_and_the_good_ones_are_scored(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

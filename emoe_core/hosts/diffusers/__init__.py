@@ -28,7 +28,7 @@ from .asked import experts_and_how
 from .demo import demo_experts
 from .experts import expert_from_network, expert_from_pipeline, experts_from_pipelines
 from .loading import load_expert, load_experts, without_progress_bars
-from .scoring import How, score, score_many, settings_of
+from .scoring import How, proofs_of, score, score_many, settings_of
 
 __all__ = [
     "How",
@@ -39,6 +39,7 @@ __all__ = [
     "experts_from_pipelines",
     "load_expert",
     "load_experts",
+    "proofs_of",
     "score",
     "score_many",
     "settings_of",

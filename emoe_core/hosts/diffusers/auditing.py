@@ -16,7 +16,7 @@ from ...errors import EMoEError
 from ...experts import ExpertSet
 from ...report import Report
 from .asked import experts_and_how
-from .scoring import How, score, score_many
+from .scoring import How, proofs_of, score, score_many
 
 if TYPE_CHECKING:
     from ...audit.source import Source
@@ -38,6 +38,8 @@ class DiffusersScorer:
     def about(self) -> About:
         """Scores one prompt, so that experts that cannot be compared are refused before the first batch."""
         report = score(self._experts, "a", self._how)
+        candidates = self._experts.calibrations if self._calibration is None else (self._calibration,)
+        report = replace(report, proofs=proofs_of(self._experts, self._how, candidates))
         if self._calibration is not None:
             matching(report, (self._calibration,))
         else:

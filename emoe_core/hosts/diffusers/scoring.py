@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 
+from ...calibration import Calibration
 from ...collect import Progress
 from ...empty_prompt import says_nothing
 from ...errors import EMoEError
 from ...estimators import estimator as estimator_named
 from ...experts import ExpertSet
 from ...presets import CUSTOM, DEFAULT, resolve, resolve_tap
+from ...proof import Proof, needs_proof, prove
 from ...report import Report, Settings
 from ...score import Scored
 from ...score import score_many as score_latents
@@ -102,6 +104,16 @@ def settings_of(experts: ExpertSet, how: How) -> Settings:
     return _settings(experts, how)[0]
 
 
+def proofs_of(experts: ExpertSet, how: How, calibrations: Iterable[Calibration]) -> tuple[Proof, ...]:
+    """A proof of each calibration that was made by other digests; see `emoe_core.proof`."""
+    settings = settings_of(experts, how)
+
+    def scores(texts: Sequence[str]) -> list[float]:
+        return [scored.report.score for scored in score_many(experts, list(texts), how, brief=True)]
+
+    return tuple(prove(one, scores) for one in calibrations if needs_proof(one, settings))
+
+
 def _changed(how: How, changes: dict[str, Any]) -> How:
     try:
         return replace(how, **changes)
@@ -180,4 +192,4 @@ def _with_warnings(scored: Scored, experts: ExpertSet, text: str) -> Scored:
     return replace(scored, report=replace(scored.report, warnings=tuple(found)))
 
 
-__all__ = ["CUSTOM", "How", "score", "score_many", "settings_of"]
+__all__ = ["CUSTOM", "How", "proofs_of", "score", "score_many", "settings_of"]
