@@ -87,9 +87,11 @@ def test_app_mode_shows_the_verdict_as_a_picture(newer: Server, browser: Browser
         one.open(FIRST)
         open_app_mode(page)
         assert run_app(page, UNKNOWN) == "success"
-        names = results(page)
-        assert any(name.startswith("emoe_card") for name in names)
-        assert not any(name.startswith("image_") for name in names)
+        own = [
+            name for name in results(page) if name not in names
+        ]  # newer hosts show the workflow's earlier results too
+        assert any(name.startswith("emoe_card") for name in own)
+        assert not any(name.startswith("image_") for name in own)
         assert one.complaints == []
 
 
