@@ -204,9 +204,11 @@ def scored(pack: ModuleType, experts: Any, texts: list[str], shape: tuple[int, .
 # --- another host -----------------------------------------------------------------------------------------------------
 
 
-def save(pack: ModuleType, folder: Path) -> None:
+def save(pack: ModuleType, folder: Path, only: str) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for name, experts, shape, how in sets(pack, folder):
+        if only not in name:
+            continue
         found = scored(pack, experts, prompts(), shape, how)
         kept = pack.emoe_core.calibration.Calibration(
             name, found[0].settings, tuple(one.score for one in found), tuple(prompts())
@@ -215,11 +217,13 @@ def save(pack: ModuleType, folder: Path) -> None:
         print(f"{name}: {kept.line()}", flush=True)
 
 
-def compare(pack: ModuleType, folder: Path) -> int:
+def compare(pack: ModuleType, folder: Path, only: str) -> int:
     print("| set | digests | largest difference | in standard deviations | verdicts that differ |")
     print("|---|---|---|---|---|")
     bad = 0
     for name, experts, shape, how in sets(pack, folder):
+        if only not in name:
+            continue
         kept = pack.emoe_core.calibration.Calibration.load(folder / f"{name}.json")
         found = scored(pack, experts, list(kept.prompts), shape, how)
         proof = proved(pack, experts, kept, shape, how)
@@ -262,7 +266,7 @@ def judge(pack: ModuleType, count: int) -> int:
         table: dict[str, list[float]] = {}
         failed = 0
         for number, (kind, make) in enumerate(itertools.islice(kinds, count)):
-            name = ("layout", "fast", "thorough", "paper", "layout")[number % 5]
+            name = ("layout", "fast", "thorough", "paper", "layout")[(number + number // 5) % 5]
             if kind.startswith("FreeU"):
                 name = ("layout", "thorough")[number % 2]  # it works behind the middle of the network
             calibration = kept[presets[name].estimator]
@@ -390,7 +394,7 @@ def alike(demo: Any) -> Iterator[tuple[str, Callable[[], tuple[list[Any], list[A
                 lambda: ([ModelComputeDtype().patch(m, "fp16")[0] for m in models], clips),
             )
         elif number % 20 in (5, 15):
-            yield "weights stored in half precision", lambda: (stored(torch.float16), clips)
+            yield "weights stored as bfloat16", lambda: (stored(torch.bfloat16), clips)
         elif number % 20 == 10:
             yield "another number of threads", lambda n=1 + number % 3: (threads(n), clips)
         else:
@@ -402,13 +406,16 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=("save", "compare", "judge"))
     parser.add_argument("where", nargs="?", default="200")
+    parser.add_argument("--only", default="", help="sets whose name holds this")
     given = parser.parse_args()
     enter_host()
     with comfyui() as pack:
         if given.what == "save":
-            save(pack, Path(given.where))
+            save(pack, Path(given.where), given.only)
             return 0
-        return min(1, judge(pack, int(given.where)) if given.what == "judge" else compare(pack, Path(given.where)))
+        if given.what == "judge":
+            return min(1, judge(pack, int(given.where)))
+        return min(1, compare(pack, Path(given.where), given.only))
 
 
 if __name__ == "__main__":

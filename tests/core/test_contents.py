@@ -176,6 +176,9 @@ def test_beside_another_object_only_what_differs_counts() -> None:
         one.added = 3  # type: ignore[assignment]  # by a newer host, on both
     known, plain = Contents(), patches.Layers(0, 2.0)
     assert known.beside(patch, own) == Contents().beside(plain, patches.Layers(0, 1.0)) != ""
+    parts = {id(part) for part in (own, *own.modules(), *own.parameters(), *own.buffers())}
+    named = Contents(lambda value: "own" if id(value) in parts else None)  # as a host knows its model's parts
+    assert named.beside(patch, own) == known.beside(patch, own)
     assert Contents().beside(own, patches.Layers(0, 1.0)) != "" and Contents().beside(own, own) == ""
     assert Contents().beside(torch.float16, torch.float32) != Contents().beside(torch.bfloat16, torch.float32)
 

@@ -127,7 +127,8 @@ def _patches(patcher: Any) -> Iterator[tuple[str, Any]]:
             if functions and not _is_ours(str(key)) and key not in _ROUNDING_ONLY:
                 yield f"wrapper:{kind}:{key}", functions
     for kind in ("injections", "weight_wrapper_patches", "additional_models"):
-        yield from ((f"{kind}:{key}", value) for key, value in getattr(patcher, kind, {}).items() if value)
+        held = getattr(patcher, kind, {}).items()
+        yield from ((f"{kind}:{key}", value) for key, value in held if value and not _is_ours(str(key)))
 
 
 def _is_ours(key: str) -> bool:
