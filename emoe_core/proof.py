@@ -11,8 +11,8 @@ largest at the uncertain end, and the others are many.
 moves by t standard deviations changes the share of good prompts above a threshold by t times the density there, which is
 about 0.1 for a share of 0.05 (normal scores): 0.006 moves a rate of 0.05 by 0.0006 at most, a thirtieth of what the choice of
 110 reference prompts moves it. Half precision for single moves scores by 0.002, weights stored as bfloat16 by 0.005, a LoRA
-at a strength of 0.1 on one of four experts by 0.009 and more (docs/hosts.md). The mean square is taken, and not the largest, since the latter of few prompts
-varies too much to tell these two apart.
+at a strength of 0.1 on one of four experts by 0.009 and more (docs/hosts.md). The mean square is taken, and not the
+largest, since the latter of few prompts varies too much to tell these two apart.
 """
 
 from __future__ import annotations
