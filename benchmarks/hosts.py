@@ -25,6 +25,7 @@ from types import ModuleType
 from typing import Any
 
 from common import ROOT, comfyui, enter_host
+from emoe_testing.patches import freeu
 
 PROMPTS = 24
 STEPS, LATER = 20, 6
@@ -58,15 +59,6 @@ def expert_set(pack: ModuleType, models: list[Any], clips: list[Any]) -> Any:
         expert = host.expert_from_model(model, real, f"expert {number + 1}")
         made = made.add(expert if real is clip else replace(expert, clip=clip))
     return made
-
-
-def freeu(model: Any, b2: float, version: int = 1) -> Any:
-    import comfy_extras.nodes_freelunch as nodes
-
-    cls = nodes.FreeU if version == 1 else nodes.FreeU_V2
-    made = cls.execute if hasattr(cls, "execute") else cls().patch
-    found = made(model, 1.1, b2, 0.9, 0.2)
-    return found.result[0] if hasattr(found, "result") else found[0]
 
 
 def shifted(model: Any, shift: float) -> Any:
@@ -146,7 +138,7 @@ def sets(pack: ModuleType, folder: Path) -> Iterator[tuple[str, Any, tuple[int, 
     yield "SD1.5, fast", expert_set(pack, [a, b], [text, other]), size, fast
     yield "SD1.5, layout", expert_set(pack, [a, b], [text, other]), size, layout
     yield "SD1.5 with a LoRA", expert_set(pack, [tuned, b], [tuned_text, other]), size, layout
-    yield "SD1.5 with FreeU", expert_set(pack, [freeu(a, 1.2), freeu(b, 1.2)], [text, other]), size, layout
+    yield "SD1.5 with FreeU", expert_set(pack, [freeu(a), freeu(b)], [text, other]), size, layout
     clips = [skipped(text, -2), skipped(other, -2)]
     yield "SD1.5 with clip skip -2", expert_set(pack, [a, b], clips), size, layout
     eight = comfy.sd.load_diffusion_model(str(files[1]), model_options={"dtype": torch.float8_e4m3fn})
@@ -333,7 +325,7 @@ def altered(demo: Any) -> Iterator[tuple[str, Callable[[], tuple[list[Any], list
             b2, version = draw.choice([1.1, 1.2, 1.3, 1.4]), draw.choice([1, 2])
             yield (
                 "FreeU on one expert",
-                lambda p=place, b=b2, v=version: (put(models, p, freeu(models[p], b, v)), clips),
+                lambda p=place, b=b2, v=version: (put(models, p, freeu(models[p], b2=b, version=v)), clips),
             )
         elif kind == 4:
             amount = draw.choice([0.03, 0.05, 0.1])

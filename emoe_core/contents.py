@@ -51,6 +51,7 @@ class Contents:
     def __init__(self, known: Callable[[Any], str | None] = lambda value: None, patches: Iterable[Any] = ()) -> None:
         self._known = known
         self._written = _written_cells(patches)
+        self._run_sets: dict[type, set[str]] = {}
         self._seen: dict[int, tuple[Any, str]] = {}  # keeps the objects too: the id of a dead one is given away again
         self._objects = MOST_OBJECTS
         self._values = WHOLE_VALUES
@@ -156,9 +157,15 @@ class Contents:
         yield from self._attributes(vars(function), None, depth)
 
     def _attributes(self, attributes: dict[str, Any], cls: type | None, depth: int) -> Iterator[str]:
-        left = set() if cls is None else _set_by_calls(cls)
+        left = set() if cls is None else self._set_by_calls(cls)
         kept = [(n, v) for n, v in attributes.items() if n not in left and (n == "__wrapped__" or n[:2] != "__")]
         yield from self._named(kept, depth)
+
+    def _set_by_calls(self, cls: type) -> set[str]:
+        """As the function of that name, read once for all objects of a class."""
+        if cls not in self._run_sets:
+            self._run_sets[cls] = _set_by_calls(cls)
+        return self._run_sets[cls]
 
     def _class(self, cls: type, depth: int) -> Iterator[str]:
         """Names of a class and its bases. One made inside a function counts by its bases, and by what it closes over."""
@@ -184,7 +191,7 @@ class Contents:
         for path, part in module.named_modules():
             if path:
                 yield f"{path}:{type(part).__name__}"
-            left = _set_by_calls(type(part))
+            left = self._set_by_calls(type(part))
             kept = [
                 (f"{path}.{name}", value)
                 for name, value in vars(part).items()

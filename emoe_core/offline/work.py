@@ -41,7 +41,7 @@ class GateWords:
 
     def digest(self) -> str:
         """Changes when verdicts can."""
-        found = None if self.calibrations is None else [c.as_dict()["digest"] for c in self.calibrations]
+        found = None if self.calibrations is None else [c.digest for c in self.calibrations]
         text = json.dumps([self.policy, self.alpha, self.threshold, self.delta, self.group, found])
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 

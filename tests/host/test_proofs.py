@@ -138,7 +138,7 @@ def test_other_models_are_refused_with_the_figures(
         "LoRA at 0.1": lambda: made({0: model}, {0: text}),
         "clip skip": lambda: made(clips={1: clip}),
         "a copy of another": lambda: made({2: demo.experts[3].model}, {2: demo.experts[3].clip}),
-        "FreeU": lambda: made({0: freeu(demo.experts[0].model, 1.2)}),
+        "FreeU": lambda: made({0: freeu(demo.experts[0].model, b2=1.2)}),
     }[change]()
     layout = next(one for one in demo.calibrations if one.settings.estimator == "centred_layout")
     report = run(node_classes, host, experts, layout).args[1]
@@ -157,7 +157,7 @@ def test_freeu_of_another_strength_is_refused(
     from emoe_testing.patches import freeu
 
     def at(b2: float) -> Any:
-        return made({place: freeu(expert.model, b2) for place, expert in enumerate(demo.experts)})
+        return made({place: freeu(expert.model, b2=b2) for place, expert in enumerate(demo.experts)})
 
     given = ["horse", "rainbow", "tiger", "pizza", "bell", "cat", "ant", "candle", "hammer", "bridge"]
     arguments = {

@@ -60,9 +60,9 @@ class ComfyScorer:
     def about(self) -> About:
         """Scores one prompt, so that experts that cannot be compared are refused before the first batch."""
         (prompt,) = encode_many(self._experts, [_PROBE], self._clip)
-        (scored,) = score_prompts(self._experts, [prompt], self._latent, **self._how)
-        candidates = self._experts.calibrations if self._calibration is None else (self._calibration,)
         run = Run.of(self._experts, self._latent, **self._how)
+        (scored,) = run.score([prompt], None, lambda *_: None)
+        candidates = self._experts.calibrations if self._calibration is None else (self._calibration,)
         proofs = Prover(run, scored.report.settings, prompt, self._clip).proofs(candidates)
         report = replace(scored.report, proofs=proofs)
         if self._calibration is not None:

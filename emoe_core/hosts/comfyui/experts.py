@@ -19,7 +19,7 @@ from ...files import file_sha256
 from . import identity
 from .encoder_only import NETWORK, eight_bits_in_file, load_encoder_only, quantised_in_file
 from .text_encoder import LazyClip
-from .weights import is_quantised, weight_type
+from .weights import is_quantised, weight_type, weights_signature
 
 #: Files of this folder are listed with the folder's name in front, so that they do not clash with checkpoints.
 DIFFUSION_MODELS = "diffusion_models"
@@ -31,7 +31,7 @@ LOAD = (ENCODER_ONLY, WHOLE) = ("encoder only", "whole")
 def expert_from_model(model: Any, clip: Any, name: str, file: str = "") -> Expert:
     """An expert from a MODEL (a ModelPatcher, with whatever LoRA and patches it carries) and its CLIP, or None."""
     where = f"expert '{name}'" if name else "the model"
-    weights = identity.weights_signature(model, NETWORK, where)
+    weights = weights_signature(model, NETWORK, where)
     lazy = isinstance(clip, LazyClip)
     return Expert(
         name=name,

@@ -14,9 +14,9 @@ from comfy.model_patcher import ModelPatcher
 from ...contents import Contents
 from ...mixture.sparse import SparseMoE
 from ...signature import DIGEST_VALUES, Signature, sample_values
-from . import weights as own_weights
 from .demo import DemoTextModels
 from .encoder_only import NETWORK
+from .weights import weights_signature
 
 #: The projection of the pooled text in the CLIPs of SD1, SDXL and SD2. Those models have no use for it and most files do not
 #: bring it: ComfyUI then leaves in it whatever was in memory. (In the embedded experts it is defined.)
@@ -28,19 +28,6 @@ _PLAIN = (bool, int, float, str, torch.dtype, type(None))
 _OBJECT = "object:"
 #: Wrappers and options that only change how the same numbers are computed.
 _ROUNDING_ONLY = frozenset({"torch.compile", "torch_compile_kwargs"})
-
-
-def weights_signature(patcher: Any, prefix: str, where: str, unused: tuple[str, ...] = ()) -> Signature:
-    """Signature of a ModelPatcher's own weights, patches not applied, whether or not they are merged in right now.
-
-    Of a network without its decoder it is that of the whole one: the decoder's values are sampled from the file.
-
-    Args:
-        prefix: only weights whose key starts with it, e.g. "diffusion_model.".
-        where: what to call the model in an error.
-        unused: names of weights that do not count.
-    """
-    return own_weights.weights_signature(patcher, prefix, where, unused)
 
 
 def model_identity(patcher: Any, weights: Signature) -> str:
@@ -56,7 +43,7 @@ def model_identity(patcher: Any, weights: Signature) -> str:
     objects = _object_patches(patcher)
     for key in sorted(objects):
         if isinstance(objects[key], SparseMoE):  # a mixture's layers have their identity
-            digest.update(f"{key}={SparseMoE.__qualname__};{objects[key].identity}".encode())
+            digest.update(f"{key}={type(objects[key]).__qualname__};{objects[key].identity}".encode())
     own = {kind: sorted(key for key in map(str, keys) if _is_ours(key)) for kind, keys in patcher.wrappers.items()}
     _feed(digest, {kind: keys for kind, keys in own.items() if keys})
     patches = dict(_patches(patcher))
@@ -200,14 +187,6 @@ def _other_model(patcher: Any) -> str:
     return digest.hexdigest()
 
 
-def _qualified(value: Any) -> str:
-    if isinstance(value, (bool, int, float, str)) or value is None:
-        return repr(value)
-    if isinstance(value, (list, tuple)):
-        return ",".join(_qualified(item) for item in value)
-    return str(getattr(value, "__qualname__", type(value).__qualname__))
-
-
 def _feed(digest: Any, value: Any) -> None:
     """Add any nesting of tensors, numbers, names and weight adapters to a hash."""
     if isinstance(value, torch.Tensor):
@@ -227,4 +206,4 @@ def _feed(digest: Any, value: Any) -> None:
     elif isinstance(value, (bool, int, float, str)) or value is None:
         digest.update(json.dumps(value).encode())
     else:
-        digest.update(_qualified(value).encode())
+        digest.update(str(getattr(value, "__qualname__", type(value).__qualname__)).encode())

@@ -90,26 +90,22 @@ def hostile() -> Callable[..., Any]:
     return holding([Raises(), torch.empty(3, device="meta"), deep, (i for i in range(3)), 10**6000, "\ud800", object()])
 
 
-def freeu(model: Any, b2: float) -> Any:
-    """The model with the host's FreeU on it."""
-    from comfy_extras.nodes_freelunch import FreeU
+def freeu(model: Any, b1: float = 1.1, b2: float = 1.2, version: int = 1) -> Any:
+    """The model with the host's FreeU on it, whichever way this host writes its nodes."""
+    from comfy_extras.nodes_freelunch import FreeU, FreeU_V2
 
-    made = FreeU.execute if hasattr(FreeU, "execute") else FreeU().patch
-    found = made(model, 1.1, b2, 0.9, 0.2)
+    node = (FreeU, FreeU_V2)[version - 1]
+    made = node.execute if hasattr(node, "execute") else node().patch
+    found = made(model, b1, b2, 0.9, 0.2)
     return found.result[0] if hasattr(found, "result") else found[0]
 
 
 def identities(pack: ModuleType) -> dict[str, str]:
     """Identity of a demo expert's model with each of these patches on it, by a word for the patch."""
-    from comfy_extras.nodes_freelunch import FreeU_V2
     from comfy_extras.nodes_model_advanced import ModelComputeDtype, ModelSamplingDiscrete, ModelSamplingSD3
 
     experts = pack.emoe_core.hosts.comfyui.experts
     (base, *_) = (expert.model for expert in pack.emoe_core.hosts.comfyui.embedded.embedded_experts().experts)
-
-    def freeu(b: float) -> Any:
-        made = FreeU_V2.execute(base, b, 1.4, 0.9, 0.2) if hasattr(FreeU_V2, "execute") else None
-        return made.result[0] if made is not None else FreeU_V2().patch(base, b, 1.4, 0.9, 0.2)[0]
 
     def attention(patch: Any) -> Any:
         model = base.clone()
@@ -149,7 +145,7 @@ def identities(pack: ModuleType) -> dict[str, str]:
     for dtype in ("fp16", "bf16"):
         models[f"dtype {dtype}"] = ModelComputeDtype().patch(base, dtype)[0]
     for number in (1.0, 1.4, 2.0):
-        models[f"freeu {number}"] = freeu(number)
+        models[f"freeu {number}"] = freeu(base, number, 1.4, version=2)
         models[f"attention {number}"] = attention(strength(number))
         models[f"table {number}"] = attention(table({"b": number, "a": (1, 2), 3: None}))
         models[f"wrapper {number}"] = wrapped(number)
