@@ -15,6 +15,11 @@ from emoe_testing.checkpoints import make_sd15, make_sdxl
 
 SIZE = 16
 PROMPTS = "sunflower\ndog\ncar\nhouse"
+#: A mixture's model as an expert of an ensemble, and the mixture's own network.
+MIXTURE = (
+    "fe9b2cad326b1208f21011654ca02b517b28fae90627cd6d2d36b824f4cbe495",
+    "9c5bc80786f26c211562bbeed4f3e11148d9f7833613e3f5545a59096f23f12f",
+)
 GATES = {"layers": "attn", "top_k": 2, "steps": 2, "cfg": 4.0, "seed": 0}
 
 
@@ -248,6 +253,25 @@ def test_two_mixtures_models_have_two_identities(host: Any, build: Callable[...,
     models = (mixture.network.model, other.network.model, mixture.network.model.clone())
     a, b, c = (host.experts.expert_from_model(model, None, "").identity for model in models)
     assert a == c != b
+
+
+def test_a_mixtures_digests_are_those_of_saved_calibrations(host: Any, demo: Any) -> None:
+    """Frozen, of gates that no processor rounds differently: as a set of its own, and as an expert of an ensemble."""
+    experts, first = demo.experts, demo.experts[0].model
+    gates = {
+        name: torch.arange(4.0).reshape(4, 1).expand(4, first.get_model_object(f"diffusion_model.{name}").in_features)
+        for name in host.mixture_layers.sparse_layer_names(first, "attn")
+    }
+    mixed = host.mixture.assemble(
+        experts,
+        gates,
+        lambda index, name: host.mixture_layers.expert_layer(experts[index], first, name),
+        layers="attn",
+        top_k=2,
+        clip=(experts[0].clip, experts[0].text_encoder_identity()),
+    )
+    of_an_ensemble = host.experts.expert_from_model(mixed.network.model, None, "")
+    assert (of_an_ensemble.identity, mixed.network.identity) == MIXTURE
 
 
 def test_memory_is_shared_and_accounted_for(demo: Any, mixture: Any) -> None:
