@@ -131,7 +131,7 @@ def batched_against_single(count: int) -> dict[str, Any]:
         pack = load_pack(Path(base))
         host = pack.emoe_core.hosts.comfyui
         experts = host.embedded.embedded_experts()
-        chosen = pack.emoe_core.presets.PRESETS["fast"]
+        chosen = pack.emoe_core.scoring.presets.PRESETS["fast"]
         how = {"tap": chosen.tap, "estimator_name": chosen.estimator, "add_noise": True, "noise_seed": 0, "steps": 20}
         how |= {"scheduler": "normal", "at_step": 0, "noise_samples": 2}
         latent = {"samples": torch.zeros(1, 4, 16, 16)}

@@ -49,7 +49,7 @@ def demo_scores(pack: ModuleType, preset: str, folder: Path) -> dict[str, float]
     """Score of every prompt of the demo; those that an earlier run has scored are read from `folder`."""
     import torch
 
-    host, chosen = pack.emoe_core.hosts.comfyui, pack.emoe_core.presets.PRESETS[preset]
+    host, chosen = pack.emoe_core.hosts.comfyui, pack.emoe_core.scoring.presets.PRESETS[preset]
     experts, latent = host.embedded.embedded_experts(), {"samples": torch.zeros(1, 4, 16, 16)}
     texts = list(dict.fromkeys(text for group in pack.emoe_core.demo.prompts().values() for text in group))
 

@@ -102,7 +102,7 @@ def model(family: Family, seed: int, dtype: Any) -> Any:
 
 def experts(pack: ModuleType, family: Family, count: int, dtype: Any, one_network: bool) -> Any:
     """An expert set; with `one_network` all experts are clones of one model, for machines with little memory."""
-    host, made = pack.emoe_core.hosts.comfyui, pack.emoe_core.experts.ExpertSet()
+    host, made = pack.emoe_core.hosts.comfyui, pack.emoe_core.experts.sets.ExpertSet()
     first = host.experts.expert_from_model(model(family, 0, dtype), None, "expert 1")
     for number in range(count):
         expert = first

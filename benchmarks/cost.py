@@ -74,7 +74,7 @@ def by_hand(network: Any, family: Family, whole: bool) -> Callable[[], Any]:
 def arms(pack: ModuleType, family: Family, made: Any, thorough: bool) -> dict[str, Callable[[], Any]]:
     import comfy.sample
 
-    scoring, presets = pack.emoe_core.hosts.comfyui.scoring, pack.emoe_core.presets.PRESETS
+    scoring, presets = pack.emoe_core.hosts.comfyui.scoring.score, pack.emoe_core.scoring.presets.PRESETS
     models = [expert.model for expert in made.experts]
     networks = [m.model.diffusion_model for m in models]
     empty_picture, texts = latent(family), iter(range(1000, 10**9))

@@ -21,7 +21,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.append(str(ROOT))
 
-from emoe_core.ledger.drift import drift  # noqa: E402
+from emoe_core.stats.drift import drift  # noqa: E402
 
 REFERENCE = 110
 LEVELS = (10.0, 20.0, 100.0)

@@ -5,7 +5,7 @@
     python benchmarks/hosts.py judge [N]         with either: N altered sets that must be refused, N like sets that must not
 
 `COMFYUI_PATH` and `EMOE_PYTHON` choose the ComfyUI. All figures of differences are in standard deviations of the scores, as
-the tolerance is (`emoe_core.proof`). The demo experts are trained; the other models have random weights, so their scores say
+the tolerance is (`emoe_core.gating.proof`). The demo experts are trained; the other models have random weights, so their scores say
 nothing and lie close together: a harder test of rounding.
 """
 
@@ -53,7 +53,7 @@ class Words:
 
 
 def expert_set(pack: ModuleType, models: list[Any], clips: list[Any]) -> Any:
-    host, made = pack.emoe_core.hosts.comfyui.experts, pack.emoe_core.experts.ExpertSet()
+    host, made = pack.emoe_core.hosts.comfyui.experts.load, pack.emoe_core.experts.sets.ExpertSet()
     for number, (model, clip) in enumerate(zip(models, clips, strict=True)):
         real = None if isinstance(clip, Words) else clip
         expert = host.expert_from_model(model, real, f"expert {number + 1}")
@@ -120,8 +120,8 @@ def sets(pack: ModuleType, folder: Path) -> Iterator[tuple[str, Any, tuple[int, 
     import torch
     from emoe_testing import checkpoints, transformers
 
-    demo = pack.emoe_core.hosts.comfyui.embedded.embedded_experts()
-    for name in pack.emoe_core.presets.PRESETS:
+    demo = pack.emoe_core.hosts.comfyui.experts.demo_set.embedded_experts()
+    for name in pack.emoe_core.scoring.presets.PRESETS:
         yield f"demo experts, {name}", demo, (4, 16, 16), question(pack, name)
 
     base = folder / "sd15_a.safetensors"
@@ -164,7 +164,7 @@ def sets(pack: ModuleType, folder: Path) -> Iterator[tuple[str, Any, tuple[int, 
 
 
 def question(pack: ModuleType, preset: str) -> dict[str, Any]:
-    made = pack.emoe_core.presets.PRESETS[preset]
+    made = pack.emoe_core.scoring.presets.PRESETS[preset]
     return {
         "tap": made.tap,
         "estimator_name": made.estimator,
@@ -202,7 +202,7 @@ def save(pack: ModuleType, folder: Path, only: str) -> None:
         if only not in name:
             continue
         found = scored(pack, experts, prompts(), shape, how)
-        kept = pack.emoe_core.calibration.Calibration(
+        kept = pack.emoe_core.records.calibration.Calibration(
             name, found[0].settings, tuple(one.score for one in found), tuple(prompts())
         )
         kept.save(folder / f"{name}.json")
@@ -216,7 +216,7 @@ def compare(pack: ModuleType, folder: Path, only: str) -> int:
     for name, experts, shape, how in sets(pack, folder):
         if only not in name:
             continue
-        kept = pack.emoe_core.calibration.Calibration.load(folder / f"{name}.json")
+        kept = pack.emoe_core.records.calibration.Calibration.load(folder / f"{name}.json")
         found = scored(pack, experts, list(kept.prompts), shape, how)
         proof = proved(pack, experts, kept, shape, how)
         apart = [abs(new.score - old) for new, old in zip(found, kept.scores, strict=True)]
@@ -250,9 +250,9 @@ def proved(pack: ModuleType, experts: Any, kept: Any, shape: tuple[int, ...], ho
 
 def judge(pack: ModuleType, count: int) -> int:
     """Altered sets of the demo experts that must be refused, and like ones that must be accepted."""
-    demo = pack.emoe_core.hosts.comfyui.embedded.embedded_experts()
+    demo = pack.emoe_core.hosts.comfyui.experts.demo_set.embedded_experts()
     kept = {one.settings.estimator: one for one in demo.calibrations}
-    presets = pack.emoe_core.presets.PRESETS
+    presets = pack.emoe_core.scoring.presets.PRESETS
     wrong = 0
     for must_hold, kinds in ((False, altered(demo)), (True, alike(demo))):
         table: dict[str, list[float]] = {}

@@ -37,7 +37,7 @@ def measure(pack: ModuleType, prompts: dict[str, list[str]], layers: str, top_k:
     """Scores by group and column, and the mixture in words."""
     import torch
 
-    host, presets = pack.emoe_core.hosts.comfyui, pack.emoe_core.presets.PRESETS
+    host, presets = pack.emoe_core.hosts.comfyui, pack.emoe_core.scoring.presets.PRESETS
     latent = {"samples": torch.zeros(1, 4, 16, 16)}
     experts = host.embedded.embedded_experts()
     mixture = host.mixture.build_mixture(
@@ -82,7 +82,7 @@ def evaluate(pack: ModuleType, scores: Scores) -> dict[str, Any]:
     """AUROC of every group and column, with intervals, and of all unseen languages together."""
     import numpy as np
 
-    ev = importlib.import_module(f"{pack.__name__}.emoe_core.evaluation")
+    ev = importlib.import_module(f"{pack.__name__}.emoe_core.stats.evaluation")
     array = {group: {name: np.array(values) for name, values in cols.items()} for group, cols in scores.items()}
     english = array["fresh"]
     groups: dict[str, Any] = {}

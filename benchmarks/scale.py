@@ -39,7 +39,7 @@ LINEAR = 0.10
 
 
 def arms(pack: ModuleType, family: Family, made: Any, prompts: int) -> dict[str, Callable[[], Any]]:
-    scoring, core = pack.emoe_core.hosts.comfyui.scoring, pack.emoe_core
+    scoring, core = pack.emoe_core.hosts.comfyui.scoring.score, pack.emoe_core
     chosen = core.presets.PRESETS["fast"]
     how = {**HOW, "tap": chosen.tap, "estimator_name": chosen.estimator}
     few = core.experts.ExpertSet(made.experts[:2])

@@ -6,11 +6,11 @@ from typing import Any
 
 from comfy_api.latest import io
 
-from ..emoe_core.audit import Options
-from ..emoe_core.calibration import Calibration
+from ..emoe_core.audit.analysis import Options
 from ..emoe_core.errors import EMoEError
-from ..emoe_core.experts import ExpertSet
+from ..emoe_core.experts.sets import ExpertSet
 from ..emoe_core.hosts.comfyui import audit_prompts, auditing
+from ..emoe_core.records.calibration import Calibration
 from . import settings
 from .api import ADVANCED
 from .search import found_by

@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from comfy_api.latest import io
 
-from ..emoe_core.audit import AuditResult
 from ..emoe_core.audit.pictures import distributions_picture, priorities_picture
 from ..emoe_core.audit.report import LANGUAGES, html
+from ..emoe_core.audit.result import AuditResult
 from ..emoe_core.charts import as_array
 from ..emoe_core.hosts.comfyui.files import keep_picture, save_text
 from .search import found_by

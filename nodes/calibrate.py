@@ -7,12 +7,12 @@ from typing import Any
 
 from comfy_api.latest import io
 
-from ..emoe_core.calibration import Calibration
 from ..emoe_core.errors import EMoEError
-from ..emoe_core.experts import ExpertSet
+from ..emoe_core.experts.sets import ExpertSet
+from ..emoe_core.gating.reference_prompts import BAD_BELOW
 from ..emoe_core.hosts.comfyui import calibrating
 from ..emoe_core.prompts import BadRow
-from ..emoe_core.reference_prompts import BAD_BELOW
+from ..emoe_core.records.calibration import Calibration
 from . import settings
 from .api import ADVANCED
 from .search import found_by

@@ -7,11 +7,11 @@ import json
 import torch
 from comfy_api.latest import io, ui
 
-from ..emoe_core.calibration import Calibration
 from ..emoe_core.charts import as_array
-from ..emoe_core.decisions.picture import picture
-from ..emoe_core.decisions.report import Choice, decisions
-from ..emoe_core.policies import DELTA, POLICIES
+from ..emoe_core.gating.decision_report import Choice, decisions
+from ..emoe_core.gating.policies import DELTA, POLICIES
+from ..emoe_core.records.calibration import Calibration
+from ..emoe_core.show.decisions import picture
 from .api import ADVANCED
 from .search import found_by
 from .types import CATEGORY, CalibrationType

@@ -6,7 +6,7 @@ from typing import Any
 
 from comfy_api.latest import io, ui
 
-from ..emoe_core.experts import ExpertSet
+from ..emoe_core.experts.sets import ExpertSet
 from ..emoe_core.hosts.comfyui import diagnosing
 from .search import found_by
 from .types import CATEGORY, Experts

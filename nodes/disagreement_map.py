@@ -7,9 +7,9 @@ from typing import Any
 import torch
 from comfy_api.latest import io, ui
 
-from ..emoe_core.hosts.comfyui.mapping import drawn
-from ..emoe_core.map_picture import SIZES, Look
-from ..emoe_core.report import Report
+from ..emoe_core.hosts.comfyui.disagreement_map import drawn
+from ..emoe_core.records.report import Report
+from ..emoe_core.show.disagreement_map import SIZES, Look
 from .api import ADVANCED
 from .search import found_by
 from .types import CATEGORY, ReportType

@@ -6,11 +6,11 @@ from typing import Any
 
 from comfy_api.latest import io
 
-from ..emoe_core.experts import ExpertSet
-from ..emoe_core.hosts.comfyui import experts as host
-from ..emoe_core.hosts.comfyui import loras
-from ..emoe_core.hosts.comfyui.demo import load_demo_vae
-from ..emoe_core.hosts.comfyui.embedded import embedded_experts
+from ..emoe_core.experts.sets import ExpertSet
+from ..emoe_core.hosts.comfyui.experts.demo import load_demo_vae
+from ..emoe_core.hosts.comfyui.experts.demo_set import embedded_experts
+from ..emoe_core.hosts.comfyui.experts.load import load as host
+from ..emoe_core.hosts.comfyui.experts.load import loras
 from .search import found_by
 from .types import CATEGORY, Experts
 

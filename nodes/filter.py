@@ -7,7 +7,7 @@ from typing import Any
 from comfy_api.latest import io
 from comfy_execution.graph_utils import ExecutionBlocker
 
-from ..emoe_core.lists import partition, prompt_lines
+from ..emoe_core.gating.lists import partition, prompt_lines
 from .search import found_by
 from .types import CATEGORY
 

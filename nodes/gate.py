@@ -6,13 +6,13 @@ import math
 
 from comfy_api.latest import io
 
-from ..emoe_core.calibration import Calibration, fitting
-from ..emoe_core.card import card
-from ..emoe_core.gate import DECIDE, OBSERVE, decide
+from ..emoe_core.gating.gate import DECIDE, OBSERVE, decide
+from ..emoe_core.gating.policies import DELTA, POLICIES
 from ..emoe_core.hosts.comfyui.files import card_ui, save_json
 from ..emoe_core.hosts.comfyui.ledger import record
-from ..emoe_core.policies import DELTA, POLICIES
-from ..emoe_core.report import Report
+from ..emoe_core.records.calibration import Calibration, fitting
+from ..emoe_core.records.report import Report
+from ..emoe_core.show.card import card
 from .api import ADVANCED
 from .search import found_by
 from .types import CATEGORY, CalibrationType, ReportType

@@ -5,7 +5,7 @@ from __future__ import annotations
 from comfy_api.latest import io
 
 from ..emoe_core.hosts.comfyui import ledger
-from ..emoe_core.report import Report
+from ..emoe_core.records.report import Report
 from .search import found_by
 from .types import CATEGORY, CalibrationType, ReportType
 

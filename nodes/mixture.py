@@ -6,9 +6,9 @@ from typing import Any
 
 from comfy_api.latest import io
 
-from ..emoe_core.experts import ExpertSet
-from ..emoe_core.hosts.comfyui import mixture as host
-from ..emoe_core.hosts.comfyui import segmoe
+from ..emoe_core.experts.sets import ExpertSet
+from ..emoe_core.hosts.comfyui.mixture.build import build as host
+from ..emoe_core.hosts.comfyui.mixture.build import segmoe
 from ..emoe_core.mixture.layers import LAYERS
 from .api import ADVANCED
 from .search import found_by

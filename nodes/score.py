@@ -7,12 +7,12 @@ from typing import Any
 
 from comfy_api.latest import io
 
-from ..emoe_core.calibration import Calibration, fitting
-from ..emoe_core.card import card
-from ..emoe_core.experts import ExpertSet
+from ..emoe_core.experts.sets import ExpertSet
 from ..emoe_core.hosts.comfyui.files import card_ui
-from ..emoe_core.hosts.comfyui.scoring import score_prompt
-from ..emoe_core.maps import PIXELS_A_LATENT, disagreement_image
+from ..emoe_core.hosts.comfyui.scoring.score import score_prompt
+from ..emoe_core.records.calibration import Calibration, fitting
+from ..emoe_core.scoring.disagreement import PIXELS_A_LATENT, disagreement_image
+from ..emoe_core.show.card import card
 from . import settings
 from .api import TOLD_FROM_CACHE
 from .search import found_by

@@ -6,11 +6,11 @@ from typing import Any
 
 from comfy_api.latest import io
 
-from ..emoe_core.calibration import Calibration
 from ..emoe_core.errors import EMoEError
-from ..emoe_core.estimators import ESTIMATORS
-from ..emoe_core.hosts.comfyui.scoring import MOST_NOISE_SAMPLES, SCHEDULERS
-from ..emoe_core.presets import CUSTOM, DEFAULT, MIDDLE, PRESETS, TAPS, is_hidden, resolve
+from ..emoe_core.hosts.comfyui.scoring.score import MOST_NOISE_SAMPLES, SCHEDULERS
+from ..emoe_core.records.calibration import Calibration
+from ..emoe_core.scoring.estimators import ESTIMATORS
+from ..emoe_core.scoring.presets import CUSTOM, DEFAULT, MIDDLE, PRESETS, TAPS, is_hidden, resolve
 from .api import ADVANCED
 from .types import CalibrationType
 

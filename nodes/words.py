@@ -7,12 +7,12 @@ from typing import Any
 import torch
 from comfy_api.latest import io
 
-from ..emoe_core.attribution import MOST_WORDS, words_picture
-from ..emoe_core.calibration import Calibration
 from ..emoe_core.charts import as_array
-from ..emoe_core.experts import ExpertSet
+from ..emoe_core.experts.sets import ExpertSet
 from ..emoe_core.hosts.comfyui.attributing import attribute_words
 from ..emoe_core.hosts.comfyui.files import keep_picture
+from ..emoe_core.records.calibration import Calibration
+from ..emoe_core.scoring.attribution import MOST_WORDS, words_picture
 from . import settings
 from .search import found_by
 from .types import CATEGORY, Experts

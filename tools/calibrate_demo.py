@@ -24,9 +24,9 @@ from emoe_host.client import Client  # noqa: E402
 from emoe_host.prepare import prepare  # noqa: E402
 from emoe_host.server import Server  # noqa: E402
 
-from emoe_core.calibration import Calibration  # noqa: E402
-from emoe_core.presets import PRESETS  # noqa: E402
-from emoe_core.report import Settings  # noqa: E402
+from emoe_core.records.calibration import Calibration  # noqa: E402
+from emoe_core.records.report import Settings  # noqa: E402
+from emoe_core.scoring.presets import PRESETS  # noqa: E402
 
 WORKFLOW = "gate_before_generation"
 GROUP = "calibration"

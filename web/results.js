@@ -9,7 +9,7 @@ import { api } from "../../scripts/api.js";
 import { app } from "../../scripts/app.js";
 
 /**
- * @typedef {Record<string, any>} Card what `emoe_core.card` tells of one prompt
+ * @typedef {Record<string, any>} Card what `emoe_core.show.card` tells of one prompt
  * @typedef {{ cards: Card[], earlier: Card[] }} Result of one node: the last run's cards, and those of runs before it
  * @typedef {{ card: Card, mixed: boolean, blocked: number, all: number }} Gate what a Gate said in the last run
  * @typedef {Record<string, { class_type: string, inputs: Record<string, any>, _meta?: { title?: string } }>} ApiGraph

@@ -27,7 +27,7 @@ class Shipped:
     def __init__(self, pack: ModuleType) -> None:
         self.host = pack.emoe_core.hosts.comfyui
         self.demo = pack.emoe_core.demo
-        self.experts_module = pack.emoe_core.experts
+        self.experts_module = pack.emoe_core.experts.sets
         self.experts = self.host.embedded.embedded_experts()
         self.truth: dict[str, Any] = self.demo.ground_truth()
         self._texts: dict[Any, Any] = {}

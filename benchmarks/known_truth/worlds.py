@@ -50,7 +50,7 @@ class Passes:
 
 
 class TorchProbe:
-    """Implements `emoe_core.probe.Probe` on nets of the demo's shape."""
+    """Implements `emoe_core.scoring.probe.Probe` on nets of the demo's shape."""
 
     taps = ("mid_in", "mid_out", "noise_pred")
 

@@ -11,13 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import EMoEError
+from ..stats.compare import within_ranks
 from . import statistics as stats
 from .causes import extremes, lacking_concepts, raising_words
 from .numbers import Floats, Indices, Numbers
 from .plan import Plan
 from .priorities import Weights, weight_of
 from .result import FEW, NONE, Adjusted, Baseline, Cause, Effect, GroupStats, TextFacts
-from .statistics.compare import within_ranks
 
 FEWEST = 5  # prompts of a group below which nothing is said of it
 MOST_COMPARED = 50_000  # prompts a side of a comparison; of more a fixed random part is taken

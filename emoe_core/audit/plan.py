@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import EMoEError
-from ..files import file_sha256
+from ..io.files import file_sha256
 from ..prompts import BadRow, PromptRow, read_prompts
 from .text import LANGUAGE_COLUMNS, is_english, words
 

@@ -13,7 +13,7 @@ class Row:
 
     Attributes:
         score: higher means less certain; None where the prompt could not be scored, and `error` says why.
-        stderr, epistemic, seed_variance, response, guidance: see `emoe_core.report.ItemScore`.
+        stderr, epistemic, seed_variance, response, guidance: see `emoe_core.records.report.ItemScore`.
         p_value: conformal p-value under the scorer's calibration.
         tokens: tokens of the prompt in the first expert's text encoder, without start, end and padding.
         truncated: whether the prompt is longer than the text encoder's window: it is cut there, or goes on in a second

@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from ..batch.journal import Job
-from ..batch.results import row_result
-from ..batch.server import Link, Refused, Unreachable, new_session, normal_url
-from ..batch.workflow import Graph, Target, fill, find_targets, is_link, label, load_workflow
 from ..errors import EMoEError
 from ..prompts import PromptRow
+from ..remote.results import row_result
+from ..remote.server import Link, Refused, Unreachable, new_session, normal_url
+from ..remote.workflow import Graph, Target, fill, find_targets, is_link, label, load_workflow
 from .scorer import About, Row
 from .source import Source
 

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import EMoEError
-from ..presets import DEFAULT
+from ..scoring.presets import DEFAULT
 from .scorer import Scorer
 
 if TYPE_CHECKING:
-    from ..calibration import Calibration
+    from ..records.calibration import Calibration
 
 COMFYUI, DIFFUSERS, SERVER = "comfyui", "diffusers", "server"
 DEMO = "demo"
@@ -67,7 +67,7 @@ class Source:
 
     def loaded_calibration(self) -> Calibration | None:
         """The calibration file, read."""
-        from ..calibration import Calibration
+        from ..records.calibration import Calibration
 
         return Calibration.load(self.calibration) if self.calibration else None
 

@@ -9,11 +9,21 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import EMoEError
+from ..io.console import out, out_json
 from ..prompts import BadRow, PromptRow, read_prompts
-from .check import findings, notes
-from .console import out, out_json
+from ..remote.check import findings, notes
+from ..remote.workflow import (
+    Graph,
+    ObjectInfo,
+    Target,
+    fill,
+    has_column,
+    is_prompt_column,
+    label,
+    load_workflow,
+    values,
+)
 from .journal import row_key
-from .workflow import Graph, ObjectInfo, Target, fill, has_column, is_prompt_column, label, load_workflow, values
 
 
 @dataclass

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..errors import EMoEError
-from .console import Console
+from ..io.console import Console
+from ..remote.results import failed_result, row_result
+from ..remote.server import Link, Refused, Unreachable
+from ..remote.workflow import Graph, ObjectInfo, Target, fill
 from .journal import Job, Journal
-from .results import failed_result, row_result
-from .server import Link, Refused, Unreachable
-from .workflow import Graph, ObjectInfo, Target, fill
 
 
 @dataclass(frozen=True)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from ..calibration import Calibration
 from ..errors import EMoEError
-from ..references import Part
+from ..records.calibration import Calibration
+from ..records.references import Part
 from .store import BAD, Row
 
 

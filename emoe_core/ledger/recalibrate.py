@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from datetime import datetime, timezone
 
-from ..calibration import Calibration
 from ..errors import EMoEError
-from ..gate import DECIDE
+from ..gating.gate import DECIDE
+from ..records.calibration import Calibration
 from .comparable import different
 from .store import BAD, GOOD, Ledger, Row
 

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from .. import __version__
-from ..calibration import Calibration
-from ..gate import Verdict
-from ..report import Settings
+from ..gating.gate import Verdict
+from ..records.calibration import Calibration
+from ..records.report import Settings
 from .file import PATIENCE, LedgerError, LedgerFile, one, transaction
 
 GOOD, BAD = "good", "bad"

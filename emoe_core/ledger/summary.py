@@ -7,12 +7,12 @@ from dataclasses import asdict
 from statistics import median
 from typing import Any
 
-from ..calibration import Calibration
 from ..errors import EMoEError
-from ..gate import BLOCK, DECIDE
-from ..report import Settings
+from ..gating.gate import BLOCK, DECIDE
+from ..records.calibration import Calibration
+from ..records.report import Settings
+from ..stats.drift import ALARM_AT, drift
 from .comparable import by_part, comparable, different, parts
-from .drift import ALARM_AT, drift
 from .recalibrate import day
 from .store import Ledger, Row
 

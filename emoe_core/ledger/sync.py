@@ -11,9 +11,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from ..batch.results import run_seconds, run_status
-from ..batch.server import Link, Unreachable, new_session
 from ..errors import EMoEError
+from ..remote.results import run_seconds, run_status
+from ..remote.server import Link, Unreachable, new_session
 from .store import Ledger
 
 Run = tuple[str, float, str]  # prompt id, seconds, status

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from ..errors import EMoEError
-from ..experts import Expert, ExpertSet, check_comparable
+from ..experts.sets import Expert, ExpertSet, check_comparable
 
 MODE = "mixture"
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ..errors import EMoEError
-from ..report import Estimate, Report
+from ..records.report import Estimate, Report
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from axe_playwright_python.sync_playwright import Axe
 from emoe_testing.audits import audit, mixed_rows
 from playwright.sync_api import Browser, Page, expect
 
-from emoe_core.audit import Options
+from emoe_core.audit.analysis import Options
 from emoe_core.audit.report import write
 
 

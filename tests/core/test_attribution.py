@@ -7,8 +7,8 @@ import json
 import numpy as np
 import pytest
 
-from emoe_core.attribution import MOST_WORDS, attribute, colour_of, split_words, without, words_picture
 from emoe_core.errors import EMoEError
+from emoe_core.scoring.attribution import MOST_WORDS, attribute, colour_of, split_words, without, words_picture
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,11 @@ import numpy as np
 import pytest
 from scipy.stats import mannwhitneyu, wilcoxon
 
-from emoe_core.audit import HIGHER, NONE, About, AuditResult, Options, Row, analyse, read_plan, run
+from emoe_core.audit.analysis import Options, analyse
+from emoe_core.audit.engine import run
+from emoe_core.audit.plan import read_plan
+from emoe_core.audit.result import HIGHER, NONE, AuditResult
+from emoe_core.audit.scorer import About, Row
 from emoe_core.audit.store import Store
 from emoe_core.errors import EMoEError
 

@@ -12,10 +12,11 @@ from pathlib import Path
 import pytest
 from emoe_testing.audits import EVIL, audit, mixed_rows
 
-from emoe_core.audit import AuditResult, Options
+from emoe_core.audit.analysis import Options
 from emoe_core.audit.pictures import WIDTH, distributions_picture, priorities_picture
 from emoe_core.audit.report import html, names, wording, world, write
 from emoe_core.audit.report.markup import plain
+from emoe_core.audit.result import AuditResult
 from emoe_core.charts import spreads
 from emoe_core.charts.theme import THEMES
 from emoe_core.errors import EMoEError

@@ -12,9 +12,9 @@ from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import proportion_confint
 
 from emoe_core.audit import statistics as stats
-from emoe_core.audit.statistics import compare
-from emoe_core.audit.statistics.compare import ridits, within_ranks
-from emoe_core.audit.statistics.signed_rank import signed_rank_p
+from emoe_core.stats import compare
+from emoe_core.stats.compare import ridits, within_ranks
+from emoe_core.stats.signed_rank import signed_rank_p
 
 
 def sample(seed: int, n: int, shift: float = 0.0) -> np.ndarray:

@@ -11,7 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from emoe_core import calibration, demo, errors, policies, references
+from emoe_core import demo, errors
+from emoe_core.gating import policies
+from emoe_core.records import calibration, references
 
 ROOT = Path(__file__).resolve().parents[2]
 PACK: Any = SimpleNamespace(

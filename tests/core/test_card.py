@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from emoe_core.calibration import Calibration, fitting
-from emoe_core.card import BINS, SIZE, card, card_picture, gauge_range
-from emoe_core.gate import decide
-from emoe_core.report import ItemScore, Report, Settings
+from emoe_core.gating.gate import decide
+from emoe_core.records.calibration import Calibration, fitting
+from emoe_core.records.report import ItemScore, Report, Settings
+from emoe_core.show.card import BINS, SIZE, card, card_picture, gauge_range
 
 SETTINGS = Settings(("a", "b", "c"), ("shared",), "mid_out", "relative", 14.6, 0, 2, (4, 16, 16), "empty", "float32")
 CALIBRATION = Calibration("known", SETTINGS, tuple(0.1 + 0.002 * i for i in range(100)))

@@ -16,13 +16,13 @@ import pytest
 import torch
 from emoe_testing import patches
 
-from emoe_core.contents import MOST_OBJECTS, Contents
+from emoe_core.experts.contents import MOST_OBJECTS, Contents
 
 ROOT = Path(__file__).resolve().parents[2]
 IN_A_PROCESS = """
 import sys
 sys.path.extend([sys.argv[1], sys.argv[1] + "/tests/support"])
-from emoe_core.contents import Contents
+from emoe_core.experts.contents import Contents
 from emoe_testing import patches
 made = [patches.words({"sun", "moon", "star"}), patches.table({"b": 1, "a": 2}), patches.Picture(1), patches.hostile()]
 print([Contents().digest(one) for one in made])

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from emoe_core.hosts.comfyui.contract import ENTRIES
+from emoe_core.hosts.comfyui.contract.entries import ENTRIES
 
 ROOT = Path(__file__).resolve().parents[2]
 FILES = [
@@ -73,7 +73,7 @@ def missing(names: set[str]) -> Iterator[str]:
 @pytest.mark.parametrize("path", FILES, ids=lambda p: p.name)
 def test_what_the_pack_uses_of_the_host_is_in_the_contract(path: Path) -> None:
     left = list(missing(used(path.read_text("utf-8"))))
-    assert not left, f"emoe_core/hosts/comfyui/contract.py has no entry with {', '.join(left)}"
+    assert not left, f"emoe_core/hosts/comfyui/contract/entries.py has no entry with {', '.join(left)}"
 
 
 def test_the_reader_sees_what_is_used() -> None:

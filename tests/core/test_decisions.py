@@ -17,15 +17,15 @@ from sklearn.metrics import auc, roc_auc_score
 
 from emoe_core import demo
 from emoe_core.__main__ import main
-from emoe_core.calibration import Calibration
 from emoe_core.charts.theme import THEMES
-from emoe_core.decisions.curves import at_random, by_oracle, by_score
-from emoe_core.decisions.picture import picture
-from emoe_core.decisions.report import Choice, decisions
 from emoe_core.errors import EMoEError
-from emoe_core.policies import POLICIES, false_block_rate
-from emoe_core.presets import DEFAULT
-from emoe_core.report import Settings
+from emoe_core.gating.curves import at_random, by_oracle, by_score
+from emoe_core.gating.decision_report import Choice, decisions
+from emoe_core.gating.policies import POLICIES, false_block_rate
+from emoe_core.records.calibration import Calibration
+from emoe_core.records.report import Settings
+from emoe_core.scoring.presets import DEFAULT
+from emoe_core.show.decisions import picture
 
 ROOT = Path(__file__).resolve().parents[2]
 SETTINGS = Settings(

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
-from emoe_core.diagnostics import diagnose
 from emoe_core.errors import EMoEError
-from emoe_core.experts import Expert, ExpertSet
-from emoe_core.signature import Signature, signature
+from emoe_core.experts.sets import Expert, ExpertSet
+from emoe_core.experts.signature import Signature, signature
+from emoe_core.scoring.diagnostics import diagnose
 
 UNET = ("mid_in", "mid_out", "noise_pred")
 

@@ -12,9 +12,9 @@ from emoe_testing.verdicts import SETTINGS, verdict
 from scipy import stats
 
 from emoe_core.__main__ import main
-from emoe_core.calibration import Calibration
-from emoe_core.ledger.drift import BETS, JUMP, capital, drift, ranks
 from emoe_core.ledger.store import Ledger
+from emoe_core.records.calibration import Calibration
+from emoe_core.stats.drift import BETS, JUMP, capital, drift, ranks
 
 
 def test_ranks_by_hand() -> None:

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from emoe_core import estimators as est
-from emoe_core import variance
 from emoe_core.errors import EMoEError
+from emoe_core.scoring import estimators as est
+from emoe_core.scoring import variance
 
 
 def latents(experts: int = 4, samples: int = 3, items: int = 2, size: int = 500, seed: int = 0) -> torch.Tensor:

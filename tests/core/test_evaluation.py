@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 from emoe_core.errors import EMoEError
-from emoe_core.evaluation import auroc, bootstrap, ranks, spearman
+from emoe_core.stats.evaluation import auroc, bootstrap, ranks, spearman
 
 
 @pytest.mark.parametrize("seed", range(5))

@@ -11,11 +11,11 @@ from dataclasses import replace
 import pytest
 from emoe_testing.verdicts import SETTINGS
 
-from emoe_core.calibration import Calibration
 from emoe_core.errors import EMoEError, SettingsMismatch
-from emoe_core.gate import decide
-from emoe_core.policies import bad_pass_rate, block_share, false_block_rate
-from emoe_core.report import ItemScore, Report, Settings
+from emoe_core.gating.gate import decide
+from emoe_core.gating.policies import bad_pass_rate, block_share, false_block_rate
+from emoe_core.records.calibration import Calibration
+from emoe_core.records.report import ItemScore, Report, Settings
 
 
 def calibration(scores: list[float], settings: Settings = SETTINGS) -> Calibration:

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from emoe_core.calibration import Calibration
 from emoe_core.errors import EMoEError
-from emoe_core.gate import Verdict, decide
-from emoe_core.policies import bad_among_passed, block_share, false_block_rate
-from emoe_core.reference_prompts import from_file, from_text
-from emoe_core.report import ItemScore, Report, Settings
+from emoe_core.gating.gate import Verdict, decide
+from emoe_core.gating.policies import bad_among_passed, block_share, false_block_rate
+from emoe_core.gating.reference_prompts import from_file, from_text
+from emoe_core.records.calibration import Calibration
+from emoe_core.records.report import ItemScore, Report, Settings
 
 SETTINGS = Settings(
     ("a" * 64, "b" * 64), ("shared",), "mid_out", "relative", 14.6146, 0, 2, (4, 16, 16), "empty", "float32"

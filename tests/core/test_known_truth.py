@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 import torch
 
-import emoe_core.decisions.curves
-import emoe_core.evaluation
-from emoe_core.presets import DEFAULT
+import emoe_core.gating.curves
+import emoe_core.stats.evaluation
+from emoe_core.scoring.presets import DEFAULT
 
 BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
 TRUTH = {
@@ -51,7 +51,7 @@ def test_every_prompt_carries_its_history() -> None:
 
 def table_of(rows: list[Any], columns: Any, quality: Any, rounds: int) -> Any:
     core = SimpleNamespace(
-        evaluation=emoe_core.evaluation, decisions=SimpleNamespace(curves=emoe_core.decisions.curves)
+        evaluation=emoe_core.stats.evaluation, decisions=SimpleNamespace(curves=emoe_core.gating.curves)
     )
     return importlib.import_module("known_truth.figures").Figures(core, rows, columns, quality, rounds)
 
@@ -69,11 +69,11 @@ def test_auroc_and_its_interval_are_those_of_the_plain_road() -> None:
     known, unknown = table.where("fresh"), table.where("zh", "nonsense")
     fast = table._auroc("mid_out.relative", known, unknown)
     column = table.columns["mid_out.relative"]
-    slow = table._interval(lambda s: emoe_core.evaluation.auroc(column[s[0]], column[s[1]]), (known, unknown))
+    slow = table._interval(lambda s: emoe_core.stats.evaluation.auroc(column[s[0]], column[s[1]]), (known, unknown))
     assert fast["value"] == pytest.approx(slow["value"])
     assert (fast["low"], fast["high"]) == pytest.approx((slow["low"], slow["high"]), abs=0.02)
     difference = table._auroc("mid_out.relative", known, unknown, minus="response")
-    other = emoe_core.evaluation.auroc(table.columns["response"][known], table.columns["response"][unknown])
+    other = emoe_core.stats.evaluation.auroc(table.columns["response"][known], table.columns["response"][unknown])
     assert difference["value"] == pytest.approx(slow["value"] - other)
 
 
@@ -81,8 +81,10 @@ def test_one_set_of_experts_over_another_is_the_difference_task_by_task() -> Non
     table = figures(SCORES, QUALITY)
     found = table.over("mid_out.relative", "response")
     plain = {
-        task: emoe_core.evaluation.auroc(table.columns["mid_out.relative"][known], table.columns["mid_out.relative"][u])
-        - emoe_core.evaluation.auroc(table.columns["response"][known], table.columns["response"][u])
+        task: emoe_core.stats.evaluation.auroc(
+            table.columns["mid_out.relative"][known], table.columns["mid_out.relative"][u]
+        )
+        - emoe_core.stats.evaluation.auroc(table.columns["response"][known], table.columns["response"][u])
         for task, (known, u) in table.tasks().items()
     }
     assert {task: found[task]["value"] for task in plain} == pytest.approx(plain) and len(plain) == 2
@@ -146,7 +148,7 @@ def test_gain_is_over_the_best_number_of_one_model() -> None:
     table.columns |= {name: flat for name in ("guidance", "seed_variance", "denoiser_norm", "guidance_mean")}
     table.columns |= {"characters": np.arange(7.0), "tokens": flat}
     gain = table.gain()["nonsense"]
-    auroc = emoe_core.evaluation.auroc
+    auroc = emoe_core.stats.evaluation.auroc
     known, unknown = table.where("fresh"), table.where("nonsense")
     own = auroc(table.columns["mid_out.relative"][known], table.columns["mid_out.relative"][unknown])
     assert gain["best_rival"] == "guidance" and auroc(table.columns["response"][known], [SCORES[0]]) < 0.5

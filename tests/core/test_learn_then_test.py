@@ -11,9 +11,16 @@ import pytest
 from scipy import stats
 
 from emoe_core.errors import EMoEError
-from emoe_core.learn_then_test import fewest, first_tested, highest_certified
-from emoe_core.policies import DELTA, TooFewPrompts, bad_among_passed, bad_pass_rate, block_share, false_block_rate
-from emoe_core.references import Part
+from emoe_core.gating.policies import (
+    DELTA,
+    TooFewPrompts,
+    bad_among_passed,
+    bad_pass_rate,
+    block_share,
+    false_block_rate,
+)
+from emoe_core.records.references import Part
+from emoe_core.stats.learn_then_test import fewest, first_tested, highest_certified
 
 
 def part(scores: list[float], bad: list[bool]) -> Part:

@@ -20,10 +20,10 @@ import pytest
 from emoe_testing.verdicts import SETTINGS, verdict
 
 from emoe_core.__main__ import main
-from emoe_core.calibration import Calibration
-from emoe_core.ledger.command import JSON_COLUMNS
+from emoe_core.cli.ledger import JSON_COLUMNS
 from emoe_core.ledger.file import LedgerError
 from emoe_core.ledger.store import Ledger, Place
+from emoe_core.records.calibration import Calibration
 
 FORK = multiprocessing.get_context("fork")
 

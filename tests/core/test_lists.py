@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from emoe_core.errors import EMoEError
-from emoe_core.lists import partition, prompt_lines
+from emoe_core.gating.lists import partition, prompt_lines
 
 
 def test_items_stay_beside_each_other() -> None:

@@ -10,7 +10,8 @@ import torch
 from torch import nn
 
 from emoe_core.errors import EMoEError
-from emoe_core.mixture import gates, layers
+from emoe_core.mixture import layers
+from emoe_core.mixture import router as gates
 from emoe_core.mixture.routing import RoutingRecorder
 from emoe_core.mixture.sparse import Plan, SparseMoE, gate_entropy, planned
 

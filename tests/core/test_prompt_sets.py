@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from emoe_core.__main__ import main
-from emoe_core.audit import read_plan
+from emoe_core.audit.plan import read_plan
 from emoe_core.errors import EMoEError
 from emoe_core.prompts import load_prompts
 from emoe_core.prompts.sets import Choice, write

@@ -13,13 +13,13 @@ import pytest
 import torch
 
 from emoe_core.errors import EMoEError
-from emoe_core.estimators import ESTIMATORS
-from emoe_core.experts import Expert, ExpertSet
-from emoe_core.presets import resolve, resolve_tap
-from emoe_core.probe import Latents, Request
-from emoe_core.report import Settings
-from emoe_core.score import score, score_many
-from emoe_core.signature import Signature, signature
+from emoe_core.experts.sets import Expert, ExpertSet
+from emoe_core.experts.signature import Signature, signature
+from emoe_core.records.report import Settings
+from emoe_core.scoring.estimators import ESTIMATORS
+from emoe_core.scoring.presets import resolve, resolve_tap
+from emoe_core.scoring.probe import Latents, Request
+from emoe_core.scoring.score import score, score_many
 
 
 def weights(seed: int) -> Signature:

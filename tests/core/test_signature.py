@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from emoe_core.errors import EMoEError
-from emoe_core.files import file_sha256
-from emoe_core.signature import RELATED, relatedness, signature
+from emoe_core.experts.signature import RELATED, relatedness, signature
+from emoe_core.io.files import file_sha256
 
 
 def net(seed: int) -> dict[str, torch.Tensor]:

@@ -27,7 +27,7 @@ THINGS = 24
 
 @pytest.fixture(scope="module")
 def experts(pack: ModuleType) -> Any:
-    return pack.emoe_core.hosts.comfyui.embedded.embedded_experts()
+    return pack.emoe_core.hosts.comfyui.experts.demo_set.embedded_experts()
 
 
 def scorer_of(pack: ModuleType, experts: Any, **options: Any) -> Any:
@@ -50,7 +50,7 @@ def audited(pack: ModuleType, experts: Any, tmp_path_factory: pytest.TempPathFac
 def test_languages_come_out_in_the_order_of_their_training_shares(pack: ModuleType, audited: Any) -> None:
     shares = pack.emoe_core.demo.ground_truth()["languages"]
     groups = audited.of_column("language")
-    rho = pack.emoe_core.evaluation.spearman(
+    rho = pack.emoe_core.stats.evaluation.spearman(
         [shares[group.value]["share"] for group in groups], [group.score.median for group in groups]
     )
     assert rho <= -0.9
@@ -123,7 +123,7 @@ def test_a_batch_scores_as_one_by_one(pack: ModuleType, experts: Any, audited: A
 
 
 def test_a_set_of_one_is_refused_before_the_first_prompt(pack: ModuleType, experts: Any) -> None:
-    one = pack.emoe_core.experts.ExpertSet().add(experts.experts[0])
+    one = pack.emoe_core.experts.sets.ExpertSet().add(experts.experts[0])
     with pytest.raises(pack.emoe_core.errors.EMoEError, match="compares experts and the set has 1"):
         scorer_of(pack, one).about()
 

@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 from emoe_testing.scorers import DigestSource
 
-from emoe_core.audit import cluster, read_plan, run
+from emoe_core.audit import cluster
+from emoe_core.audit.engine import run
+from emoe_core.audit.plan import read_plan
 
 SUPPORT = Path(__file__).resolve().parents[1] / "support"
 

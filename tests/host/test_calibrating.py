@@ -34,7 +34,7 @@ def host(pack: ModuleType) -> Any:
 @pytest.fixture(scope="module")
 def of(pack: ModuleType) -> Lines:
     """Reference prompts from lines of the text box."""
-    return lambda lines: pack.emoe_core.reference_prompts.from_text("\n".join(lines))
+    return lambda lines: pack.emoe_core.gating.reference_prompts.from_text("\n".join(lines))
 
 
 @pytest.fixture(scope="module")

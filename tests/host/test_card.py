@@ -16,11 +16,11 @@ def ui_of(node: Any, **inputs: Any) -> dict[str, Any]:
 def test_the_gates_ui_has_the_card_and_its_old_keys(pack: ModuleType, node_classes: dict[str, Any]) -> None:
     import folder_paths
 
-    calibration = pack.emoe_core.calibration.Calibration.load(
+    calibration = pack.emoe_core.records.calibration.Calibration.load(
         Path(pack.emoe_core.demo.__file__).parent / "calibrations" / "fast.json"
     )
-    item = pack.emoe_core.report.ItemScore(0.3, 0.01, 0.5, 0.1, 1.5, None)
-    report = pack.emoe_core.report.Report(
+    item = pack.emoe_core.records.report.ItemScore(0.3, 0.01, 0.5, 0.1, 1.5, None)
+    report = pack.emoe_core.records.report.Report(
         calibration.settings,
         (item,),
         ("a", "b", "c", "d"),
@@ -35,7 +35,7 @@ def test_the_gates_ui_has_the_card_and_its_old_keys(pack: ModuleType, node_class
     assert entry["type"] == "temp" and set(entry) == {"filename", "subfolder", "type"}
     path = Path(folder_paths.get_temp_directory()) / entry["filename"]
     with Image.open(path) as picture:
-        assert picture.format == "PNG" and picture.size == pack.emoe_core.card.SIZE
+        assert picture.format == "PNG" and picture.size == pack.emoe_core.show.card.SIZE
     (shown,) = ui["emoe_card"]
     (verdict,) = ui["emoe"]
     assert (shown["verdict"], shown["threshold"], shown["p_value"]) == tuple(

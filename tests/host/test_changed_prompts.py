@@ -98,10 +98,10 @@ def test_an_encoding_that_was_changed_is_refused(score: Any, encoded: Any, error
 def test_a_prompt_for_other_experts_is_refused(
     pack: ModuleType, host: Any, experts: Any, score: Any, encoded: Any, error: type[Exception]
 ) -> None:
-    turned = pack.emoe_core.experts.ExpertSet(tuple(reversed(experts.experts)))
+    turned = pack.emoe_core.experts.sets.ExpertSet(tuple(reversed(experts.experts)))
     with pytest.raises(error, match="encoded for other experts; connect the same EXPERTS"):
         score(host.conditioning.encode_for_experts(turned, "sunflower"))
-    fewer = pack.emoe_core.experts.ExpertSet(experts.experts[:2])
+    fewer = pack.emoe_core.experts.sets.ExpertSet(experts.experts[:2])
     with pytest.raises(error, match="encoded for 2 experts and Uncertainty Score has 4"):
         score(host.conditioning.encode_for_experts(fewer, "sunflower"))
     again = host.embedded.embedded_experts()  # the same files, loaded anew
@@ -128,7 +128,7 @@ def test_what_stands_beside_the_words_stands_beside_the_empty_prompt(
     pack: ModuleType, host: Any, score: Any, error: type[Exception], estimator: str
 ) -> None:
     """Flux' guidance: scored as if the empty prompt had got it by the same node."""
-    made = pack.emoe_core.experts.ExpertSet()
+    made = pack.emoe_core.experts.sets.ExpertSet()
     for seed in (1, 2):
         made = made.add(host.experts.expert_from_model(make_flux(seed), None, f"flux {seed}"))
 
@@ -154,7 +154,7 @@ def test_the_picture_of_an_inpainting_stands_beside_the_empty_prompt(
     folder = comfy_base / "models" / "checkpoints"
     base = make_sd15_inpainting(folder / "beside_0.safetensors", 0)
     make_sd15_inpainting(folder / "beside_1.safetensors", 1, base=base)
-    made = pack.emoe_core.experts.ExpertSet()
+    made = pack.emoe_core.experts.sets.ExpertSet()
     for name in ("beside_0", "beside_1"):
         made = made.add(host.experts.load_expert(f"{name}.safetensors"))
     hole = torch.ones(1, 1, 64, 64)
@@ -186,10 +186,10 @@ def test_the_kept_empty_prompt_is_of_the_encoder_that_made_it(pack: ModuleType, 
     """An expert without a text encoder borrows another's; the one that lends may come with another."""
     demo = host.embedded.embedded_experts().experts
     borrower = replace(demo[0], clip=None, clip_identity="")
-    first = pack.emoe_core.experts.ExpertSet((borrower, demo[1]))
+    first = pack.emoe_core.experts.sets.ExpertSet((borrower, demo[1]))
     swapped = replace(demo[1], clip=demo[2].clip, clip_identity=demo[2].clip_identity)
-    other = pack.emoe_core.experts.ExpertSet((borrower, swapped))
-    fresh = pack.emoe_core.experts.ExpertSet((replace(borrower), swapped))  # has nothing kept
+    other = pack.emoe_core.experts.sets.ExpertSet((borrower, swapped))
+    fresh = pack.emoe_core.experts.sets.ExpertSet((replace(borrower), swapped))  # has nothing kept
 
     def of(made: Any) -> float:
         return float(score(host.conditioning.encode_for_experts(made, "sunflower"), made).score)

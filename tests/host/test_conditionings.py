@@ -41,7 +41,7 @@ def host(pack: ModuleType) -> Any:
 def experts(pack: ModuleType, host: Any, comfy_base: Path) -> Any:
     folder = comfy_base / "models" / "checkpoints"
     base = make_sd15(folder / "around_base.safetensors", 0)
-    made = pack.emoe_core.experts.ExpertSet()
+    made = pack.emoe_core.experts.sets.ExpertSet()
     for seed in (1, 2):
         make_sd15(folder / f"around_{seed}.safetensors", seed, base=base, delta=0.1)
         made = made.add(host.experts.load_expert(f"around_{seed}.safetensors"))
@@ -233,7 +233,7 @@ def test_a_hook_schedule_counts_from_where_it_sets_in(pack: ModuleType, host: An
     plain = score(prompt(0)).score
     assert score(hooked(prompt(0), start=0.5)).score == pytest.approx(plain, rel=1e-6)  # not yet at step 0
     active = score(hooked(prompt(0), start=0.0)).score
-    patched = pack.emoe_core.experts.ExpertSet()
+    patched = pack.emoe_core.experts.sets.ExpertSet()
     for expert in experts.experts:
         model = expert.model.clone()
         model.add_patches({f"{KEY}.weight": ("diff", (torch.ones(320, 768) * 0.05,))}, 1.0)

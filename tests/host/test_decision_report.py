@@ -39,7 +39,7 @@ def test_picture_preview_and_numbers_are_of_one_report(
         np.testing.assert_allclose(np.asarray(preview) / 255, image[0].numpy(), atol=1 / 255)
     report = json.loads(numbers)
     assert report == json.loads(json.dumps(output.ui["emoe_decisions"][0]))
-    core = pack.emoe_core.decisions.report
+    core = pack.emoe_core.gating.decision_report
     expected = core.decisions(labelled, core.Choice("bad_pass_rate", 0.1, 0.1, 0.5, 6.0, 0.2))
     assert report == json.loads(json.dumps(expected.as_dict())) and output.ui["text"] == expected.lines()
     assert output.ui["emoe_decisions"][0]["at_threshold"]["bad_and_passed"] <= 0.1

@@ -20,7 +20,7 @@ Score = Callable[[str, str], Any]
 
 @pytest.fixture(scope="module")
 def experts(pack: ModuleType) -> Any:
-    return pack.emoe_core.hosts.comfyui.embedded.embedded_experts()
+    return pack.emoe_core.hosts.comfyui.experts.demo_set.embedded_experts()
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +30,7 @@ def score(pack: ModuleType, experts: Any) -> Score:
 
     def run(preset: str, prompt: str) -> Any:
         if (preset, prompt) not in kept:
-            chosen = pack.emoe_core.presets.PRESETS[preset]
+            chosen = pack.emoe_core.scoring.presets.PRESETS[preset]
             with torch.inference_mode():
                 scored = host.scoring.score_prompt(
                     experts,
@@ -58,7 +58,7 @@ def spread(prompts: list[str], count: int = A_GROUP) -> list[str]:
 
 def blocked_share(pack: ModuleType, score: Score, preset: str, group: str) -> tuple[float, int]:
     prompts = spread(pack.emoe_core.demo.prompts()[group])
-    verdicts = [pack.emoe_core.gate.decide(score(preset, p), "false_block_rate", alpha=ALPHA) for p in prompts]
+    verdicts = [pack.emoe_core.gating.gate.decide(score(preset, p), "false_block_rate", alpha=ALPHA) for p in prompts]
     return sum(v.verdict == "block" for v in verdicts) / len(prompts), len(prompts)
 
 
@@ -66,7 +66,7 @@ def blocked_share(pack: ModuleType, score: Score, preset: str, group: str) -> tu
 def test_shipped_calibrations_are_these_experts(pack: ModuleType, experts: Any, score: Score, preset: str) -> None:
     """The same settings to the letter, and the stored scores come out again (rounding differs between processors)."""
     report = score(preset, pack.emoe_core.demo.prompts()["calibration"][0])
-    calibration = pack.emoe_core.calibration.matching(report, experts.calibrations)
+    calibration = pack.emoe_core.records.calibration.matching(report, experts.calibrations)
     assert calibration.name == f"demo experts, {preset}" and len(calibration.scores) >= 99
     for index in range(0, len(calibration.scores), 20):
         again = score(preset, calibration.prompts[index]).score
@@ -93,7 +93,7 @@ def test_a_report_of_another_seed_is_refused(pack: ModuleType, experts: Any, sco
     report = score("fast", "rainbow")
     other = replace(report, settings=replace(report.settings, noise_seed=1))
     with pytest.raises(pack.emoe_core.errors.SettingsMismatch, match="noise_seed is 1 instead of 0"):
-        pack.emoe_core.gate.decide(other, "false_block_rate")
+        pack.emoe_core.gating.gate.decide(other, "false_block_rate")
 
 
 def test_another_expert_drops_the_calibrations(pack: ModuleType, experts: Any) -> None:

@@ -17,7 +17,7 @@ PROMPTS = ["strawberry", "snowflake", "eggplant", "rainbow", "trophy", "grapes"]
 
 @pytest.fixture(scope="module")
 def edge(pack: ModuleType) -> Any:
-    return pack.emoe_core.hosts.comfyui.demo
+    return pack.emoe_core.hosts.comfyui.experts.demo
 
 
 @pytest.fixture(scope="module")
@@ -180,7 +180,7 @@ def test_an_expert_of_another_lineage_is_refused_at_the_middle_block(
 ) -> None:
     host = pack.emoe_core.hosts.comfyui
     first = files.expert_files()[0]
-    experts = pack.emoe_core.experts.ExpertSet()
+    experts = pack.emoe_core.experts.sets.ExpertSet()
     for path in (first, make_stranger(tmp_path / "stranger.safetensors", first, 1)):
         model, clip = edge.load_demo_expert(path)
         experts = experts.add(host.experts.expert_from_model(model, clip, path.stem, path.name))

@@ -20,7 +20,7 @@ from safetensors.torch import load_file, save_file
 
 from emoe_core import demo
 from emoe_core.errors import EMoEError
-from emoe_core.experts import ExpertSet
+from emoe_core.experts.sets import ExpertSet
 from emoe_core.hosts import diffusers as host
 
 PROMPT = "Japanese castle"

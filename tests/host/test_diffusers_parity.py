@@ -43,9 +43,9 @@ def in_comfyui(
     empty: Any = None,
     **changes: Any,
 ) -> Any:
-    tap, estimator = pack.emoe_core.presets.resolve(preset, "mid_out", "relative")
+    tap, estimator = pack.emoe_core.scoring.presets.resolve(preset, "mid_out", "relative")
     plain = {"add_noise": True, "noise_seed": 0, "steps": 20, "scheduler": "normal", "at_step": 0, "noise_samples": 2}
-    return pack.emoe_core.hosts.comfyui.scoring.score_prompt(
+    return pack.emoe_core.hosts.comfyui.scoring.score.score_prompt(
         experts,
         positive,
         {"samples": torch.zeros(1, 4, *((sides, sides) if isinstance(sides, int) else sides))},
@@ -71,7 +71,7 @@ def assert_same(one: Any, other: Any, rel: float = 1e-4) -> None:
 
 @pytest.fixture(scope="module")
 def demo_sets(pack: ModuleType, host: Any) -> tuple[Any, Any]:
-    return pack.emoe_core.hosts.comfyui.embedded.embedded_experts(), host.demo_experts()
+    return pack.emoe_core.hosts.comfyui.experts.demo_set.embedded_experts(), host.demo_experts()
 
 
 @pytest.mark.parametrize("preset", PRESETS)
@@ -79,7 +79,7 @@ def test_whole_scores_of_the_demo_experts_are_equal(
     pack: ModuleType, host: Any, demo_sets: tuple[Any, Any], preset: str
 ) -> None:
     comfy_set, diffusers_set = demo_sets
-    encode = pack.emoe_core.hosts.comfyui.conditioning.encode_for_experts
+    encode = pack.emoe_core.hosts.comfyui.scoring.conditioning.encode_for_experts
     for prompt in ("sunflower", "xchtgg", PROMPT):
         theirs = in_comfyui(pack, comfy_set, encode(comfy_set, prompt), 16, preset)
         mine = host.score(diffusers_set, prompt, preset=preset)
@@ -90,8 +90,10 @@ def test_whole_scores_of_the_demo_experts_are_equal(
 
 def test_the_shipped_calibrations_hold_in_both_hosts(pack: ModuleType, host: Any, demo_sets: tuple[Any, Any]) -> None:
     """Experts are known by one identity, so a verdict is the same verdict."""
-    assert len(demo_sets[1].calibrations) == len(demo_sets[0].calibrations) == len(pack.emoe_core.presets.PRESETS)
-    decide = pack.emoe_core.gate.decide
+    assert (
+        len(demo_sets[1].calibrations) == len(demo_sets[0].calibrations) == len(pack.emoe_core.scoring.presets.PRESETS)
+    )
+    decide = pack.emoe_core.gating.gate.decide
     verdicts = {
         prompt: decide(host.score(demo_sets[1], prompt), "false_block_rate", alpha=0.1).verdict
         for prompt in ("candle", "xchtgg")
@@ -105,7 +107,7 @@ def test_a_later_step_is_the_same_step(
 ) -> None:
     comfy_set, diffusers_set = demo_sets
     words = {"scheduler": scheduler, "steps": steps, "at_step": at_step, "noise_seed": 2**64 - 1}
-    positive = pack.emoe_core.hosts.comfyui.conditioning.encode_for_experts(comfy_set, "ant")
+    positive = pack.emoe_core.hosts.comfyui.scoring.conditioning.encode_for_experts(comfy_set, "ant")
     theirs = in_comfyui(pack, comfy_set, positive, 16, "fast", **words)
     mine = host.score(diffusers_set, "ant", preset="fast", **words)
     assert mine.settings == theirs.settings
@@ -144,9 +146,9 @@ def family(
             else:
                 names = [stand_in("xl"), second_xl()]
                 make_folder(folder, unet.SDXL_TINY, Path(pack.emoe_core.demo.tokenizer_dir()))
-            comfy_set = pack.emoe_core.experts.ExpertSet()
+            comfy_set = pack.emoe_core.experts.sets.ExpertSet()
             for file in names:
-                comfy_set = comfy_set.add(pack.emoe_core.hosts.comfyui.experts.load_expert(file))
+                comfy_set = comfy_set.add(pack.emoe_core.hosts.comfyui.experts.load.load_expert(file))
             made[name] = comfy_set, host.load_experts([checkpoints / file for file in names], config=folder)
         return made[name]
 
@@ -208,7 +210,7 @@ def middle_and_prediction(model: Any, positive: Any, noise: torch.Tensor, sigma:
 def test_whole_scores_of_sd15_checkpoints_are_equal(pack: ModuleType, host: Any, family: Any, preset: str) -> None:
     """From the text on: ComfyUI's CLIP and transformers' read the same file, and the second expert uses the first's."""
     comfy_set, diffusers_set = family("sd15")
-    encode = pack.emoe_core.hosts.comfyui.conditioning.encode_for_experts
+    encode = pack.emoe_core.hosts.comfyui.scoring.conditioning.encode_for_experts
     prompt = "a photo of a lighthouse at night, 灯台, oil on canvas"
     theirs = in_comfyui(pack, comfy_set, encode(comfy_set, prompt), 8, preset)
     mine = host.score(diffusers_set, prompt, preset=preset, size=(64, 64))

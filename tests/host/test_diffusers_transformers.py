@@ -17,7 +17,7 @@ from emoe_testing.transformers import flux_parameters
 from torch import Tensor, nn
 
 from emoe_core.errors import EMoEError
-from emoe_core.experts import ExpertSet
+from emoe_core.experts.sets import ExpertSet
 from emoe_core.hosts import diffusers as host
 from emoe_core.hosts.diffusers.experts import expert_from_pipeline
 

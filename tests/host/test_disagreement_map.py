@@ -176,7 +176,7 @@ def test_bad_input_is_said(pack: ModuleType, scored: Any, drawn: Any, demo: tupl
     with pytest.raises(error, match=r"report holds no map"):
         drawn(replace(fast, maps=None))
     with pytest.raises(error, match=r"is of one alone"):
-        drawn(scored(preset="one_model", experts=pack.emoe_core.experts.ExpertSet(demo[0].experts[:1])))
+        drawn(scored(preset="one_model", experts=pack.emoe_core.experts.sets.ExpertSet(demo[0].experts[:1])))
 
     class Sixteen:
         latent_channels = 16

@@ -32,7 +32,7 @@ def score(pack: ModuleType, host: Any) -> Callable[..., Any]:
     """`score(experts, preset)`: scored by a prompt made for the first expert's family."""
 
     def run(experts: list[Any], preset: str = "fast", positive: Any = None, **changes: Any) -> Any:
-        chosen = pack.emoe_core.presets.PRESETS[preset]
+        chosen = pack.emoe_core.scoring.presets.PRESETS[preset]
         plain: dict[str, Any] = {
             "tap": chosen.tap,
             "estimator_name": chosen.estimator,
@@ -43,7 +43,7 @@ def score(pack: ModuleType, host: Any) -> Callable[..., Any]:
             "at_step": 0,
             "noise_samples": 2,
         }
-        made = pack.emoe_core.experts.ExpertSet()
+        made = pack.emoe_core.experts.sets.ExpertSet()
         for expert in experts:
             made = made.add(expert)
         width = experts[0].model.model.model_config.unet_config["context_dim"]

@@ -19,7 +19,7 @@ def load(pack: ModuleType, stand_in: Callable[[str], str]) -> Load:
 
     def one(name: str) -> Any:
         if name not in made:
-            made[name] = pack.emoe_core.hosts.comfyui.experts.load_expert(stand_in(name), True)
+            made[name] = pack.emoe_core.hosts.comfyui.experts.load.load_expert(stand_in(name), True)
         return made[name]
 
     return one
@@ -32,7 +32,7 @@ def score(pack: ModuleType, load: Load) -> Callable[..., Any]:
     def run(
         names: tuple[str, ...], preset: str = "fast", width: int = 768, extra: dict[str, Any] | None = None, **how: Any
     ) -> Any:
-        chosen, made = pack.emoe_core.presets.PRESETS[preset], pack.emoe_core.experts.ExpertSet()
+        chosen, made = pack.emoe_core.scoring.presets.PRESETS[preset], pack.emoe_core.experts.sets.ExpertSet()
         for name in names:
             made = made.add(load(name))
         generator = torch.Generator().manual_seed(0)
@@ -48,7 +48,7 @@ def score(pack: ModuleType, load: Load) -> Callable[..., Any]:
         }
         if chosen.estimator.startswith("centred"):
             plain["empty_prompt"] = [[empty, {"pooled_output": torch.zeros(1, 1280)}]]
-        return pack.emoe_core.hosts.comfyui.scoring.score_prompt(
+        return pack.emoe_core.hosts.comfyui.scoring.score.score_prompt(
             made,
             [[text, options]],
             {"samples": torch.zeros(1, 4, 8, 8)},
@@ -80,7 +80,7 @@ def test_comfyuis_own_loader_takes_stand_ins_for_what_they_stand_for(
     loaded = comfy.sd.load_checkpoint_guess_config(path, output_vae=False, output_clip=False)[0]
     assert isinstance(loaded.model.model_config, getattr(comfy.supported_models, config))
     assert type(loaded.model) is getattr(comfy.model_base, model)
-    assert pack.emoe_core.hosts.comfyui.identity.prediction(loaded) == prediction
+    assert pack.emoe_core.hosts.comfyui.experts.identity.prediction(loaded) == prediction
     assert loaded.model.diffusion_model.in_channels == channels
 
 
@@ -138,6 +138,6 @@ def test_lineage_is_told_from_parts_of_the_files(
     make_sd15(comfy_base / "models" / "checkpoints" / "alien.safetensors", 99)
     made = [load("other"), host.experts.load_expert("alien.safetensors", True)]
     with pytest.raises(pack.emoe_core.errors.EMoEError, match="do not descend from one base.*preset 'layout'"):
-        pack.emoe_core.experts.check_comparable(tuple(made), "mid_out")
+        pack.emoe_core.experts.sets.check_comparable(tuple(made), "mid_out")
     assert all(host.encoder_only.is_encoder_only(expert.model) for expert in made[1:])
-    assert pack.emoe_core.experts.check_comparable(tuple(made), "noise_pred") == []
+    assert pack.emoe_core.experts.sets.check_comparable(tuple(made), "noise_pred") == []

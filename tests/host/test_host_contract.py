@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 import torch
 
-from emoe_core.hosts.comfyui.contract import ENTRIES, LACKING, Entry, Host
+from emoe_core.hosts.comfyui.contract.entries import ENTRIES, LACKING, Entry, Host
 
 ROOT = Path(__file__).resolve().parents[2]
 BY_NAME = {entry.name: entry for entry in ENTRIES}

@@ -41,16 +41,16 @@ def here(pack: ModuleType) -> dict[str, str]:
 
 @pytest.fixture
 def experts(pack: ModuleType) -> Any:
-    return pack.emoe_core.hosts.comfyui.experts
+    return pack.emoe_core.hosts.comfyui.experts.load
 
 
 @pytest.fixture
 def base(pack: ModuleType) -> Any:
-    return pack.emoe_core.hosts.comfyui.embedded.embedded_experts().experts[0].model
+    return pack.emoe_core.hosts.comfyui.experts.demo_set.embedded_experts().experts[0].model
 
 
 def test_plain_models_keep_the_identity_that_calibrations_name(pack: ModuleType) -> None:
-    demo = pack.emoe_core.hosts.comfyui.embedded.embedded_experts()
+    demo = pack.emoe_core.hosts.comfyui.experts.demo_set.embedded_experts()
     assert {expert.name: expert.identity for expert in demo.experts} == PLAIN
     assert demo.calibrations
 
@@ -106,10 +106,10 @@ def test_a_models_taps_are_not_part_of_it(pack: ModuleType, experts: Any, base: 
     model = ModelSamplingDiscrete().patch(base, "eps", False)[0]
     model.set_model_attn2_patch(strength(0.5))
     one = experts.expert_from_model(model, None, "one")
-    made = pack.emoe_core.experts.ExpertSet().add(one)
+    made = pack.emoe_core.experts.sets.ExpertSet().add(one)
     width = base.model.model_config.unet_config["context_dim"]
     prompts = [[[torch.full((1, 77, width), value), {}]] for value in (0.0, 1.0)]
-    pack.emoe_core.hosts.comfyui.scoring.score_prompt(
+    pack.emoe_core.hosts.comfyui.scoring.score.score_prompt(
         made,
         prompts[0],
         {"samples": torch.zeros(1, 4, 16, 16)},
@@ -127,7 +127,7 @@ def test_a_models_taps_are_not_part_of_it(pack: ModuleType, experts: Any, base: 
 
 
 def test_another_model_in_a_patch_counts_by_its_weights_and_patches(experts: Any, pack: ModuleType) -> None:
-    a, b, c, _ = (e.model for e in pack.emoe_core.hosts.comfyui.embedded.embedded_experts().experts)
+    a, b, c, _ = (e.model for e in pack.emoe_core.hosts.comfyui.experts.demo_set.embedded_experts().experts)
     key = "diffusion_model.middle_block.1.transformer_blocks.0.attn2.to_k.weight"
     tuned = c.clone()
     tuned.add_patches({key: (torch.ones_like(c.model.state_dict()[key]),)}, 0.5)

@@ -82,7 +82,7 @@ def draw(model: Any, clip: Any, batch: int = 1, text: str = "sunflower") -> torc
 
 
 def copies(pack: ModuleType, expert: Any, count: int) -> Any:
-    made = pack.emoe_core.experts.ExpertSet()
+    made = pack.emoe_core.experts.sets.ExpertSet()
     for _ in range(count):
         made = made.add(expert)
     return made
@@ -126,7 +126,7 @@ def paths_by_hand(pack: ModuleType, host: Any, mixture: Any, text: str, tap: str
             key = f"diffusion_model.{name}"
             model.add_object_patch(key, model.object_patches[key].experts[index])
         model.patches_uuid = object()
-        one = pack.emoe_core.experts.ExpertSet((replace(mixture.network, model=model),))
+        one = pack.emoe_core.experts.sets.ExpertSet((replace(mixture.network, model=model),))
         scored = host.scoring.score_prompt(
             one,
             host.conditioning.encode_for_experts(one, text),
@@ -232,7 +232,7 @@ def test_ensembles_have_no_routing(demo: Any, score: Callable[..., Any]) -> None
 def test_identity_follows_layers_top_k_gates_and_order(
     pack: ModuleType, demo: Any, build: Callable[..., Any], mixture: Any, score: Callable[..., Any]
 ) -> None:
-    turned = pack.emoe_core.experts.ExpertSet(demo.experts[::-1])
+    turned = pack.emoe_core.experts.sets.ExpertSet(demo.experts[::-1])
     changed = [
         build(top_k=1),
         build(layers="all"),
@@ -340,7 +340,7 @@ def test_loras_of_the_experts_are_in_the_mixture(
         if merged:
             comfy.model_management.load_models_gpu([patched])
         experts = copies(pack, base, 1).add(host.experts.expert_from_model(patched, base.clip, "lora"))
-        turned = pack.emoe_core.experts.ExpertSet(experts.experts[::-1])
+        turned = pack.emoe_core.experts.sets.ExpertSet(experts.experts[::-1])
         own = base.model.backup[key].weight if merged else base.model.model.state_dict()[key]
         for made, place in ((experts, 1), (turned, 0)):
             mixed = build(made, "dog\ncar")
@@ -420,7 +420,7 @@ def test_what_cannot_be_mixed_is_said(
     pack: ModuleType, host: Any, demo: Any, build: Callable[..., Any], mixture: Any, comfy_base: Path
 ) -> None:
     error = pack.emoe_core.errors.EMoEError
-    one = pack.emoe_core.experts.ExpertSet(demo.experts[:1])
+    one = pack.emoe_core.experts.sets.ExpertSet(demo.experts[:1])
     with pytest.raises(error, match="has 1 expert and a mixture needs two"):
         build(one, "a")
     with pytest.raises(error, match="top_k is 5 and there are 4"):
@@ -441,13 +441,13 @@ def test_what_cannot_be_mixed_is_said(
     with pytest.raises(error, match="do not descend from one base"):
         build(strangers, "a\nb")
     with pytest.raises(error, match="of one model family"):
-        pack.emoe_core.experts.ExpertSet(demo.experts[:1]).add(strangers.experts[0])
+        pack.emoe_core.experts.sets.ExpertSet(demo.experts[:1]).add(strangers.experts[0])
     related = copies(pack, strangers.experts[0], 2)
     with pytest.raises(error, match="no text encoder for the gates"):
         build(related, "a\nb")
     v = replace(demo.experts[1], prediction="V_PREDICTION")
     with pytest.raises(error, match="predict different things"):
-        build(pack.emoe_core.experts.ExpertSet((demo.experts[0], v)), "a\nb")
+        build(pack.emoe_core.experts.sets.ExpertSet((demo.experts[0], v)), "a\nb")
 
 
 class Text:

@@ -185,7 +185,7 @@ def test_a_loaded_folder_computes_what_segmoe_computes(
     import comfy.samplers
 
     theirs = mixtures[layers]
-    loaded = pack.emoe_core.hosts.comfyui.segmoe.load(with_top_k(comfy_base, layers, top_k, theirs))
+    loaded = pack.emoe_core.hosts.comfyui.mixture.segmoe.load(with_top_k(comfy_base, layers, top_k, theirs))
     generator = torch.Generator().manual_seed(2)
     context = torch.randn(2, 77, CONTEXT, generator=generator)
     x = torch.randn(2, 4, SIZE, SIZE, generator=generator)
@@ -244,7 +244,7 @@ def test_the_gates_are_segmoes(pack: ModuleType, mixtures: dict[str, Any], pipel
         "transformer_depth_middle": 1,
     }
     names = comfy.utils.unet_to_diffusers(shape)
-    text, experts = PipelineText(theirs.pipe), pack.emoe_core.experts.ExpertSet()
+    text, experts = PipelineText(theirs.pipe), pack.emoe_core.experts.sets.ExpertSet()
     for path in pipelines:
         state = load_file(path / "unet" / "diffusion_pytorch_model.safetensors")
         model = comfy.sd.load_diffusion_model_state_dict({names[key]: weight for key, weight in state.items()})
@@ -292,7 +292,7 @@ def theirs_gate(theirs: Any, names: dict[str, str], mine: str) -> torch.Tensor:
 
 
 def test_what_is_no_segmoe_is_said(pack: ModuleType, mixtures: dict[str, Any], comfy_base: Path) -> None:
-    host, error = pack.emoe_core.hosts.comfyui.segmoe, pack.emoe_core.errors.EMoEError
+    host, error = pack.emoe_core.hosts.comfyui.mixture.segmoe, pack.emoe_core.errors.EMoEError
     root = comfy_base / "models" / "diffusers"
     assert {"attn", "ff", "all"} <= set(host.folders())
     with pytest.raises(error, match="not in ComfyUI's models/diffusers"):
@@ -338,7 +338,7 @@ def test_a_vae_that_does_not_fit_is_said(
         with pytest.raises(
             pack.emoe_core.errors.EMoEError, match="The vae of the SegMoE folder 'attn' cannot be loaded"
         ):
-            pack.emoe_core.hosts.comfyui.segmoe.load("attn")
+            pack.emoe_core.hosts.comfyui.mixture.segmoe.load("attn")
     finally:
         shutil.rmtree(folder / "vae")
 

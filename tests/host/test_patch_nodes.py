@@ -24,12 +24,12 @@ OTHERWISE_ELSEWHERE = {
 
 @pytest.fixture(scope="module")
 def base(pack: ModuleType) -> Any:
-    return pack.emoe_core.hosts.comfyui.embedded.embedded_experts().experts[0]
+    return pack.emoe_core.hosts.comfyui.experts.demo_set.embedded_experts().experts[0]
 
 
 @pytest.fixture
 def identity(pack: ModuleType) -> Any:
-    return lambda model: pack.emoe_core.hosts.comfyui.experts.expert_from_model(model, None, "patched").identity
+    return lambda model: pack.emoe_core.hosts.comfyui.experts.load.expert_from_model(model, None, "patched").identity
 
 
 def test_a_patch_has_one_identity_on_every_host(base: Any, identity: Any) -> None:

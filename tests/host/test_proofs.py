@@ -49,7 +49,7 @@ def made(pack: ModuleType, host: Any, demo: Any) -> Set:
     """The demo experts with some models or text encoders changed, without calibrations."""
 
     def build(models: dict[int, Any] | None = None, clips: dict[int, Any] | None = None) -> Any:
-        found = pack.emoe_core.experts.ExpertSet()
+        found = pack.emoe_core.experts.sets.ExpertSet()
         for place, expert in enumerate(demo.experts):
             model = (models or {}).get(place, expert.model)
             clip = (clips or {}).get(place, expert.clip)

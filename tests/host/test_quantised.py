@@ -74,7 +74,7 @@ def stranger(comfy_base: Path, host: Any) -> Any:
 @pytest.fixture(scope="module")
 def kin(pack: ModuleType) -> Callable[..., Any]:
     """`kin(a, b)`: the correlation of two experts' weights."""
-    return lambda a, b: pack.emoe_core.signature.relatedness(a.signature, b.signature)
+    return lambda a, b: pack.emoe_core.experts.signature.relatedness(a.signature, b.signature)
 
 
 @pytest.fixture
@@ -82,7 +82,7 @@ def score(pack: ModuleType, host: Any) -> Callable[..., Any]:
     """`score(experts, preset)`: by a prompt that fits the first one."""
 
     def run(experts: list[Any], preset: str = "fast") -> Any:
-        chosen, made = pack.emoe_core.presets.PRESETS[preset], pack.emoe_core.experts.ExpertSet()
+        chosen, made = pack.emoe_core.scoring.presets.PRESETS[preset], pack.emoe_core.experts.sets.ExpertSet()
         for expert in experts:
             made = made.add(expert)
         width = experts[0].model.model.model_config.unet_config["context_dim"]
@@ -389,8 +389,8 @@ def test_blocks_of_an_unknown_kind_leave_kinship_unknown(
     (warning, *_) = (w for w in score([plain, twin]).warnings if "unknown" in w)
     assert "descend from one base model is unknown" in warning and "'other'" in warning
     assert not any("unknown" in warning for warning in score([plain, twin], "layout").warnings)
-    found = pack.emoe_core.diagnostics.diagnose(
-        pack.emoe_core.experts.ExpertSet().add(plain).add(twin), ("mid_out", "noise_pred")
+    found = pack.emoe_core.scoring.diagnostics.diagnose(
+        pack.emoe_core.experts.sets.ExpertSet().add(plain).add(twin), ("mid_out", "noise_pred")
     )
     assert found.kinship[0][1] is None and any("lineage: unknown" in line for line in found.lines)
     assert pack.emoe_core.hosts.comfyui.diagnosing.picture(found).shape[0] == 1
@@ -452,7 +452,7 @@ def test_a_class_that_unpacks_itself_and_one_that_does_not(host: Any) -> None:
 
 def test_plain_weights_keep_their_digests(pack: ModuleType) -> None:
     """Calibrations are saved with them: they are the same on every host, and never change."""
-    experts = pack.emoe_core.hosts.comfyui.embedded.embedded_experts().experts
+    experts = pack.emoe_core.hosts.comfyui.experts.demo_set.embedded_experts().experts
     assert {expert.signature.layout for expert in experts} == {LAYOUT}
     assert [expert.signature.digest for expert in experts] == DIGESTS
     assert [expert.text_encoder_identity() for expert in experts] == TEXT

@@ -11,7 +11,7 @@ import pytest
 
 from emoe_core import demo
 from emoe_core.__main__ import main
-from emoe_core.calibration import Calibration
+from emoe_core.records.calibration import Calibration
 
 GATE = ("--policy", "false_block_rate", "--alpha", "0.1")
 

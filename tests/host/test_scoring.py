@@ -35,7 +35,7 @@ def expert(pack: ModuleType, files: dict[str, Path]) -> Callable[[str], Any]:
 
     def get(name: str) -> Any:
         if name not in made:
-            made[name] = pack.emoe_core.hosts.comfyui.experts.load_expert(f"{name}.safetensors")
+            made[name] = pack.emoe_core.hosts.comfyui.experts.load.load_expert(f"{name}.safetensors")
         return made[name]
 
     return get
@@ -44,7 +44,7 @@ def expert(pack: ModuleType, files: dict[str, Path]) -> Callable[[str], Any]:
 @pytest.fixture
 def experts(pack: ModuleType, expert: Callable[[str], Any]) -> Callable[..., Any]:
     def build(*names: str) -> Any:
-        made = pack.emoe_core.experts.ExpertSet()
+        made = pack.emoe_core.experts.sets.ExpertSet()
         for name in names:
             made = made.add(expert(name))
         return made
@@ -78,7 +78,7 @@ def score(pack: ModuleType, experts: Callable[..., Any]) -> Callable[..., Any]:
             "noise_samples": 2,
         }
         made = experts(*names) if isinstance(names, tuple) else names
-        scored = pack.emoe_core.hosts.comfyui.scoring.score_prompt(
+        scored = pack.emoe_core.hosts.comfyui.scoring.score.score_prompt(
             made, positive or prompt(), where or latent(), **{**plain, **changes}
         )
         return scored
@@ -127,7 +127,7 @@ def test_the_latents_are_the_networks_own(
 
 
 def test_bit_for_bit_the_same_twice_for_every_preset(pack: ModuleType, score: Callable[..., Any]) -> None:
-    for preset in pack.emoe_core.presets.PRESETS.values():
+    for preset in pack.emoe_core.scoring.presets.PRESETS.values():
         options = {"tap": preset.tap, "estimator_name": preset.estimator, "empty_prompt": prompt(1)}
         first, second = score(**options), score(**options)
         assert first.report == second.report and torch.equal(first.disagreement, second.disagreement)
@@ -136,9 +136,9 @@ def test_bit_for_bit_the_same_twice_for_every_preset(pack: ModuleType, score: Ca
 def test_the_same_model_twice_is_exactly_zero_and_named(
     pack: ModuleType, expert: Callable[[str], Any], score: Callable[..., Any]
 ) -> None:
-    host = pack.emoe_core.hosts.comfyui.experts
+    host = pack.emoe_core.hosts.comfyui.experts.load
     for count in (2, 3):
-        made = pack.emoe_core.experts.ExpertSet()
+        made = pack.emoe_core.experts.sets.ExpertSet()
         for i in range(count):
             made = made.add(host.expert_from_model(expert("one").model, None, f"copy {i}"))
         report = score(made).report
@@ -310,7 +310,7 @@ def test_a_lora_makes_another_expert_of_the_same_lineage(
     pack: ModuleType, expert: Callable[[str], Any], score: Callable[..., Any]
 ) -> None:
     """Patches on a clone of one model: own identity, same weights, and a disagreement where the plain clone has none."""
-    host = pack.emoe_core.hosts.comfyui.experts
+    host = pack.emoe_core.hosts.comfyui.experts.load
     base = expert("one").model
     key = "diffusion_model.middle_block.1.transformer_blocks.0.attn2.to_k.weight"
     sets = []
@@ -323,7 +323,7 @@ def test_a_lora_makes_another_expert_of_the_same_lineage(
         assert with_lora.identity != expert("one").identity
         sets.append(with_lora)
     assert sets[0].identity != sets[1].identity
-    made = pack.emoe_core.experts.ExpertSet().add(expert("one")).add(sets[0])
+    made = pack.emoe_core.experts.sets.ExpertSet().add(expert("one")).add(sets[0])
     assert score(made).report.score > 0
     # The identity is the same while the patch is merged into the loaded weights, as it is now.
     assert host.expert_from_model(sets[0].model, None, "again").identity == sets[0].identity
@@ -334,8 +334,8 @@ def test_another_nodes_patch_on_the_decoder_does_not_reach_the_middle_block(
     pack: ModuleType, expert: Callable[[str], Any], score: Callable[..., Any]
 ) -> None:
     """FreeU-like patches change the decoder's input at the very place where the tap sits."""
-    host = pack.emoe_core.hosts.comfyui.experts
-    made = pack.emoe_core.experts.ExpertSet()
+    host = pack.emoe_core.hosts.comfyui.experts.load
+    made = pack.emoe_core.experts.sets.ExpertSet()
     for name in ("one", "two"):
         patched = expert(name).model.clone()
         patched.set_model_output_block_patch(lambda h, skip, options: (h * 2, skip))
@@ -412,7 +412,7 @@ def test_each_familys_latents_have_its_own_dimensions(pack: ModuleType) -> None:
             return self.format
 
     def shape(latent_format: Any, *given: int) -> tuple[int, ...]:
-        read = pack.emoe_core.hosts.comfyui.scoring._latent_samples
+        read = pack.emoe_core.hosts.comfyui.scoring.score._latent_samples
         return tuple(read(Model(latent_format), {"samples": torch.zeros(given)}).shape)
 
     video, audio = comfy.latent_formats.Wan21(), comfy.latent_formats.StableAudio1()
@@ -429,7 +429,7 @@ def test_each_familys_latents_have_its_own_dimensions(pack: ModuleType) -> None:
 
 def test_another_family_cannot_be_added(pack: ModuleType, experts: Callable[..., Any]) -> None:
     """A demo expert has SD1.5's topology and latent size, and its latents mean something else."""
-    first = pack.emoe_core.hosts.comfyui.embedded.embedded_experts().experts[0]
+    first = pack.emoe_core.hosts.comfyui.experts.demo_set.embedded_experts().experts[0]
     with pytest.raises(pack.emoe_core.errors.EMoEError, match="'expert_1' is DemoModel.*but 'one' is SD15"):
         experts("one").add(first)
 
@@ -461,7 +461,7 @@ def test_nan_weights_are_an_error_that_names_the_expert(
     weights = load_file(files["one"])
     weights["model.diffusion_model.middle_block.2.out_layers.3.bias"][:] = torch.nan
     save_file(weights, comfy_base / "models" / "checkpoints" / "broken.safetensors")
-    made = experts("one", "two").add(pack.emoe_core.hosts.comfyui.experts.load_expert("broken.safetensors"))
+    made = experts("one", "two").add(pack.emoe_core.hosts.comfyui.experts.load.load_expert("broken.safetensors"))
     with pytest.raises(pack.emoe_core.errors.EMoEError, match="Expert 'broken' gives NaN"):
         score(made)
 
@@ -469,7 +469,7 @@ def test_nan_weights_are_an_error_that_names_the_expert(
 def test_files_that_are_missing_cut_short_or_no_models(
     pack: ModuleType, comfy_base: Path, files: dict[str, Path]
 ) -> None:
-    load, wrong = pack.emoe_core.hosts.comfyui.experts.load_expert, pack.emoe_core.errors.EMoEError
+    load, wrong = pack.emoe_core.hosts.comfyui.experts.load.load_expert, pack.emoe_core.errors.EMoEError
     folder = comfy_base / "models" / "checkpoints"
     (folder / "cut.safetensors").write_bytes(files["one"].read_bytes()[:100_000])
     (folder / "text.safetensors").write_text("not a model at all")
@@ -492,7 +492,7 @@ def test_experts_from_loras(
     """Real LoRA files on one model: own experts of one lineage, weights shared, foreign and damaged files refused."""
     from safetensors.torch import save_file
 
-    loras, wrong = pack.emoe_core.hosts.comfyui.loras, pack.emoe_core.errors.EMoEError
+    loras, wrong = pack.emoe_core.hosts.comfyui.experts.loras, pack.emoe_core.errors.EMoEError
     folder = comfy_base / "models" / "loras"
     folder.mkdir(exist_ok=True)
     layer = "lora_unet_mid_block_attentions_0_transformer_blocks_0_attn2_to_k"

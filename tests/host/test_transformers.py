@@ -50,18 +50,18 @@ def latent(batch: int = 1) -> dict[str, torch.Tensor]:
 @pytest.fixture(scope="module")
 def sd3(pack: ModuleType, comfy_base: Path) -> Any:
     """Two descendants of one base, through the stock loader."""
-    made = pack.emoe_core.experts.ExpertSet()
+    made = pack.emoe_core.experts.sets.ExpertSet()
     for seed in (1, 2):
         make_sd3(comfy_base / "models" / "checkpoints" / f"sd3_{seed}.safetensors", seed)
-        made = made.add(pack.emoe_core.hosts.comfyui.experts.load_expert(f"sd3_{seed}.safetensors"))
+        made = made.add(pack.emoe_core.hosts.comfyui.experts.load.load_expert(f"sd3_{seed}.safetensors"))
     return made
 
 
 @pytest.fixture(scope="module")
 def flux(pack: ModuleType) -> Any:
-    made = pack.emoe_core.experts.ExpertSet()
+    made = pack.emoe_core.experts.sets.ExpertSet()
     for seed in (1, 2):
-        expert = pack.emoe_core.hosts.comfyui.experts.expert_from_model(make_flux(seed), None, f"flux {seed}")
+        expert = pack.emoe_core.hosts.comfyui.experts.load.expert_from_model(make_flux(seed), None, f"flux {seed}")
         made = made.add(expert)
     return made
 
@@ -134,7 +134,7 @@ def test_flux_taps_are_the_image_tokens_alone(
 def test_fast_takes_the_middle_of_the_stack_and_the_report_says_which(
     pack: ModuleType, sd3: Any, flux: Any, score: Callable[..., Any]
 ) -> None:
-    fast = pack.emoe_core.presets.PRESETS["fast"]
+    fast = pack.emoe_core.scoring.presets.PRESETS["fast"]
     for experts, positive, meant in ((sd3, sd3_prompt(), "block:1"), (flux, flux_prompt(), "block:2")):
         report = score(experts, positive, fast.tap, estimator_name=fast.estimator).report
         assert report.settings.tap == meant and f"relative at {meant}" in report.line()
@@ -181,8 +181,8 @@ def test_a_tap_that_is_not_there_is_an_error_that_lists_those_that_are(
 
 def test_another_nodes_replacement_of_the_same_block_still_runs(pack: ModuleType, sd3: Any, score: Any) -> None:
     """As attention guidance and caching nodes do it; the latent is what they make of it."""
-    host = pack.emoe_core.hosts.comfyui.experts
-    made = pack.emoe_core.experts.ExpertSet()
+    host = pack.emoe_core.hosts.comfyui.experts.load
+    made = pack.emoe_core.experts.sets.ExpertSet()
     for expert in sd3.experts:
         patched = expert.model.clone()
 
@@ -198,10 +198,10 @@ def test_another_nodes_replacement_of_the_same_block_still_runs(pack: ModuleType
 
 def test_z_image_has_no_patch_points_and_says_what_it_has(pack: ModuleType, score: Callable[..., Any]) -> None:
     """ComfyUI's code of Lumina 2 and Z-Image looks for no block patches: a tap there would never be reached."""
-    made = pack.emoe_core.experts.ExpertSet()
+    made = pack.emoe_core.experts.sets.ExpertSet()
     for seed in (1, 2):
         model = make_z_image(seed)
-        made = made.add(pack.emoe_core.hosts.comfyui.experts.expert_from_model(model, None, f"z {seed}"))
+        made = made.add(pack.emoe_core.hosts.comfyui.experts.load.expert_from_model(model, None, f"z {seed}"))
     positive = [[draw(1, 12, Z_IMAGE_CONTEXT), {}]]
     for tap in ("middle", "block", "block:1", "mid_out"):
         with pytest.raises(pack.emoe_core.errors.EMoEError, match="they have noise_pred. Choose the preset layout"):
@@ -213,7 +213,7 @@ def test_z_image_has_no_patch_points_and_says_what_it_has(pack: ModuleType, scor
 def test_prompts_share_calls_and_items_of_a_batch_have_their_own_scores(
     pack: ModuleType, sd3: Any, flux: Any, score: Callable[..., Any]
 ) -> None:
-    many = pack.emoe_core.hosts.comfyui.scoring.score_prompts
+    many = pack.emoe_core.hosts.comfyui.scoring.score.score_prompts
     for experts, prompt in ((sd3, sd3_prompt), (flux, flux_prompt)):
         prompts = [prompt(seed) for seed in range(3)]
         where = latent(4)

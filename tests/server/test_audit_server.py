@@ -9,10 +9,12 @@ from typing import Any
 import pytest
 from emoe_host.client import GraphRefused
 
-from emoe_core.audit import analyse, read_plan, run
+from emoe_core.audit.analysis import analyse
+from emoe_core.audit.engine import run
+from emoe_core.audit.plan import read_plan
 from emoe_core.audit.server import ServerScorer, score_only
-from emoe_core.batch.workflow import load_workflow
 from emoe_core.errors import EMoEError
+from emoe_core.remote.workflow import load_workflow
 
 ROOT = Path(__file__).resolve().parents[2]
 WORKFLOW = ROOT / "example_workflows" / "api" / "gate_before_generation.json"

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from emoe_testing.graphs import BLOCK, PASS, Graph, gated, node, scored
 
-from emoe_core.calibration import Calibration
 from emoe_core.ledger.store import Ledger
+from emoe_core.records.calibration import Calibration
 
 ROOT = Path(__file__).resolve().parents[2]
 

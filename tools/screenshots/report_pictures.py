@@ -25,8 +25,8 @@ from emoe_host.browser import open_browser  # noqa: E402
 from keeping import save_small  # noqa: E402
 from PIL import Image  # noqa: E402
 
-from emoe_core.audit import AuditResult  # noqa: E402
 from emoe_core.audit.report import write  # noqa: E402
+from emoe_core.audit.result import AuditResult  # noqa: E402
 
 IMAGES = ROOT / "docs" / "images"
 SIZES = {"desktop": (1280, 1620, 1.0), "phone": (390, 1000, 1.5)}

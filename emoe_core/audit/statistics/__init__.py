@@ -4,8 +4,8 @@ Ranks only, so no shape of the scores is assumed. Tests are scipy's; what scipy 
 for any size, Newcombe's interval, Holm) is here and is checked against statsmodels and by brute force in the tests.
 """
 
+from ...stats.compare import Comparison, between, holm, paired
 from .adjust import adjusted_delta
-from .compare import Comparison, between, holm, paired
 from .describe import describe, edges, exact_share, rank_correlation
 
 __all__ = [

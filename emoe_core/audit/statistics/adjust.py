@@ -12,8 +12,8 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
+from ...stats.compare import Z95, ridits
 from ..result import Adjusted
-from .compare import Z95, ridits
 
 Floats = NDArray[np.float64]
 FEWEST = 10

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ...evaluation import spearman
+from ...stats.evaluation import spearman
 from ..result import Distribution
 
 Floats = NDArray[np.float64]

@@ -8,10 +8,10 @@ from typing import Any
 import comfy.model_management
 import comfy.utils
 
-from ...attribution import Attribution, attribute
-from ...experts import ExpertSet
-from .encoding import encode_many
-from .scoring import score_prompts
+from ...experts.sets import ExpertSet
+from ...scoring.attribution import Attribution, attribute
+from .scoring.encoding import encode_many
+from .scoring.score import score_prompts
 
 
 def attribute_words(experts: ExpertSet, text: str, latent: dict[str, Any], clip: Any, **how: Any) -> Attribution:

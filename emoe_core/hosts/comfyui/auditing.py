@@ -13,16 +13,20 @@ import comfy.model_management
 import comfy.utils
 import folder_paths
 
-from ...audit import About, AuditResult, Options, Row, analyse, engine, read_plan
+from ...audit import engine
+from ...audit.analysis import Options, analyse
+from ...audit.plan import read_plan
+from ...audit.result import AuditResult
+from ...audit.scorer import About, Row
 from ...audit.text import words
-from ...calibration import Calibration, fitting, matching
 from ...errors import EMoEError
-from ...experts import ExpertSet
-from ...report import ItemScore
+from ...experts.sets import ExpertSet
+from ...records.calibration import Calibration, fitting, matching
+from ...records.report import ItemScore
 from .audit_prompts import Prompts, names
-from .encoding import encode_many
-from .proving import Prover
-from .scoring import Run, score_prompts
+from .scoring.encoding import encode_many
+from .scoring.proving import Prover
+from .scoring.score import Run, score_prompts
 
 FOLDER = "emoe_audits"
 _PROBE = "a"

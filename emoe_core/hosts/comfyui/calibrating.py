@@ -11,15 +11,15 @@ from typing import Any
 import comfy.utils
 import folder_paths
 
-from ...calibration import Calibration
 from ...errors import EMoEError
-from ...experts import ExpertSet
-from ...reference_prompts import ReferencePrompts, from_file, from_text
-from ...report import Settings
-from .conditioning import Conditioning, encode, encode_for_experts
-from .identity import clip_identity
+from ...experts.sets import ExpertSet
+from ...gating.reference_prompts import ReferencePrompts, from_file, from_text
+from ...records.calibration import Calibration
+from ...records.report import Settings
+from .experts.identity import clip_identity
 from .messages import show_text
-from .scoring import Run, score_prompts
+from .scoring.conditioning import Conditioning, encode, encode_for_experts
+from .scoring.score import Run, score_prompts
 
 _NAME = re.compile(r"[\w][\w .,()+-]{0,99}")
 

@@ -9,13 +9,13 @@ import torch
 from torch import Tensor
 
 from ...charts import as_array, matrix, stack
-from ...diagnostics import Diagnosis, diagnose, suitable_preset
 from ...errors import EMoEError
-from ...experts import ExpertSet
-from ...presets import DEFAULT, PRESETS
-from .conditioning import encode, encode_for_experts
-from .probe import common_taps
-from .scoring import score_prompts
+from ...experts.sets import ExpertSet
+from ...scoring.diagnostics import Diagnosis, diagnose, suitable_preset
+from ...scoring.presets import DEFAULT, PRESETS
+from .scoring.conditioning import encode, encode_for_experts
+from .scoring.probe import common_taps
+from .scoring.score import score_prompts
 
 #: Settings of the prompts' scores: those of Score when nothing is changed.
 _HOW = {"add_noise": True, "noise_seed": 0, "steps": 20, "scheduler": "normal", "at_step": 0, "noise_samples": 2}

@@ -11,8 +11,8 @@ from typing import Any
 import folder_paths
 from PIL import Image
 
-from ...card import card_picture
 from ...errors import EMoEError
+from ...show.card import card_picture
 
 
 def save_text(text: str, filename_prefix: str, ending: str, node: str) -> dict[str, str]:

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import folder_paths
 
-from ...calibration import Calibration, fitting
-from ...gate import Verdict
+from ...gating.gate import Verdict
 from ...ledger.file import LedgerError
 from ...ledger.recalibrate import calibrate
 from ...ledger.store import Ledger, Place
-from ...report import Report
+from ...records.calibration import Calibration, fitting
+from ...records.report import Report
 
 _log = logging.getLogger(__name__)
 

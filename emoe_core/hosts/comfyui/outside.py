@@ -60,10 +60,10 @@ def scorer_of(source: Source) -> Scorer:
     start(Path(tree), source.base, source.arguments)
     import torch
 
-    from ...presets import resolve
+    from ...scoring.presets import resolve
     from .auditing import ComfyScorer
-    from .embedded import embedded_experts
-    from .experts import load_experts
+    from .experts.demo_set import embedded_experts
+    from .experts.load import load_experts
 
     demo = source.experts == (DEMO,)
     experts = embedded_experts() if demo else load_experts([_known(name) for name in source.experts])

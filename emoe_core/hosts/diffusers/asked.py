@@ -9,7 +9,7 @@ import torch
 
 from ...audit.source import DEMO
 from ...errors import EMoEError
-from ...experts import ExpertSet
+from ...experts.sets import ExpertSet
 from .demo import demo_experts
 from .loading import load_experts, without_progress_bars
 from .scoring import How

@@ -11,10 +11,10 @@ import torch
 
 from ...audit.scorer import About, Row
 from ...audit.text import words
-from ...calibration import Calibration, fitting, matching
 from ...errors import EMoEError
-from ...experts import ExpertSet
-from ...report import Report
+from ...experts.sets import ExpertSet
+from ...records.calibration import Calibration, fitting, matching
+from ...records.report import Report
 from .asked import experts_and_how
 from .scoring import How, proofs_of, score, score_many
 

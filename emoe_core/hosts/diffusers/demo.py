@@ -14,10 +14,10 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from ... import demo
-from ...calibration import Calibration
 from ...errors import EMoEError
-from ...experts import ExpertSet
-from ...files import file_sha256
+from ...experts.sets import ExpertSet
+from ...io.files import file_sha256
+from ...records.calibration import Calibration
 from .experts import expert_from_network, text_identity
 
 _TEXT = "cond_stage_model.transformer."

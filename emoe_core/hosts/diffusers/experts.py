@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from ...errors import EMoEError
-from ...experts import Expert, ExpertSet
-from ...signature import DIGEST_VALUES, Signature, sample_values, signature
+from ...experts.sets import Expert, ExpertSet
+from ...experts.signature import DIGEST_VALUES, Signature, sample_values, signature
 from .names import original_name
 from .networks import SD3, Flux, Network, UNet, block_places, place_of, unet_places
 from .prompts import TextEncoders

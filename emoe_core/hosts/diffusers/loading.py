@@ -15,8 +15,8 @@ from diffusers.utils import deprecation_utils
 from safetensors import SafetensorError, safe_open
 
 from ...errors import EMoEError
-from ...experts import Expert, ExpertSet
-from ...files import file_sha256
+from ...experts.sets import Expert, ExpertSet
+from ...io.files import file_sha256
 from .experts import expert_from_pipeline, first_line
 
 #: Pipelines whose networks are known here (see `networks`).

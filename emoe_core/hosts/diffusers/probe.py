@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ... import empty_prompt
 from ...errors import EMoEError
-from ...experts import Expert, ExpertSet
-from ...probe import Latents, Request
+from ...experts.sets import Expert, ExpertSet
+from ...scoring import empty_prompt
+from ...scoring.probe import Latents, Request
 from .networks import Encoded, Network
 from .placement import borrowed
 from .prompts import TextEncoders
@@ -19,7 +19,7 @@ from .prompts import TextEncoders
 
 @dataclass(frozen=True, eq=False)
 class DiffusersProbe:
-    """Implements `emoe_core.probe.Probe` for several prompts at once.
+    """Implements `emoe_core.scoring.probe.Probe` for several prompts at once.
 
     Attributes:
         texts: the prompts.
@@ -43,11 +43,11 @@ class DiffusersProbe:
 
     @property
     def taps(self) -> tuple[str, ...]:
-        """See `emoe_core.probe.Probe.taps`."""
+        """See `emoe_core.scoring.probe.Probe.taps`."""
         return common_taps(self.experts)
 
     def latents(self, request: Request, advance: Callable[[int], None]) -> list[Latents]:
-        """See `emoe_core.probe.Probe.latents`."""
+        """See `emoe_core.scoring.probe.Probe.latents`."""
         expert = self.experts.experts[request.expert]
         if not request.empty:
             return self._measure(expert, self.texts, request.taps, advance)

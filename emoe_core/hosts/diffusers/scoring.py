@@ -8,17 +8,17 @@ from typing import Any
 
 import torch
 
-from ...calibration import Calibration
-from ...collect import Progress
-from ...empty_prompt import says_nothing
 from ...errors import EMoEError
-from ...estimators import estimator as estimator_named
-from ...experts import ExpertSet
-from ...presets import CUSTOM, DEFAULT, resolve, resolve_tap
-from ...proof import Proof, needs_proof, prove
-from ...report import Report, Settings
-from ...score import Scored
-from ...score import score_many as score_latents
+from ...experts.sets import ExpertSet
+from ...gating.proof import Proof, needs_proof, prove
+from ...records.calibration import Calibration
+from ...records.report import Report, Settings
+from ...scoring.collect import Progress
+from ...scoring.empty_prompt import says_nothing
+from ...scoring.estimators import estimator as estimator_named
+from ...scoring.presets import CUSTOM, DEFAULT, resolve, resolve_tap
+from ...scoring.score import Scored
+from ...scoring.score import score_many as score_latents
 from .networks import Network
 from .probe import DiffusersProbe, common_taps, noise_samples
 from .schedules import sigma_of_step
@@ -105,7 +105,7 @@ def settings_of(experts: ExpertSet, how: How) -> Settings:
 
 
 def proofs_of(experts: ExpertSet, how: How, calibrations: Iterable[Calibration]) -> tuple[Proof, ...]:
-    """A proof of each calibration that was made by other digests; see `emoe_core.proof`."""
+    """A proof of each calibration that was made by other digests; see `emoe_core.gating.proof`."""
     settings = settings_of(experts, how)
 
     def scores(texts: Sequence[str]) -> list[float]:

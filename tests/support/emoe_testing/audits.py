@@ -7,7 +7,11 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from emoe_core.audit import About, AuditResult, Options, Row, analyse, read_plan, run
+from emoe_core.audit.analysis import Options, analyse
+from emoe_core.audit.engine import run
+from emoe_core.audit.plan import read_plan
+from emoe_core.audit.result import AuditResult
+from emoe_core.audit.scorer import About, Row
 
 EVIL = "<script>alert(1)</script>\"'>&\u202etxt.exe\u2028"
 TERRITORIES = {"FI": 0.9, "JP": 0.3, "United States": 0.2, "BRA": 0.6, "Singapore": 0.8, "TV": 0.5, "Atlantis": 0.4}

@@ -104,8 +104,8 @@ def identities(pack: ModuleType) -> dict[str, str]:
     """Identity of a demo expert's model with each of these patches on it, by a word for the patch."""
     from comfy_extras.nodes_model_advanced import ModelComputeDtype, ModelSamplingDiscrete, ModelSamplingSD3
 
-    experts = pack.emoe_core.hosts.comfyui.experts
-    (base, *_) = (expert.model for expert in pack.emoe_core.hosts.comfyui.embedded.embedded_experts().experts)
+    experts = pack.emoe_core.hosts.comfyui.experts.load
+    (base, *_) = (expert.model for expert in pack.emoe_core.hosts.comfyui.experts.demo_set.embedded_experts().experts)
 
     def attention(patch: Any) -> Any:
         model = base.clone()

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from emoe_core.audit import About, Row
+from emoe_core.audit.scorer import About, Row
 
 
 class DigestScorer:

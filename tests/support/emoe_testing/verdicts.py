@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from emoe_core.gate import Verdict, decide
-from emoe_core.report import ItemScore, Report, Settings
+from emoe_core.gating.gate import Verdict, decide
+from emoe_core.records.report import ItemScore, Report, Settings
 
 SETTINGS = Settings(
     experts=("a" * 64, "b" * 64),

@@ -1,0 +1,204 @@
+"""`python -m emoe_core audit`: from a file of prompts to statistics of its groups."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING
+
+from ..errors import EMoEError
+from ..io.console import out, out_json
+from .audit_arguments import add_arguments
+from .audit_console import Lines
+from .prompt_arguments import choice_of, refuse_filters
+
+if TYPE_CHECKING:
+    from ..audit.plan import Plan
+    from ..audit.result import AuditResult
+    from ..audit.source import Source
+    from ..audit.store import Store
+
+SUMMARY = "score a file of prompts in groups, and tell which of them the models know too little"
+DESCRIPTION = (
+    "Scores every prompt of a file, compares its groups (languages, regions, topics), and writes the scores, the "
+    "statistics and what data to collect first into a folder. No image is made. Start the same command again to go on "
+    "where it ended."
+)
+EPILOG = (
+    "exit codes: 0 done; 1 some prompts were blocked (only with --fail-on-reject and a calibration); 2 some prompts could "
+    "not be read or scored, or the input cannot be used; 130 stopped by Ctrl-C"
+)
+SHOWN = 10
+DEMO = "demo"
+
+__all__ = ["DESCRIPTION", "EPILOG", "SUMMARY", "add_arguments", "run"]
+
+
+def run(args: argparse.Namespace) -> int:
+    """The command; its exit code."""
+    from ..audit.analysis import Options, analyse
+    from ..audit.exports import export
+    from ..audit.plan import read_plan
+    from ..audit.priorities import read_weights
+
+    source = _source(args)
+    plan = read_plan(_prompts(args), args.group, args.id, _english(args.english))
+    weights = read_weights(args.weights) if args.weights else {}
+    options = Options(tuple(args.reference), args.alpha, weights, args.weight)
+    options.check(plan)
+    note = Lines()
+    for bad in plan.bad[:SHOWN]:
+        note.say(f"'{plan.path}' {bad}; the row is left out.")
+    if len(plan.bad) > SHOWN:
+        note.say(f"{len(plan.bad) - SHOWN} more rows of '{plan.path}' are left out.")
+    groups = ", ".join(f"{name} ({len(plan.values[name])})" for name in plan.groups) or "none"
+    note.say(f"{plan.total} prompts; group columns: {groups}; id column: {plan.id_column or 'none'}.")
+    with _terminated_like_interrupted():
+        store = _scored(args, plan, source, note)
+    try:
+        note.say("Comparing the groups.")
+        result = analyse(store, options)
+        folder = Path(args.out)
+        _write(folder / "result.json", json.dumps(result.as_dict(), ensure_ascii=False))
+        written = [export(store, folder / f"prompts.{kind}") for kind in dict.fromkeys(args.export)]
+    finally:
+        store.close()
+    if not args.no_report:
+        from ..audit.report import write
+
+        written.append(write(result, folder / "report.html", args.report_language))
+    return _end(args, result, written)
+
+
+def _prompts(args: argparse.Namespace) -> Path:
+    """The prompt file. What is called so is taken before a built-in set, or the table of the demo experts' languages."""
+    from ..prompts.sets import SETS, write
+
+    path = Path(args.prompts)
+    if path.exists() or args.prompts not in (DEMO, *SETS):
+        refuse_filters(args, args.prompts)
+        return path
+    made = Path(args.out) / f"{args.prompts}_prompts.csv"
+    if args.prompts != DEMO:
+        return write(choice_of(args.prompts, args), made)
+    from ..demo.audit import write_audit_prompts
+
+    refuse_filters(args, args.prompts)
+    if not made.exists():
+        made.parent.mkdir(parents=True, exist_ok=True)
+        write_audit_prompts(made)
+    return made
+
+
+def _source(args: argparse.Namespace) -> Source:
+    from ..audit.source import COMFYUI, DIFFUSERS, SERVER, Source, find_comfyui
+
+    if bool(args.experts) == bool(args.server):
+        raise EMoEError("Who scores is not said: give --experts (models or 'demo'), or --server with --workflow.")
+    if args.server and not args.workflow:
+        raise EMoEError("--server needs --workflow: a workflow with an Uncertainty Score, saved with Export (API).")
+    if args.server and args.engine == "ray":
+        raise EMoEError("--engine ray is for experts; several servers share the prompts with --server URL,URL.")
+    host = SERVER if args.server else args.host
+    tree = "" if host in (SERVER, DIFFUSERS) else find_comfyui(args.comfyui)
+    host = host or (COMFYUI if tree else DIFFUSERS)
+    return Source(
+        host=host,
+        experts=tuple(args.experts or ()),
+        tree=tree,
+        base=args.base_directory,
+        arguments=("--cpu",) if args.cpu else (),
+        config=args.config,
+        device="cpu" if args.cpu else args.device,
+        dtype=args.dtype,
+        server=tuple(text for text in args.server.split(",") if text.strip()),
+        workflow=args.workflow,
+        preset=args.preset,
+        tap=args.tap,
+        estimator=args.estimator,
+        size=args.size,
+        noise_seed=args.noise_seed,
+        noise_samples=args.noise_samples,
+        steps=args.steps,
+        scheduler=args.scheduler,
+        at_step=args.at_step,
+        batch=args.batch,
+        calibration=args.calibration,
+    )
+
+
+def _english(path: str | None) -> list[str]:
+    from ..audit.text import words
+    from ..prompts import load_prompts
+
+    if not path:
+        return []
+    return [word for row in load_prompts(path)[0] for word in words(row.prompt)]
+
+
+def _scored(args: argparse.Namespace, plan: Plan, source: Source, note: Lines) -> Store:
+    if args.engine == "ray":
+        from ..audit import cluster
+
+        return cluster.run(plan, source, args.out, args.workers, args.ray_address, note.progress, args.retry_errors)
+    from ..audit.engine import run as run_local
+
+    note.say("Loading the experts." if args.experts else "Asking the server.")
+    return run_local(plan, source.scorer(), args.out, note.progress, args.retry_errors)
+
+
+def _end(args: argparse.Namespace, result: AuditResult, written: list[Path]) -> int:
+    blocked = max((group.blocked or 0.0) for group in result.groups) if result.groups else 0.0
+    code = 1 if args.fail_on_reject and blocked > 0 else 0
+    if result.failed or result.bad:
+        code = 2
+    folder = Path(args.out)
+    if args.json:
+        out_json(
+            {
+                "prompts": result.prompts,
+                "failed": result.failed,
+                "bad_rows": result.bad,
+                "groups": len(result.groups),
+                "higher": [f"{g.column}={g.value}" for g in result.groups if g.finding == "higher"],
+                "priorities": [f"{p.column}={p.value}" for p in result.priorities],
+                "warnings": list(result.warnings),
+                "fingerprint": result.fingerprint,
+                "files": [str(path) for path in (folder / "audit.sqlite", folder / "result.json", *written)],
+                "exit_code": code,
+            }
+        )
+    else:
+        for line in result.lines():
+            out(line)
+        out(f"Kept in {folder}: audit.sqlite, result.json{''.join(f', {path.name}' for path in written)}.")
+    return code
+
+
+def _write(path: Path, text: str) -> None:
+    part = path.with_name(path.name + ".part")
+    part.write_text(text + "\n", encoding="utf-8")
+    part.replace(path)
+
+
+@contextmanager
+def _terminated_like_interrupted() -> Iterator[None]:
+    """A termination signal ends the run as Ctrl-C does: between two transactions, with a word on how to go on."""
+
+    def stop(number: int, _: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    except KeyboardInterrupt:
+        sys.stderr.write("\nStopped; start the same command again to go on.\n")
+        raise
+    finally:
+        signal.signal(signal.SIGTERM, before)

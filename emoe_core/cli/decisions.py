@@ -1,0 +1,62 @@
+"""`python -m emoe_core decisions`: the decision report of a labelled calibration file."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from ..errors import EMoEError
+from ..gating.policies import DELTA, POLICIES
+
+SUMMARY = "what a labelled calibration says about passing, blocking and the seconds saved"
+DESCRIPTION = (
+    "Reads a calibration whose bad prompts are marked and reports the risk-coverage curve, AURC, AUGRC and AUARC with "
+    "intervals, and the seconds saved against the quality kept, at the threshold that a policy chooses."
+)
+EPILOG = "exit codes: 0 done; 2 the calibration cannot be read or has no marks"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("calibration", metavar="CALIBRATION.json", help="a file that Save Calibration wrote")
+    add("--policy", choices=list(POLICIES), default="false_block_rate", help="how the threshold is chosen")
+    add("--alpha", type=float, default=0.05, help="the rate that the policy keeps (default 0.05)")
+    add("--delta", type=float, default=DELTA, help=f"with bad_among_passed: 1 - confidence (default {DELTA:g})")
+    add("--threshold", type=float, default=0.0, help="with raw_threshold: the highest score that passes")
+    add("--group", default="", help="only the prompts of a group: LABEL or COLUMN=LABEL")
+    add("--seconds-generation", type=float, default=10.0, metavar="S", help="time of one image (default 10)")
+    add("--seconds-score", type=float, default=0.5, metavar="S", help="time of one score (default 0.5)")
+    add("--png", metavar="FILE", help="draw the curves to FILE")
+    add("--theme", choices=["light", "dark"], default="light", help="look of the picture")
+    add("--json", action="store_true", help="print every number as JSON")
+
+
+def run(args: argparse.Namespace) -> int:
+    """The command; its exit code."""
+    from ..gating.decision_report import Choice, decisions
+    from ..records.calibration import Calibration  # what follows needs numpy, and --help does not
+
+    choice = Choice(
+        args.policy,
+        args.alpha,
+        args.delta,
+        args.threshold,
+        args.seconds_generation,
+        args.seconds_score,
+        args.group,
+    )
+    report = decisions(Calibration.load(args.calibration), choice)
+    if args.png:
+        from ..show.decisions import picture
+
+        try:
+            picture(report, args.theme).save(Path(args.png), format="PNG")
+        except OSError as error:
+            raise EMoEError(
+                f"The picture '{args.png}' cannot be written ({error.strerror}); choose another place."
+            ) from error
+    lines = [json.dumps(report.as_dict(), allow_nan=False)] if args.json else report.lines()
+    sys.stdout.write("\n".join(lines) + "\n")
+    return 0

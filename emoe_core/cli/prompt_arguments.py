@@ -1,0 +1,52 @@
+"""What a command can be told about a built-in prompt set."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from ..errors import EMoEError
+
+FILTERS = ("languages", "topics", "territories", "things")
+
+
+def add_filters(group: Any) -> None:
+    """Adds the options that choose a part of a set to a parser or a group of one."""
+    add = group.add_argument
+    add(
+        "--languages",
+        nargs="+",
+        default=[],
+        metavar="LANGUAGE",
+        help="tags like fi or zh-Hant, or English names; 'all' (default: all; of regions English)",
+    )
+    add("--topics", nargs="+", default=[], metavar="TOPIC", help="only these topics (all)")
+    add(
+        "--territories",
+        nargs="+",
+        default=[],
+        metavar="PLACE",
+        help="of regions: two-letter codes, names, or areas like Africa or 'Western Asia' (all)",
+    )
+    add("--things", type=int, default=0, metavar="N", help="of concepts: at most N, spread evenly over all (all)")
+
+
+def choice_of(name: str, args: argparse.Namespace) -> Any:
+    """The chosen part of a set, as `sets.Choice`."""
+    from ..prompts.sets import Choice
+
+    return Choice(name, _split(args.languages), _split(args.topics), _split(args.territories), args.things)
+
+
+def refuse_filters(args: argparse.Namespace, name: str) -> None:
+    """An `EMoEError` where a part was chosen of what is no built-in set."""
+    given = [f"--{option}" for option in FILTERS if getattr(args, option)]
+    if given:
+        raise EMoEError(
+            f"{' and '.join(given)} choose a part of a built-in prompt set, and '{name}' is none; leave them out."
+        )
+
+
+def _split(texts: list[str]) -> tuple[str, ...]:
+    """Several words, also with commas between."""
+    return tuple(part.strip() for text in texts for part in text.split(",") if part.strip())

@@ -1,1 +1,0 @@
-"""The decision report: what a labelled calibration says about passing, blocking and the seconds between."""

@@ -1,0 +1,1 @@
+"""Which models are compared, and how each is known: their weights, and what a user put into them."""

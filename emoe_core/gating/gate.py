@@ -1,0 +1,232 @@
+"""The gate: from a report to a decision whose error rate is known."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from ..errors import EMoEError
+from ..records.calibration import Calibration, fitting, matching
+from ..records.references import Part
+from ..records.report import Report
+from .policies import DELTA, POLICIES, Policy, TooFewPrompts
+from .proof import Proof
+
+VERDICT_SCHEMA = 1
+PASS, BLOCK = "pass", "block"
+DECIDE, OBSERVE = "decide", "observe"
+
+
+@dataclass(frozen=True)
+class ItemVerdict:
+    """The decision on one batch item; `p_value` and `percentile` are None without a calibration."""
+
+    verdict: str
+    score: float
+    p_value: float | None
+    percentile: float | None
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The decision on a prompt. A batch passes only when every item passes, since its items cannot be split.
+
+    Attributes:
+        group: the group that was asked for, "" for none.
+        group_threshold: whether the threshold is the group's own, instead of that of all reference prompts.
+        delta: with bad_among_passed, 1 - the confidence; None for other policies.
+        proof: of the calibration that decided, where it was made by other digests.
+    """
+
+    verdict: str
+    passed: bool
+    mode: str
+    policy: str
+    reason: str
+    score: float
+    threshold: float
+    alpha: float | None
+    p_value: float | None
+    percentile: float | None
+    items: tuple[ItemVerdict, ...]
+    report: Report
+    group: str = ""
+    group_threshold: bool = False
+    delta: float | None = None
+    proof: Proof | None = None
+
+    def line(self) -> str:
+        """One line for a person: the verdict, why, and the prompt."""
+        head = f"{self.verdict}: {self.reason}"
+        if self.mode == OBSERVE:
+            head = f"observed {head}"
+        return f'{head} — "{self.report.prompt}"' if self.report.prompt else head
+
+    def as_dict(self) -> dict[str, Any]:
+        """What history and file get, ready for JSON."""
+        return {
+            "schema": VERDICT_SCHEMA,
+            "verdict": self.verdict,
+            "passed": self.passed,
+            "mode": self.mode,
+            "policy": self.policy,
+            "reason": self.reason,
+            "score": self.score,
+            "threshold": self.threshold,
+            "alpha": self.alpha,
+            "p_value": self.p_value,
+            "percentile": self.percentile,
+            "prompt": self.report.prompt,
+            "fingerprint": self.report.settings.fingerprint(),
+            "warnings": list(self.report.warnings),
+            "items": [asdict(item) for item in self.items],
+            "group": self.group,
+            "group_threshold": self.group_threshold,
+            "delta": self.delta,
+            "proof": None if self.proof is None else self.proof.as_dict(),
+        }
+
+
+def decide(
+    report: Report,
+    policy: str,
+    *,
+    alpha: float = 0.05,
+    threshold: float = 0.0,
+    mode: str = DECIDE,
+    calibrations: tuple[Calibration, ...] | None = None,
+    delta: float = DELTA,
+    group: str = "",
+) -> Verdict:
+    """Decide on a report.
+
+    Args:
+        policy: a key of `POLICIES`.
+        alpha: the rate that the policy keeps (see `policies`).
+        threshold: with raw_threshold, the highest score that passes.
+        mode: 'decide', or 'observe' to record the verdict and let everything pass.
+        calibrations: candidates; the report's own ones when None.
+        delta: with bad_among_passed, the share of calibrations for which the rate may be missed.
+        group: `label` or `column=label`; the prompt is judged by the reference prompts of this group where they are
+            enough for the rate, else by all of them, which the reason then says.
+
+    Raises:
+        EMoEError: experts that are all the same model, unknown policy or mode, alpha outside (0, 1) or too small for the
+            calibration, no threshold that keeps the rate, a label that stands in several columns, a threshold or a score that
+            is not finite.
+        SettingsMismatch: no calibration fits a policy that needs one.
+    """
+    if mode not in (DECIDE, OBSERVE):
+        raise EMoEError(f"There is no gate mode '{mode}'; choose {DECIDE} or {OBSERVE}.")
+    if not all(math.isfinite(item.score) for item in report.items):
+        raise EMoEError("The report holds a score that is not a finite number; score the prompt again.")
+    _check_experts(report)
+    candidates = report.calibrations if calibrations is None else calibrations
+    if policy not in POLICIES:
+        raise EMoEError(f"There is no gate policy '{policy}'; the known ones are {', '.join(POLICIES)}.")
+    chosen = POLICIES[policy]
+    judge: _Judge
+    found: Calibration | None
+    if chosen.threshold is not None:
+        found = matching(report, candidates)
+        judge = _judge_by(chosen, found, alpha, delta, group.strip())
+    elif math.isfinite(threshold):
+        found = fitting(report, candidates)
+        judge = _Judge(threshold, None if found is None else found.whole)
+    else:
+        raise EMoEError(f"The Gate's threshold is {threshold}; give a finite number.")
+
+    items = tuple(judge.item(item.score) for item in report.items)
+    worst = max(items, key=lambda item: item.score)
+    proof = None if found is None or found.settings == report.settings else report.proof_of(found)
+    return Verdict(
+        verdict=worst.verdict,
+        passed=mode == OBSERVE or worst.verdict == PASS,
+        mode=mode,
+        policy=policy,
+        reason=_reason(worst, len(items), chosen, alpha, delta, judge, proof),
+        score=worst.score,
+        threshold=judge.limit,
+        alpha=None if chosen.threshold is None else alpha,
+        p_value=worst.p_value,
+        percentile=worst.percentile,
+        items=items,
+        report=report,
+        group=group.strip(),
+        group_threshold=judge.own,
+        delta=delta if chosen.uses_delta else None,
+        proof=proof,
+    )
+
+
+def _check_experts(report: Report) -> None:
+    """Copies of one model agree on everything, so every prompt would pass."""
+    experts = report.settings.experts
+    if len(experts) < 2 or len(set(experts)) > 1:
+        return
+    from ..scoring.estimators import estimator  # here: what only reads verdicts must not wait for torch
+
+    if estimator(report.settings.estimator).minimum_experts > 1:
+        raise EMoEError(
+            f"All {len(experts)} experts are the same model and cannot disagree, so the Gate has nothing to judge by; load "
+            "different checkpoints, or choose the preset one_model on Uncertainty Score."
+        )
+
+
+@dataclass(frozen=True)
+class _Judge:
+    """A threshold, the reference prompts it was learnt from, and a word on which ones they are."""
+
+    limit: float
+    part: Part | None
+    own: bool = False
+    note: str = ""
+
+    def item(self, score: float) -> ItemVerdict:
+        verdict = BLOCK if score > self.limit else PASS
+        if self.part is None:
+            return ItemVerdict(verdict, score, None, None)
+        return ItemVerdict(verdict, score, self.part.p_value(score), self.part.percentile(score))
+
+
+def _judge_by(policy: Policy, calibration: Calibration, alpha: float, delta: float, group: str) -> _Judge:
+    """The group's own threshold where its reference prompts are enough, else that of all of them."""
+    assert policy.threshold is not None
+    note = ""
+    if group:
+        found = calibration.find_group(group)
+        if found is None:
+            note = f"the group '{group}' is not in the calibration, so this is the threshold of all its prompts"
+        else:
+            part = calibration.part(*found)
+            try:
+                limit = policy.threshold(part, alpha, delta)
+                return _Judge(limit, part, True, f"threshold of the group {found[0]}={found[1]}")
+            except TooFewPrompts as error:
+                note = (
+                    f"the group '{group}' has {error.have}, too few for a threshold of its own, so this is that of all"
+                )
+    return _Judge(policy.threshold(calibration, alpha, delta), calibration.whole, False, note)
+
+
+def _reason(
+    worst: ItemVerdict, count: int, policy: Policy, alpha: float, delta: float, judge: _Judge, proof: Proof | None
+) -> str:
+    side = "above" if worst.verdict == BLOCK else "at or below"
+    reason = f"score {worst.score:.4g} is {side} the threshold {judge.limit:.4g}"
+    if policy.name == "false_block_rate" and worst.p_value is not None:
+        compare = "at most" if worst.verdict == BLOCK else "more than"
+        reason = f"p = {worst.p_value:.3g} is {compare} alpha {alpha:g} ({reason})"
+    elif policy.threshold is not None:
+        reason = f"{reason} for at most {alpha:g} of {policy.alpha_is}"
+        if policy.uses_delta:
+            reason = f"{reason}, with confidence {1 - delta:g}"
+    notes = [reason, judge.note]
+    if count > 1:
+        notes.insert(1, f"worst of {count} images")
+        if policy.threshold is not None:
+            notes[1] += f", each judged by that rate, so a good prompt is blocked up to {count} times as often"
+    if proof is not None:
+        notes.append(f"calibration proved on {proof.prompts} of its prompts, largest difference {proof.largest:.2g}")
+    return "; ".join(filter(None, notes))

@@ -1,0 +1,56 @@
+"""Splitting aligned lists by a decision an item."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ..errors import EMoEError
+
+
+@dataclass(frozen=True)
+class Partition:
+    """The same lists in two parts, and the places each item had."""
+
+    accepted: dict[str, list[Any]]
+    rejected: dict[str, list[Any]]
+    kept: list[int]
+    dropped: list[int]
+
+
+def partition(passed: Sequence[bool], lists: Mapping[str, Sequence[Any]]) -> Partition:
+    """Split every list by `passed`, one decision an item.
+
+    A list of one item stands for all of them, as everywhere in the host.
+
+    Raises:
+        EMoEError: a list of another length than the decisions. The host would repeat its last item silently, and prompt
+            and picture would fall out of step.
+    """
+    count = len(passed)
+    whole: dict[str, list[Any]] = {}
+    for name, items in lists.items():
+        if len(items) not in (1, count):
+            raise EMoEError(
+                f"Filter List by Gate's {name} has {len(items)} items and there are {count} decisions; connect lists that come "
+                "from the same prompts."
+            )
+        whole[name] = list(items) * count if len(items) == 1 else list(items)
+    kept = [i for i in range(count) if passed[i]]
+    dropped = [i for i in range(count) if not passed[i]]
+    return Partition(
+        {name: [items[i] for i in kept] for name, items in whole.items()},
+        {name: [items[i] for i in dropped] for name, items in whole.items()},
+        kept,
+        dropped,
+    )
+
+
+def prompt_lines(text: str) -> list[str]:
+    """One prompt a line, without blank lines and those that start with #; an `EMoEError` when there is none."""
+    found = [line.strip() for line in text.splitlines()]
+    found = [line for line in found if line and not line.startswith("#")]
+    if not found:
+        raise EMoEError("Prompt List has no prompts; write at least one, one a line.")
+    return found

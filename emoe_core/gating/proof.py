@@ -1,0 +1,130 @@
+"""Proof that a calibration still holds: some of its reference prompts are scored again, and compared with its scores.
+
+A calibration says which models it was made with by digests. An update of the host, of Python or of a node pack can change a
+digest though the models answer as they did, and the digest of a patch does not see its code. What counts is the answer. So
+where the question is the same (`Settings.question`) and a digest differs, the models at hand are asked.
+
+**Which prompts.** `PROMPTS` of them, evenly spaced over the ranks of the scores, both ends among them: differences are
+largest at the uncertain end, and the others are many.
+
+**How close.** The root mean square difference may be `TOLERANCE` of the standard deviation of the good scores. A score that
+moves by t standard deviations changes the share of good prompts above a threshold by t times the density there, which is
+about 0.1 for a share of 0.05 (normal scores): 0.006 moves a rate of 0.05 by 0.0006 at most, a thirtieth of what the choice of
+110 reference prompts moves it. Half precision for single moves scores by 0.002, weights stored as bfloat16 by 0.005, a LoRA
+at a strength of 0.1 on one of four experts by 0.009 and more (docs/hosts.md). The mean square is taken, and not the
+largest, since the latter of few prompts varies too much to tell these two apart.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from ..errors import EMoEError
+
+if TYPE_CHECKING:
+    from ..records.calibration import Calibration
+    from ..records.report import Settings
+
+#: How many reference prompts are scored again; all of them where a calibration has fewer.
+PROMPTS = 16
+#: Root mean square difference that is allowed, in standard deviations of the good scores.
+TOLERANCE = 0.006
+#: What single precision cannot tell apart, relative to the largest score: scores of models that know nothing lie so close.
+ROUNDING = 2e-6
+
+
+@dataclass(frozen=True)
+class Proof:
+    """What came out when some reference prompts were scored again.
+
+    Attributes:
+        calibration: digest of the calibration's content.
+        name: its name.
+        prompts: how many prompts were scored; 0 where it could not be tried.
+        difference: root mean square of the differences of the scores.
+        largest: the largest of them.
+        allowed: what `difference` may be.
+        why_not: where it could not be tried, why, as half a sentence; else "".
+    """
+
+    calibration: str
+    name: str
+    prompts: int = 0
+    difference: float = math.inf
+    largest: float = math.inf
+    allowed: float = 0.0
+    why_not: str = ""
+
+    @property
+    def holds(self) -> bool:
+        """Whether the calibration may be used."""
+        return self.prompts > 0 and self.difference <= self.allowed
+
+    def line(self) -> str:
+        """What to tell a person, as a sentence."""
+        if self.why_not:
+            return f"The calibration '{self.name}' could not be proved: {self.why_not}."
+        if self.holds:
+            return (
+                f"The calibration '{self.name}' was made by other digests, and was proved on {self.prompts} of its prompts: "
+                f"largest difference {self.largest:.2g}."
+            )
+        return (
+            f"The calibration '{self.name}' was made with other models: on {self.prompts} of its prompts the scores differ "
+            f"by {self.difference:.2g} (largest {self.largest:.2g}), and {self.allowed:.2g} is allowed."
+        )
+
+    def as_dict(self) -> dict[str, Any]:
+        """Ready for JSON."""
+        finite = {key: value if value != math.inf else None for key, value in asdict(self).items()}
+        return {**finite, "holds": self.holds}
+
+
+def needs_proof(calibration: Calibration, settings: Settings) -> bool:
+    """Whether the question is the calibration's and the models may be others."""
+    return calibration.settings != settings and calibration.settings.question() == settings.question()
+
+
+def chosen(calibration: Calibration) -> list[int]:
+    """The places of the prompts that are scored again, evenly over the ranks of the scores."""
+    first: dict[str, int] = {}
+    for place, prompt in enumerate(calibration.prompts):
+        first.setdefault(prompt, place)
+    ranked = sorted(first.values(), key=lambda place: (calibration.scores[place], place))
+    if len(ranked) <= PROMPTS:
+        return ranked
+    return [ranked[round(k * (len(ranked) - 1) / (PROMPTS - 1))] for k in range(PROMPTS)]
+
+
+def prove(calibration: Calibration, score: Callable[[Sequence[str]], Sequence[float]]) -> Proof:
+    """Score some of the calibration's prompts again.
+
+    Args:
+        score: gives a score for each prompt, under the calibration's own question.
+    """
+    places = chosen(calibration)
+    if not places:
+        return unproved(calibration, "it keeps none of its prompts, so make it again with Calibrate Gate")
+    try:
+        again = score([calibration.prompts[place] for place in places])
+    except EMoEError as error:
+        return unproved(calibration, f"its prompts cannot be scored here ({str(error).rstrip('.')})")
+    apart = [abs(new - calibration.scores[place]) for new, place in zip(again, places, strict=True)]
+    spread = statistics.pstdev(calibration.good_scores)
+    return Proof(
+        calibration.digest,
+        calibration.name,
+        len(places),
+        math.sqrt(statistics.fmean(one * one for one in apart)),
+        max(apart),
+        max(TOLERANCE * spread, ROUNDING * max(map(abs, calibration.scores))),
+    )
+
+
+def unproved(calibration: Calibration, why: str) -> Proof:
+    """A calibration whose proof cannot be tried."""
+    return Proof(calibration.digest, calibration.name, why_not=why)

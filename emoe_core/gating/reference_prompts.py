@@ -1,0 +1,148 @@
+"""Reference prompts for a calibration: from a text box, from a prompt file, or from both.
+
+A file is read as `prompts` reads it. Its column `bad` (yes or no) or `quality` (good or bad, or a number) says which
+prompts come out wrong; every other column whose labels come back, such as `language`, is a column of groups.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ..errors import EMoEError
+from ..prompts import BadRow, PromptRow, load_prompts
+
+BAD_BELOW = 0.5
+_YES = frozenset({"1", "true", "yes", "y", "bad", "x", "!"})
+_NO = frozenset({"0", "false", "no", "n", "good", "ok"})
+_MARKS = ("bad", "quality")
+
+
+@dataclass(frozen=True)
+class _Row:
+    prompt: str
+    bad: bool | None
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class ReferencePrompts:
+    """Prompts with what is known of them.
+
+    Attributes:
+        prompts: the texts; one text may be there several times under different labels.
+        bad: whether each comes out wrong; empty when nobody said.
+        groups: labels by column, "" where a prompt has none.
+        skipped: rows of the file that could not be read.
+    """
+
+    prompts: tuple[str, ...] = ()
+    bad: tuple[bool, ...] = ()
+    groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    skipped: tuple[BadRow, ...] = ()
+
+    def __add__(self, other: ReferencePrompts) -> ReferencePrompts:
+        """Both together; where one says nothing of good and bad, its prompts count as good."""
+        return _gathered([*self._rows(), *other._rows()], (*self.skipped, *other.skipped))
+
+    def _rows(self) -> list[_Row]:
+        marks: Sequence[bool | None] = self.bad or [None] * len(self.prompts)
+        return [
+            _Row(prompt, marks[i], {column: labels[i] for column, labels in self.groups.items() if labels[i]})
+            for i, prompt in enumerate(self.prompts)
+        ]
+
+
+def _gathered(rows: Sequence[_Row], skipped: tuple[BadRow, ...] = ()) -> ReferencePrompts:
+    """The rows without those that are there twice.
+
+    Raises:
+        EMoEError: a prompt is good in one row and bad in another.
+    """
+    kept: dict[tuple[str, frozenset[tuple[str, str]]], _Row] = {}
+    marks: dict[str, bool] = {}
+    for row in rows:
+        if marks.setdefault(row.prompt, bool(row.bad)) != bool(row.bad):
+            raise EMoEError(
+                f"Calibrate Gate's prompt '{row.prompt}' is there as good and as bad; leave one of the two out."
+            )
+        kept.setdefault((row.prompt, frozenset(row.labels.items())), row)
+    columns = dict.fromkeys(column for row in kept.values() for column in row.labels)
+    return ReferencePrompts(
+        tuple(row.prompt for row in kept.values()),
+        tuple(map(bool, (row.bad for row in kept.values()))) if any(row.bad is not None for row in rows) else (),
+        {column: tuple(row.labels.get(column, "") for row in kept.values()) for column in columns},
+        skipped,
+    )
+
+
+def from_text(text: str) -> ReferencePrompts:
+    """The prompts of a text box: one a line; blank lines and lines that start with # are left out, ! marks a bad one."""
+    lines = [(line.strip().removeprefix("!").strip(), line.strip().startswith("!")) for line in text.splitlines()]
+    kept = [(prompt, bad) for prompt, bad in lines if prompt and not prompt.startswith("#")]
+    marked = any(bad for _, bad in kept)
+    return _gathered([_Row(prompt, bad if marked else None) for prompt, bad in kept])
+
+
+def from_file(path: str | Path, bad_below: float = BAD_BELOW) -> ReferencePrompts:
+    """The prompts of a file; in a .txt a leading ! marks a bad one.
+
+    Args:
+        bad_below: where `quality` is a number, prompts below this one are bad.
+
+    Raises:
+        EMoEError: the file cannot be read or holds no prompt that can be used.
+    """
+    if Path(path).suffix.lower() == ".txt":
+        rows, skipped = load_prompts(path)
+        found = from_text("\n".join(row.prompt for row in rows))
+        return ReferencePrompts(found.prompts, found.bad, found.groups, tuple(skipped))
+    if not math.isfinite(bad_below):
+        raise EMoEError(f"Calibrate Gate's bad_below is {bad_below}; give a finite number.")
+    rows, skipped = load_prompts(path)
+    columns = _group_columns(rows)
+    kept: list[_Row] = []
+    for row in rows:
+        try:
+            labels = {column: row.columns[column].strip() for column in columns if row.columns.get(column, "").strip()}
+            kept.append(_Row(row.prompt, _mark(row, bad_below), labels))
+        except ValueError as reason:
+            skipped.append(BadRow(row.row, row.line, str(reason)))
+    if not kept:
+        raise EMoEError(
+            f"The prompt file '{path}' has no usable row (the first one, {skipped[0]}); look at its columns."
+        )
+    return _gathered(kept, tuple(sorted(skipped, key=lambda bad: bad.row)))
+
+
+def _mark(row: PromptRow, bad_below: float) -> bool | None:
+    """Whether a row is marked as bad, None where it has no such column; a ValueError that says why it is not clear."""
+    given = {column.strip().lower(): value.strip().lower() for column, value in row.columns.items()}
+    if "bad" in given:
+        if given["bad"] in _YES or given["bad"] in _NO or not given["bad"]:
+            return given["bad"] in _YES
+        raise ValueError(f"bad is '{given['bad']}'; write yes or no")
+    if "quality" not in given:
+        return None
+    if given["quality"] in ("good", "ok", "bad"):
+        return given["quality"] == "bad"
+    try:
+        number = float(given["quality"])
+    except ValueError:
+        number = math.nan
+    if math.isnan(number):
+        raise ValueError(f"quality is '{given['quality']}'; write good, bad or a number")
+    return number < bad_below
+
+
+def _group_columns(rows: Sequence[PromptRow]) -> list[str]:
+    """Columns whose labels stand for two prompts or more on average: not numbers of rows, not free text."""
+    names = dict.fromkeys(column for row in rows for column in row.columns)
+    found = []
+    for name in names:
+        labels = [row.columns[name].strip() for row in rows if row.columns.get(name, "").strip()]
+        if name.strip().lower() not in _MARKS and labels and 2 * len(set(labels)) <= len(labels):
+            found.append(name)
+    return found

@@ -1,0 +1,168 @@
+"""Experts from ComfyUI's models and from files in ComfyUI's folders."""
+
+from __future__ import annotations
+
+import pickle
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import comfy.model_management
+import comfy.sd
+import comfy.utils
+import folder_paths
+from safetensors import SafetensorError
+
+from ....errors import EMoEError
+from ....experts.sets import Expert, ExpertSet
+from ....io.files import file_sha256
+from . import identity
+from .partial import NETWORK, eight_bits_in_file, load_encoder_only, quantised_in_file
+from .text_encoder import LazyClip
+from .weights import is_quantised, weight_type, weights_signature
+
+#: Files of this folder are listed with the folder's name in front, so that they do not clash with checkpoints.
+DIFFUSION_MODELS = "diffusion_models"
+NONE = "none"
+#: How much of a file Load Experts reads at first. Graphs from before there was a choice get the first: scores are the same.
+LOAD = (ENCODER_ONLY, WHOLE) = ("encoder only", "whole")
+
+
+def expert_from_model(model: Any, clip: Any, name: str, file: str = "") -> Expert:
+    """An expert from a MODEL (a ModelPatcher, with whatever LoRA and patches it carries) and its CLIP, or None."""
+    where = f"expert '{name}'" if name else "the model"
+    weights = weights_signature(model, NETWORK, where)
+    lazy = isinstance(clip, LazyClip)
+    return Expert(
+        name=name,
+        model=model,
+        clip=clip,
+        signature=weights,
+        identity=identity.model_identity(model, weights),
+        clip_identity=clip.identity if lazy else identity.clip_identity(clip, f"the text encoder of {where}"),
+        family=identity.family(model),
+        prediction=identity.prediction(model),
+        dtype=identity.compute_dtype(model),
+        file=file,
+        weights=weight_type(model, NETWORK),
+    )
+
+
+def model_files() -> list[str]:
+    """Checkpoints, then diffusion models as "diffusion_models/NAME"."""
+    checkpoints = folder_paths.get_filename_list("checkpoints")
+    models = folder_paths.get_filename_list(DIFFUSION_MODELS)
+    return [*checkpoints, *(f"{DIFFUSION_MODELS}/{name}" for name in models)]
+
+
+def model_path(name: str) -> Path:
+    """Full path of a name from `model_files`; an `EMoEError` when the file is not there."""
+    folder, file = "checkpoints", name
+    path = folder_paths.get_full_path(folder, file)
+    if path is None and name.startswith(f"{DIFFUSION_MODELS}/"):
+        folder, file = DIFFUSION_MODELS, name.removeprefix(f"{DIFFUSION_MODELS}/")
+        path = folder_paths.get_full_path(folder, file)
+    if path is None:
+        raise EMoEError(
+            f"The model file '{name}' is not in ComfyUI's {folder} folder; refresh the list and choose another."
+        )
+    return Path(path)
+
+
+def load_expert(name: str, encoder_only: bool = False) -> Expert:
+    """Load one expert, with its own text encoder where the file has one.
+
+    Args:
+        encoder_only: leave the decoder in the file until it is needed (see `encoder_only`), and the text encoder too. Files
+            that this cannot be done with are loaded whole. Scores and identity are the same either way.
+
+    Raises:
+        EMoEError: the file is missing, cut short, no model, a pickle that ComfyUI refuses to load, or quantised in a form
+            that it does not know.
+    """
+    path = model_path(name)
+    try:
+        part = load_encoder_only(path) if encoder_only else None
+        if part is not None:
+            model, has_text = part
+            with_text = has_text and not _is_diffusion_model(name)
+            clip = LazyClip(path, path.stem) if with_text else None
+            return _from_file(model, clip, path, f"{path.stat().st_size} bytes")
+        model, clip = _load_whole(path, _is_diffusion_model(name))
+    except EMoEError:
+        raise
+    except (SafetensorError, ValueError) as error:
+        # Some ComfyUI releases turn safetensors' own error into a ValueError.
+        raise EMoEError(
+            f"The model file '{name}' is damaged or no safetensors file ({_first_line(error)}); download it again."
+        ) from error
+    except pickle.UnpicklingError as error:
+        raise EMoEError(
+            f"The model file '{name}' is a pickle that is not safe to load; use the model's safetensors version."
+        ) from error
+    except (RuntimeError, KeyError, AttributeError, EOFError, OSError) as error:
+        raise EMoEError(
+            f"The model file '{name}' is not a model that ComfyUI knows ({_first_line(error)}); choose another."
+        ) from error
+    if model is None:
+        raise EMoEError(f"The model file '{name}' holds no diffusion model; choose another.")
+    if quantised_in_file(path) and not is_quantised(model, NETWORK):
+        # Such a host takes the numbers without their scales, and says nothing.
+        raise EMoEError(
+            f"The model file '{name}' is quantised in a form that this ComfyUI does not know; update ComfyUI, or use the "
+            "model's fp16 version."
+        )
+    return _from_file(model, clip, path, f"sha256:{file_sha256(path)}")
+
+
+def _from_file(model: Any, clip: Any, path: Path, mark: str) -> Expert:
+    expert = expert_from_model(model, clip, path.stem, f"{path.name} {mark}")
+    in_file = "" if is_quantised(model, NETWORK) else eight_bits_in_file(path)
+    return replace(expert, weights=in_file or expert.weights)
+
+
+def _is_diffusion_model(name: str) -> bool:
+    return name.startswith(f"{DIFFUSION_MODELS}/")
+
+
+def _load_whole(path: Path, is_diffusion_model: bool) -> tuple[Any, Any]:
+    """MODEL and CLIP (or None) through ComfyUI's own loaders."""
+    if is_diffusion_model:
+        return comfy.sd.load_diffusion_model(str(path)), None
+    loaded = comfy.sd.load_checkpoint_guess_config(
+        str(path),
+        output_vae=False,
+        output_clip=True,
+        embedding_directory=folder_paths.get_folder_paths("embeddings"),
+    )
+    return loaded[0], loaded[1]
+
+
+def load_experts(names: list[str], load: str = WHOLE) -> ExpertSet:
+    """Load several experts as one set, in order. `load` is one of `LOAD`; see `load_expert`."""
+    if load not in LOAD:
+        raise EMoEError(f"Load Experts' input 'load' is '{load}'; choose {' or '.join(LOAD)}.")
+    experts = ExpertSet()
+    progress = comfy.utils.ProgressBar(len(names))
+    for name in names:
+        comfy.model_management.throw_exception_if_processing_interrupted()
+        experts = experts.add(load_expert(name, load == ENCODER_ONLY))
+        progress.update(1)
+    return experts
+
+
+def files_fingerprint(names: list[str]) -> str:
+    """Changes when one of the files does; a missing file is left to the load itself, which says so."""
+    parts = []
+    for name in names:
+        try:
+            stat = model_path(name).stat()
+            parts.append(f"{name}:{stat.st_size}:{stat.st_mtime_ns}")
+        except (EMoEError, OSError):
+            parts.append(f"{name}:missing")
+    return "|".join(parts)
+
+
+def _first_line(error: BaseException) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0][:200] if lines else type(error).__name__

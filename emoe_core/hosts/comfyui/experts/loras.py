@@ -1,0 +1,64 @@
+"""Experts from one model and several LoRAs: patches on clones, no second copy of the weights."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import comfy.sd
+import comfy.utils
+import folder_paths
+
+from .... import demo
+from ....errors import EMoEError
+from ....experts.sets import ExpertSet
+from ....io.files import file_sha256
+from .load import expert_from_model
+
+FOLDER = "loras"
+
+
+def lora_files() -> list[str]:
+    """File names in ComfyUI's loras folders, and after them the demo's, which lie in the pack itself."""
+    own = list(folder_paths.get_filename_list(FOLDER))
+    return [*own, *(name for name in _demo_files() if name not in own)]
+
+
+def _demo_files() -> dict[str, Path]:
+    """The demo's LoRAs by the names that the node lists them under. ComfyUI's folders are left as they are."""
+    return {f"emoe_demo/{path.name}": path for path in demo.lora_files()}
+
+
+def _file(name: str) -> Path:
+    path = folder_paths.get_full_path(FOLDER, name)
+    if path is not None:
+        return Path(path)
+    try:
+        return _demo_files()[name]
+    except KeyError:
+        raise EMoEError(
+            f"The LoRA '{name}' is not in ComfyUI's loras folder; refresh the list and choose another."
+        ) from None
+
+
+def experts_from_loras(model: Any, clip: Any, chosen: list[tuple[str, float]]) -> ExpertSet:
+    """One expert a (file name, strength): the model, and its text encoder where there is one, with that LoRA alone.
+
+    Raises:
+        EMoEError: a file that is missing, damaged, or changes nothing in this model.
+    """
+    experts = ExpertSet()
+    for name, strength in chosen:
+        path = _file(name)
+        try:
+            weights = comfy.utils.load_torch_file(str(path), safe_load=True)
+        except Exception as error:  # every loader has its own kinds
+            raise EMoEError(f"The LoRA '{name}' is damaged or no LoRA file; download it again.") from error
+        patched, patched_clip = comfy.sd.load_lora_for_models(model, clip, weights, strength, strength)
+        if set(patched.patches) == set(model.patches) and strength != 0:
+            raise EMoEError(
+                f"The LoRA '{name}' changes nothing in this model: it was made for another model family; choose another."
+            )
+        file = f"{Path(name).name} sha256:{file_sha256(path)} strength:{strength:g}"
+        experts = experts.add(expert_from_model(patched, patched_clip, f"{Path(name).stem} {strength:g}", file))
+    return experts

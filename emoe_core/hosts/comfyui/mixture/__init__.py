@@ -1,0 +1,1 @@
+"""Mixtures in ComfyUI: made, read from files of SegMoE, drawn with, and scored."""

@@ -1,0 +1,143 @@
+"""An expert's rows of a mixture's gates: it draws its own prompt, and the inputs of the layers are looked at.
+
+As `segmoe` 0.0.4 does it (see `emoe_core.mixture.router`): 25 DDPM steps with guidance, the inputs of the last step. Here
+the noise comes from a seed, that of the steps too, so that the same experts and prompts give the same gates on every host and
+device. (The host's own noise for the steps is another one on a graphics card, and on a processor since newer releases.)
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import weakref
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import comfy.model_management
+import comfy.sample
+import comfy.samplers
+import torch
+from comfy.patcher_extension import WrappersMP
+from torch import Tensor
+
+from ....errors import EMoEError
+from ....experts.sets import Expert
+from ....mixture.router import gate_row
+from ..scoring.conditioning import Conditioning, check_width, encode
+from .layers import entries_of
+
+WRAPPER_KEY = "emoe_gates"
+SAMPLER, SCHEDULER = "ddpm", "ddim_uniform"
+_KEPT = 4
+
+Rows = dict[str, Tensor]
+# Rows that were measured, kept as long as the expert: another top_k, or a run after a cancelled one, draws nothing again.
+_measured: weakref.WeakKeyDictionary[Expert, OrderedDict[str, Rows]] = weakref.WeakKeyDictionary()
+
+
+def expert_rows(
+    expert: Expert,
+    clip: Any,
+    clip_identity: str,
+    prompts: tuple[str, str],
+    layers: Sequence[str],
+    latent: Tensor,
+    steps: int,
+    cfg: float,
+    seed: int,
+    step_done: Callable[[], None],
+) -> Rows:
+    """Gate row of every layer for one expert, float32 on the CPU.
+
+    Args:
+        prompts: the expert's positive and negative prompt.
+        layers: names within the network, as `mixture_layers.sparse_layer_names` gives them.
+        latent: an empty latent of the size to draw, [1, C, h, w].
+        step_done: called after every step.
+    """
+    plain = [*prompts, clip_identity, sorted(layers), list(latent.shape), steps, cfg, seed]
+    key = hashlib.sha256(json.dumps(plain).encode()).hexdigest()
+    kept = _measured.setdefault(expert, OrderedDict())
+    if key in kept:
+        for _ in range(steps):
+            step_done()
+        return kept[key]
+    positive, negative = (encode(clip, text) for text in prompts)
+    check_width(positive, expert)
+    rows = _measure(expert, positive, negative, layers, latent, steps, cfg, seed, step_done)
+    if missing := [name for name in layers if name not in rows]:
+        raise EMoEError(
+            f"Expert '{expert.name}' did not call its layer {missing[0]} while it drew its gate's prompt; another node on "
+            "its MODEL skips parts of the network: use the expert without it."
+        )
+    kept[key] = rows
+    while len(kept) > _KEPT:
+        kept.popitem(last=False)
+    return rows
+
+
+def _measure(
+    expert: Expert,
+    positive: Conditioning,
+    negative: Conditioning,
+    layers: Sequence[str],
+    latent: Tensor,
+    steps: int,
+    cfg: float,
+    seed: int,
+    step_done: Callable[[], None],
+) -> Rows:
+    model, rows = expert.model.clone(), {}
+    sigmas = comfy.samplers.calculate_sigmas(model.get_model_object("model_sampling"), SCHEDULER, steps)
+    last = float(sigmas[-2])
+
+    def look(executor: Any, x: Tensor, *args: Any, **kwargs: Any) -> Any:
+        """At the last step, read-only hooks on the network's layers for the length of this one call."""
+        options = next(v for v in (*args, *kwargs.values()) if isinstance(v, dict) and "cond_or_uncond" in v)
+        branches = options["cond_or_uncond"]
+        if float(options["sigmas"].max()) > last * 1.001 or 0 not in branches:
+            return executor(x, *args, **kwargs)
+        first = branches.index(0) * (x.shape[0] // entries_of(args, kwargs))
+
+        def reader(name: str) -> Callable[[Any, tuple[Any, ...]], None]:
+            def read(_: Any, inputs: tuple[Any, ...]) -> None:
+                rows[name] = gate_row(inputs[0][first]).cpu()
+
+            return read
+
+        handles = []
+        try:
+            for name in layers:
+                handles.append(executor.class_obj.get_submodule(name).register_forward_pre_hook(reader(name)))
+            return executor(x, *args, **kwargs)
+        finally:
+            for handle in handles:
+                handle.remove()
+
+    def after_step(*_: Any) -> None:
+        comfy.model_management.throw_exception_if_processing_interrupted()
+        step_done()
+
+    model.add_wrapper_with_key(WrappersMP.DIFFUSION_MODEL, WRAPPER_KEY, look)
+    guider = comfy.samplers.CFGGuider(model)
+    guider.set_conds(positive, negative)
+    guider.set_cfg(cfg)
+    noise = comfy.sample.prepare_noise(latent, seed)
+    with torch.no_grad():
+        guider.sample(
+            noise,
+            latent,
+            comfy.samplers.ksampler(SAMPLER, {"noise_sampler": _noise_of_steps(latent, seed, model.load_device)}),
+            sigmas,
+            callback=after_step,
+            disable_pbar=True,
+            seed=seed,
+        )
+    return rows
+
+
+def _noise_of_steps(latent: Tensor, seed: int, device: torch.device) -> Callable[[Any, Any], Tensor]:
+    """What a sampler asks for the noise of each step: made on the CPU, wherever it is used."""
+    generator = torch.Generator().manual_seed(seed)
+    return lambda sigma, next_sigma: torch.randn(latent.shape, generator=generator).to(device)

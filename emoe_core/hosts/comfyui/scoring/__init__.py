@@ -1,0 +1,1 @@
+"""Scores in ComfyUI: prompts encoded, networks run by a sampler, latents taken."""

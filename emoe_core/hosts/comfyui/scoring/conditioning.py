@@ -1,0 +1,251 @@
+"""One CONDITIONING for all experts, or one an expert, each through its own text encoder.
+
+A CONDITIONING from Encode for Experts is an ordinary one: its entries hold the first expert's encoding, so it can go to
+a KSampler with the first expert's MODEL. Each entry's options carry the encodings of all experts beside it, and what
+other nodes add to the options later (areas, masks, ControlNet, timestep ranges) holds for every expert. What they change in
+the encoding itself does not, and is refused.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import torch
+
+from ....errors import EMoEError
+from ....experts.sets import Expert, ExpertSet
+
+PER_EXPERT = "emoe_per_expert"
+PROMPT = "emoe_prompt"
+ENCODERS = "emoe_encoders"
+_OWN = frozenset({PER_EXPERT, PROMPT, ENCODERS})
+#: Written into the options by text encoders; everything else was added by other nodes.
+_FROM_ENCODER = _OWN | {"pooled_output", "attention_mask"}
+#: Options that hold words: they are not the empty prompt's. So do those of some encoders that begin with conditioning_.
+_WORDS = _FROM_ENCODER | {
+    "attention_mask_mt5xl", "clip_start_percent", "clip_end_percent", "cross_attn_controlnet", "gligen",
+}  # fmt: skip
+#: Relative difference of two encodings of one text, at most; in half precision, too.
+_ROUNDING = 2e-3
+
+Conditioning = list[list[Any]]
+
+
+def encode(clip: Any, text: str) -> Conditioning:
+    """The host's own encoding of a text, as CLIPTextEncode makes it."""
+    return clip.encode_from_tokens_scheduled(clip.tokenize(text))  # type: ignore[no-any-return]
+
+
+def encode_for_experts(experts: ExpertSet, text: str) -> Conditioning:
+    """Encode a text for every expert with its own text encoder, or the first one there is where an expert has none.
+
+    Raises:
+        EMoEError: no expert brings a text encoder, or their encodings cannot stand beside each other.
+    """
+    return merged([encode(clip, text) for clip in _clips(experts)], text, encoders(experts))
+
+
+def encoders(experts: ExpertSet) -> tuple[str, ...]:
+    """Identity of the text encoder that each expert's prompts go through, "" where there is none at all."""
+    own = [expert.text_encoder_identity() for expert in experts.experts]
+    spare = next((one for one, expert in zip(own, experts.experts, strict=True) if expert.clip is not None), "")
+    return tuple(one if expert.clip is not None else spare for one, expert in zip(own, experts.experts, strict=True))
+
+
+def merged(encodings: list[Conditioning], text: str, by: tuple[str, ...]) -> Conditioning:
+    """One CONDITIONING of the text's encodings, one an expert, made by the encoders `by`.
+
+    Raises:
+        EMoEError: they cannot be aligned.
+    """
+    if len({len(encoding) for encoding in encodings}) > 1:
+        raise EMoEError(
+            "The experts' text encoders have different hook schedules, so their prompts cannot be aligned; give every "
+            "expert's CLIP the same hooks."
+        )
+    entries: Conditioning = []
+    for index, (tensor, options) in enumerate(encodings[0]):
+        own = tuple((encoding[index][0], encoding[index][1]) for encoding in encodings)
+        entries.append([tensor, {**options, PER_EXPERT: own, PROMPT: text, ENCODERS: by}])
+    return entries
+
+
+def _clips(experts: ExpertSet) -> list[Any]:
+    spare = next((expert.clip for expert in experts.experts if expert.clip is not None), None)
+    if spare is None:
+        raise EMoEError(
+            "None of the experts has a text encoder, so the text cannot be encoded for them; connect a CLIP to Add "
+            "Expert, or encode with CLIPTextEncode and connect that to Uncertainty Score."
+        )
+    return [spare if expert.clip is None else expert.clip for expert in experts.experts]
+
+
+def is_per_expert(conditioning: Conditioning) -> bool:
+    """Whether every entry carries one encoding an expert; an `EMoEError` when only some do."""
+    tagged = [PER_EXPERT in entry[1] for entry in conditioning]
+    if any(tagged) and not all(tagged):
+        raise EMoEError(
+            "Uncertainty Score's conditioning mixes parts from Encode for Experts with parts from "
+            "CLIPTextEncode; encode all parts "
+            "with the same node."
+        )
+    return bool(tagged) and all(tagged)
+
+
+def split(conditioning: Conditioning, experts: ExpertSet) -> list[Conditioning]:
+    """One CONDITIONING for each expert.
+
+    Raises:
+        EMoEError: the conditioning was encoded for other experts, or was changed afterwards.
+    """
+    count = len(experts)
+    if not is_per_expert(conditioning):
+        return [conditioning] * count
+    wanted = encoders(experts)
+    for entry in conditioning:
+        many = len(entry[1][PER_EXPERT])
+        if many != count or entry[1][ENCODERS] != wanted:
+            for_whom = f"{many} experts and Uncertainty Score has {count}" if many != count else "other experts"
+            raise EMoEError(
+                f"The prompt was encoded for {for_whom}; connect the same EXPERTS to Encode for Experts and to "
+                "Uncertainty Score."
+            )
+        if _was_changed(entry):
+            raise EMoEError(
+                "Another node (Conditioning Concat, Average, Zero Out or the like) changed the prompt after Encode for "
+                "Experts, and only the first expert's; write the whole text into Encode for Experts, or connect the result "
+                "of CLIPTextEncode to Uncertainty Score's input 'positive'."
+            )
+    return [[_own_part(options, index) for _, options in conditioning] for index in range(count)]
+
+
+def _was_changed(entry: list[Any]) -> bool:
+    """Whether an entry's own encoding, the one that is drawn, is no longer that of the first expert."""
+    tensor, options = entry[1][PER_EXPERT][0]
+    words = [key for key in options if _is_words(key)]
+    return not (_same(entry[0], tensor) and all(_same(entry[1].get(key), options[key]) for key in words))
+
+
+def _same(a: Any, b: Any) -> bool:
+    if isinstance(a, torch.Tensor) and isinstance(b, torch.Tensor):
+        return a is b or (a.shape == b.shape and bool(torch.equal(a, b.to(a))))
+    return type(a) is type(b) and (a is b or isinstance(a, torch.Tensor) or bool(a == b))
+
+
+def _is_words(key: str) -> bool:
+    return key in _WORDS or key.startswith("conditioning_")
+
+
+def _own_part(options: dict[str, Any], index: int) -> list[Any]:
+    tensor, own = options[PER_EXPERT][index]
+    shared = {key: value for key, value in options.items() if key not in _OWN}
+    return [tensor, {**shared, **own}]
+
+
+def empty_for_experts(experts: ExpertSet, given: Conditioning | None, prompt: Conditioning) -> list[Conditioning]:
+    """The empty prompt for each expert: the given one, or "" through each expert's own text encoder.
+
+    It has an entry for each of the prompt's, with all that other nodes added to that one (guidance, pictures, areas, masks,
+    timestep ranges), so that prompt and empty prompt differ in their text only.
+    """
+    if given is None:
+        if all(expert.clip is None for expert in experts.experts):
+            raise EMoEError(
+                "This preset compares the prompt with the empty prompt, and no expert has a text encoder to make one; "
+                "connect an empty CLIPTextEncode to Uncertainty Score's input 'empty_prompt', or choose the preset fast."
+            )
+        given = encode_for_experts(experts, "")
+    return [with_beside(one, prompt) for one in split(given, experts)]
+
+
+def same_words(a: Conditioning, b: Conditioning) -> bool:
+    """Whether two conditionings say the same: one text, with the same kinds of things around it."""
+    return len(a) == len(b) and all(map(_same_entry, a, b))
+
+
+def _same_entry(a: list[Any], b: list[Any]) -> bool:
+    around = [{key for key, value in one[1].items() if value is not None} - _FROM_ENCODER for one in (a, b)]
+    if around[0] != around[1]:
+        return False
+    pooled = [one[1].get("pooled_output") for one in (a, b)]
+    told = all(isinstance(one, torch.Tensor) for one in pooled)
+    return _close(a[0], b[0]) and (not told or _close(*pooled))
+
+
+def _close(a: torch.Tensor, b: torch.Tensor) -> bool:
+    """Equal but for the rounding of encoders that were given other texts beside; a word more is a hundred times that."""
+    if a.shape != b.shape:
+        return False
+    apart = (a.float() - b.to(a.device).float()).square().mean()
+    return bool(apart <= _ROUNDING**2 * a.float().square().mean())
+
+
+def beside_words(prompt: Conditioning) -> list[dict[str, Any]]:
+    """What each entry of a prompt holds beside its words: the empty prompt takes it over."""
+    return [{key: value for key, value in options.items() if not _is_words(key)} for _, options in prompt]
+
+
+def with_beside(conditioning: Conditioning, prompt: Conditioning | None) -> Conditioning:
+    """A CONDITIONING with all that other nodes added to a prompt; as it is where that is nothing."""
+    around = [] if prompt is None else beside_words(prompt)
+    if not any(around):
+        return conditioning
+    return [
+        [tensor, {**options, **added}]
+        for place, added in enumerate(around)
+        for tensor, options in [conditioning[place % len(conditioning)]]
+    ]
+
+
+def digest(conditioning: Conditioning) -> str | None:
+    """Of all that a CONDITIONING holds; None where a part has no cheap identity (ControlNet, hooks)."""
+    found = hashlib.sha256()
+    for tensor, options in conditioning:
+        for key, value in [("", tensor), *sorted(options.items())]:
+            if isinstance(value, torch.Tensor):
+                kept = value.detach().cpu().float().contiguous()  # numpy has no bfloat16
+                found.update(f"{key}:{tuple(kept.shape)}:".encode())
+                found.update(kept.numpy().tobytes())
+            elif _is_plain(value):
+                found.update(f"{key}={value!r};".encode())
+            else:
+                return None
+    return found.hexdigest()
+
+
+def _is_plain(value: Any) -> bool:
+    return (isinstance(value, (list, tuple)) and all(map(_is_plain, value))) or isinstance(
+        value, (bool, int, float, str, type(None))
+    )
+
+
+def extras(conditioning: Conditioning) -> tuple[str, ...]:
+    """What the conditioning carries beside text, sorted: plain values as name=value, the rest by name.
+
+    Where it is not one entry, their number stands last.
+    """
+    found = {
+        f"{key}={value}" if isinstance(value, (bool, int, float, str, tuple)) else key
+        for _, options in conditioning
+        for key, value in options.items()
+        if value is not None and key not in _FROM_ENCODER
+    }
+    return (*sorted(found), f"{len(conditioning)} entries") if len(conditioning) > 1 else tuple(sorted(found))
+
+
+def prompt_text(conditioning: Conditioning) -> str:
+    """The prompt's text where Encode for Experts noted it, else ""."""
+    return " | ".join(dict.fromkeys(options[PROMPT] for _, options in conditioning if PROMPT in options))
+
+
+def check_width(conditioning: Conditioning, expert: Expert) -> None:
+    """An `EMoEError` when the encoding does not fit the expert's network."""
+    config = getattr(getattr(expert.model.model, "model_config", None), "unet_config", {})
+    expected = config.get("context_dim") if isinstance(config, dict) else None
+    for tensor, _ in conditioning:
+        if expected and isinstance(tensor, torch.Tensor) and tensor.shape[-1] != expected:
+            raise EMoEError(
+                f"The conditioning has {tensor.shape[-1]} numbers a token and expert '{expert.name}' wants {expected}: it "
+                "was made by the text encoder of another model family; encode it with the experts' own CLIP."
+            )

@@ -1,0 +1,263 @@
+"""The probe on ComfyUI: network calls through the host's own sampling entry, with taps on a private clone.
+
+Going through `CFGGuider` leaves conditioning, areas, ControlNet, hooks, LoRA patches, loading, offloading and casting
+to the host; the user's model is never touched. Prompts and noise samples share calls (batching.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import comfy.model_management
+import comfy.sample
+import comfy.samplers
+import torch
+from torch import Tensor
+
+from ....errors import EMoEError
+from ....experts.sets import Expert, ExpertSet
+from ....scoring import empty_prompt
+from ....scoring.presets import NOISE_PRED, listed
+from ....scoring.probe import Latents, Request
+from ..experts.partial import complete
+from . import batching, taps
+from .conditioning import Conditioning, check_width, digest
+
+_DENOISED = "denoised"
+
+
+@dataclass(frozen=True, eq=False)
+class ComfyProbe:
+    """Implements `emoe_core.scoring.probe.Probe`.
+
+    Attributes:
+        prompts: for each prompt one CONDITIONING an expert.
+        empties: one CONDITIONING of the empty prompt an expert, or None where none is needed.
+        latent: samples of the LATENT, [B, C, ...].
+        noises: one noise tensor a noise sample, of the latent's shape.
+        sigmas: the schedule from the scored step on; the first is the scored noise level.
+        empty_key: digest of all that the empty pass depends on beside expert and CONDITIONING.
+        estimates: of each prompt (by its place) the first expert's denoised estimate of the first noise sample,
+            [B, C, ...] in the scale of a LATENT; there once the prediction was measured.
+    """
+
+    experts: ExpertSet
+    prompts: list[list[Conditioning]]
+    empties: list[Conditioning] | None
+    latent: Tensor
+    noises: list[Tensor]
+    sigmas: Tensor
+    empty_key: str
+    estimates: dict[int, Tensor] = field(default_factory=dict, repr=False)
+    _tapped: dict[tuple[str, tuple[str, ...]], _Tapped] = field(default_factory=dict, repr=False)
+
+    @property
+    def taps(self) -> tuple[str, ...]:
+        """See `emoe_core.scoring.probe.Probe.taps`."""
+        return common_taps(self.experts)
+
+    def latents(self, request: Request, advance: Callable[[int], None]) -> list[Latents]:
+        """See `emoe_core.scoring.probe.Probe.latents`."""
+        expert = self.experts.experts[request.expert]
+        if not request.empty:
+            told = self.estimates if request.expert == 0 else None
+            prompts = [prompt[request.expert] for prompt in self.prompts]
+            return self._measure(expert, prompts, request.taps, advance, told)
+        if self.empties is None:
+            raise EMoEError("The empty prompt is wanted and was not given.")
+        what = digest(self.empties[request.expert])
+        key = None if what is None else f"{self.empty_key}:{what}:{','.join(request.taps)}"
+        if key is not None and (answer := empty_prompt.recall(expert, key)) is not None:
+            advance(len(self.noises))
+            return [answer]
+        (answer,) = self._measure(expert, [self.empties[request.expert]], request.taps, advance)
+        if key is not None:
+            empty_prompt.keep(expert, key, answer)
+        return [answer]
+
+    def _measure(
+        self,
+        expert: Expert,
+        prompts: list[Conditioning],
+        wanted: tuple[str, ...],
+        advance: Callable[[int], None],
+        estimates: dict[int, Tensor] | None = None,
+    ) -> list[Latents]:
+        has = taps.taps_of(expert.model)
+        if missing := [tap for tap in wanted if tap not in has]:
+            raise EMoEError(
+                f"Expert '{expert.name}' ({expert.family}) has no tap '{missing[0]}'; it has {listed(has)}."
+            )
+        for prompt in prompts:
+            check_width(prompt, expert)
+        found: dict[tuple[int, int], Latents] = {}
+        for units in self._calls(expert, prompts):
+            for unit, latents in zip(units, self._call(expert, prompts, units, wanted), strict=True):
+                estimate = latents.pop(_DENOISED, None)
+                if estimates is not None and estimate is not None and unit[1] == 0:
+                    estimates[unit[0]] = estimate[0].clone()
+                found[unit] = latents
+            advance(len(units))
+        return [_over_noise([found[number, k] for k in range(len(self.noises))]) for number in range(len(prompts))]
+
+    def _calls(self, expert: Expert, prompts: list[Conditioning]) -> list[list[tuple[int, int]]]:
+        """The units (prompt, noise sample) of each network call."""
+        most, items = batching.units_a_call(self.latent, expert.model), self.latent.shape[0]
+        calls: list[list[tuple[int, int]]] = []
+        for number, prompt in enumerate(prompts):
+            alike: list[list[tuple[int, int]]] = []  # calls that the prompt may join
+            if batching.noise_stacks(prompt, items):
+                alike = [call for call in calls if batching.same_shape(prompts[call[0][0]], prompt)]
+            for k in range(len(self.noises)):
+                call = next((call for call in alike if len(call) < most), None)
+                if call is None:
+                    call = []
+                    calls.append(call)
+                    if batching.noise_stacks(prompt, items):
+                        alike.append(call)
+                call.append((number, k))
+        return calls
+
+    def _call(
+        self, expert: Expert, prompts: list[Conditioning], units: list[tuple[int, int]], wanted: tuple[str, ...]
+    ) -> list[Latents]:
+        """One pass of some units; in halves where the device has too little memory for all of them.
+
+        Where the prediction is wanted, the denoised estimate comes with it, as `_DENOISED`.
+        """
+        comfy.model_management.throw_exception_if_processing_interrupted()
+        tapped = self._tapped_model(expert, wanted)
+        tapped.captured.clear()
+        conditioning = batching.stack(prompts, [number for number, _ in units], self.latent.shape[0])
+        guider = comfy.samplers.CFGGuider(tapped.model)
+        guider.inner_set_conds({"positive": conditioning})  # no negative: the conditional branch alone
+        guider.set_cfg(1.0)
+        noise = torch.cat([self.noises[k] for _, k in units])
+        latent = torch.cat([self.latent] * len(units))
+        step = _OneStep()
+        try:
+            guider.sample(noise, latent, step, self.sigmas, disable_pbar=True)
+        except comfy.model_management.OOM_EXCEPTION:
+            if len(units) == 1:
+                raise
+            half = len(units) // 2
+            return [
+                *self._call(expert, prompts, units[:half], wanted),
+                *self._call(expert, prompts, units[half:], wanted),
+            ]
+        if not step.active:
+            raise EMoEError(
+                "No part of the conditioning is active at this step and place; check its timestep range, mask and at_step."
+            )
+        answer: Latents = {tap: _in_order(tapped.captured, tap, step.order) for tap in wanted if tap != NOISE_PRED}
+        if NOISE_PRED in wanted:
+            if step.prediction is None:
+                raise EMoEError(
+                    f"Expert '{expert.name}' was not asked for its prediction; another node skipped the sampling."
+                )
+            answer[NOISE_PRED] = [step.prediction]
+            answer[_DENOISED] = [tapped.model.model.process_latent_out(step.denoised)]
+        shape = self.latent.shape
+        return [
+            {tap: [_as_picture(part.chunk(len(units))[i], shape) for part in parts] for tap, parts in answer.items()}
+            for i in range(len(units))
+        ]
+
+    def _tapped_model(self, expert: Expert, wanted: tuple[str, ...]) -> _Tapped:
+        """A private clone with the taps on it, one for all calls of an expert."""
+        key = (expert.name, wanted)
+        if key not in self._tapped:
+            if NOISE_PRED in wanted:
+                complete(expert.model)
+            model = expert.model.clone()
+            captured: list[tuple[str, Any, Tensor]] = []
+            taps.place(model, wanted, lambda *found: captured.append(found))
+            self._tapped[key] = _Tapped(model, captured)
+        return self._tapped[key]
+
+
+@dataclass(frozen=True, eq=False)
+class _Tapped:
+    model: Any
+    captured: list[tuple[str, Any, Tensor]]
+
+
+def common_taps(experts: ExpertSet) -> tuple[str, ...]:
+    """The taps that every expert of the set has."""
+    each = [taps.taps_of(expert.model) for expert in experts.experts]
+    return tuple(tap for tap in each[0] if all(tap in other for other in each))
+
+
+class _OneStep(comfy.samplers.Sampler):  # type: ignore[misc]
+    """A sampler that asks the model once, at the first noise level, and keeps what it predicts.
+
+    Attributes:
+        prediction: (x - denoised) / sigma, the noise for noise-predicting models and the velocity for flow models.
+        denoised: what the model takes the picture to be, in its own scale.
+        order: ids of the conditioning entries in the user's order.
+        active: whether any entry has a say at this step, at any place. Where none has, the host predicts nothing, which
+            would be the same for every prompt.
+    """
+
+    def __init__(self) -> None:
+        self.prediction: Tensor | None = None
+        self.denoised: Tensor | None = None
+        self.order: list[Any] = []
+        self.active = True
+
+    def sample(
+        self,
+        model_wrap: Any,
+        sigmas: Tensor,
+        extra_args: dict[str, Any],
+        callback: Any,
+        noise: Tensor,
+        latent_image: Tensor | None = None,
+        denoise_mask: Tensor | None = None,
+        disable_pbar: bool = False,
+    ) -> Tensor:
+        sampling = model_wrap.inner_model.model_sampling
+        x = sampling.noise_scaling(sigmas[0], noise, latent_image, self.max_denoise(model_wrap, sigmas))
+        entries, level = model_wrap.conds["positive"], sigmas[0].expand(x.shape[0])
+        self.order = [entry["uuid"] for entry in entries]
+        self.active = any(_has_a_say(entry, level[0]) for entry in entries)
+        denoised = model_wrap(x, level, **extra_args)
+        self.denoised = denoised.float().cpu()
+        self.prediction = ((x.float() - denoised.float()) / sigmas[0].float()).cpu()
+        return x  # type: ignore[no-any-return]
+
+
+def _has_a_say(entry: dict[str, Any], level: Tensor) -> bool:
+    """Whether the host will ask the network about a processed entry at this noise level, and look at the answer."""
+    if level > entry.get("timestep_start", level) or level < entry.get("timestep_end", level):
+        return False
+    mask = entry.get("mask")
+    return entry.get("strength", 1.0) != 0 and (mask is None or bool(torch.any(mask)))
+
+
+def _in_order(captured: list[tuple[str, Any, Tensor]], tap: str, order: list[Any]) -> list[Tensor]:
+    """A tap's latents in the order of the conditioning's entries: the host may batch them in another order."""
+    rank = {entry: place for place, entry in enumerate(order)}
+    found = [(rank.get(entry, len(order)), latent) for here, entry, latent in captured if here == tap]
+    return [latent for _, latent in sorted(found, key=lambda item: item[0])]
+
+
+def _over_noise(samples: list[Latents]) -> Latents:
+    """One prompt's noise samples as one: tensors [K, B, C, ...]."""
+    return {
+        tap: [torch.stack([sample[tap][entry] for sample in samples]) for entry in range(len(parts))]
+        for tap, parts in samples[0].items()
+    }
+
+
+def _as_picture(latent: Tensor, shape: torch.Size) -> Tensor:
+    """A transformer's tokens [B, C, tokens] as [B, C, h, w] where they are the patches of a latent of this shape."""
+    if latent.ndim != 3 or len(shape) != 4:
+        return latent
+    for patch in (1, 2, 4):
+        height, width = (-(-side // patch) for side in shape[-2:])
+        if height * width == latent.shape[-1]:
+            return latent.reshape(*latent.shape[:2], height, width)
+    return latent

@@ -1,0 +1,111 @@
+"""Proofs in ComfyUI: a calibration's prompts scored again on the models at hand, once for a process."""
+
+from __future__ import annotations
+
+import logging
+from collections import OrderedDict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import comfy.model_management
+
+from ....experts.sets import ExpertSet
+from ....gating.proof import Proof, chosen, needs_proof, prove, unproved
+from ....records.calibration import Calibration
+from ....records.report import SHARED, Settings
+from ....scoring.collect import Progress
+from ..messages import show_text
+from . import conditioning as cond
+from .encoding import encode_many
+
+_log = logging.getLogger(__name__)
+#: Proofs that are kept; the oldest is given up.
+_MOST = 256
+_kept: OrderedDict[tuple[str, ...], Proof] = OrderedDict()
+
+
+def forget() -> None:
+    """Make every proof anew."""
+    _kept.clear()
+
+
+@dataclass(frozen=True, eq=False)
+class Prover:
+    """What proofs need of a run.
+
+    Attributes:
+        run: a `scoring.Run` under the question that is asked.
+        settings: those of the report that wants a calibration.
+        prompt: the prompt's CONDITIONING: what other nodes added to it goes to the reference prompts too.
+        clip: one text encoder for all experts, where it is known; None tries the experts' own.
+    """
+
+    run: Any
+    settings: Settings
+    prompt: cond.Conditioning | None = None
+    clip: Any = None
+    empty_prompt: cond.Conditioning | None = None
+
+    def waiting(self, calibrations: Iterable[Calibration]) -> list[Calibration]:
+        """The calibrations of these whose proof is still to be made."""
+        wanted = {one.digest: one for one in calibrations if needs_proof(one, self.settings)}
+        return [one for one in wanted.values() if self._key(one) not in _kept]
+
+    def cost(self, calibration: Calibration) -> int:
+        """How many prompts its proof scores."""
+        return len(chosen(calibration))
+
+    def proofs(self, calibrations: Sequence[Calibration], progress: Progress | None = None) -> tuple[Proof, ...]:
+        """A proof for each calibration that needs one; `progress` is told of each (done, in all, its name)."""
+        for calibration in self.waiting(calibrations):
+            show_text(f"proving the calibration '{calibration.name}' on {self.cost(calibration)} of its prompts")
+            proof = self._prove(calibration, progress)
+            _log.info("EMoE: %s", proof.line())
+            _kept[self._key(calibration)] = proof
+            if len(_kept) > _MOST:
+                _kept.popitem(last=False)
+        found = (_kept.get(self._key(one)) for one in calibrations if needs_proof(one, self.settings))
+        return tuple(dict.fromkeys(proof for proof in found if proof is not None))
+
+    def _key(self, calibration: Calibration) -> tuple[str, ...]:
+        own = (cond.encoders(self._experts) if self.clip is None else ()) if self._shared else ()
+        return (calibration.digest, self.settings.fingerprint(), str(id(self.clip)), *own)
+
+    @property
+    def _experts(self) -> ExpertSet:
+        experts: ExpertSet = self.run.experts
+        return experts
+
+    @property
+    def _shared(self) -> bool:
+        return self.settings.text_encoders == SHARED
+
+    def _prove(self, calibration: Calibration, progress: Progress | None) -> Proof:
+        """With one text encoder for all, whichever of the experts' it was: the first that gives the calibration's scores."""
+        clips = [self.clip]
+        if self._shared and self.clip is None:
+            clips = list({id(e.clip): e.clip for e in self._experts.experts if e.clip is not None}.values())
+        best = unproved(calibration, "none of the experts brings a text encoder to encode its prompts with")
+        for clip in clips:
+            proof = prove(calibration, partial(self._scores, clip=clip, progress=progress))
+            best = min(best, proof, key=lambda one: one.difference)
+            if proof.holds or proof.why_not:
+                return proof
+        return best
+
+    def _scores(self, prompts: Sequence[str], clip: Any, progress: Progress | None) -> list[float]:
+        encoded = [cond.with_beside(one, self.prompt) for one in encode_many(self._experts, prompts, clip)]
+        found: list[float] = []
+        size = self.run.prompts_a_block()
+        for start in range(0, len(encoded), size):
+            comfy.model_management.throw_exception_if_processing_interrupted()
+            block = encoded[start : start + size]
+
+            def tell(done: int, total: int, expert: str, start: int = start, count: int = len(block)) -> None:
+                if progress is not None:
+                    progress(start * total + done * count, len(encoded) * total, expert)
+
+            found += [one.report.score for one in self.run.score(block, self.empty_prompt, tell, brief=True)]
+        return found

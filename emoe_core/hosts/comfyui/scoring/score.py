@@ -1,0 +1,367 @@
+"""From the Score node's inputs to a scored prompt."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import Any
+
+import comfy.sample
+import comfy.samplers
+import comfy.utils
+import torch
+from torch import Tensor
+
+from ....errors import EMoEError
+from ....experts.sets import ExpertSet
+from ....mixture.experts import MODE, MixtureSet
+from ....mixture.routing import with_routing
+from ....records.calibration import Calibration
+from ....records.report import SHARED, Settings
+from ....scoring.collect import Progress, Reading
+from ....scoring.empty_prompt import says_nothing
+from ....scoring.estimators import estimator
+from ....scoring.presets import resolve_tap
+from ....scoring.score import Scored, score_many
+from ..mixture.probe import MixtureProbe
+from . import batching
+from . import conditioning as cond
+from .precision import in_precision
+from .probe import ComfyProbe, common_taps
+from .proving import Prover
+
+SCHEDULERS: list[str] = list(comfy.samplers.SCHEDULER_NAMES)
+MOST_NOISE_SAMPLES = 64
+#: How much is scored at once for lists of prompts: see `Run.prompts_a_block`.
+_CALLS_A_BLOCK = 4
+_PROMPTS_A_BLOCK = 64
+#: What to connect, by how many dimensions a latent has inside its channels.
+_LATENT_OF = {
+    1: "a latent of their family, such as an empty audio latent",
+    2: "a latent of images, such as Empty Latent Image",
+    3: "a latent of their family, such as an empty video latent",
+}
+
+
+def score_prompt(
+    experts: ExpertSet,
+    positive: cond.Conditioning,
+    latent: dict[str, Any],
+    *,
+    empty_prompt: cond.Conditioning | None = None,
+    progress: Progress | None = None,
+    calibration: Calibration | None = None,
+    **how: Any,
+) -> Scored:
+    """Score one prompt in a ComfyUI process, under the settings `how` of `Run.of`.
+
+    The node's progress bar moves with every model call, unless somebody else's `progress` is told instead. Calibrations
+    that were made by other digests are proved on the way, once for a process (`emoe_core.gating.proof`).
+
+    Args:
+        calibration: one more than the experts bring, for the report.
+
+    Raises:
+        EMoEError: any bad input, in one sentence.
+    """
+    run = Run.of(experts, latent, **how)
+    if not positive:
+        raise _no_prompt()
+    candidates = (*(() if calibration is None else (calibration,)), *experts.calibrations)
+    prover = Prover(run.alone(), run.settings(positive), positive, empty_prompt=empty_prompt)
+    waiting = prover.waiting(candidates)
+    shares = [prover.cost(one) for one in waiting]
+    tell = progress or _node_progress()
+    for place, one in enumerate(waiting):
+        prover.proofs([one], _part_of(tell, sum(shares[:place]), shares[place], sum(shares) + 1))
+    proofs = prover.proofs(candidates)
+    (scored,) = run.score([positive], empty_prompt, _part_of(tell, sum(shares), 1, sum(shares) + 1))
+    return replace(scored, report=replace(scored.report, calibrations=candidates, proofs=proofs))
+
+
+def score_prompts(
+    experts: ExpertSet,
+    prompts: Iterable[cond.Conditioning],
+    latent: dict[str, Any],
+    *,
+    empty_prompt: cond.Conditioning | None = None,
+    progress: Progress | None = None,
+    brief: bool = False,
+    **how: Any,
+) -> Iterator[Scored]:
+    """Score many prompts under the settings `how` of `Run.of`, one `Scored` a prompt, in order: the road for lists.
+
+    Cheaper than `score_prompt` for each. Prompts are taken from the iterable a block at a time (a generator may encode
+    them as they are wanted), every expert is loaded once a block, and within it prompts of equal shape share network
+    calls, all on the same noise. Prompts that cannot share one (other areas, other ControlNet, longer text) are still
+    scored, in calls of their own. A score differs from that of `score_prompt` by rounding only.
+
+    Take the results as they come and keep them: an interrupt raises out of the loop and loses at most one block.
+    `progress` is told of each block from 0 on. `brief` leaves out the estimators that nobody asked for.
+
+    Raises:
+        EMoEError: any bad input, in one sentence; at the first result for what all prompts share.
+    """
+    run = Run.of(experts, latent, **how)
+    waiting = iter(prompts)
+    while block := list(itertools.islice(waiting, run.prompts_a_block())):
+        yield from run.score(block, empty_prompt, progress or (lambda *_: None), brief)
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """What all prompts of a run share, checked; `of` makes it from the arguments of `score_prompt`."""
+
+    experts: ExpertSet
+    samples: Tensor
+    latent: str
+    sigmas: Tensor
+    noises: list[Tensor]
+    noise_seed: int | None
+    tap: str
+    estimator: str
+    also: tuple[Reading, ...]
+
+    @classmethod
+    def of(
+        cls,
+        experts: ExpertSet,
+        latent: dict[str, Any],
+        *,
+        tap: str,
+        estimator_name: str,
+        add_noise: bool,
+        noise_seed: int,
+        steps: int,
+        scheduler: str,
+        at_step: int,
+        noise_samples: int,
+        also: Sequence[Reading] = (),
+        sigma: float | None = None,
+        dtype: str | None = None,
+    ) -> Run:
+        """Arguments are those of KSamplerAdvanced where they share a name.
+
+        Args:
+            sigma: a calibration's noise level, rounded to 6 digits; scheduler, steps and at_step do not count then.
+            dtype: the type to compute in, such as "float32"; None leaves it to the host.
+            tap: one of `presets.TAPS`, 'middle', or a block as 'block:7'; what is meant is settled here.
+            also: more (tap, estimator) pairs to measure in the same pass; see `emoe_core.scoring.score.score_many`.
+        """
+        if len(experts) == 0:
+            raise EMoEError("Uncertainty Score has no experts; connect Demo Experts, Load Experts or Add Expert.")
+        samples = _latent_samples(experts.experts[0].model, latent)
+        if dtype is not None:
+            experts = in_precision(experts, dtype)
+        sigmas = _sigmas(experts, scheduler, steps, at_step, sigma)
+        if not add_noise:
+            noise_samples = 1  # nothing is drawn, so every sample would be the same
+        if not 1 <= noise_samples <= MOST_NOISE_SAMPLES:
+            raise EMoEError(f"Uncertainty Score's noise_samples is {noise_samples}; choose 1 to {MOST_NOISE_SAMPLES}.")
+        noises = _noises(samples, latent, add_noise, noise_seed, noise_samples)
+        has = common_taps(experts)
+        readings = tuple((resolve_tap(where, has), estimator(name).name) for where, name in also)
+        seed = noise_seed if add_noise else None
+        kind = _kind(samples, latent)
+        return cls(experts, samples, kind, sigmas, noises, seed, resolve_tap(tap, has), estimator_name, readings)
+
+    def settings(self, positive: cond.Conditioning) -> Settings:
+        """Everything that the score of this prompt depends on besides its text."""
+        first = self.experts.experts[0]
+        own = cond.is_per_expert(positive)
+        return Settings(
+            experts=tuple(expert.identity for expert in self.experts.experts),
+            text_encoders=tuple(e.text_encoder_identity() for e in self.experts.experts) if own else SHARED,
+            tap=self.tap,
+            estimator=self.estimator,
+            sigma=_rounded(self.sigmas[0]),
+            noise_seed=self.noise_seed,
+            noise_samples=len(self.noises),
+            latent_shape=tuple(self.samples.shape[1:]),
+            latent=self.latent,
+            dtype=first.dtype,
+            conditioning=cond.extras(positive),
+            mode=MODE if isinstance(self.experts, MixtureSet) else "ensemble",
+        )
+
+    def alone(self) -> Run:
+        """The same for one image, as calibrations are made."""
+        return (
+            self
+            if len(self.samples) == 1
+            else replace(self, samples=self.samples[:1], noises=[n[:1] for n in self.noises])
+        )
+
+    def prompts_a_block(self) -> int:
+        """Prompts that are scored together: some network calls' worth, so that a model is not loaded for each of them.
+
+        A transformer's hidden tokens are large, so there it is one call's worth.
+        """
+        calls = 1 if self.tap.startswith("block:") else _CALLS_A_BLOCK
+        units = calls * batching.units_a_call(self.samples)
+        return max(1, min(_PROMPTS_A_BLOCK, units // len(self.noises)))
+
+    def score(
+        self,
+        prompts: list[cond.Conditioning],
+        empty_prompt: cond.Conditioning | None,
+        progress: Progress,
+        brief: bool = False,
+    ) -> list[Scored]:
+        """Score one block of prompts."""
+        if not all(prompts):
+            raise _no_prompt()
+        names = [self.estimator, *(name for _, name in self.also)]
+        needs_empty = any(estimator(name).needs_empty for name in names)
+        if needs_empty and any(_around(prompt) != _around(prompts[0]) for prompt in prompts):
+            # What other nodes added to a prompt goes to its empty prompt too, so these have different ones.
+            return [scored for prompt in prompts for scored in self.score([prompt], empty_prompt, progress, brief)]
+        empties = cond.empty_for_experts(self.experts, empty_prompt, prompts[0]) if needs_empty else None
+        key = _key(self.samples, self.noises, self.sigmas)
+        own = [cond.split(prompt, self.experts) for prompt in prompts]
+        settings = [self.settings(prompt) for prompt in prompts]
+        texts = [cond.prompt_text(prompt) for prompt in prompts]
+        for text, prompt in zip(texts, own, strict=True):
+            if empties is not None and all(map(cond.same_words, prompt, empties)):
+                raise says_nothing(text, next(name for name in names if estimator(name).needs_empty))
+        with torch.no_grad():
+            if not isinstance(self.experts, MixtureSet):
+                probe = ComfyProbe(self.experts, own, empties, self.samples, self.noises, self.sigmas, key)
+                scored = score_many(probe, self.experts, settings, texts, progress, self.also, brief)
+                return [_with_estimate(one, probe.estimates.get(number)) for number, one in enumerate(scored)]
+            found = []
+            for number, prompt in enumerate(own):  # its batch is full of paths already
+                mixture = MixtureProbe(self.experts, prompt, empties, self.samples, self.noises, self.sigmas, key)
+                one = slice(number, number + 1)
+                (routed,) = score_many(mixture, self.experts, settings[one], texts[one], progress, self.also, brief)
+                routed = replace(routed, report=with_routing(routed.report, mixture.routing()))
+                found.append(_with_estimate(routed, mixture.estimates.get(0)))
+            return found
+
+
+def _no_prompt() -> EMoEError:
+    return EMoEError("Uncertainty Score's conditioning is empty; connect a prompt to the input 'positive'.")
+
+
+def _part_of(tell: Progress, before: int, share: int, whole: int) -> Progress:
+    """The progress of one part of the work, in shares of the whole; untouched where it is all there is."""
+    if share == whole:
+        return tell
+    return lambda done, total, expert: tell(before * total + share * done, whole * total, expert)
+
+
+def _with_estimate(scored: Scored, estimate: Tensor | None) -> Scored:
+    return replace(scored, maps=replace(scored.maps, denoised=estimate))
+
+
+def _around(prompt: cond.Conditioning) -> list[dict[str, Any]]:
+    """What the empty prompt takes over from a prompt, by identity where it is an object."""
+    plain = (bool, int, float, str)
+    return [
+        {key: value if isinstance(value, plain) else id(value) for key, value in entry.items()}
+        for entry in cond.beside_words(prompt)
+    ]
+
+
+def _node_progress() -> Progress:
+    bar = comfy.utils.ProgressBar(1)
+    return lambda done, total, expert: bar.update_absolute(done, total)
+
+
+def _latent_samples(model: Any, latent: dict[str, Any]) -> Tensor:
+    samples = latent["samples"]
+    if getattr(samples, "is_nested", False):
+        raise EMoEError(
+            "Uncertainty Score's latent_image is a nested latent (video with audio); EMoE scores single latents only."
+        )
+    inner = getattr(model.get_model_object("latent_format"), "latent_dimensions", 2)
+    # Where latents have time, ComfyUI adds it to those without.
+    if samples.ndim != inner + 2 and not (inner == 3 and samples.ndim == 4):
+        raise EMoEError(
+            f"Uncertainty Score's latent_image has {samples.ndim} dimensions and the experts want {inner + 2}; connect "
+            f"{_LATENT_OF.get(inner, 'an empty latent of their family')}."
+        )
+    if samples.shape[0] == 0:
+        raise EMoEError("Uncertainty Score's latent_image is a batch of zero; set its batch_size to 1 or more.")
+    samples = comfy.sample.fix_empty_latent_channels(model, samples)
+    wanted = model.get_model_object("latent_format").latent_channels
+    if samples.shape[1] != wanted:
+        raise EMoEError(
+            f"Uncertainty Score's latent_image has {samples.shape[1]} channels and the experts want {wanted}; make it with the "
+            "experts' own VAE or an empty latent of their family."
+        )
+    if not bool(torch.isfinite(samples).all()):
+        raise EMoEError("Uncertainty Score's latent_image holds NaN or infinite values; look at the node that made it.")
+    return samples  # type: ignore[no-any-return]
+
+
+def _sigmas(experts: ExpertSet, scheduler: str, steps: int, at_step: int, level: float | None = None) -> Tensor:
+    """The schedule from the scored step on, made from the first expert and checked against the others.
+
+    Args:
+        level: the noise level that is meant, whatever the other three say.
+    """
+    if level is not None:
+        with suppress(EMoEError):  # the very schedule, where it is this one's level: `level` is rounded
+            sigmas = _sigmas(experts, scheduler, steps, at_step)
+            if _rounded(sigmas[0]) == level:
+                return sigmas
+        return torch.tensor([level, 0.0])
+    if scheduler not in SCHEDULERS:
+        raise EMoEError(f"Uncertainty Score's scheduler is '{scheduler}'; the known ones are {', '.join(SCHEDULERS)}.")
+    if not 0 <= at_step < steps:
+        raise EMoEError(
+            f"Uncertainty Score's at_step is {at_step}, beyond the last of {steps} steps; choose 0 to {steps - 1}."
+        )
+    schedules = [
+        comfy.samplers.calculate_sigmas(expert.model.get_model_object("model_sampling"), scheduler, steps)
+        for expert in experts.experts
+    ]
+    for expert, schedule in zip(experts.experts, schedules, strict=True):
+        if schedule.shape != schedules[0].shape or not torch.allclose(schedule, schedules[0], rtol=1e-3):
+            raise EMoEError(
+                f"'{expert.name}' has another noise schedule than '{experts.experts[0].name}', so one step means different "
+                "noise to them; use experts with one model sampling setting."
+            )
+    # beta and ddim_uniform make fewer than they are asked for where the model has no more.
+    count = max(len(schedules[0]) - 1, 1)
+    if at_step >= count:
+        raise EMoEError(
+            f"Uncertainty Score's at_step is {at_step}, beyond the last of the {count} steps that scheduler '{scheduler}' makes "
+            f"of {steps}; choose 0 to {count - 1}."
+        )
+    sigmas = schedules[0][at_step:]
+    if float(sigmas[0]) <= 0:
+        raise EMoEError(
+            f"At at_step {at_step} of {steps} no noise is left, so nothing can be scored; choose an earlier step."
+        )
+    return sigmas  # type: ignore[no-any-return]
+
+
+def _rounded(sigma: Tensor) -> float:
+    return float(f"{float(sigma):.6g}")
+
+
+def _kind(samples: Tensor, latent: dict[str, Any]) -> str:
+    """What `Settings` says of the latent: the host draws another noise for items that were taken out of a batch."""
+    kind = "given" if bool(torch.count_nonzero(samples)) else "empty"
+    places = latent.get("batch_index")
+    return kind if places is None or list(places) == list(range(len(samples))) else f"{kind}, batch_index {places}"
+
+
+def _noises(samples: Tensor, latent: dict[str, Any], add_noise: bool, seed: int, count: int) -> list[Tensor]:
+    """Noise sample k is the noise that KSampler makes from the seed plus k; zeros where no noise is added."""
+    if not add_noise:
+        return [torch.zeros_like(samples, device="cpu")]
+    return [comfy.sample.prepare_noise(samples, (seed + k) % 2**64, latent.get("batch_index")) for k in range(count)]
+
+
+def _key(samples: Tensor, noises: list[Tensor], sigmas: Tensor) -> str:
+    digest = hashlib.sha256()
+    for tensor in (samples, *noises, sigmas):
+        digest.update(str(tuple(tensor.shape)).encode())
+        digest.update(tensor.detach().to(device="cpu", dtype=torch.float32).contiguous().numpy().tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,117 @@
+"""What a person sees: notes and progress on stderr, results for programs on stdout."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections import Counter, deque
+from collections.abc import Mapping
+from typing import Any
+
+from ..batch.journal import Totals
+
+RECENT = 50  # rows whose pace tells the time left
+PLAIN_EVERY = 10.0  # seconds between progress lines that nobody can overwrite
+
+
+def out(text: str) -> None:
+    """A line on stdout."""
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
+
+
+def out_json(value: Mapping[str, Any]) -> None:
+    """One JSON object on stdout, in ASCII: it is right in every console's code page."""
+    out(json.dumps(value, indent=2))
+
+
+class Console:
+    """Progress of a batch: one line that renews itself on a terminal, a line now and then elsewhere."""
+
+    def __init__(self) -> None:
+        self.totals = Totals()
+        self.by_server: Counter[str] = Counter()
+        self.total = 0
+        self._started = time.monotonic()
+        self._times: deque[float] = deque(maxlen=RECENT)
+        self._terminal = sys.stderr.isatty()
+        self._shown = ""
+        self._last = 0.0
+
+    def begin(self, total: int, before: Totals) -> None:
+        """The batch has `total` rows, of which `before` were finished by earlier runs."""
+        self.total, self.totals = total, before
+        self._started = time.monotonic()
+        self._times.append(self._started)
+        self._progress(force=True)
+
+    def ended(self, result: Mapping[str, Any]) -> None:
+        """A row's result is on disk."""
+        self.totals.add(result["status"])
+        self.by_server[result["server"] or ""] += 1
+        self._times.append(time.monotonic())
+        self._progress(force=self.totals.done == self.total)
+
+    def note(self, text: str) -> None:
+        """A sentence about something that happened."""
+        self._clear()
+        sys.stderr.write(f"{text}\n")
+        sys.stderr.flush()
+        if self._terminal and self.total:
+            self._progress(force=True)
+
+    def finish(self) -> None:
+        """The last state of the progress stays on the screen."""
+        if self._terminal and self._shown:
+            sys.stderr.write("\n")
+        self._shown = ""
+
+    @property
+    def seconds(self) -> float:
+        return time.monotonic() - self._started
+
+    @property
+    def rows_per_minute(self) -> float | None:
+        """The pace of the latest rows; None before the first."""
+        span = self._times[-1] - self._times[0] if self._times else 0.0
+        return 60 * (len(self._times) - 1) / span if span > 0 else None
+
+    def line(self) -> str:
+        """Done of total, how they ended, the pace and the time left."""
+        totals = self.totals
+        parts = [f"{totals.done}/{self.total}", f"{totals.ok} passed", f"{totals.blocked} blocked"]
+        parts.append(f"{totals.error} failed")
+        pace = self.rows_per_minute
+        if pace is not None:
+            parts.append(f"{pace:.1f} rows/min")
+            if totals.done < self.total:
+                parts.append(f"{duration(60 * (self.total - totals.done) / pace)} left")
+        return ", ".join(parts)
+
+    def _progress(self, force: bool) -> None:
+        now = time.monotonic()
+        if not force and now - self._last < (0.1 if self._terminal else PLAIN_EVERY):
+            return
+        self._last = now
+        line = self.line()
+        if self._terminal:
+            sys.stderr.write("\r" + line.ljust(len(self._shown)))
+            self._shown = line
+        else:
+            sys.stderr.write(line + "\n")
+        sys.stderr.flush()
+
+    def _clear(self) -> None:
+        if self._terminal and self._shown:
+            sys.stderr.write("\r" + " " * len(self._shown) + "\r")
+            self._shown = ""
+
+
+def duration(seconds: float) -> str:
+    """Seconds as 45 s, 12 min or 3 h 05 min."""
+    whole = round(seconds)
+    if whole < 90:
+        return f"{whole} s"
+    minutes = round(whole / 60)
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60:02d} min"

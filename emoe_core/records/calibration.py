@@ -1,0 +1,260 @@
+"""Calibration: reference scores that give a raw score a unit.
+
+The conformal p-value of a score s against n reference scores is p = (1 + #{j : s_j >= s}) / (n + 1). If the prompt is
+exchangeable with the reference prompts, P(p <= alpha) <= alpha for every n and every model (Vovk et al., "Algorithmic
+Learning in a Random World", 2005, proposition 2.8). Taken against the reference prompts of one group alone, it holds for
+prompts of that group (the label-conditional, "Mondrian" form, section 4.5 there).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from .. import __version__
+from ..errors import EMoEError, SettingsMismatch
+from .references import Part, smallest_alpha
+from .report import Report, Settings
+
+#: Version 2 added `groups`. A calibration without them is written as version 1, which older node packs read too.
+CALIBRATION_SCHEMA = 2
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Scores of reference prompts under fixed settings.
+
+    Attributes:
+        name: what the user calls it.
+        settings: everything the scores depend on.
+        scores: one score a reference prompt.
+        prompts: the prompts, in the same order; may be empty.
+        bad: for each prompt whether the models draw it badly; empty when all are good.
+        reference: one sentence that says what the reference prompts are.
+        groups: for each column of labels, such as `language`, one label a prompt; "" where it has none.
+        made_with: the pack's release, for people. What makes scores incomparable is `settings.version`, which a release
+            that leaves the maths alone does not change.
+    """
+
+    name: str
+    settings: Settings
+    scores: tuple[float, ...]
+    prompts: tuple[str, ...] = ()
+    reference: str = ""
+    bad: tuple[bool, ...] = ()
+    groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict, hash=False)
+    made_with: str = field(default=f"emoe {__version__}", compare=False)
+
+    def __post_init__(self) -> None:
+        if not self.scores:
+            raise EMoEError(f"The calibration '{self.name}' has no scores; make it from at least one prompt.")
+        if not all(math.isfinite(score) for score in self.scores):
+            raise EMoEError(f"The calibration '{self.name}' has a score that is not a finite number; make it again.")
+        if self.prompts and len(self.prompts) != len(self.scores):
+            raise EMoEError(
+                f"The calibration '{self.name}' has {len(self.prompts)} prompts for {len(self.scores)} scores."
+            )
+        if self.bad and len(self.bad) != len(self.scores):
+            raise EMoEError(
+                f"The calibration '{self.name}' has {len(self.bad)} marks for {len(self.scores)} scores; make it again."
+            )
+        for column, labels in self.groups.items():
+            if len(labels) != len(self.scores):
+                raise EMoEError(
+                    f"The calibration '{self.name}' has {len(labels)} labels of '{column}' for {len(self.scores)} scores; "
+                    "make it again."
+                )
+        if not self.good_scores:
+            raise EMoEError(f"The calibration '{self.name}' has only bad prompts; add some that your models draw well.")
+
+    @property
+    def whole(self) -> Part:
+        """All reference prompts, of whatever group."""
+        return Part(self.name, self.scores, self.bad)
+
+    @property
+    def good_scores(self) -> tuple[float, ...]:
+        """Scores of the prompts that are not marked as bad."""
+        return self.whole.good_scores
+
+    def part(self, column: str, label: str) -> Part:
+        """The reference prompts that carry a label."""
+        chosen = [i for i, other in enumerate(self.groups[column]) if other == label]
+        return Part(
+            f"{self.name}, {column}={label}",
+            tuple(self.scores[i] for i in chosen),
+            tuple(self.bad[i] for i in chosen) if self.bad else (),
+        )
+
+    def find_group(self, text: str) -> tuple[str, str] | None:
+        """Column and label of a group given as `label` or `column=label`; None when no reference prompt carries it.
+
+        Raises:
+            EMoEError: the label stands in several columns, so that it is not clear which is meant.
+        """
+        column, equals, label = (part.strip() for part in text.partition("="))
+        if equals and column in self.groups:
+            return (column, label) if label and label in self.groups[column] else None
+        label = text.strip()
+        found = [name for name, labels in self.groups.items() if label and label in labels]
+        if len(found) > 1:
+            raise EMoEError(
+                f"The group '{label}' is in the columns {' and '.join(found)} of the calibration '{self.name}'; "
+                f"write {found[0]}={label}."
+            )
+        return (found[0], label) if found else None
+
+    def line(self) -> str:
+        """One sentence for a person."""
+        ordered = sorted(self.scores)
+        marked = f" ({sum(self.bad)} of them bad)" if any(self.bad) else ""
+        columns = "".join(f", {len({*labels} - {''})} groups by {column}" for column, labels in self.groups.items())
+        return (
+            f"Calibration '{self.name}': {len(ordered)} prompts{marked}{columns}, scores {ordered[0]:.4g} to {ordered[-1]:.4g}, "
+            f"smallest alpha {smallest_alpha(len(self.good_scores)):g}."
+        )
+
+    def p_value(self, score: float) -> float:
+        """Conformal p-value against all good prompts, in (0, 1]."""
+        return self.whole.p_value(score)
+
+    def percentile(self, score: float) -> float:
+        """Share of all good prompts with a lower score, ties counted half, in [0, 100]."""
+        return self.whole.percentile(score) or 0.0
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 (hex) of the content, as in its file."""
+        return str(self.as_dict()["digest"])
+
+    def as_dict(self) -> dict[str, Any]:
+        """Ready for JSON, with a digest of the content that `from_dict` checks."""
+        body = {
+            "emoe_calibration": CALIBRATION_SCHEMA if self.groups else 1,
+            "name": self.name,
+            "reference": self.reference,
+            "settings": asdict(self.settings),
+            "scores": list(self.scores),
+            "prompts": list(self.prompts),
+            "bad": list(self.bad),
+        }
+        if self.made_with:
+            body["made_with"] = self.made_with
+        if self.groups:
+            body["groups"] = {column: list(labels) for column, labels in self.groups.items()}
+        return {**body, "digest": _digest(body)}
+
+    @classmethod
+    def from_dict(cls, data: Any, where: str = "this file") -> Calibration:
+        """A calibration from JSON; an `EMoEError` that says why when it is none, newer, damaged or edited."""
+        if not isinstance(data, dict) or "emoe_calibration" not in data:
+            raise EMoEError(f"{where} is not an EMoE calibration; choose a file that Save Calibration wrote.")
+        version = data["emoe_calibration"]
+        if isinstance(version, bool) or version not in range(1, CALIBRATION_SCHEMA + 1):
+            raise EMoEError(
+                f"{where} is a calibration of version {version}, and this node pack reads versions 1 to "
+                f"{CALIBRATION_SCHEMA}; update the node pack or make the calibration again."
+            )
+        body = {key: value for key, value in data.items() if key != "digest"}
+        if data.get("digest") != _digest(body):
+            raise EMoEError(
+                f"{where} was changed after it was saved (its digest does not fit); make the calibration again."
+            )
+        try:
+            scores, prompts, bad = (_typed(data[key], kind) for key, kind in _LISTS)
+            groups = {column: _typed(labels, (str,)) for column, labels in data.get("groups", {}).items()}
+            settings = Settings.from_dict(data["settings"])
+            name, reference, made_with = _typed([data["name"], data["reference"], data.get("made_with", "")], (str,))
+            return cls(name, settings, tuple(map(float, scores)), prompts, reference, bad, groups, made_with)
+        except (KeyError, TypeError, AttributeError) as error:
+            raise EMoEError(f"{where} is a damaged calibration ({error}); make the calibration again.") from error
+
+    @classmethod
+    def load(cls, path: str | Path) -> Calibration:
+        """Read a calibration file; an `EMoEError` when it is missing or not whole."""
+        where = f"'{Path(path).name}'"
+        try:
+            data = json.loads(Path(path).read_text(encoding="utf-8"))
+        except OSError as error:
+            raise EMoEError(
+                f"The calibration {where} cannot be read ({error.strerror}); check that it exists."
+            ) from error
+        except (ValueError, RecursionError) as error:
+            raise EMoEError(f"The calibration {where} is not whole JSON; it is damaged, make it again.") from error
+        return cls.from_dict(data, where)
+
+    def save(self, path: str | Path) -> None:
+        """Write the calibration so that a reader never sees half a file."""
+        target = Path(path)
+        part = target.with_name(target.name + ".part")
+        text = json.dumps(self.as_dict(), ensure_ascii=False, indent=1) + "\n"
+        part.write_text(text, encoding="utf-8", errors="backslashreplace")  # what JSON writes a lone surrogate as
+        part.replace(target)
+
+
+_LISTS: tuple[tuple[str, tuple[type, ...]], ...] = (("scores", (float, int)), ("prompts", (str,)), ("bad", (bool,)))
+
+
+def _typed(values: Any, kinds: tuple[type, ...]) -> tuple[Any, ...]:
+    """The list as a tuple; a TypeError when something in it is of another kind."""
+    for value in values:
+        if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
+            raise TypeError(f"{value!r} is not what belongs there")
+    return tuple(values)
+
+
+def _digest(body: dict[str, Any]) -> str:
+    text = json.dumps(body, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    # A prompt from JSON may hold a lone surrogate.
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def fitting(report: Report, calibrations: tuple[Calibration, ...]) -> Calibration | None:
+    """The calibration that a report's score may be held against: made under its settings, or proved for its models."""
+    for calibration in calibrations:
+        if calibration.settings == report.settings:
+            return calibration
+    for calibration in calibrations:
+        proof = report.proof_of(calibration)
+        if proof is not None and proof.holds and calibration.settings.question() == report.settings.question():
+            return calibration
+    return None
+
+
+def matching(report: Report, calibrations: tuple[Calibration, ...]) -> Calibration:
+    """As `fitting`, for what cannot go on without one.
+
+    Raises:
+        SettingsMismatch: no calibration is there, or the nearest one does not hold; the message says why.
+    """
+    if not calibrations:
+        raise SettingsMismatch(
+            "This report has no calibration for its experts, so a false-block rate cannot be kept: connect a calibration "
+            "made with the same experts and settings, or set the Gate's policy to raw_threshold."
+        )
+    found = fitting(report, calibrations)
+    if found is not None:
+        return found
+    asked = [one for one in calibrations if one.settings.question() == report.settings.question()]
+    nearest = min(asked or calibrations, key=lambda c: len(c.settings.differences(report.settings)))
+    listed = "; ".join(nearest.settings.differences(report.settings, question=True))
+    proof = report.proof_of(nearest)
+    if not asked:
+        raise SettingsMismatch(
+            f"The score was made under other settings than the calibration '{nearest.name}': {listed}. Connect the "
+            "calibration to Uncertainty Score, which then uses its settings, or connect a calibration made with these."
+        )
+    if proof is None:
+        raise SettingsMismatch(
+            f"The calibration '{nearest.name}' names other models than the score: {listed}. Connect it to Uncertainty Score's "
+            "input calibration too: some of its prompts are scored again there, which tells whether it still holds."
+        )
+    raise SettingsMismatch(
+        f"{proof.line()} Load the models that it was made with, or make it again with Calibrate Gate."
+    )

@@ -1,0 +1,234 @@
+"""What a score depends on, and the report that carries it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, field, fields
+from typing import TYPE_CHECKING, Any
+
+from ..errors import EMoEError
+
+if TYPE_CHECKING:
+    from ..gating.proof import Proof
+    from ..mixture.routing import Routing
+    from ..scoring.disagreement import Maps
+    from .calibration import Calibration
+
+#: Raised when a change in the maths makes old scores incomparable with new ones.
+SCORE_VERSION = 1
+#: `Settings.text_encoders` where one CONDITIONING served all experts.
+SHARED = ("shared",)
+#: The settings that name the models: they may differ where the models answer alike (`emoe_core.gating.proof`).
+_WHO_ANSWERS = ("experts", "text_encoders", "dtype")
+#: 2 has items[].all beside all that 1 has.
+REPORT_SCHEMA = 2
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything that a score depends on besides the prompt. Two scores are comparable when these are equal.
+
+    Attributes:
+        experts: identity digest of each expert, in order.
+        text_encoders: identity digest of each expert's text encoder, or ("shared",) for one CONDITIONING for all.
+        tap, estimator: where the latent is taken and how it is read.
+        sigma: noise level of the step, rounded to 6 significant digits.
+        noise_seed: seed of the first noise sample, or None where no noise is added.
+        noise_samples: number of noise samples K.
+        latent_shape: shape of one latent, channels first.
+        latent: "empty" for an empty latent, "given" for an image or a half-made one; and which items of a batch they were, where
+            their noise is that of these.
+        dtype: the type the first expert computes in.
+        conditioning: what the CONDITIONING carries beside text (areas, sizes, masks, ControlNet, ...).
+    """
+
+    experts: tuple[str, ...]
+    text_encoders: tuple[str, ...]
+    tap: str
+    estimator: str
+    sigma: float
+    noise_seed: int | None
+    noise_samples: int
+    latent_shape: tuple[int, ...]
+    latent: str
+    dtype: str
+    conditioning: tuple[str, ...] = ()
+    mode: str = "ensemble"
+    version: int = SCORE_VERSION
+
+    def fingerprint(self) -> str:
+        """Short digest of all settings, for files and history."""
+        text = json.dumps(asdict(self), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    def question(self) -> tuple[Any, ...]:
+        """What is asked, and of how many: all but which models answer, and in which precision they compute."""
+        asked = [getattr(self, one.name) for one in fields(self) if one.name not in _WHO_ANSWERS]
+        return (*asked, len(self.experts), self.text_encoders == SHARED)
+
+    def differences(self, other: Settings, question: bool = False) -> list[str]:
+        """One phrase for each setting in which `other` differs from this one.
+
+        Args:
+            question: of the settings that are part of `question` only, where those differ.
+        """
+        found = []
+        left = _WHO_ANSWERS if question and self.question()[:-2] != other.question()[:-2] else ()
+        for one in fields(self):
+            mine, theirs = getattr(self, one.name), getattr(other, one.name)
+            if mine != theirs and one.name not in left:
+                found.append(f"{one.name} is {_brief(theirs)} instead of {_brief(mine)}")
+        return found
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> Settings:
+        """Settings from JSON; an `EMoEError` that names a missing or unknown field."""
+        known = {one.name for one in fields(cls)}
+        if missing := known - data.keys():
+            raise EMoEError(
+                f"These settings lack {', '.join(sorted(missing))}; the file is damaged or of another version."
+            )
+        if unknown := data.keys() - known:
+            raise EMoEError(
+                f"These settings have the unknown field {', '.join(sorted(unknown))}; update the node pack."
+            )
+        lists = {"experts", "text_encoders", "latent_shape", "conditioning"}
+        values: dict[str, Any] = {key: tuple(value) if key in lists else value for key, value in data.items()}
+        return cls(**values)
+
+
+def _brief(value: Any) -> str:
+    if isinstance(value, tuple):
+        return "(" + ", ".join(_brief(item) for item in value) + ")"
+    return value[:8] if isinstance(value, str) and len(value) == 64 else str(value)
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What one estimator says of one batch item.
+
+    Attributes:
+        score: mean over noise samples. Higher means less certain.
+        stderr: its standard error over noise samples; None with one sample.
+        seed: the same estimator on the experts' mean, with noise samples in the experts' place: what the noise alone
+            would score. None with one sample and for the baselines without an ensemble.
+    """
+
+    score: float
+    stderr: float | None
+    seed: float | None
+
+
+@dataclass(frozen=True)
+class ItemScore:
+    """The score of one batch item.
+
+    Attributes:
+        score: mean of the estimator over noise samples. Higher means less certain.
+        stderr: its standard error over noise samples; None with one sample.
+        epistemic: variance across experts, in the latent's unit squared.
+        seed_variance: what the noise alone changes, same unit; None with one sample.
+        response: the no-ensemble baseline, 1 / mean square of the first expert's latent (at the middle block if any).
+        guidance: the no-ensemble baseline, 1 / mean square of the first expert's prompt minus empty-prompt noise
+            prediction; None where the empty prompt was not measured.
+        all: every estimator that the measured latents allow, by tap and estimator.
+    """
+
+    score: float
+    stderr: float | None
+    epistemic: float
+    seed_variance: float | None
+    response: float
+    guidance: float | None
+    all: dict[str, dict[str, Estimate]] = field(default_factory=dict)
+
+    def numbers(self) -> dict[str, Any]:
+        """Its own numbers by name, without `all`."""
+        return {one.name: getattr(self, one.name) for one in fields(self) if one.name != "all"}
+
+
+@dataclass(frozen=True)
+class Report:
+    """All that is known of one scored prompt.
+
+    Attributes:
+        settings: everything the score depends on besides the prompt.
+        items: one score a batch item.
+        experts: the experts' names, in the order of `settings.experts`.
+        files: file name and SHA-256 of each expert, "" where it was not read from a file by this pack.
+        pairwise: mean squared distance between every two experts over their mean square.
+        warnings: what a user should know before trusting the score.
+        prompt: the text, "" where it is not known.
+        calibrations: the calibrations that came with the experts.
+        routing: what the gates did, for a mixture.
+        maps: what there is to see, for Disagreement Map; no part of what the report says.
+        proofs: of calibrations that were made by other digests, whether they hold for these models.
+    """
+
+    settings: Settings
+    items: tuple[ItemScore, ...]
+    experts: tuple[str, ...]
+    files: tuple[str, ...]
+    pairwise: tuple[tuple[float, ...], ...]
+    warnings: tuple[str, ...] = ()
+    prompt: str = ""
+    calibrations: tuple[Calibration, ...] = ()
+    schema: int = REPORT_SCHEMA
+    routing: Routing | None = None
+    maps: Maps | None = field(default=None, compare=False, repr=False)
+    proofs: tuple[Proof, ...] = ()
+
+    @property
+    def score(self) -> float:
+        """The score that decides: the highest of the batch, so that no item hides behind the others."""
+        return self._deciding().score
+
+    def lines(self) -> list[str]:
+        """For a person: the score, what it stands beside, and the warnings."""
+        item = self._deciding()
+        alone = f"without the ensemble: response {item.response:.4g}"
+        if item.guidance is not None:
+            alone += f", guidance {item.guidance:.4g}"
+        found = [self.line(), alone]
+        if item.seed_variance is not None:
+            found.append(f"variance across experts {item.epistemic:.3g}, across seeds {item.seed_variance:.3g}")
+        if self.routing is not None:
+            found.append(self.routing.line())
+        return [*found, *(proof.line() for proof in self.proofs), *self.warnings]
+
+    def proof_of(self, calibration: Calibration) -> Proof | None:
+        """The proof of a calibration, where one was tried."""
+        return next((proof for proof in self.proofs if proof.calibration == calibration.digest), None)
+
+    def _deciding(self) -> ItemScore:
+        return max(self.items, key=lambda item: item.score)
+
+    def line(self) -> str:
+        """One line for a person."""
+        deciding = self._deciding()
+        error = "" if deciding.stderr is None else f" ± {deciding.stderr:.2g}"
+        batch = "" if len(self.items) == 1 else f", highest of {len(self.items)} items"
+        return (
+            f"uncertainty {deciding.score:.4g}{error} ({self.settings.estimator} at {self.settings.tap}, "
+            f"{len(self.experts)} experts, {self.settings.noise_samples} noise samples{batch})"
+        )
+
+    def as_dict(self) -> dict[str, Any]:
+        """Everything but the calibrations, ready for JSON."""
+        return {
+            "schema": self.schema,
+            "score": self.score,
+            "items": [asdict(item) for item in self.items],
+            "experts": [
+                {"name": name, "identity": identity, "file": file}
+                for name, identity, file in zip(self.experts, self.settings.experts, self.files, strict=True)
+            ],
+            "pairwise": [list(row) for row in self.pairwise],
+            "warnings": list(self.warnings),
+            "prompt": self.prompt,
+            "settings": asdict(self.settings),
+            "fingerprint": self.settings.fingerprint(),
+            "proofs": [proof.as_dict() for proof in self.proofs],
+            **({} if self.routing is None else {"routing": self.routing.as_dict()}),
+        }

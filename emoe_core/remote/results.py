@@ -1,0 +1,151 @@
+"""From a history entry to the line that a row gets in the results file."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from ..batch.journal import Job
+from .check import GATE
+from .workflow import Graph
+
+OK, BLOCKED, ERROR = "ok", "blocked", "error"
+
+
+#: Outputs whose picture explains a score.
+_OWN = {"emoe_card", "emoe_words"}
+
+
+def row_result(
+    job: Job, entry: Mapping[str, Any], graph: Graph, seconds: float, refused: str | None = None
+) -> dict[str, Any]:
+    """The line of a row that a server has ended.
+
+    Args:
+        entry: what /history keeps of the prompt.
+        seconds: from queuing to the end as seen from here, used where the history keeps no times.
+        refused: what the server would not run of the graph, when it ran the rest.
+    """
+    outputs = {node: output for node, output in _mapping(entry.get("outputs")).items() if isinstance(output, dict)}
+    items = [item for output in outputs.values() for item in output.get("emoe") or [] if isinstance(item, dict)]
+    error = refused or _run_error(entry)
+    if error is None and not items and any(node["class_type"] == GATE for node in graph.values()):
+        error = "The run ended without a verdict: the Gate was not reached; open the workflow in ComfyUI and run it."
+    passed = all(bool(item.get("passed")) for item in items) if items else None
+    if _was_blocked_by_error(entry) and passed is False:
+        error = None
+    status = ERROR if error else BLOCKED if passed is False else OK
+    result = _line(job, status, error)
+    if items:
+        worst = max(items, key=lambda item: (not item.get("passed"), _number(item.get("score"))))
+        result |= {name: worst.get(name) for name in ("verdict", "score", "p_value", "percentile", "reason")}
+        result["passed"] = passed
+    if len(items) > 1:
+        result["items"] = items
+    # A score card is no result.
+    pictures = {node: output for node, output in outputs.items() if "emoe_card" not in output}
+    result["images"] = list(_files(pictures, job.server, "images"))
+    result["files"] = list(_files(outputs, job.server, *{k for o in outputs.values() for k in o if k != "images"}))
+    told = run_seconds(entry)
+    result["seconds"] = round(seconds if told is None else told, 3)
+    return dict(_finite(result))
+
+
+def failed_result(job: Job, error: str) -> dict[str, Any]:
+    """The line of a row that was never run to an end."""
+    return _line(job, ERROR, error)
+
+
+def _line(job: Job, status: str, error: str | None) -> dict[str, Any]:
+    return {
+        "row": job.row.row,
+        "key": job.key,
+        "prompt": job.row.prompt,
+        "columns": job.row.columns,
+        "status": status,
+        "verdict": None,
+        "passed": None,
+        "score": None,
+        "p_value": None,
+        "percentile": None,
+        "reason": None,
+        "images": [],
+        "files": [],
+        "seconds": None,
+        "server": job.server or None,
+        "prompt_id": job.prompt_id or None,
+        "attempts": job.attempts,
+        "error": error,
+    }
+
+
+def _files(outputs: Mapping[str, Any], server: str, *kinds: str) -> Iterator[dict[str, str]]:
+    for output in outputs.values():
+        for kind in sorted(kinds):
+            found = output.get(kind)
+            for file in found if isinstance(found, list) else []:
+                if isinstance(file, dict) and "filename" in file:
+                    place = {name: str(file.get(name, "")) for name in ("filename", "subfolder", "type")}
+                    yield {"server": server, **place}
+
+
+def _messages(entry: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    for message in _mapping(entry.get("status")).get("messages") or []:
+        if isinstance(message, (list, tuple)) and len(message) == 2:
+            yield str(message[0]), _mapping(message[1])
+
+
+def _run_error(entry: Mapping[str, Any]) -> str | None:
+    """Why the run failed, in one line; None when it did not."""
+    for event, data in _messages(entry):
+        if event == "execution_error":
+            message = str(data.get("exception_message", "")).strip().splitlines()
+            kind = str(data.get("exception_type", "")).rsplit(".", 1)[-1]
+            said = message[0] if message and " " in message[0] else f"{kind} {message[0] if message else ''}".strip()
+            return f"{data.get('node_type', 'node')} (node {data.get('node_id', '?')}): {said}"
+        if event == "execution_interrupted":
+            return f"The run was interrupted on the server at node {data.get('node_id', '?')}."
+    if _mapping(entry.get("status")).get("status_str") == "error":
+        return "The run failed and the history does not say why; see the server's log."
+    return None
+
+
+def _was_blocked_by_error(entry: Mapping[str, Any]) -> bool:
+    """Whether Stop, set to `error`, ended the run: a block, not a failure."""
+    return any(
+        event == "execution_error" and str(data.get("exception_type", "")).endswith("PromptBlocked")
+        for event, data in _messages(entry)
+    )
+
+
+def run_seconds(entry: Mapping[str, Any]) -> float | None:
+    """How long a run took on the server; None where its history keeps no times."""
+    times = [data["timestamp"] for _, data in _messages(entry) if isinstance(data.get("timestamp"), (int, float))]
+    return (max(times) - min(times)) / 1000 if len(times) > 1 else None
+
+
+def run_status(entry: Mapping[str, Any]) -> str:
+    """`success` or `error`, as the history says; `blocked` where Stop ended the run with an error."""
+    if _was_blocked_by_error(entry):
+        return BLOCKED
+    return str(_mapping(entry.get("status")).get("status_str") or "unknown")
+
+
+def _number(value: Any) -> float:
+    return float(value) if isinstance(value, (int, float)) else -math.inf
+
+
+def _finite(value: Any) -> Any:
+    """JSON has no NaN: it becomes null."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {name: _finite(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_finite(item) for item in value]
+    return value
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}

@@ -1,0 +1,1 @@
+"""From the experts' latents to a score, and to all that is told beside it."""

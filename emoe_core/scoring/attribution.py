@@ -1,0 +1,179 @@
+"""Which words raise the score: leave one out, and see what is left of the uncertainty.
+
+The change of a word is s(prompt) - s(prompt without it): above 0 where the word makes the models less certain. Words act
+together, so the changes need not add up to the score (leave-one-out influence; Cook, "Detection of influential
+observation in linear regression", 1977, is the same idea for data points).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from PIL import Image
+
+from ..charts.canvas import Canvas
+from ..charts.text import width_of
+from ..charts.theme import Colour, mixed
+from ..errors import EMoEError
+
+WORDS_SCHEMA = 1
+MOST_WORDS = 48
+#: Scripts that are written without spaces. Han, Thai, Lao, Khmer and Myanmar are taken letter by letter (with the marks
+#: that belong to it), a run of one kana script as a whole.
+_HAN = "\u2e80-\u2fdf\u3005-\u3007\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
+_HIRAGANA, _KATAKANA = "\u3041-\u309f", "\u30a0-\u30ff\u31f0-\u31ff\uff66-\uff9f"
+_LETTERWISE = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff"
+_MARKS = "\u0e31\u0e33-\u0e3a\u0e47-\u0e4e\u0eb1\u0eb3-\u0ebc\u0ec8-\u0ece\u102b-\u103e\u17b4-\u17d3"
+#: Accents, vowel signs and joiners, which Python counts as no letters; of the Indic scripts all but the full stops.
+_SIGNS = "\u0300-\u036f\u0483-\u0489\u0591-\u05c7\u0610-\u061a\u064b-\u065f\u0670\u06d6-\u06ed"
+_SIGNS += "\u0900-\u0963\u0966-\u0dff\u200c\u200d"
+_SPACELESS = f"{_HAN}{_HIRAGANA}{_KATAKANA}{_LETTERWISE}"
+_WORD = re.compile(
+    rf"\([^()]*:\s*[\d.]+\s*\)"  # (a weighted part:1.2) goes as a whole
+    rf"|embedding:[^\s,()]+"
+    rf"|[{_HAN}]|[{_HIRAGANA}]+|[{_KATAKANA}]+|[{_LETTERWISE}][{_MARKS}]*"
+    rf"|(?:[^\W{_SPACELESS}]|[{_SIGNS}]|(?<=\w)['’\-](?=\w))+"
+)
+_RAISES, _LOWERS, _PAPER = (230, 159, 0), (86, 180, 233), (255, 255, 255)
+
+
+@dataclass(frozen=True)
+class Word:
+    """One word of a prompt: its place in the text, and the score without it (None where it was not measured)."""
+
+    start: int
+    end: int
+    text: str
+    without: float | None = None
+
+
+@dataclass(frozen=True)
+class Attribution:
+    """What each word does to the score of a prompt."""
+
+    prompt: str
+    score: float
+    words: tuple[Word, ...]
+
+    def change(self, word: Word) -> float | None:
+        """How much the word raises the score; None for the only word of a prompt."""
+        return None if word.without is None else self.score - word.without
+
+    def ranked(self) -> list[tuple[str, float]]:
+        """Words and their changes, the one that raises the score most first."""
+        known = [(w.text, self.score - w.without) for w in self.words if w.without is not None]
+        return sorted(known, key=lambda pair: -pair[1])
+
+    def lines(self) -> list[str]:
+        """For a person: the score, then a line a word."""
+        head = f'uncertainty {self.score:.4g} of "{self.prompt}"'
+        if len(self.words) == 1:
+            return [head, "a single word: the whole score is its own"]
+        return [head, *(f"{change:+.4g}  {text}" for text, change in self.ranked())]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Ready for JSON."""
+        words = [{"text": w.text, "start": w.start, "end": w.end, "change": self.change(w)} for w in self.words]
+        return {"schema": WORDS_SCHEMA, "kind": "words", "prompt": self.prompt, "score": self.score, "words": words}
+
+
+def split_words(text: str) -> list[Word]:
+    """The words of a text in any script, in order; punctuation belongs to none.
+
+    Raises:
+        EMoEError: no word at all, or more than `MOST_WORDS`.
+    """
+    found = [Word(m.start(), m.end(), m[0]) for m in _WORD.finditer(text)]
+    if not found:
+        raise EMoEError("Word Attribution's text has no word in it; write a prompt.")
+    if len(found) > MOST_WORDS:
+        raise EMoEError(
+            f"Word Attribution's text has {len(found)} words, and each costs one score; use at most {MOST_WORDS}, for "
+            "example one part of the prompt at a time."
+        )
+    return found
+
+
+def without(text: str, word: Word) -> str:
+    """The text with the word left out, and no double space or comma in its place."""
+    left = text[: word.start] + text[word.end :]
+    left = re.sub(r"\s*,(?:\s*,)+", ",", left)
+    left = re.sub(r"[ \t]{2,}", " ", left)
+    return re.sub(r"^[\s,]+|[\s,]+$", "", re.sub(r"\s+,", ",", left))
+
+
+def attribute(text: str, score: Callable[[Sequence[str]], Iterable[float]]) -> Attribution:
+    """Score the text and every text with one word left out.
+
+    Args:
+        score: gives a score a text, in order; asked once for all of them, the whole text first and none twice.
+    """
+    words = split_words(text)
+    rests = [without(text, word) for word in words] if len(words) > 1 else []
+    asked = list(dict.fromkeys([text, *rests]))  # leaving out either of two equal neighbours is the same text
+    scores = dict(zip(asked, score(asked), strict=True))
+    done = [replace(word, without=scores[rest]) for word, rest in zip(words, rests, strict=True)] if rests else words
+    return Attribution(text, scores[text], tuple(done))
+
+
+def words_picture(found: Attribution, width: int = 768) -> Image.Image:
+    """The prompt with every word on a colour: orange where it raises the uncertainty, blue where it lowers it."""
+    size, pad, row = 26, 20.0, 46.0
+    highest = max((abs(change) for _, change in found.ranked()), default=0.0)
+    pieces = _rows(found, size, width - 2 * pad)
+    height = int(70 + row * len(pieces) + 56)
+    canvas = Canvas((width, max(height, 120)), "light", 1.0)
+    canvas.text(pad, 32, f"uncertainty {found.score:.4g}", size=22)
+    y = 70.0 + row / 2
+    for line in pieces:
+        x = pad
+        for text, word in line:
+            wide = width_of(text, size)
+            if word is not None:
+                change = found.change(word) or 0.0
+                canvas.box(x - 3, y - 18, x + wide + 3, y + 18, colour_of(change, highest))
+            canvas.text(x, y, text, (20, 20, 20), size=size)
+            x += wide
+        y += row
+    _legend(canvas, highest, pad, canvas.height - 26)
+    return canvas.finished()
+
+
+def colour_of(change: float, highest: float) -> Colour:
+    """White for no change, orange for the highest rise, blue for as deep a fall."""
+    share = min(abs(change) / highest, 1.0) if highest > 0 else 0.0
+    return mixed(_RAISES if change > 0 else _LOWERS, _PAPER, share)
+
+
+def _rows(found: Attribution, size: int, room: float) -> list[list[tuple[str, Word | None]]]:
+    """Words and what stands between them, broken into lines before a word that does not fit."""
+    rows: list[list[tuple[str, Word | None]]] = [[]]
+    used, at = 0.0, 0
+    for word in found.words:
+        between, text = " ".join(found.prompt[at : word.start].split("\n")), word.text
+        wide = width_of(between, size) + width_of(text, size)
+        if rows[-1] and used + wide > room:
+            rows.append([])
+            used, between = 0.0, between.strip()
+        if between:
+            rows[-1].append((between, None))
+        rows[-1].append((text, word))
+        used += width_of(between, size) + width_of(text, size)
+        at = word.end
+    if rest := found.prompt[at:].strip():
+        rows[-1].append((rest, None))
+    return rows
+
+
+def _legend(canvas: Canvas, highest: float, left: float, y: float) -> None:
+    entries: Sequence[tuple[str, Colour]] = (
+        (f"raises it by up to {highest:.3g}", _RAISES),
+        ("lowers it", _LOWERS),
+    )
+    for text, colour in entries:
+        canvas.box(left, y - 8, left + 16, y + 8, colour)
+        canvas.text(left + 24, y, text, canvas.theme.faint, size=18)
+        left += 60 + width_of(text, 18)

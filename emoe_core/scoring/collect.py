@@ -1,0 +1,105 @@
+"""Collecting: every latent that a score needs, from a probe, checked and in one shape."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ..errors import EMoEError
+from ..experts.sets import ExpertSet
+from . import estimators as est
+from .presets import NOISE_PRED
+from .probe import Latents, Probe, Request
+
+#: Called before each pass of an expert and within it, with (done, in all, the expert's name).
+Progress = Callable[[int, int, str], None]
+#: A tap and the name of an estimator to read it with.
+Reading = tuple[str, str]
+
+
+@dataclass(frozen=True, eq=False)
+class Taken:
+    """Per prompt and for the empty prompt: tap -> one list of entries [K, B, C, ...] an expert."""
+
+    prompts: list[dict[str, list[list[Tensor]]]]
+    empty: dict[str, list[list[Tensor]]]
+
+
+def collect(
+    probe: Probe,
+    experts: ExpertSet,
+    samples: int,
+    wanted: Sequence[Reading],
+    prompts: int,
+    progress: Progress | None,
+) -> Taken:
+    """Every latent that is needed, float32 on the CPU.
+
+    Experts are the outer loop, so that a host short of memory holds one model at a time.
+    """
+    taps = list(dict.fromkeys(tap for tap, _ in wanted))
+    if NOISE_PRED in taps and "mid_out" in probe.taps and "mid_out" not in taps:
+        taps.append("mid_out")  # the baseline's place, and the pass goes by it anyway
+    empty_taps = tuple(dict.fromkeys(tap for tap, name in wanted if est.estimator(name).needs_empty))
+    total = len(experts) * samples * (prompts + bool(empty_taps))
+    done = 0
+    taken = Taken([{tap: [] for tap in taps} for _ in range(prompts)], {tap: [] for tap in empty_taps})
+    for index, expert in enumerate(experts.experts):
+
+        def advance(count: int, name: str = expert.name) -> None:
+            nonlocal done
+            done += count
+            if progress is not None:
+                progress(done, total, name if done < total else "")
+
+        for places, request in (
+            (taken.prompts, Request(index, False, tuple(taps))),
+            ([taken.empty] if empty_taps else [], Request(index, True, empty_taps)),
+        ):
+            if not places:
+                continue
+            advance(0)
+            for place, answer in zip(places, probe.latents(request, advance), strict=True):
+                for tap in request.taps:
+                    place[tap].append(_checked(answer, tap, expert.name))
+    return taken
+
+
+def _checked(answer: Latents, tap: str, expert: str) -> list[Tensor]:
+    parts = [part.detach().to(device="cpu", dtype=torch.float32) for part in answer[tap]]
+    if not parts:
+        raise EMoEError("No part of the conditioning is active at this step; check its timestep range and at_step.")
+    if not all(bool(torch.isfinite(part).all()) for part in parts):
+        raise EMoEError(
+            f"Expert '{expert}' gives NaN or infinite values at '{tap}': its weights are damaged or its precision is too "
+            "low. Load another file, or start ComfyUI with a higher precision."
+        )
+    return parts
+
+
+def measured_of(
+    rows: list[list[Tensor]], empty: list[list[Tensor]] | None, experts: ExpertSet, tap: str
+) -> est.Measured:
+    """Entries side by side, each tap as [M, K, B, D], and the channel of each of the D dimensions."""
+    channels, before = [], 0
+    for part in rows[0]:
+        count, places = part.shape[2], part[0, 0, 0].numel()
+        channels.append(torch.arange(before, before + count).repeat_interleave(places))
+        before += count
+    return est.Measured(
+        _stacked(rows, experts, tap), None if empty is None else _stacked(empty, experts, tap), torch.cat(channels)
+    )
+
+
+def _stacked(rows: list[list[Tensor]], experts: ExpertSet, tap: str) -> Tensor:
+    flat = [torch.cat([part.flatten(2) for part in parts], dim=2) for parts in rows]
+    for one, expert in zip(flat, experts.experts, strict=True):
+        if one.shape != flat[0].shape:
+            raise EMoEError(
+                f"'{expert.name}' gives a latent of another size at '{tap}' than '{experts.experts[0].name}' "
+                f"({one.shape[2]} values instead of {flat[0].shape[2]}); use experts of one model family."
+            )
+    return torch.stack(flat)

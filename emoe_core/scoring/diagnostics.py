@@ -1,0 +1,182 @@
+"""What a set of experts is good for: kinship, copies, and which taps and estimators mean something."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+
+from ..errors import EMoEError
+from ..experts.sets import Expert, ExpertSet, check_comparable
+from ..experts.signature import RELATED, relatedness
+from ..records.report import Report
+from .estimators import ESTIMATORS
+from .presets import DEFAULT, MIDDLE, NOISE_PRED, PRESETS, is_hidden, listed, resolve_tap
+
+#: Weights closer than this are hardly fine-tuned apart: such a pair adds cost and no disagreement.
+NEARLY_SAME_WEIGHTS = 0.9999
+#: Share of the latent's mean square below which two experts hardly disagree.
+NEARLY_SAME_LATENTS = 1e-4
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """What was found.
+
+    Attributes:
+        names: the experts'.
+        kinship: for each pair the correlation of their weights, [M, M]; 1 on the diagonal, None where it is unknown.
+        distance: for each pair the mean squared distance of their latents over the mean square, mean over the prompts,
+            [M, M]; None where no prompts were scored.
+        preset: the one that suits the set, or None where no ensemble score does.
+        lines: all of it, for a person.
+    """
+
+    names: tuple[str, ...]
+    kinship: tuple[tuple[float | None, ...], ...]
+    distance: tuple[tuple[float, ...], ...] | None
+    preset: str | None
+    lines: tuple[str, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Ready for JSON."""
+        return {
+            "names": list(self.names),
+            "kinship": [list(row) for row in self.kinship],
+            "distance": None if self.distance is None else [list(row) for row in self.distance],
+            "preset": self.preset,
+            "lines": list(self.lines),
+        }
+
+
+def suitable_preset(experts: ExpertSet, taps: Sequence[str], among: Sequence[str] = (DEFAULT, "fast")) -> str | None:
+    """The first of these presets that the experts can be compared by, or None."""
+    return next((name for name in among if _refusal(experts, taps, PRESETS[name].tap) is None), None)
+
+
+def diagnose(experts: ExpertSet, taps: Sequence[str], reports: Sequence[Report] = ()) -> Diagnosis:
+    """Look at a set of experts.
+
+    Args:
+        taps: those that every expert has.
+        reports: scores of some prompts by these experts, for the distances between their latents.
+
+    Raises:
+        EMoEError: there are no experts.
+    """
+    if len(experts) == 0:
+        raise EMoEError("Expert Diagnostics has no experts; connect Demo Experts, Load Experts or Add Expert.")
+    all_of_them = experts.experts
+    kinship = tuple(
+        tuple(1.0 if a is b else relatedness(a.signature, b.signature) for b in all_of_them) for a in all_of_them
+    )
+    distance = None
+    if reports:
+        mean = np.mean([report.pairwise for report in reports], axis=0)
+        distance = tuple(tuple(float(value) for value in row) for row in mean)
+    preset = suitable_preset(experts, taps)
+    lines = [
+        f"{len(experts)} experts of family {all_of_them[0].family}",
+        *(f"- {_about(expert)}" for expert in all_of_them),
+        *_lineage(all_of_them, kinship),
+        *_copies(all_of_them, kinship, distance),
+        *_taps(experts, taps),
+        *_estimators(all_of_them),
+        *(f"prompt '{report.prompt}': {report.line()}, response {report.items[0].response:.4g}" for report in reports),
+        _advice(len(experts), preset),
+    ]
+    return Diagnosis(tuple(expert.name for expert in all_of_them), kinship, distance, preset, tuple(lines))
+
+
+def _about(expert: Expert) -> str:
+    file = f", {expert.file.split(' ')[0]}" if expert.file else ""
+    return f"{expert.name}: predicts {expert.prediction}, computes in {expert.dtype}{file}, identity {expert.identity[:12]}"
+
+
+def _lineage(experts: Sequence[Expert], kinship: Sequence[Sequence[float | None]]) -> list[str]:
+    if len(experts) < 2:
+        return []
+    clans: list[list[int]] = []
+    for i in range(len(experts)):
+        own = [clan for clan in clans if any((kinship[i][j] or 0.0) >= RELATED for j in clan)]
+        clans = [clan for clan in clans if clan not in own] + [[*(j for clan in own for j in clan), i]]
+    pairs = [known for i, j in combinations(range(len(experts)), 2) if (known := kinship[i][j]) is not None]
+    if len(pairs) < len(experts) * (len(experts) - 1) // 2:
+        return ["lineage: unknown, since weights are packed in a form that cannot be read"]
+    span = f"weight correlations {min(pairs):.3f} to {max(pairs):.3f}"
+    if len(clans) == 1:
+        return [f"lineage: all descend from one base ({span})"]
+    named = "; ".join(", ".join(experts[j].name for j in sorted(clan)) for clan in sorted(clans))
+    return [f"lineage: {len(clans)} unrelated groups ({span}): {named}"]
+
+
+def _copies(
+    experts: Sequence[Expert], kinship: Sequence[Sequence[float | None]], distance: Sequence[Sequence[float]] | None
+) -> list[str]:
+    found = []
+    for i, j in combinations(range(len(experts)), 2):
+        a, b = experts[i], experts[j]
+        pair = f"'{a.name}' and '{b.name}'"
+        if a.identity == b.identity:
+            found.append(f"copy: {pair} are the same model and cannot disagree; replace one")
+        elif distance is not None and distance[i][j] < NEARLY_SAME_LATENTS:
+            found.append(
+                f"near-identical: the latents of {pair} differ by {distance[i][j]:.1e} of their size; replace one"
+            )
+        elif a.signature.digest == b.signature.digest:
+            found.append(f"{pair} share their weights and differ in patches (LoRAs) only")
+        elif (kinship[i][j] or 0.0) >= NEARLY_SAME_WEIGHTS:
+            found.append(
+                f"near-identical: the weights of {pair} correlate by {kinship[i][j]:.6f}; they will hardly disagree"
+            )
+    if distance is not None and len(experts) > 2:
+        pairs = list(combinations(range(len(experts)), 2))
+        near, far = (choose(pairs, key=lambda p: distance[p[0]][p[1]]) for choose in (min, max))
+        for word, (i, j) in (("closest", near), ("farthest", far)):
+            found.append(f"{word} pair: '{experts[i].name}' and '{experts[j].name}' ({distance[i][j]:.3g})")
+    return found
+
+
+def _refusal(experts: ExpertSet, taps: Sequence[str], tap: str) -> str | None:
+    """Why these experts cannot be compared at a tap, or None."""
+    if len(experts) < 2:
+        return "a single expert cannot disagree with itself"
+    try:
+        check_comparable(experts.experts, resolve_tap(tap, taps))
+    except EMoEError as error:
+        return str(error)
+    return None
+
+
+def _taps(experts: ExpertSet, taps: Sequence[str]) -> list[str]:
+    hidden = [tap for tap in taps if is_hidden(tap)]
+    lines = []
+    for names, tap in ((hidden, MIDDLE), ([NOISE_PRED] if NOISE_PRED in taps else [], NOISE_PRED)):
+        if names:
+            refusal = _refusal(experts, taps, tap)
+            lines.append(f"taps {listed(names)}: " + ("good" if refusal is None else f"not for this set. {refusal}"))
+    if not hidden:
+        lines.append("taps inside the network: none; this family has no patch points that EMoE knows")
+    return lines
+
+
+def _estimators(experts: Sequence[Expert]) -> list[str]:
+    own = sum(bool(expert.clip_identity) for expert in experts)
+    how = "each through its own text encoder" if own == len(experts) else f"{own} of {len(experts)} have a text encoder"
+    centred = ", ".join(name for name, one in ESTIMATORS.items() if one.needs_empty)
+    alone = ", ".join(name for name, one in ESTIMATORS.items() if one.minimum_experts == 1)
+    need = f"estimators {centred} need the empty prompt: " + (
+        how if own else "connect one to Uncertainty Score's empty_prompt"
+    )
+    return [need, f"estimators without an ensemble, for a single expert too: {alone}"]
+
+
+def _advice(count: int, preset: str | None) -> str:
+    if preset is not None:
+        return f"advice: preset {preset}"
+    if count < 2:
+        return "advice: add a second expert; until then only the estimators without an ensemble work"
+    return "advice: no preset fits; make sets of experts with one prediction type, or of one base"

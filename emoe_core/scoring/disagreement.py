@@ -1,0 +1,87 @@
+"""Where in the picture the experts disagree: the score, place by place.
+
+M experts, K noise samples, B batch items, C channels, h x w places of the latent, as in estimators.py.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn.functional import interpolate
+
+from ..charts.theme import VIRIDIS
+from .variance import across_expert_variance
+
+#: Side of a latent's place in pixels, where nothing else says how large the picture will be.
+PIXELS_A_LATENT = 8
+
+
+@dataclass(frozen=True, eq=False)
+class Maps:
+    """What there is to see of a score.
+
+    Attributes:
+        disagreement: [B, h, w], see `disagreement`.
+        denoised: the first expert's denoised estimate of the first noise sample, [B, C, H, W] in the scale of a LATENT;
+            None where the pass ended before the prediction.
+    """
+
+    disagreement: Tensor
+    denoised: Tensor | None = None
+
+
+def disagreement(latents: list[Tensor], empty: list[Tensor] | None = None, layout: bool = False) -> Tensor:
+    """Relative variance across experts at each place, from one tensor [K, B, C, h, w] an expert; shape [B, h, w].
+
+    Variance over experts, mean over channels, over the mean square of the whole latent, mean over noise samples. Its mean
+    over all places is the estimator `relative`, or with `empty`, the empty prompt's latents, `centred_relative`, and with
+    `layout` too, each channel less its mean, `centred_layout`: the map says where the score comes from. Video latents are
+    averaged over their frames; a channel's mean is over frames and places.
+    """
+    stacked = torch.stack(latents).float()
+    if empty is not None:
+        stacked = stacked - torch.stack(empty).float()
+    apart = stacked - stacked[:1]  # before any mean is taken: equal experts stay exactly equal
+    if layout:
+        stacked, apart = _levelled(stacked), _levelled(apart)
+    if len(latents) == 1:
+        variance = torch.zeros_like(stacked[0])
+    else:
+        variance = across_expert_variance(apart)
+    scale = stacked.square().flatten(3).mean(dim=(0, 3)).clamp_min(torch.finfo(torch.float32).tiny)  # [K, B]
+    places = (variance.mean(dim=2) / scale.reshape(*scale.shape, *[1] * (variance.ndim - 3))).mean(dim=0)
+    while places.ndim > 3:  # frames
+        places = places.mean(dim=1)
+    return places if places.ndim == 3 else places.reshape(places.shape[0], 1, -1)
+
+
+def _levelled(latents: Tensor) -> Tensor:
+    """[M, K, B, C, ...] minus each channel's mean, in double precision as in the estimator."""
+    exact = latents.double()
+    return (exact - exact.mean(dim=tuple(range(4, exact.ndim)), keepdim=True)).float()
+
+
+def viridis(values: Tensor) -> Tensor:
+    """Colours in [0, 1] for values in [0, 1]: adds a last axis of 3."""
+    anchors = torch.tensor(VIRIDIS)
+    place = values.clamp(0, 1) * (len(VIRIDIS) - 1)
+    low = place.floor().long().clamp(max=len(VIRIDIS) - 2)
+    share = (place - low).unsqueeze(-1)
+    return anchors[low] * (1 - share) + anchors[low + 1] * share
+
+
+def enlarged(places: Tensor, height: int, width: int, top: float | None = None) -> Tensor:
+    """The map [B, h, w] at [B, height, width], as shares of `top` in [0, 1].
+
+    `top` is the highest place of the whole batch unless given, so that the items of a batch can be compared.
+    """
+    top = float(places.max()) if top is None else top
+    scaled = places / top if top > 0 else torch.zeros_like(places)
+    return interpolate(scaled[:, None], size=(height, width), mode="bicubic", align_corners=False)[:, 0].clamp(0, 1)
+
+
+def disagreement_image(places: Tensor, height: int, width: int) -> Tensor:
+    """Picture [B, height, width, 3] of the disagreement [B, h, w]: dark where experts agree, yellow where least."""
+    return viridis(enlarged(places, height, width))

@@ -1,0 +1,112 @@
+"""Taps and presets: where the latent is taken, and which estimator reads it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ..errors import EMoEError
+
+#: Where the latent is taken, as a user chooses it.
+TAPS: dict[str, str] = {
+    "mid_out": "output of the U-Net's middle block (the paper's m_post); the decoder is skipped",
+    "noise_pred": "the whole network's prediction; works for every model and for experts of unrelated lineage too",
+    "mid_in": "input of the U-Net's middle block (the paper's m_pre)",
+    "block": "output of one block of a diffusion transformer (SD3, Flux, ...), the middle one unless block_index says which",
+}
+#: "mid_out" of a U-Net; of a transformer, which has no middle block, the block in the middle of the stack.
+MIDDLE = "middle"
+NOISE_PRED = "noise_pred"
+_BLOCK = "block:"
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A tap and an estimator that belong together."""
+
+    tap: str
+    estimator: str
+    summary: str
+
+
+PRESETS: dict[str, Preset] = {
+    "fast": Preset(
+        MIDDLE,
+        "relative",
+        "middle of the network, scale-free variance: the cheapest, a third to a half of one network call an expert",
+    ),
+    "thorough": Preset(
+        NOISE_PRED,
+        "centred_relative",
+        "as layout, with even shifts of brightness and colour counted too; one network call an expert",
+    ),
+    "paper": Preset("mid_out", "variance", "the published score, plain variance at the middle block"),
+    "one_model": Preset(
+        NOISE_PRED,
+        "guidance",
+        "no ensemble: how little the prompt moves the first expert's noise prediction; one checkpoint is enough",
+    ),
+    "layout": Preset(
+        NOISE_PRED,
+        "centred_layout",
+        "the best founded: noise prediction minus the empty prompt's, of what the prompt changes from place to place; one "
+        "network call an expert",
+    ),
+}
+CUSTOM = "custom"
+#: The best founded one: see docs/validity.md.
+DEFAULT = "layout"
+
+
+def resolve(preset: str, tap: str, estimator_name: str) -> tuple[str, str]:
+    """The (tap, estimator) of a preset; with 'custom', the two given names after checking that they exist.
+
+    The tap may still be one that only a model can settle ('middle', 'block'): see `resolve_tap`.
+    """
+    if preset in PRESETS:
+        chosen = PRESETS[preset]
+        return chosen.tap, chosen.estimator
+    if preset != CUSTOM:
+        raise EMoEError(f"There is no preset '{preset}'; the known ones are {', '.join(PRESETS)} and {CUSTOM}.")
+    if tap not in TAPS and not tap.startswith(_BLOCK):
+        raise EMoEError(f"There is no tap '{tap}'; the known ones are {', '.join(TAPS)}.")
+    from .estimators import estimator  # here: the help of the commands must not wait for torch
+
+    return tap, estimator(estimator_name).name
+
+
+def is_hidden(tap: str) -> bool:
+    """Whether the tap is inside the network. Hidden features only compare between descendants of one base."""
+    return tap != NOISE_PRED
+
+
+def resolve_tap(wanted: str, taps: Sequence[str], who: str = "These experts") -> str:
+    """The tap that is meant, out of those a model has.
+
+    'middle' is the U-Net's `mid_out`, or else the middle block; 'block' is the middle block, the one after which half of
+    the stack (rounded up) has run; 'block:7' is block 7, counted from 0 through all kinds of blocks of the stack.
+
+    Raises:
+        EMoEError: the model has no such tap; the message lists those it has.
+    """
+    blocks = [tap for tap in taps if tap.startswith(_BLOCK)]
+    if wanted == MIDDLE and "mid_out" in taps:
+        return "mid_out"
+    if wanted in (MIDDLE, "block") and blocks:
+        return blocks[(len(blocks) - 1) // 2]
+    if wanted in taps:
+        return wanted
+    raise EMoEError(f"{who} have no tap '{wanted}'; they have {listed(taps)}. {_advice(wanted, taps)}")
+
+
+def listed(taps: Sequence[str]) -> str:
+    """The taps for a person, a run of blocks as 'block:0 to block:23'."""
+    blocks = [tap for tap in taps if tap.startswith(_BLOCK)]
+    run = [blocks[0] if len(blocks) == 1 else f"{blocks[0]} to {blocks[-1]}"] if blocks else []
+    return ", ".join([*run, *(tap for tap in taps if not tap.startswith(_BLOCK))])
+
+
+def _advice(wanted: str, taps: Sequence[str]) -> str:
+    if any(tap == "mid_out" or tap.startswith(_BLOCK) for tap in taps):
+        return "Choose the preset fast, which takes the middle of any network, or one of these taps."
+    return f"Choose the preset {DEFAULT}."

@@ -1,0 +1,207 @@
+"""Scoring: ask a probe for every expert's latents, then make a report of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ..errors import EMoEError
+from ..experts.sets import ExpertSet, check_comparable
+from ..records.report import Estimate, ItemScore, Report, Settings
+from . import estimators as est
+from . import variance as var
+from .collect import Progress, Reading, Taken, collect, measured_of
+from .disagreement import Maps, disagreement
+from .presets import NOISE_PRED
+from .probe import Probe
+
+BASELINES = ("response", "guidance")
+
+
+@dataclass(frozen=True, eq=False)
+class Scored:
+    """A report and what there is to see of it."""
+
+    report: Report
+    maps: Maps
+
+    @property
+    def disagreement(self) -> Tensor:
+        """Where the experts disagree, [B, h, w]: see `emoe_core.scoring.disagreement.disagreement`."""
+        return self.maps.disagreement
+
+
+def score(
+    probe: Probe,
+    experts: ExpertSet,
+    settings: Settings,
+    prompt: str = "",
+    progress: Progress | None = None,
+    also: Sequence[Reading] = (),
+) -> Scored:
+    """Score the probe's one prompt (a batch of latents gives a score an item); see `score_many`."""
+    return score_many(probe, experts, [settings], [prompt], progress, also)[0]
+
+
+def score_many(
+    probe: Probe,
+    experts: ExpertSet,
+    settings: Sequence[Settings],
+    prompts: Sequence[str],
+    progress: Progress | None = None,
+    also: Sequence[Reading] = (),
+    brief: bool = False,
+) -> list[Scored]:
+    """Score each of the probe's prompts; every expert is run once for all of them.
+
+    Every estimator that can be had from the latents that were measured is in the report (`ItemScore.all`).
+
+    Args:
+        settings: one a prompt. Tap, estimator and number of noise samples are read from the first, and all of it goes
+            into the reports; they must not differ in these three.
+        prompts: the texts, for reports only.
+        also: more taps and estimators to measure in the same pass. Estimators of the score's own tap come without asking,
+            except for those that need the empty prompt when nothing else needs it.
+        brief: measure only what was asked for and the baselines, where scores are all that is kept.
+
+    Raises:
+        EMoEError: too few experts for an estimator, experts that cannot be compared at a tap, a latent with NaN or
+            infinity, a probe that cannot answer.
+    """
+    main = settings[0]
+    wanted = [(main.tap, main.estimator), *also]
+    warnings: list[str] = []
+    for tap, name in wanted:
+        chosen = _enough_experts(name, experts)
+        if chosen.minimum_experts > 1:
+            warnings += check_comparable(experts.experts, tap)
+    taken = collect(probe, experts, main.noise_samples, wanted, len(prompts), progress)
+    comparable = frozenset(tap for tap in taken.prompts[0] if _comparable(experts, tap))
+    return [
+        _scored(experts, one, text, latents, taken, list(dict.fromkeys(warnings)), wanted, comparable, brief)
+        for one, text, latents in zip(settings, prompts, taken.prompts, strict=True)
+    ]
+
+
+def _enough_experts(name: str, experts: ExpertSet) -> est.Estimator:
+    chosen = est.estimator(name)
+    if len(experts) < chosen.minimum_experts:
+        raise EMoEError(
+            f"The estimator '{chosen.name}' compares experts and the set has {len(experts)}: add at least "
+            f"{chosen.minimum_experts - len(experts)} more with Add Expert, or choose the preset one_model, "
+            "which needs only one."
+        )
+    return chosen
+
+
+def _scored(
+    experts: ExpertSet,
+    settings: Settings,
+    text: str,
+    latents: dict[str, list[list[Tensor]]],
+    taken: Taken,
+    warnings: list[str],
+    wanted: Sequence[Reading],
+    comparable: frozenset[str],
+    brief: bool,
+) -> Scored:
+    measured = {tap: measured_of(rows, taken.empty.get(tap), experts, tap) for tap, rows in latents.items()}
+    main = measured[settings.tap]
+    asked = {tap: {name for where, name in wanted if where == tap} for tap in measured}
+    everything = {tap: _estimates(m, asked[tap], tap in comparable, brief) for tap, m in measured.items()}
+    parts = var.decompose(main.prompt)
+    pairwise = var.pairwise_distances(main.prompt)
+    baseline = everything.get("mid_out", everything[settings.tap])["response"]
+    guidance = everything.get(NOISE_PRED, {}).get("guidance")
+    chosen = everything[settings.tap][settings.estimator]
+    items = tuple(
+        ItemScore(
+            score=chosen[b].score,
+            stderr=chosen[b].stderr,
+            epistemic=float(parts.epistemic[b]),
+            seed_variance=None if parts.seed is None else float(parts.seed[b]),
+            response=baseline[b].score,
+            guidance=None if guidance is None else guidance[b].score,
+            all={tap: {name: found[b] for name, found in here.items()} for tap, here in everything.items()},
+        )
+        for b in range(main.prompt.shape[2])
+    )
+    report = Report(
+        settings=settings,
+        items=items,
+        experts=tuple(expert.name for expert in experts.experts),
+        files=tuple(expert.file for expert in experts.experts),
+        pairwise=tuple(tuple(float(x) for x in row) for row in pairwise),
+        warnings=(*warnings, *_copies(pairwise, experts)),
+        prompt=text,
+        calibrations=experts.calibrations,
+    )
+    reads = est.estimator(settings.estimator)
+    empty = taken.empty[settings.tap] if reads.needs_empty else None
+    return Scored(report, Maps(_places(latents[settings.tap], empty, reads.layout)))
+
+
+def _estimates(measured: est.Measured, asked: set[str], comparable: bool, brief: bool) -> dict[str, list[Estimate]]:
+    """Every estimator that these latents allow, an item; an error only for one that was asked for."""
+    found: dict[str, list[Estimate]] = {}
+    for name, one in est.ESTIMATORS.items():
+        if brief and name not in asked and name not in BASELINES:
+            continue
+        if name not in asked and (
+            (one.needs_empty and measured.empty is None) or (one.minimum_experts > 1 and not comparable)
+        ):
+            continue
+        try:
+            found[name] = _estimate(one, measured)
+        except EMoEError:
+            if name in asked or name == "response":
+                raise
+    return found
+
+
+def _comparable(experts: ExpertSet, tap: str) -> bool:
+    if len(experts) < 2:
+        return False
+    try:
+        check_comparable(experts.experts, tap)
+    except EMoEError:
+        return False
+    return True
+
+
+def _estimate(one: est.Estimator, measured: est.Measured) -> list[Estimate]:
+    values, stderr = var.summarise(one.compute(measured))
+    if not bool(torch.isfinite(values).all()):
+        raise EMoEError(
+            f"The score '{one.name}' is not a finite number; the experts' latents are too large to compare."
+        )
+    seeds: list[float | None] = [None] * len(values)
+    if one.minimum_experts > 1 and measured.prompt.shape[1] > 1:
+        with suppress(EMoEError):  # undefined for the mean of the experts, where they cancel out
+            seeds = [float(seed) for seed in one.compute(est.noise_as_experts(measured))[0]]
+    return [
+        Estimate(float(values[b]), None if stderr is None else float(stderr[b]), seeds[b]) for b in range(len(values))
+    ]
+
+
+def _places(latents: list[list[Tensor]], empty: list[list[Tensor]] | None, layout: bool) -> Tensor:
+    """The map of the largest conditioning entry; the empty prompt's latents are taken off where it has the same entry."""
+    largest = max(range(len(latents[0])), key=lambda entry: latents[0][entry][0, 0, 0].numel())
+    prompt = [parts[largest] for parts in latents]
+    if empty is None or any(len(parts) <= largest or parts[largest].shape != prompt[0].shape for parts in empty):
+        return disagreement(prompt, layout=layout)
+    return disagreement(prompt, [parts[largest] for parts in empty], layout)
+
+
+def _copies(pairwise: Tensor, experts: ExpertSet) -> list[str]:
+    names = [expert.name for expert in experts.experts]
+    pairs = [
+        f"'{names[i]}' and '{names[j]}'" for i in range(len(names)) for j in range(i) if float(pairwise[i, j]) < 1e-8
+    ]
+    if not pairs:
+        return []
+    return [f"These experts are the same model and cannot disagree: {', '.join(pairs)}; replace one of each pair."]

@@ -1,0 +1,1 @@
+"""Pictures of scores, verdicts and words, drawn with `charts`."""

@@ -1,0 +1,82 @@
+"""The decision report as a picture: four charts with the chosen threshold marked."""
+
+from __future__ import annotations
+
+from PIL import Image
+
+from ..charts import Mark, Series, histogram, line_chart, stack
+from ..gating.curves import Floats
+from ..gating.decision_report import Decisions
+
+SIZE = (720, 440)
+
+
+def picture(report: Decisions, theme: str = "light", size: tuple[int, int] = SIZE, scale: float = 1.0) -> Image.Image:
+    """Scores, risk by coverage, bad and passed by coverage, and seconds saved by quality kept, each of `size` pixels."""
+    curve, random, oracle = report.curve, report.random, report.oracle
+    there = report.at_threshold()
+    passed = 1 - there["blocked"] if there else 0.0
+    look = {"size": size, "theme": theme, "scale": scale}
+    scores = histogram(
+        {"good": report.scores[~report.bad].tolist(), "bad": report.scores[report.bad].tolist()},
+        title="Scores of good and of bad prompts",
+        x_label="score",
+        y_label="share of the good, of the bad",
+        marks=[Mark(report.threshold, f"threshold {report.threshold:.4g}")] if report.threshold is not None else [],
+        **look,  # type: ignore[arg-type]
+    )
+    risk = line_chart(
+        [
+            _series("by score", report, report.risk_band, curve.risk_at(report.coverage)),
+            Series("random order", _list(random.coverage), _list(random.risk), dashed=True),
+            Series("good ones first", _list(oracle.coverage), _list(oracle.risk), dashed=True),
+        ],
+        title=f"Bad among the passed: AURC {_area(report, 'aurc')}",
+        x_label="share of prompts that passes",
+        y_label="share of bad among them",
+        marks=[Mark(passed, "chosen", there["bad_among_passed"])] if there else [],
+        percent=(True, True),
+        x_range=(0, 1),
+        **look,  # type: ignore[arg-type]
+    )
+    joint = line_chart(
+        [
+            _series("by score", report, report.joint_band, curve.joint_at(report.coverage)),
+            Series("random order", _list(random.coverage), _list(random.joint), dashed=True),
+            Series("good ones first", _list(oracle.coverage), _list(oracle.joint), dashed=True),
+        ],
+        title=f"Bad and passed: AUGRC {_area(report, 'augrc')}",
+        x_label="share of prompts that passes",
+        y_label="share of all prompts that is bad and passes",
+        marks=[Mark(passed, "chosen", there["bad_and_passed"])] if there else [],
+        percent=(True, True),
+        x_range=(0, 1),
+        **look,  # type: ignore[arg-type]
+    )
+    money = line_chart(
+        [
+            Series(name, _list(one.kept), _list(report.seconds_saved(1 - one.coverage)), dashed=name != "by score")
+            for name, one in (("by score", curve), ("random order", random), ("good ones first", oracle))
+        ],
+        title=f"Seconds saved, at {report.choice.seconds_generation:g} s an image and {report.choice.seconds_score:g} s a score",
+        x_label="share of the good prompts that is kept",
+        y_label="seconds saved per 100 prompts",
+        marks=[Mark(there["quality_kept"], "chosen", there["seconds_saved_per_100"])] if there else [],
+        percent=(True, False),
+        **look,  # type: ignore[arg-type]
+    )
+    return stack([scores, risk, joint, money], columns=2)
+
+
+def _series(name: str, report: Decisions, band: Floats, values: Floats) -> Series:
+    """A line with its band."""
+    return Series(name, _list(report.coverage), _list(values), _list(band[0]), _list(band[1]))
+
+
+def _area(report: Decisions, name: str) -> str:
+    area = report.areas[name]
+    return f"{area['value']:.3f} ({area['interval'][0]:.3f} to {area['interval'][1]:.3f})"
+
+
+def _list(values: Floats) -> list[float]:
+    return [float(v) for v in values]

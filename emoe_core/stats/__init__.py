@@ -1,0 +1,1 @@
+"""Statistics that know nothing of prompts or models: numbers in, numbers out."""

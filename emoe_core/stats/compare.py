@@ -1,0 +1,192 @@
+"""Two groups: tests, Cliff's delta, Hodges-Lehmann shift, and Holm's correction for many groups.
+
+Sources: Mann and Whitney 1947; Wilcoxon 1945; Hodges and Lehmann 1963 (estimates and, by inverting the tests,
+intervals); Cliff 1993; Newcombe 2006 (Statistics in Medicine 25, method 5, the interval of a Mann-Whitney share);
+Wilson 1927; Holm 1979.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from statistics import NormalDist
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .evaluation import ranks
+from .signed_rank import signed_rank_p
+
+Floats = NDArray[np.float64]
+Z95 = NormalDist().inv_cdf(0.975)
+_FEW = 20_000  # differences that are simply sorted
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """How a group differs: Cliff's delta and shift, each with a 95 % interval, and a two-sided p-value."""
+
+    test: str
+    n: int
+    n_against: int
+    delta: float
+    delta_low: float
+    delta_high: float
+    shift: float
+    shift_low: float
+    shift_high: float
+    p: float
+
+
+def between(group: Floats, others: Floats) -> Comparison:
+    """A group against others, prompts not paired: Mann-Whitney.
+
+    The shift is the median of all differences group - other.
+    """
+    from scipy.stats import mannwhitneyu
+
+    x, y = np.sort(np.asarray(group, dtype=np.float64)), np.sort(np.asarray(others, dtype=np.float64))
+    tested = mannwhitneyu(x, y, alternative="two-sided", method="auto")
+    theta = float(tested.statistic) / (len(x) * len(y))
+    low, high = _newcombe(theta, len(x), len(y))
+    half = Z95 * math.sqrt(len(x) * len(y) * (len(x) + len(y) + 1) / 12)
+
+    def at_most(t: float) -> int:  # how many differences x_i - y_j are <= t
+        return int(np.searchsorted(x, y + t, side="right").sum())
+
+    few = np.subtract.outer(x, y).ravel() if len(x) * len(y) <= _FEW else None
+    shift, shift_low, shift_high = _centre(at_most, len(x) * len(y), half, x[0] - y[-1], x[-1] - y[0], few)
+    delta = 2 * theta - 1
+    return Comparison(
+        "Mann-Whitney", len(x), len(y), delta, 2 * low - 1, 2 * high - 1, shift, shift_low, shift_high, _p(tested)
+    )
+
+
+def paired(differences: Floats, tested: Floats | None = None) -> Comparison:
+    """Parallel prompts: Wilcoxon's signed-rank test.
+
+    Args:
+        differences: group minus reference, one a prompt.
+        tested: what the test is made on where that is something else than the differences (see `within_ranks`).
+
+    Delta is the share of prompts where the group is higher minus the share where it is lower, with Wilson's interval;
+    the shift is the median of all means of two differences (Walsh averages).
+    """
+    d = np.sort(np.asarray(differences, dtype=np.float64))
+    n = len(d)
+    values = d if tested is None else np.asarray(tested, dtype=np.float64)
+    p = signed_rank_p(values)
+    wins = float((d > 0).sum() + 0.5 * (d == 0).sum())
+    low, high = _wilson(wins / n, n)
+    pairs = n * (n + 1) // 2
+    half = Z95 * math.sqrt(n * (n + 1) * (2 * n + 1) / 24)
+    own = np.arange(n)
+
+    def at_most(t: float) -> int:  # how many pairs i <= j have (d_i + d_j) / 2 <= t
+        upto = np.searchsorted(d, 2 * t - d, side="right")
+        return int(np.maximum(upto - own, 0).sum())
+
+    few = (np.add.outer(d, d) / 2)[np.triu_indices(n)] if pairs <= _FEW else None
+    shift, shift_low, shift_high = _centre(at_most, pairs, half, d[0], d[-1], few)
+    name = "Wilcoxon signed-rank" if tested is None else "Wilcoxon signed-rank on ranks within each prompt"
+    delta = 2 * wins / n - 1
+    return Comparison(name, n, n, delta, 2 * low - 1, 2 * high - 1, shift, shift_low, shift_high, p)
+
+
+def within_ranks(table: Floats, column: int) -> Floats:
+    """For each prompt (row) the group's rank among all groups, centred to mean 0 and scaled to [-1, 1].
+
+    A difference from the mean or median of several others is skewed even where nothing differs, and the signed-rank test
+    would be wrong; this rank is symmetric then. NaN cells are left out, rows where the group is missing or alone give NaN.
+    """
+    own = table[:, column : column + 1]
+    with np.errstate(invalid="ignore"):
+        below = (table < own).sum(axis=1)
+        above = (table > own).sum(axis=1)
+    others = np.isfinite(table).sum(axis=1) - 1
+    alone = (others < 1) | ~np.isfinite(own[:, 0])
+    centred: Floats = np.where(alone, np.nan, (below - above) / np.maximum(others, 1))
+    return centred
+
+
+def holm(p: Sequence[float]) -> list[float]:
+    """Holm's step-down adjusted p-values, in the order given."""
+    order = sorted(range(len(p)), key=lambda i: p[i])
+    adjusted, highest = [0.0] * len(p), 0.0
+    for place, index in enumerate(order):
+        highest = max(highest, min(1.0, (len(p) - place) * p[index]))
+        adjusted[index] = highest
+    return adjusted
+
+
+def ridits(values: Floats) -> Floats:
+    """Share of values below each, ties counted half, in (0, 1)."""
+    found: Floats = (ranks(values) - 0.5) / len(values)
+    return found
+
+
+def _p(tested: object) -> float:
+    p = float(tested.pvalue)  # type: ignore[attr-defined]
+    return p if math.isfinite(p) else 1.0
+
+
+def _centre(
+    at_most: Callable[[float], int], pairs: int, half: float, low: float, high: float, few: Floats | None
+) -> tuple[float, float, float]:
+    """Median of `pairs` differences, and the interval that inverts the test (normal limits).
+
+    Args:
+        at_most: counts the differences up to a value: of very many, none is ever made.
+        few: the differences themselves, where they are few.
+    """
+    below = max(1, math.floor(pairs / 2 - half))
+    ordered = None if few is None else np.sort(few)
+
+    def nth(k: int) -> float:
+        return _smallest(lambda t: at_most(t) >= k, low, high) if ordered is None else float(ordered[k - 1])
+
+    middle = (nth((pairs + 1) // 2) + nth(pairs // 2 + 1)) / 2
+    return middle, nth(below), nth(pairs + 1 - below)
+
+
+def _smallest(enough: Callable[[float], bool], low: float, high: float) -> float:
+    """The smallest t in [low, high] where `enough(t)` holds, to the last digits of a float."""
+    low, high = float(low), float(high)
+    span = max(abs(low), abs(high), np.finfo(np.float64).tiny)
+    low -= 1e-12 * span
+    high += 1e-12 * span
+    while high - low > 1e-10 * span:
+        middle = (low + high) / 2
+        if not low < middle < high:
+            break
+        low, high = (low, middle) if enough(middle) else (middle, high)
+    return high
+
+
+def _wilson(share: float, n: int) -> tuple[float, float]:
+    z2 = Z95 * Z95
+    centre = (share + z2 / (2 * n)) / (1 + z2 / n)
+    half = Z95 / (1 + z2 / n) * math.sqrt(share * (1 - share) / n + z2 / (4 * n * n))
+    return max(0.0, centre - half), min(1.0, centre + half)
+
+
+def _newcombe(theta: float, m: int, n: int) -> tuple[float, float]:
+    """Interval of P(X > Y) + P(X = Y) / 2: the values whose own variance leaves `theta` within 1.96 deviations."""
+    extra = (m + n) / 2 - 1
+
+    def outside(t: float) -> bool:
+        variance = t * (1 - t) * (1 + extra * ((1 - t) / (2 - t) + t / (1 + t))) / (m * n)
+        return abs(t - theta) > Z95 * math.sqrt(max(variance, 0.0))
+
+    def limit(end: float) -> float:
+        inside, out = theta, end
+        if not outside(end):
+            return end
+        for _ in range(60):
+            middle = (inside + out) / 2
+            inside, out = (inside, middle) if outside(middle) else (middle, out)
+        return (inside + out) / 2
+
+    # At theta 0 or 1 the variance is 0 there: step inside first.
+    return limit(1e-12) if theta > 0 else 0.0, limit(1 - 1e-12) if theta < 1 else 1.0

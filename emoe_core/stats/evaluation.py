@@ -1,0 +1,60 @@
+"""How well a score tells one group of prompts from another: ranks only, so any estimator can be compared with any.
+
+Sources: AUROC as the Mann-Whitney statistic (Hanley and McNeil 1982); Spearman's rho with mid-ranks for ties;
+percentile bootstrap intervals (Efron and Tibshirani 1993).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import EMoEError
+
+Floats = NDArray[np.float64]
+
+
+def ranks(values: Sequence[float] | Floats) -> Floats:
+    """Ranks from 1, ties sharing the mean of theirs, shape [n]."""
+    array = np.asarray(values, dtype=np.float64)
+    _, inverse, counts = np.unique(array, return_inverse=True, return_counts=True)
+    last = np.cumsum(counts)
+    middle: Floats = (last - (counts - 1) / 2.0)[inverse]
+    return middle
+
+
+def auroc(known: Sequence[float] | Floats, unknown: Sequence[float] | Floats) -> float:
+    """Chance that an unknown prompt scores higher than a known one, ties counted half; 0.5 tells nothing.
+
+    Raises:
+        EMoEError: one of the groups is empty.
+    """
+    if len(known) == 0 or len(unknown) == 0:
+        raise EMoEError("AUROC compares two groups of prompts, and one of them is empty.")
+    both = ranks(np.concatenate([np.asarray(known, dtype=np.float64), np.asarray(unknown, dtype=np.float64)]))
+    above = both[len(known) :].sum() - len(unknown) * (len(unknown) + 1) / 2
+    return float(above / (len(known) * len(unknown)))
+
+
+def spearman(x: Sequence[float] | Floats, y: Sequence[float] | Floats) -> float:
+    """Rank correlation in [-1, 1]; NaN where one side is constant."""
+    a, b = ranks(x), ranks(y)
+    a, b = a - a.mean(), b - b.mean()
+    scale = float(np.sqrt((a * a).sum() * (b * b).sum()))
+    return float((a * b).sum() / scale) if scale > 0 else float("nan")
+
+
+def bootstrap(
+    statistic: Callable[[list[NDArray[np.intp]]], float], sizes: Sequence[int], rounds: int = 1000, seed: int = 0
+) -> tuple[float, float]:
+    """95 % percentile interval of a statistic under resampling.
+
+    Args:
+        statistic: gets one array of drawn indices a group, in the order of `sizes`, each drawn with replacement.
+    """
+    rng = np.random.default_rng(seed)
+    values = [statistic([rng.integers(0, size, size) for size in sizes]) for _ in range(rounds)]
+    low, high = np.nanquantile(values, [0.025, 0.975])
+    return float(low), float(high)
