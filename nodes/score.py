@@ -11,8 +11,9 @@ from ..emoe_core.experts.sets import ExpertSet
 from ..emoe_core.hosts.comfyui.files import card_ui
 from ..emoe_core.hosts.comfyui.scoring.score import score_prompt
 from ..emoe_core.records.calibration import Calibration, fitting
-from ..emoe_core.scoring.disagreement import PIXELS_A_LATENT, disagreement_image
+from ..emoe_core.scoring.disagreement import PIXELS_A_LATENT
 from ..emoe_core.show.card import card
+from ..emoe_core.show.disagreement_map import disagreement_image
 from . import settings
 from .api import TOLD_FROM_CACHE
 from .search import found_by

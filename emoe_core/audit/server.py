@@ -15,9 +15,9 @@ from itertools import cycle
 from pathlib import Path
 from typing import Any
 
-from ..batch.journal import Job
 from ..errors import EMoEError
 from ..prompts import PromptRow
+from ..remote.job import Job
 from ..remote.results import row_result
 from ..remote.server import Link, Refused, Unreachable, new_session, normal_url
 from ..remote.workflow import Graph, Target, fill, find_targets, is_link, label, load_workflow

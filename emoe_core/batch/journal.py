@@ -10,42 +10,22 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import uuid
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
 from ..errors import EMoEError
+from ..io.files import lock_file
 from ..prompts import PromptRow
+from ..remote.job import Job
 
 STATE_SCHEMA = 1
-_LOCK_OFFSET = 1 << 40  # far behind any line: on Windows a locked range cannot be read by others
 
 
 def row_key(row: PromptRow) -> str:
     """A row's identity: its number and a hash of what is in it."""
     content = json.dumps([row.prompt, sorted(row.columns.items())], ensure_ascii=False)
     return f"{row.row}-{hashlib.sha256(content.encode('utf-8', 'surrogatepass')).hexdigest()[:16]}"
-
-
-@dataclass
-class Job:
-    """A row on its way. `prompt_id` is the latest attempt's; it is empty while the row waits for a server."""
-
-    row: PromptRow
-    key: str
-    attempts: int = 0
-    server: str = ""
-    prompt_id: str = ""
-    token: str = ""  # the id we asked for: an older server chooses another, and the token finds it
-
-    def begin(self, server: str) -> None:
-        """A new attempt on a server."""
-        self.attempts, self.server = self.attempts + 1, server
-        self.prompt_id = self.token = str(uuid.uuid4())
-
-    def clear(self) -> None:
-        self.server = self.prompt_id = self.token = ""
 
 
 @dataclass
@@ -56,22 +36,6 @@ class Flight:
     prompt_id: str
     token: str
     attempts: int
-
-
-@dataclass
-class Totals:
-    """Rows by how they ended."""
-
-    ok: int = 0
-    blocked: int = 0
-    error: int = 0
-
-    def add(self, status: str) -> None:
-        setattr(self, status, getattr(self, status) + 1)
-
-    @property
-    def done(self) -> int:
-        return self.ok + self.blocked + self.error
 
 
 @dataclass
@@ -194,19 +158,6 @@ class Journal:
             file.close()
             raise EMoEError(f"Another batch is writing '{self.path}'; wait for it or give another --out.") from error
         return file
-
-
-def lock_file(file: IO[bytes]) -> None:
-    """Locks a file for this process; the system lets go of it however the process ends."""
-    try:
-        import fcntl
-    except ImportError:
-        import msvcrt
-
-        file.seek(_LOCK_OFFSET)
-        msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined, unused-ignore]
-        return
-    fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def _write_whole(path: Path, content: bytes) -> None:

@@ -11,10 +11,11 @@ from typing import Any
 
 from ..errors import EMoEError
 from ..io.console import Console
+from ..remote.job import Job
 from ..remote.results import failed_result, row_result
 from ..remote.server import Link, Refused, Unreachable
 from ..remote.workflow import Graph, ObjectInfo, Target, fill
-from .journal import Job, Journal
+from .journal import Journal
 
 
 @dataclass(frozen=True)

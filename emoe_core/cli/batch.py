@@ -12,12 +12,13 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from ..batch.journal import Job, Journal, Totals, row_key
+from ..batch.journal import Journal, row_key
 from ..batch.plan import Plan, problems, read_plan, report
 from ..batch.runner import Rules, Runner
 from ..errors import EMoEError
-from ..io.console import Console, out_json
+from ..io.console import Console, Totals, out_json
 from ..remote.check import notes
+from ..remote.job import Job
 from ..remote.server import Link, Unreachable, new_session, normal_url
 from ..remote.workflow import ObjectInfo, find_targets, fingerprint
 

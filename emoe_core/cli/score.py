@@ -9,9 +9,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..batch.journal import Totals, row_key
+from ..batch.journal import row_key
 from ..errors import EMoEError
-from ..io.console import Console, out
+from ..io.console import Console, Totals, out
 from ..prompts import PromptRow, load_prompts
 from .score_arguments import add_settings
 from .score_results import Results

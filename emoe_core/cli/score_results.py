@@ -7,8 +7,8 @@ import os
 from pathlib import Path
 from typing import IO, Any
 
-from ..batch.journal import lock_file
 from ..errors import EMoEError
+from ..io.files import lock_file
 
 #: What tells one row under one setting and one gate from another.
 Mark = tuple[str, str, str]

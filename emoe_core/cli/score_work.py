@@ -10,12 +10,14 @@ from typing import Any
 
 from ..batch.journal import row_key
 from ..errors import EMoEError
-from ..experts.sets import ExpertSet, check_comparable
+from ..experts.sets import ExpertSet
 from ..gating.gate import Verdict, decide
-from ..gating.proof import Proof
 from ..prompts import PromptRow
 from ..records.calibration import Calibration
-from ..records.report import ItemScore, Report, Settings
+from ..records.proof import Proof
+from ..records.report import ItemScore, Report
+from ..records.settings import Settings
+from ..scoring.comparable import check_comparable
 
 OK, BLOCKED, ERROR = "ok", "blocked", "error"
 

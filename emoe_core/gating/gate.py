@@ -8,10 +8,10 @@ from typing import Any
 
 from ..errors import EMoEError
 from ..records.calibration import Calibration, fitting, matching
+from ..records.proof import Proof
 from ..records.references import Part
 from ..records.report import Report
 from .policies import DELTA, POLICIES, Policy, TooFewPrompts
-from .proof import Proof
 
 VERDICT_SCHEMA = 1
 PASS, BLOCK = "pass", "block"

@@ -20,14 +20,14 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..errors import EMoEError
+from ..records.proof import Proof
 
 if TYPE_CHECKING:
     from ..records.calibration import Calibration
-    from ..records.report import Settings
+    from ..records.settings import Settings
 
 #: How many reference prompts are scored again; all of them where a calibration has fewer.
 PROMPTS = 16
@@ -35,53 +35,6 @@ PROMPTS = 16
 TOLERANCE = 0.006
 #: What single precision cannot tell apart, relative to the largest score: scores of models that know nothing lie so close.
 ROUNDING = 2e-6
-
-
-@dataclass(frozen=True)
-class Proof:
-    """What came out when some reference prompts were scored again.
-
-    Attributes:
-        calibration: digest of the calibration's content.
-        name: its name.
-        prompts: how many prompts were scored; 0 where it could not be tried.
-        difference: root mean square of the differences of the scores.
-        largest: the largest of them.
-        allowed: what `difference` may be.
-        why_not: where it could not be tried, why, as half a sentence; else "".
-    """
-
-    calibration: str
-    name: str
-    prompts: int = 0
-    difference: float = math.inf
-    largest: float = math.inf
-    allowed: float = 0.0
-    why_not: str = ""
-
-    @property
-    def holds(self) -> bool:
-        """Whether the calibration may be used."""
-        return self.prompts > 0 and self.difference <= self.allowed
-
-    def line(self) -> str:
-        """What to tell a person, as a sentence."""
-        if self.why_not:
-            return f"The calibration '{self.name}' could not be proved: {self.why_not}."
-        if self.holds:
-            return (
-                f"The calibration '{self.name}' was made by other digests, and was proved on {self.prompts} of its prompts: "
-                f"largest difference {self.largest:.2g}."
-            )
-        return (
-            f"The calibration '{self.name}' was made with other models: on {self.prompts} of its prompts the scores differ "
-            f"by {self.difference:.2g} (largest {self.largest:.2g}), and {self.allowed:.2g} is allowed."
-        )
-
-    def as_dict(self) -> dict[str, Any]:
-        """Ready for JSON."""
-        finite = {key: value if value != math.inf else None for key, value in asdict(self).items()}
-        return {**finite, "holds": self.holds}
 
 
 def needs_proof(calibration: Calibration, settings: Settings) -> bool:

@@ -7,9 +7,8 @@ import sys
 import time
 from collections import Counter, deque
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
-
-from ..batch.journal import Totals
 
 RECENT = 50  # rows whose pace tells the time left
 PLAIN_EVERY = 10.0  # seconds between progress lines that nobody can overwrite
@@ -115,3 +114,19 @@ def duration(seconds: float) -> str:
         return f"{whole} s"
     minutes = round(whole / 60)
     return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+@dataclass
+class Totals:
+    """Rows by how they ended."""
+
+    ok: int = 0
+    blocked: int = 0
+    error: int = 0
+
+    def add(self, status: str) -> None:
+        setattr(self, status, getattr(self, status) + 1)
+
+    @property
+    def done(self) -> int:
+        return self.ok + self.blocked + self.error

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from pathlib import Path
+from typing import IO
 
 from ..errors import EMoEError
 
@@ -25,3 +26,19 @@ def file_sha256(path: str | Path) -> str:
         return _known[key]
     except OSError as error:
         raise EMoEError(f"The file '{path}' cannot be read ({error.strerror}); check that it exists.") from error
+
+
+_LOCK_OFFSET = 1 << 40  # far behind any line: on Windows a locked range cannot be read by others
+
+
+def lock_file(file: IO[bytes]) -> None:
+    """Locks a file for this process; the system lets go of it however the process ends."""
+    try:
+        import fcntl
+    except ImportError:
+        import msvcrt
+
+        file.seek(_LOCK_OFFSET)
+        msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined, unused-ignore]
+        return
+    fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)

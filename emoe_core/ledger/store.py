@@ -15,7 +15,7 @@ from typing import Any
 from .. import __version__
 from ..gating.gate import Verdict
 from ..records.calibration import Calibration
-from ..records.report import Settings
+from ..records.settings import Settings
 from .file import PATIENCE, LedgerError, LedgerFile, one, transaction
 
 GOOD, BAD = "good", "bad"

@@ -10,7 +10,7 @@ from typing import Any
 from ..errors import EMoEError
 from ..gating.gate import BLOCK, DECIDE
 from ..records.calibration import Calibration
-from ..records.report import Settings
+from ..records.settings import Settings
 from ..stats.drift import ALARM_AT, drift
 from .comparable import by_part, comparable, different, parts
 from .recalibrate import day

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from ..errors import EMoEError
-from ..experts.sets import Expert, ExpertSet, check_comparable
+from ..experts.sets import Expert, ExpertSet
+from ..scoring.comparable import check_comparable
 
 MODE = "mixture"
 

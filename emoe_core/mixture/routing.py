@@ -3,60 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
-from typing import Any
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
 from ..errors import EMoEError
 from ..records.report import Estimate, Report
-
-
-@dataclass(frozen=True)
-class LayerRouting:
-    """One mixture layer.
-
-    Attributes:
-        name: the layer's name in its network.
-        entropy: of the gate's softmax over all experts, mean over tokens, over its maximum: 0 always one, 1 undecided.
-        load: each expert's share of the routing weight; sums to 1.
-        separated: whether the paths were separated here, so that the gate's choice was not followed.
-    """
-
-    name: str
-    entropy: float
-    load: tuple[float, ...]
-    separated: bool
-
-
-@dataclass(frozen=True)
-class Routing:
-    """The routing of one scored prompt: means over paths, noise samples and layers.
-
-    Attributes:
-        items: entropy of each batch item.
-        separated_at: the layer where the paths were separated.
-    """
-
-    entropy: float
-    load: tuple[float, ...]
-    items: tuple[float, ...]
-    separated_at: str
-    top_k: int
-    layers: tuple[LayerRouting, ...]
-
-    def as_dict(self) -> dict[str, Any]:
-        """Ready for JSON."""
-        return asdict(self)
-
-    def line(self) -> str:
-        """One line for a person."""
-        load = ", ".join(f"{100 * share:.0f} %" for share in self.load)
-        return (
-            f"routing over {len(self.layers)} layers: entropy {self.entropy:.3f} of 1, load {load}; paths separated at "
-            f"{self.separated_at}"
-        )
+from ..records.routing import LayerRouting, Routing
 
 
 def with_routing(report: Report, routing: Routing) -> Report:

@@ -20,7 +20,8 @@ from typing import Any
 from .. import __version__
 from ..errors import EMoEError, SettingsMismatch
 from .references import Part, smallest_alpha
-from .report import Report, Settings
+from .report import Report
+from .settings import Settings
 
 #: Version 2 added `groups`. A calibration without them is written as version 1, which older node packs read too.
 CALIBRATION_SCHEMA = 2

@@ -2,106 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from dataclasses import asdict, dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
-from ..errors import EMoEError
+from .settings import Settings
 
 if TYPE_CHECKING:
-    from ..gating.proof import Proof
-    from ..mixture.routing import Routing
-    from ..scoring.disagreement import Maps
     from .calibration import Calibration
+    from .maps import Maps
+    from .proof import Proof
+    from .routing import Routing
 
-#: Raised when a change in the maths makes old scores incomparable with new ones.
-SCORE_VERSION = 1
-#: `Settings.text_encoders` where one CONDITIONING served all experts.
-SHARED = ("shared",)
-#: The settings that name the models: they may differ where the models answer alike (`emoe_core.gating.proof`).
-_WHO_ANSWERS = ("experts", "text_encoders", "dtype")
 #: 2 has items[].all beside all that 1 has.
 REPORT_SCHEMA = 2
-
-
-@dataclass(frozen=True)
-class Settings:
-    """Everything that a score depends on besides the prompt. Two scores are comparable when these are equal.
-
-    Attributes:
-        experts: identity digest of each expert, in order.
-        text_encoders: identity digest of each expert's text encoder, or ("shared",) for one CONDITIONING for all.
-        tap, estimator: where the latent is taken and how it is read.
-        sigma: noise level of the step, rounded to 6 significant digits.
-        noise_seed: seed of the first noise sample, or None where no noise is added.
-        noise_samples: number of noise samples K.
-        latent_shape: shape of one latent, channels first.
-        latent: "empty" for an empty latent, "given" for an image or a half-made one; and which items of a batch they were, where
-            their noise is that of these.
-        dtype: the type the first expert computes in.
-        conditioning: what the CONDITIONING carries beside text (areas, sizes, masks, ControlNet, ...).
-    """
-
-    experts: tuple[str, ...]
-    text_encoders: tuple[str, ...]
-    tap: str
-    estimator: str
-    sigma: float
-    noise_seed: int | None
-    noise_samples: int
-    latent_shape: tuple[int, ...]
-    latent: str
-    dtype: str
-    conditioning: tuple[str, ...] = ()
-    mode: str = "ensemble"
-    version: int = SCORE_VERSION
-
-    def fingerprint(self) -> str:
-        """Short digest of all settings, for files and history."""
-        text = json.dumps(asdict(self), sort_keys=True, separators=(",", ":"))
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-    def question(self) -> tuple[Any, ...]:
-        """What is asked, and of how many: all but which models answer, and in which precision they compute."""
-        asked = [getattr(self, one.name) for one in fields(self) if one.name not in _WHO_ANSWERS]
-        return (*asked, len(self.experts), self.text_encoders == SHARED)
-
-    def differences(self, other: Settings, question: bool = False) -> list[str]:
-        """One phrase for each setting in which `other` differs from this one.
-
-        Args:
-            question: of the settings that are part of `question` only, where those differ.
-        """
-        found = []
-        left = _WHO_ANSWERS if question and self.question()[:-2] != other.question()[:-2] else ()
-        for one in fields(self):
-            mine, theirs = getattr(self, one.name), getattr(other, one.name)
-            if mine != theirs and one.name not in left:
-                found.append(f"{one.name} is {_brief(theirs)} instead of {_brief(mine)}")
-        return found
-
-    @classmethod
-    def from_dict(cls, data: dict[str, Any]) -> Settings:
-        """Settings from JSON; an `EMoEError` that names a missing or unknown field."""
-        known = {one.name for one in fields(cls)}
-        if missing := known - data.keys():
-            raise EMoEError(
-                f"These settings lack {', '.join(sorted(missing))}; the file is damaged or of another version."
-            )
-        if unknown := data.keys() - known:
-            raise EMoEError(
-                f"These settings have the unknown field {', '.join(sorted(unknown))}; update the node pack."
-            )
-        lists = {"experts", "text_encoders", "latent_shape", "conditioning"}
-        values: dict[str, Any] = {key: tuple(value) if key in lists else value for key, value in data.items()}
-        return cls(**values)
-
-
-def _brief(value: Any) -> str:
-    if isinstance(value, tuple):
-        return "(" + ", ".join(_brief(item) for item in value) + ")"
-    return value[:8] if isinstance(value, str) and len(value) == 64 else str(value)
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,8 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from ..batch.journal import Job
 from .check import GATE
+from .job import Job
 from .workflow import Graph
 
 OK, BLOCKED, ERROR = "ok", "blocked", "error"

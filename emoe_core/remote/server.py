@@ -14,8 +14,8 @@ import uuid
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from ..batch.journal import Job
 from ..errors import EMoEError
+from .job import Job
 from .workflow import Graph, label
 
 if TYPE_CHECKING:

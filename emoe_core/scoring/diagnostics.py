@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 
 from ..errors import EMoEError
-from ..experts.sets import Expert, ExpertSet, check_comparable
+from ..experts.sets import Expert, ExpertSet
 from ..experts.signature import RELATED, relatedness
 from ..records.report import Report
+from .comparable import check_comparable
 from .estimators import ESTIMATORS
 from .presets import DEFAULT, MIDDLE, NOISE_PRED, PRESETS, is_hidden, listed, resolve_tap
 

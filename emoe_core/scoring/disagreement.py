@@ -5,31 +5,13 @@ M experts, K noise samples, B batch items, C channels, h x w places of the laten
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor
-from torch.nn.functional import interpolate
 
-from ..charts.theme import VIRIDIS
 from .variance import across_expert_variance
 
 #: Side of a latent's place in pixels, where nothing else says how large the picture will be.
 PIXELS_A_LATENT = 8
-
-
-@dataclass(frozen=True, eq=False)
-class Maps:
-    """What there is to see of a score.
-
-    Attributes:
-        disagreement: [B, h, w], see `disagreement`.
-        denoised: the first expert's denoised estimate of the first noise sample, [B, C, H, W] in the scale of a LATENT;
-            None where the pass ended before the prediction.
-    """
-
-    disagreement: Tensor
-    denoised: Tensor | None = None
 
 
 def disagreement(latents: list[Tensor], empty: list[Tensor] | None = None, layout: bool = False) -> Tensor:
@@ -61,27 +43,3 @@ def _levelled(latents: Tensor) -> Tensor:
     """[M, K, B, C, ...] minus each channel's mean, in double precision as in the estimator."""
     exact = latents.double()
     return (exact - exact.mean(dim=tuple(range(4, exact.ndim)), keepdim=True)).float()
-
-
-def viridis(values: Tensor) -> Tensor:
-    """Colours in [0, 1] for values in [0, 1]: adds a last axis of 3."""
-    anchors = torch.tensor(VIRIDIS)
-    place = values.clamp(0, 1) * (len(VIRIDIS) - 1)
-    low = place.floor().long().clamp(max=len(VIRIDIS) - 2)
-    share = (place - low).unsqueeze(-1)
-    return anchors[low] * (1 - share) + anchors[low + 1] * share
-
-
-def enlarged(places: Tensor, height: int, width: int, top: float | None = None) -> Tensor:
-    """The map [B, h, w] at [B, height, width], as shares of `top` in [0, 1].
-
-    `top` is the highest place of the whole batch unless given, so that the items of a batch can be compared.
-    """
-    top = float(places.max()) if top is None else top
-    scaled = places / top if top > 0 else torch.zeros_like(places)
-    return interpolate(scaled[:, None], size=(height, width), mode="bicubic", align_corners=False)[:, 0].clamp(0, 1)
-
-
-def disagreement_image(places: Tensor, height: int, width: int) -> Tensor:
-    """Picture [B, height, width, 3] of the disagreement [B, h, w]: dark where experts agree, yellow where least."""
-    return viridis(enlarged(places, height, width))

@@ -10,12 +10,15 @@ import torch
 from torch import Tensor
 
 from ..errors import EMoEError
-from ..experts.sets import ExpertSet, check_comparable
-from ..records.report import Estimate, ItemScore, Report, Settings
+from ..experts.sets import ExpertSet
+from ..records.maps import Maps
+from ..records.report import Estimate, ItemScore, Report
+from ..records.settings import Settings
 from . import estimators as est
 from . import variance as var
 from .collect import Progress, Reading, Taken, collect, measured_of
-from .disagreement import Maps, disagreement
+from .comparable import check_comparable
+from .disagreement import disagreement
 from .presets import NOISE_PRED
 from .probe import Probe
 

@@ -9,9 +9,11 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from ..charts.canvas import SMALLEST, Canvas, as_array, label_of, ticks
+from ..charts.theme import VIRIDIS
 from ..errors import EMoEError
+from ..records.maps import Maps
 from ..records.report import Report
-from ..scoring.disagreement import PIXELS_A_LATENT, Maps, enlarged, viridis
+from ..scoring.disagreement import PIXELS_A_LATENT
 
 SIZES = (256, 2048)
 _LUMA = (0.2126, 0.7152, 0.0722)  # Rec. 709
@@ -154,3 +156,27 @@ def _legend(report: Report, mean: float, top: float, width: int, strength: float
         canvas.text(left, 74 * scale, f"0 everywhere at {settings.tap}", canvas.theme.faint, size=round(14 * scale))
     drawn = torch.from_numpy(as_array(canvas.finished()))[0]
     return drawn[:strip, :width]
+
+
+def viridis(values: Tensor) -> Tensor:
+    """Colours in [0, 1] for values in [0, 1]: adds a last axis of 3."""
+    anchors = torch.tensor(VIRIDIS)
+    place = values.clamp(0, 1) * (len(VIRIDIS) - 1)
+    low = place.floor().long().clamp(max=len(VIRIDIS) - 2)
+    share = (place - low).unsqueeze(-1)
+    return anchors[low] * (1 - share) + anchors[low + 1] * share
+
+
+def enlarged(places: Tensor, height: int, width: int, top: float | None = None) -> Tensor:
+    """The map [B, h, w] at [B, height, width], as shares of `top` in [0, 1].
+
+    `top` is the highest place of the whole batch unless given, so that the items of a batch can be compared.
+    """
+    top = float(places.max()) if top is None else top
+    scaled = places / top if top > 0 else torch.zeros_like(places)
+    return interpolate(scaled[:, None], size=(height, width), mode="bicubic", align_corners=False)[:, 0].clamp(0, 1)
+
+
+def disagreement_image(places: Tensor, height: int, width: int) -> Tensor:
+    """Picture [B, height, width, 3] of the disagreement [B, h, w]: dark where experts agree, yellow where least."""
+    return viridis(enlarged(places, height, width))

@@ -20,8 +20,7 @@ import pytest
 from aiohttp import web
 
 from emoe_core.__main__ import main
-from emoe_core.batch.journal import Totals
-from emoe_core.io.console import Console, duration
+from emoe_core.io.console import Console, Totals, duration
 
 ROOT = Path(__file__).resolve().parents[2]
 

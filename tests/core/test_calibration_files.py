@@ -14,7 +14,7 @@ import pytest
 from emoe_core import __version__, demo
 from emoe_core.errors import EMoEError
 from emoe_core.records.calibration import Calibration
-from emoe_core.records.report import Settings
+from emoe_core.records.settings import Settings
 
 SETTINGS = Settings(
     ("a" * 64, "b" * 64), ("shared",), "mid_out", "relative", 14.6146, 0, 2, (4, 16, 16), "empty", "float32"

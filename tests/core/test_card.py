@@ -10,7 +10,8 @@ import pytest
 
 from emoe_core.gating.gate import decide
 from emoe_core.records.calibration import Calibration, fitting
-from emoe_core.records.report import ItemScore, Report, Settings
+from emoe_core.records.report import ItemScore, Report
+from emoe_core.records.settings import Settings
 from emoe_core.show.card import BINS, SIZE, card, card_picture, gauge_range
 
 SETTINGS = Settings(("a", "b", "c"), ("shared",), "mid_out", "relative", 14.6, 0, 2, (4, 16, 16), "empty", "float32")

@@ -23,7 +23,7 @@ from emoe_core.gating.curves import at_random, by_oracle, by_score
 from emoe_core.gating.decision_report import Choice, decisions
 from emoe_core.gating.policies import POLICIES, false_block_rate
 from emoe_core.records.calibration import Calibration
-from emoe_core.records.report import Settings
+from emoe_core.records.settings import Settings
 from emoe_core.scoring.presets import DEFAULT
 from emoe_core.show.decisions import picture
 

@@ -15,7 +15,8 @@ from emoe_core.errors import EMoEError, SettingsMismatch
 from emoe_core.gating.gate import decide
 from emoe_core.gating.policies import bad_pass_rate, block_share, false_block_rate
 from emoe_core.records.calibration import Calibration
-from emoe_core.records.report import ItemScore, Report, Settings
+from emoe_core.records.report import ItemScore, Report
+from emoe_core.records.settings import Settings
 
 
 def calibration(scores: list[float], settings: Settings = SETTINGS) -> Calibration:

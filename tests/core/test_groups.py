@@ -13,7 +13,8 @@ from emoe_core.gating.gate import Verdict, decide
 from emoe_core.gating.policies import bad_among_passed, block_share, false_block_rate
 from emoe_core.gating.reference_prompts import from_file, from_text
 from emoe_core.records.calibration import Calibration
-from emoe_core.records.report import ItemScore, Report, Settings
+from emoe_core.records.report import ItemScore, Report
+from emoe_core.records.settings import Settings
 
 SETTINGS = Settings(
     ("a" * 64, "b" * 64), ("shared",), "mid_out", "relative", 14.6146, 0, 2, (4, 16, 16), "empty", "float32"

@@ -10,10 +10,12 @@ import torch
 
 from emoe_core.charts.theme import VIRIDIS
 from emoe_core.errors import EMoEError
-from emoe_core.records.report import ItemScore, Report, Settings
-from emoe_core.scoring.disagreement import Maps, disagreement, disagreement_image, enlarged
+from emoe_core.records.maps import Maps
+from emoe_core.records.report import ItemScore, Report
+from emoe_core.records.settings import Settings
+from emoe_core.scoring.disagreement import disagreement
 from emoe_core.scoring.estimators import ESTIMATORS, Measured
-from emoe_core.show.disagreement_map import Look, map_picture, mask
+from emoe_core.show.disagreement_map import Look, disagreement_image, enlarged, map_picture, mask
 
 
 def latents(experts: int = 3, seed: int = 0, shape: tuple[int, ...] = (2, 2, 4, 5, 6)) -> list[torch.Tensor]:

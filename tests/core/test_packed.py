@@ -9,8 +9,9 @@ import pytest
 import torch
 
 from emoe_core.errors import EMoEError
-from emoe_core.experts.sets import Expert, check_comparable, ggml, packed
+from emoe_core.experts.sets import Expert, ggml, packed
 from emoe_core.experts.signature import Signature, Unread, relatedness, sample_values, signature
+from emoe_core.scoring.comparable import check_comparable
 
 #: Values of a block, bytes of it, where its 16-bit scales lie, and the SHA-256 of what these formats' reference (the gguf
 #: package, 0.19) makes of the bytes of `raw_blocks` as little-endian float32.

@@ -13,9 +13,11 @@ from emoe_testing.verdicts import SETTINGS
 
 from emoe_core.errors import EMoEError, SettingsMismatch
 from emoe_core.gating.gate import decide
-from emoe_core.gating.proof import PROMPTS, TOLERANCE, Proof, chosen, needs_proof, prove, unproved
+from emoe_core.gating.proof import PROMPTS, TOLERANCE, chosen, needs_proof, prove, unproved
 from emoe_core.records.calibration import Calibration, fitting
-from emoe_core.records.report import ItemScore, Report, Settings
+from emoe_core.records.proof import Proof
+from emoe_core.records.report import ItemScore, Report
+from emoe_core.records.settings import Settings
 
 SCORES = tuple(0.1 + 0.01 * (place * 37 % 101) for place in range(101))
 TEXTS = tuple(f"prompt {place}" for place in range(101))

@@ -15,7 +15,7 @@ import torch
 from emoe_core.errors import EMoEError
 from emoe_core.experts.sets import Expert, ExpertSet
 from emoe_core.experts.signature import Signature, signature
-from emoe_core.records.report import Settings
+from emoe_core.records.settings import Settings
 from emoe_core.scoring.estimators import ESTIMATORS
 from emoe_core.scoring.presets import resolve, resolve_tap
 from emoe_core.scoring.probe import Latents, Request

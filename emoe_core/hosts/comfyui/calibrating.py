@@ -15,7 +15,7 @@ from ...errors import EMoEError
 from ...experts.sets import ExpertSet
 from ...gating.reference_prompts import ReferencePrompts, from_file, from_text
 from ...records.calibration import Calibration
-from ...records.report import Settings
+from ...records.settings import Settings
 from .experts.identity import clip_identity
 from .messages import show_text
 from .scoring.conditioning import Conditioning, encode, encode_for_experts

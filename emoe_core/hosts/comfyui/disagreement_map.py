@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from ...errors import EMoEError
+from ...records.maps import Maps
 from ...records.report import Report
-from ...scoring.disagreement import Maps
 from ...show.disagreement_map import Look, map_picture, mask
 
 

@@ -10,9 +10,11 @@ import torch
 
 from ...errors import EMoEError
 from ...experts.sets import ExpertSet
-from ...gating.proof import Proof, needs_proof, prove
+from ...gating.proof import needs_proof, prove
 from ...records.calibration import Calibration
-from ...records.report import Report, Settings
+from ...records.proof import Proof
+from ...records.report import Report
+from ...records.settings import Settings
 from ...scoring.collect import Progress
 from ...scoring.empty_prompt import says_nothing
 from ...scoring.estimators import estimator as estimator_named

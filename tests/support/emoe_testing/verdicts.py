@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from emoe_core.gating.gate import Verdict, decide
-from emoe_core.records.report import ItemScore, Report, Settings
+from emoe_core.records.report import ItemScore, Report
+from emoe_core.records.settings import Settings
 
 SETTINGS = Settings(
     experts=("a" * 64, "b" * 64),

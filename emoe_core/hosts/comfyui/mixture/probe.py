@@ -14,8 +14,9 @@ from torch import Tensor
 from ....errors import EMoEError
 from ....experts.sets import ExpertSet
 from ....mixture.experts import MixtureSet
-from ....mixture.routing import Routing, RoutingRecorder
+from ....mixture.routing import RoutingRecorder
 from ....mixture.sparse import Plan
+from ....records.routing import Routing
 from ....scoring.probe import Latents, Request
 from ..scoring import conditioning as cond
 from ..scoring.probe import ComfyProbe

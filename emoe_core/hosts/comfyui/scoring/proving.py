@@ -12,9 +12,10 @@ from typing import Any
 import comfy.model_management
 
 from ....experts.sets import ExpertSet
-from ....gating.proof import Proof, chosen, needs_proof, prove, unproved
+from ....gating.proof import chosen, needs_proof, prove, unproved
 from ....records.calibration import Calibration
-from ....records.report import SHARED, Settings
+from ....records.proof import Proof
+from ....records.settings import SHARED, Settings
 from ....scoring.collect import Progress
 from ..messages import show_text
 from . import conditioning as cond

@@ -20,7 +20,7 @@ from ....experts.sets import ExpertSet
 from ....mixture.experts import MODE, MixtureSet
 from ....mixture.routing import with_routing
 from ....records.calibration import Calibration
-from ....records.report import SHARED, Settings
+from ....records.settings import SHARED, Settings
 from ....scoring.collect import Progress, Reading
 from ....scoring.empty_prompt import says_nothing
 from ....scoring.estimators import estimator

@@ -1,0 +1,21 @@
+"""What there is to see of a score, place by place."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Maps:
+    """What there is to see of a score.
+
+    Attributes:
+        disagreement: [B, h, w], see `disagreement`.
+        denoised: the first expert's denoised estimate of the first noise sample, [B, C, H, W] in the scale of a LATENT;
+            None where the pass ended before the prediction.
+    """
+
+    disagreement: Tensor
+    denoised: Tensor | None = None

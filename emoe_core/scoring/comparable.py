@@ -1,0 +1,76 @@
+"""Whether experts can be compared at a tap at all."""
+
+from __future__ import annotations
+
+from itertools import combinations
+from typing import TYPE_CHECKING
+
+from ..errors import EMoEError
+from ..experts.signature import RELATED, relatedness
+from .presets import is_hidden
+
+if TYPE_CHECKING:
+    pass
+from ..experts.sets import Expert
+
+#: Types that round weights by less than a fine-tune moves them.
+_FINE = {"float64", "float32", "bfloat16", "float16"}
+
+
+def check_comparable(experts: tuple[Expert, ...], tap: str) -> list[str]:
+    """Whether these experts can be compared at this tap. Gives warnings; raises `EMoEError` where it makes no sense.
+
+    Hidden features of unrelated networks are not aligned: any two differ by about as much as they are large, for every
+    prompt, so a score made from them would be a constant with noise.
+    """
+    warnings: list[str] = []
+    predictions = {expert.prediction for expert in experts}
+    if len(predictions) > 1:
+        listed = ", ".join(f"'{expert.name}' {expert.prediction}" for expert in experts)
+        if not is_hidden(tap):
+            raise EMoEError(
+                f"The experts predict different things ({listed}): their noise predictions are not comparable. Use "
+                "experts with one prediction type, or a preset that reads the middle block (fast)."
+            )
+        warnings.append(f"The experts predict different things ({listed}); part of the score is that difference.")
+    warnings += _precision(experts)
+    if not is_hidden(tap):
+        return warnings
+    unknown: set[str] = set()
+    for a, b in combinations(experts, 2):
+        if a.signature.layout != b.signature.layout:
+            unread = next((expert for expert in (a, b) if expert.signature.unread), None)
+            why = (
+                "have networks of different shape"
+                if unread is None
+                else f"cannot be laid side by side, since weights of '{unread.name}' are packed in a form that is not known"
+            )
+            raise EMoEError(
+                f"'{a.name}' and '{b.name}' {why}, so their hidden latents at '{tap}' cannot be compared; choose the preset "
+                "'layout' (tap noise_pred)."
+            )
+        kinship = relatedness(a.signature, b.signature)
+        if kinship is None:
+            unknown |= {a.name, b.name}
+        elif kinship < RELATED:
+            raise EMoEError(
+                f"'{a.name}' and '{b.name}' do not descend from one base model (weight correlation {kinship:.2f}), so "
+                f"their hidden latents at '{tap}' are not comparable; choose the preset 'layout' (tap noise_pred)."
+            )
+    if unknown:
+        listed = ", ".join(f"'{expert.name}'" for expert in experts if expert.name in unknown)
+        warnings.append(
+            f"Whether {listed} descend from one base model is unknown, since weights are packed in a form that cannot be read; "
+            f"unless they do, their hidden latents at '{tap}' are not comparable and the preset 'layout' (tap noise_pred) is "
+            "the one to choose."
+        )
+    return warnings
+
+
+def _precision(experts: tuple[Expert, ...]) -> list[str]:
+    """A word where coarse rounding sets some experts apart from the others."""
+    stored = {expert.weights for expert in experts}
+    if len(stored - {""}) < 2 or not stored - {""} - _FINE:
+        return []
+    listed = ", ".join(f"'{expert.name}' {expert.weights}" for expert in experts if expert.weights)
+    return [f"The experts are stored in different precision ({listed}); part of the score is rounding."]
