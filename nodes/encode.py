@@ -5,7 +5,7 @@ from __future__ import annotations
 from comfy_api.latest import io
 
 from ..emoe_core.experts.sets import ExpertSet
-from ..emoe_core.hosts.comfyui.scoring.conditioning import encode_for_experts
+from ..emoe_core.hosts.comfyui.prompts.conditioning import encode_for_experts
 from .search import found_by
 from .types import CATEGORY, Experts
 

@@ -79,7 +79,7 @@ def test_whole_scores_of_the_demo_experts_are_equal(
     pack: ModuleType, host: Any, demo_sets: tuple[Any, Any], preset: str
 ) -> None:
     comfy_set, diffusers_set = demo_sets
-    encode = pack.emoe_core.hosts.comfyui.scoring.conditioning.encode_for_experts
+    encode = pack.emoe_core.hosts.comfyui.prompts.conditioning.encode_for_experts
     for prompt in ("sunflower", "xchtgg", PROMPT):
         theirs = in_comfyui(pack, comfy_set, encode(comfy_set, prompt), 16, preset)
         mine = host.score(diffusers_set, prompt, preset=preset)
@@ -107,7 +107,7 @@ def test_a_later_step_is_the_same_step(
 ) -> None:
     comfy_set, diffusers_set = demo_sets
     words = {"scheduler": scheduler, "steps": steps, "at_step": at_step, "noise_seed": 2**64 - 1}
-    positive = pack.emoe_core.hosts.comfyui.scoring.conditioning.encode_for_experts(comfy_set, "ant")
+    positive = pack.emoe_core.hosts.comfyui.prompts.conditioning.encode_for_experts(comfy_set, "ant")
     theirs = in_comfyui(pack, comfy_set, positive, 16, "fast", **words)
     mine = host.score(diffusers_set, "ant", preset="fast", **words)
     assert mine.settings == theirs.settings
@@ -210,7 +210,7 @@ def middle_and_prediction(model: Any, positive: Any, noise: torch.Tensor, sigma:
 def test_whole_scores_of_sd15_checkpoints_are_equal(pack: ModuleType, host: Any, family: Any, preset: str) -> None:
     """From the text on: ComfyUI's CLIP and transformers' read the same file, and the second expert uses the first's."""
     comfy_set, diffusers_set = family("sd15")
-    encode = pack.emoe_core.hosts.comfyui.scoring.conditioning.encode_for_experts
+    encode = pack.emoe_core.hosts.comfyui.prompts.conditioning.encode_for_experts
     prompt = "a photo of a lighthouse at night, 灯台, oil on canvas"
     theirs = in_comfyui(pack, comfy_set, encode(comfy_set, prompt), 8, preset)
     mine = host.score(diffusers_set, prompt, preset=preset, size=(64, 64))

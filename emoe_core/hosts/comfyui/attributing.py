@@ -10,7 +10,7 @@ import comfy.utils
 
 from ...experts.sets import ExpertSet
 from ...scoring.attribution import Attribution, attribute
-from .scoring.encoding import encode_many
+from .prompts.encoding import encode_many
 from .scoring.score import score_prompts
 
 

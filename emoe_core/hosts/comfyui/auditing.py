@@ -24,7 +24,7 @@ from ...experts.sets import ExpertSet
 from ...records.calibration import Calibration, fitting, matching
 from ...records.report import ItemScore
 from .audit_prompts import Prompts, names
-from .scoring.encoding import encode_many
+from .prompts.encoding import encode_many
 from .scoring.proving import Prover
 from .scoring.score import Run, score_prompts
 

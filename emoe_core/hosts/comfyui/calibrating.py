@@ -17,8 +17,8 @@ from ...gating.reference_prompts import ReferencePrompts, from_file, from_text
 from ...records.calibration import Calibration
 from ...records.settings import Settings
 from .experts.identity import clip_identity
-from .messages import show_text
-from .scoring.conditioning import Conditioning, encode, encode_for_experts
+from .prompts.conditioning import Conditioning, encode, encode_for_experts
+from .scoring.progress import show_text
 from .scoring.score import Run, score_prompts
 
 _NAME = re.compile(r"[\w][\w .,()+-]{0,99}")

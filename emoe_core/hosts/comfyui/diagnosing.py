@@ -13,7 +13,7 @@ from ...errors import EMoEError
 from ...experts.sets import ExpertSet
 from ...scoring.diagnostics import Diagnosis, diagnose, suitable_preset
 from ...scoring.presets import DEFAULT, PRESETS
-from .scoring.conditioning import encode, encode_for_experts
+from .prompts.conditioning import encode, encode_for_experts
 from .scoring.probe import common_taps
 from .scoring.score import score_prompts
 

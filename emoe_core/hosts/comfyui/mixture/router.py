@@ -24,7 +24,7 @@ from torch import Tensor
 from ....errors import EMoEError
 from ....experts.sets import Expert
 from ....mixture.router import gate_row
-from ..scoring.conditioning import Conditioning, check_width, encode
+from ..prompts.conditioning import Conditioning, check_width, encode
 from .layers import entries_of
 
 WRAPPER_KEY = "emoe_gates"

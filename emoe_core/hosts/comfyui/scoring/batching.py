@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .conditioning import Conditioning
+from ..prompts.conditioning import Conditioning
 
 #: Latent places a call, rows times height times width. That of KSampler with guidance on a 1024 x 1024 image: where such
 #: an image can be made, no call is too large. It must not depend on free memory, or equal inputs would round differently.

@@ -22,8 +22,8 @@ from ....scoring import empty_prompt
 from ....scoring.presets import NOISE_PRED, listed
 from ....scoring.probe import Latents, Request
 from ..experts.partial import complete
+from ..prompts.conditioning import Conditioning, check_width, digest
 from . import batching, taps
-from .conditioning import Conditioning, check_width, digest
 
 _DENOISED = "denoised"
 

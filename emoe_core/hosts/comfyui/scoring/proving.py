@@ -17,9 +17,9 @@ from ....records.calibration import Calibration
 from ....records.proof import Proof
 from ....records.settings import SHARED, Settings
 from ....scoring.collect import Progress
-from ..messages import show_text
-from . import conditioning as cond
-from .encoding import encode_many
+from ..prompts import conditioning as cond
+from ..prompts.encoding import encode_many
+from .progress import show_text
 
 _log = logging.getLogger(__name__)
 #: Proofs that are kept; the oldest is given up.

@@ -26,9 +26,9 @@ from ....scoring.empty_prompt import says_nothing
 from ....scoring.estimators import estimator
 from ....scoring.presets import resolve_tap
 from ....scoring.score import Scored, score_many
-from ..mixture.probe import MixtureProbe
+from ..prompts import conditioning as cond
 from . import batching
-from . import conditioning as cond
+from .mixture_probe import MixtureProbe
 from .precision import in_precision
 from .probe import ComfyProbe, common_taps
 from .proving import Prover

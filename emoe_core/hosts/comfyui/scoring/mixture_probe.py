@@ -18,9 +18,9 @@ from ....mixture.routing import RoutingRecorder
 from ....mixture.sparse import Plan
 from ....records.routing import Routing
 from ....scoring.probe import Latents, Request
-from ..scoring import conditioning as cond
-from ..scoring.probe import ComfyProbe
-from .layers import scoring
+from ..mixture.layers import scoring
+from ..prompts import conditioning as cond
+from .probe import ComfyProbe
 
 
 @dataclass(frozen=True, eq=False)

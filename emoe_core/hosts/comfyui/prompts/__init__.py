@@ -1,0 +1,1 @@
+"""Prompts in ComfyUI: texts through the text encoders, and CONDITIONINGs as the networks take them."""
