@@ -130,7 +130,7 @@ def batched_against_single(count: int) -> dict[str, Any]:
         import_comfyui(Path(os.environ["EMOE_BENCHMARK_HOST"]), Path(base))
         pack = load_pack(Path(base))
         host = pack.emoe_core.hosts.comfyui
-        experts = host.embedded.embedded_experts()
+        experts = host.experts.demo_set.embedded_experts()
         chosen = pack.emoe_core.scoring.presets.PRESETS["fast"]
         how = {"tap": chosen.tap, "estimator_name": chosen.estimator, "add_noise": True, "noise_seed": 0, "steps": 20}
         how |= {"scheduler": "normal", "at_step": 0, "noise_samples": 2}

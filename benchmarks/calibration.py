@@ -50,13 +50,13 @@ def demo_scores(pack: ModuleType, preset: str, folder: Path) -> dict[str, float]
     import torch
 
     host, chosen = pack.emoe_core.hosts.comfyui, pack.emoe_core.scoring.presets.PRESETS[preset]
-    experts, latent = host.embedded.embedded_experts(), {"samples": torch.zeros(1, 4, 16, 16)}
+    experts, latent = host.experts.demo_set.embedded_experts(), {"samples": torch.zeros(1, 4, 16, 16)}
     texts = list(dict.fromkeys(text for group in pack.emoe_core.demo.prompts().values() for text in group))
 
     def report_of(text: str) -> Any:
-        positive = host.conditioning.encode_for_experts(experts, text)
+        positive = host.prompts.conditioning.encode_for_experts(experts, text)
         tap, name = chosen.tap, chosen.estimator
-        return host.scoring.score_prompt(experts, positive, latent, tap=tap, estimator_name=name, **HOW).report
+        return host.scoring.score.score_prompt(experts, positive, latent, tap=tap, estimator_name=name, **HOW).report
 
     path = folder / f"demo-{preset}-{report_of(texts[0]).settings.fingerprint()}.jsonl"
     folder.mkdir(parents=True, exist_ok=True)
@@ -111,7 +111,7 @@ def count_wrong(pack: ModuleType, policy: str, alpha: float, draw: Draw, risk: R
     from scipy.stats import binom
 
     core, rng = pack.emoe_core, np.random.default_rng(1)
-    rule, part, wrong, none = core.policies.POLICIES[policy].threshold, core.references.Part, 0, 0
+    rule, part, wrong, none = core.gating.policies.POLICIES[policy].threshold, core.records.references.Part, 0, 0
     for _ in range(splits):
         scores, bad = draw(rng, SIZES[policy])
         try:
@@ -148,17 +148,19 @@ def groups(pack: ModuleType, columns: dict[str, Any], splits: int, alpha: float 
     from scipy.stats import binom
 
     core, rng = pack.emoe_core, np.random.default_rng(2)
-    settings = core.calibration.Calibration.load(core.demo.calibration_files()[0]).settings
+    settings = core.records.calibration.Calibration.load(core.demo.calibration_files()[0]).settings
     labels = tuple(name for name in columns for _ in range(60))
     pooled, own = dict.fromkeys(columns, 0), dict.fromkeys(columns, 0)
     for _ in range(splits):
         drawn = {name: values[rng.integers(0, len(values), 61)] for name, values in columns.items()}
         scores = tuple(float(s) for values in drawn.values() for s in values[:60])
-        calibration = core.calibration.Calibration("split", settings, scores, groups={"language": labels})
-        limit = core.policies.false_block_rate(calibration, alpha)
+        calibration = core.records.calibration.Calibration("split", settings, scores, groups={"language": labels})
+        limit = core.gating.policies.false_block_rate(calibration, alpha)
         for name, values in drawn.items():
             pooled[name] += int(values[60] > limit)
-            own[name] += int(values[60] > core.policies.false_block_rate(calibration.part("language", name), alpha))
+            own[name] += int(
+                values[60] > core.gating.policies.false_block_rate(calibration.part("language", name), alpha)
+            )
     most = int(binom.ppf(QUANTILE, splits, alpha))
     return [
         {
@@ -178,10 +180,10 @@ def shipped(pack: ModuleType, preset: str, scores: dict[str, float]) -> list[dic
 
     core = pack.emoe_core
     path = next(path for path in core.demo.calibration_files() if path.stem == preset)
-    calibration, prompts = core.calibration.Calibration.load(path), core.demo.prompts()
+    calibration, prompts = core.records.calibration.Calibration.load(path), core.demo.prompts()
     rows = []
     for alpha in ALPHAS:
-        limit, n = core.policies.false_block_rate(calibration, alpha), len(calibration.scores)
+        limit, n = core.gating.policies.false_block_rate(calibration, alpha), len(calibration.scores)
         blocked = {
             name: [scores[text] > limit for group in wanted for text in prompts[group]]
             for name, wanted in (("fresh", ("fresh",)), ("nonsense", ("nonsense",)), ("unseen_languages", UNSEEN))

@@ -103,14 +103,14 @@ def model(family: Family, seed: int, dtype: Any) -> Any:
 def experts(pack: ModuleType, family: Family, count: int, dtype: Any, one_network: bool) -> Any:
     """An expert set; with `one_network` all experts are clones of one model, for machines with little memory."""
     host, made = pack.emoe_core.hosts.comfyui, pack.emoe_core.experts.sets.ExpertSet()
-    first = host.experts.expert_from_model(model(family, 0, dtype), None, "expert 1")
+    first = host.experts.load.expert_from_model(model(family, 0, dtype), None, "expert 1")
     for number in range(count):
         expert = first
         if number and one_network:
             expert = replace(first, name=f"expert {number + 1}", model=first.model.clone())
         elif number:
             # Other seeds would be of no common descent and be refused; which weights they are does not matter here.
-            moved = host.experts.expert_from_model(model(family, number, dtype), None, f"expert {number + 1}")
+            moved = host.experts.load.expert_from_model(model(family, number, dtype), None, f"expert {number + 1}")
             expert = replace(moved, signature=first.signature)
         made = made.add(replace(expert, clip=FixedClip(family)))
     return made

@@ -134,16 +134,16 @@ def child(arm: str, count: int, family: Family, file: Path, flags: list[str]) ->
                 path = str(Path(folder) / "models" / "checkpoints" / name)
                 loaded = comfy.sd.load_checkpoint_guess_config(path, output_vae=True, output_clip=True)
                 kept.append(loaded)  # as ComfyUI keeps a node's outputs
-                made = made.add(host.experts.expert_from_model(loaded[0], loaded[1], name))
+                made = made.add(host.experts.load.expert_from_model(loaded[0], loaded[1], name))
         else:
-            made = host.experts.load_experts(names, host.experts.ENCODER_ONLY)
+            made = host.experts.load.load_experts(names, host.experts.load.ENCODER_ONLY)
         loaded_state = state()
 
         def score(number: int) -> float:
-            encode = host.conditioning.encode_for_experts
+            encode = host.prompts.conditioning.encode_for_experts
             words = encode(made, f"prompt {number}") if arm == "with text" else prompt(family, number)
             how = {**HOW, "tap": "mid_out", "estimator_name": "response"}  # it does with a single expert, too
-            return float(host.scoring.score_prompt(made, words, latent(family), **how).report.score)
+            return float(host.scoring.score.score_prompt(made, words, latent(family), **how).report.score)
 
         score(1)
         first = state()

@@ -39,15 +39,15 @@ def measure(pack: ModuleType, prompts: dict[str, list[str]], layers: str, top_k:
 
     host, presets = pack.emoe_core.hosts.comfyui, pack.emoe_core.scoring.presets.PRESETS
     latent = {"samples": torch.zeros(1, 4, 16, 16)}
-    experts = host.embedded.embedded_experts()
-    mixture = host.mixture.build_mixture(
+    experts = host.experts.demo_set.embedded_experts()
+    mixture = host.mixture.build.build_mixture(
         experts, GATE_PROMPTS, "", latent, layers=layers, top_k=top_k, steps=25, cfg=7.5, seed=0
     )
 
     def score(of: Any, positive: Any, preset: str) -> Any:
         chosen = presets[preset]
         how = {**HOW, "tap": chosen.tap, "estimator_name": chosen.estimator}
-        return host.scoring.score_prompt(of, positive, latent, **how).report
+        return host.scoring.score.score_prompt(of, positive, latent, **how).report
 
     found: Scores = {}
     total, done, started = sum(map(len, prompts.values())), 0, time.monotonic()
@@ -55,8 +55,8 @@ def measure(pack: ModuleType, prompts: dict[str, list[str]], layers: str, top_k:
     for group, texts in prompts.items():
         columns: dict[str, list[float]] = {name: [] for name in COLUMNS}
         for text in texts:
-            alone = score(experts, host.conditioning.encode_for_experts(experts, text), "fast")
-            positive = host.conditioning.encode_for_experts(mixture, text)
+            alone = score(experts, host.prompts.conditioning.encode_for_experts(experts, text), "fast")
+            positive = host.prompts.conditioning.encode_for_experts(mixture, text)
             fast, thorough = (score(mixture, positive, preset) for preset in ("fast", "thorough"))
             values = (
                 alone.score,

@@ -7,10 +7,11 @@ import math
 from comfy_api.latest import io
 
 from ..emoe_core.gating.gate import DECIDE, OBSERVE, decide
+from ..emoe_core.gating.matching import fitting
 from ..emoe_core.gating.policies import DELTA, POLICIES
 from ..emoe_core.hosts.comfyui.files import card_ui, save_json
 from ..emoe_core.hosts.comfyui.ledger import record
-from ..emoe_core.records.calibration import Calibration, fitting
+from ..emoe_core.records.calibration import Calibration
 from ..emoe_core.records.report import Report
 from ..emoe_core.show.card import card
 from .api import ADVANCED

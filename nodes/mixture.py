@@ -7,7 +7,7 @@ from typing import Any
 from comfy_api.latest import io
 
 from ..emoe_core.experts.sets import ExpertSet
-from ..emoe_core.hosts.comfyui.mixture.build import build as host
+from ..emoe_core.hosts.comfyui.mixture import build as host
 from ..emoe_core.hosts.comfyui.mixture.build import segmoe
 from ..emoe_core.mixture.layers import LAYERS
 from .api import ADVANCED

@@ -25,7 +25,7 @@ from emoe_host.prepare import prepare  # noqa: E402
 from emoe_host.server import Server  # noqa: E402
 
 from emoe_core.records.calibration import Calibration  # noqa: E402
-from emoe_core.records.settings import Settings
+from emoe_core.records.settings import Settings  # noqa: E402
 from emoe_core.scoring.presets import PRESETS  # noqa: E402
 
 WORKFLOW = "gate_before_generation"

@@ -28,7 +28,7 @@ class Shipped:
         self.host = pack.emoe_core.hosts.comfyui
         self.demo = pack.emoe_core.demo
         self.experts_module = pack.emoe_core.experts.sets
-        self.experts = self.host.embedded.embedded_experts()
+        self.experts = self.host.experts.demo_set.embedded_experts()
         self.truth: dict[str, Any] = self.demo.ground_truth()
         self._texts: dict[Any, Any] = {}
 
@@ -53,7 +53,9 @@ class Shipped:
         def run(experts: Any, also: list[tuple[str, str]], what: str) -> list[Any]:
             encoded = (self._encoded(experts, text) for text in texts)
             reports = []
-            for scored in self.host.scoring.score_prompts(experts, encoded, latent, also=also, **MAIN_OF[what], **HOW):
+            for scored in self.host.scoring.score.score_prompts(
+                experts, encoded, latent, also=also, **MAIN_OF[what], **HOW
+            ):
                 reports.append(scored.report)
                 say(f"{what}: {len(reports)} of {len(texts)} prompts")
             return reports
@@ -70,14 +72,14 @@ class Shipped:
         import torch
 
         latent = {"samples": torch.zeros(1, 4, 16, 16)}
-        mixture = self.host.mixture.build_mixture(
+        mixture = self.host.mixture.build.build_mixture(
             self.experts, GATE_PROMPTS, "", latent, layers="attn", top_k=2, steps=25, cfg=7.5, seed=0
         )
         how = {"tap": "mid_out", "estimator_name": "relative", **HOW}
         found = []
         for text in texts:
-            positive = self.host.conditioning.encode_for_experts(mixture, text)
-            found.append(self.host.scoring.score_prompt(mixture, positive, latent, **how).report.routing.entropy)
+            positive = self.host.prompts.conditioning.encode_for_experts(mixture, text)
+            found.append(self.host.scoring.score.score_prompt(mixture, positive, latent, **how).report.routing.entropy)
             say(f"mixture: {len(found)} of {len(texts)} prompts")
         return found
 
@@ -85,7 +87,7 @@ class Shipped:
         """The prompt through each expert's own text encoder; kept, since every case asks for it again."""
         key = (tuple(expert.identity for expert in experts.experts), text)
         if key not in self._texts:
-            self._texts[key] = self.host.conditioning.encode_for_experts(experts, text)
+            self._texts[key] = self.host.prompts.conditioning.encode_for_experts(experts, text)
         return self._texts[key]
 
     def ablate(self, wanted: list[prompts.Prompt], say: Any) -> dict[str, dict[str, list[float]]]:
@@ -102,7 +104,7 @@ class Shipped:
             encoded = (self._encoded(experts, prompt.text) for prompt in wanted)
             reports = []
             also = [("mid_out", "relative"), ("noise_pred", "centred_layout")]
-            for scored in self.host.scoring.score_prompts(experts, encoded, latent, also=also, **MAIN, **how):
+            for scored in self.host.scoring.score.score_prompts(experts, encoded, latent, also=also, **MAIN, **how):
                 reports.append(scored.report)
                 say(f"{case}: {len(reports)} of {len(wanted)} prompts")
             every = columns.of_ensemble(reports)

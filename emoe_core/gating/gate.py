@@ -7,10 +7,11 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from ..errors import EMoEError
-from ..records.calibration import Calibration, fitting, matching
+from ..records.calibration import Calibration
 from ..records.proof import Proof
 from ..records.references import Part
 from ..records.report import Report
+from .matching import fitting, matching
 from .policies import DELTA, POLICIES, Policy, TooFewPrompts
 
 VERDICT_SCHEMA = 1

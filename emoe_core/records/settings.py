@@ -5,13 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import asdict, dataclass, fields
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..errors import EMoEError
-
-if TYPE_CHECKING:
-    pass
-
 
 #: Raised when a change in the maths makes old scores incomparable with new ones.
 SCORE_VERSION = 1

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 from itertools import combinations
-from typing import TYPE_CHECKING
 
 from ..errors import EMoEError
+from ..experts.sets import Expert
 from ..experts.signature import RELATED, relatedness
 from .presets import is_hidden
-
-if TYPE_CHECKING:
-    pass
-from ..experts.sets import Expert
 
 #: Types that round weights by less than a fine-tune moves them.
 _FINE = {"float64", "float32", "bfloat16", "float16"}

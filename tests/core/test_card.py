@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from emoe_core.gating.gate import decide
-from emoe_core.records.calibration import Calibration, fitting
+from emoe_core.gating.matching import fitting
+from emoe_core.records.calibration import Calibration
 from emoe_core.records.report import ItemScore, Report
 from emoe_core.records.settings import Settings
 from emoe_core.show.card import BINS, SIZE, card, card_picture, gauge_range

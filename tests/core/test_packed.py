@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from emoe_core.errors import EMoEError
-from emoe_core.experts.sets import Expert, ggml, packed
+from emoe_core.experts import ggml, packed
+from emoe_core.experts.sets import Expert
 from emoe_core.experts.signature import Signature, Unread, relatedness, sample_values, signature
 from emoe_core.scoring.comparable import check_comparable
 

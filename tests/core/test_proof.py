@@ -13,8 +13,9 @@ from emoe_testing.verdicts import SETTINGS
 
 from emoe_core.errors import EMoEError, SettingsMismatch
 from emoe_core.gating.gate import decide
+from emoe_core.gating.matching import fitting
 from emoe_core.gating.proof import PROMPTS, TOLERANCE, chosen, needs_proof, prove, unproved
-from emoe_core.records.calibration import Calibration, fitting
+from emoe_core.records.calibration import Calibration
 from emoe_core.records.proof import Proof
 from emoe_core.records.report import ItemScore, Report
 from emoe_core.records.settings import Settings

@@ -39,29 +39,29 @@ def of(pack: ModuleType) -> Lines:
 
 @pytest.fixture(scope="module")
 def experts(host: Any) -> Any:
-    return host.embedded.embedded_experts()
+    return host.experts.demo_set.embedded_experts()
 
 
 @pytest.fixture
 def counted(host: Any, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The prompts that were really scored, in order, two at a time."""
     seen: list[str] = []
-    real = host.scoring.score_many
+    real = host.scoring.score.score_many
 
     def score(probe: Any, experts: Any, settings: Any, texts: list[str], *args: Any) -> Any:
         seen.extend(texts)
         return real(probe, experts, settings, texts, *args)
 
-    monkeypatch.setattr(host.scoring, "score_many", score)
-    monkeypatch.setattr(host.scoring, "_PROMPTS_A_BLOCK", 2)
+    monkeypatch.setattr(host.scoring.score, "score_many", score)
+    monkeypatch.setattr(host.scoring.score, "_PROMPTS_A_BLOCK", 2)
     return seen
 
 
 def test_scores_are_those_of_score(host: Any, experts: Any, of: Lines) -> None:
     made = host.calibrating.calibrate(experts, of(["horse", "rainbow"]), LATENT, "two", None, **HOW)
     for prompt, kept in zip(made.prompts, made.scores, strict=True):
-        positive = host.conditioning.encode_for_experts(experts, prompt)
-        report = host.scoring.score_prompt(experts, positive, LATENT, **HOW).report
+        positive = host.prompts.conditioning.encode_for_experts(experts, prompt)
+        report = host.scoring.score.score_prompt(experts, positive, LATENT, **HOW).report
         assert report.score == pytest.approx(kept, rel=1e-5) and report.settings == made.settings
 
 
@@ -99,8 +99,8 @@ def test_odd_ends_of_lines_lose_nothing(host: Any, experts: Any, counted: list[s
     host.calibrating._write_down("pair", "a\ud800b", 0.5)
     assert host.calibrating._unfinished("pair") == {"a\ud800b": 0.5}
     how = {**HOW, "noise_seed": 17}
-    positive = host.conditioning.encode_for_experts(experts, "horse")
-    settings = host.scoring.Run.of(experts, LATENT, **how).settings(positive)
+    positive = host.prompts.conditioning.encode_for_experts(experts, "horse")
+    settings = host.scoring.score.Run.of(experts, LATENT, **how).settings(positive)
     path = host.calibrating._unfinished_file(settings.fingerprint())
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes('{"prompt": "red\u2028horse", "score": 0.25}\n{"prompt": "猫'.encode()[:-1])
@@ -271,8 +271,8 @@ def test_the_gate_takes_a_group_and_an_old_graph_without_one(
 ) -> None:
     made = host.calibrating.calibrate(experts, of(["horse", "bell", "tiger"]), LATENT, "grouped", None, **HOW)
     grouped = replace(made, groups={"language": ("en", "en", "de")})
-    positive = host.conditioning.encode_for_experts(experts, "horse")
-    report = host.scoring.score_prompt(experts, positive, LATENT, **HOW).report
+    positive = host.prompts.conditioning.encode_for_experts(experts, "horse")
+    report = host.scoring.score.score_prompt(experts, positive, LATENT, **HOW).report
     gate, common = node_classes["EMoE_Gate"], {"alpha": 0.4, "threshold": 0.5, "mode": "decide", "filename_prefix": "g"}
 
     def verdict(**more: Any) -> dict[str, Any]:
@@ -301,8 +301,8 @@ def test_a_calibration_of_other_experts_is_refused_with_the_reason(
     host.calibrating.save(made, "of four", overwrite=True)
     loaded = node_classes["EMoE_LoadCalibration"].execute("of four").args[0]
     two = replace(experts, experts=experts.experts[:2])
-    positive = host.conditioning.encode_for_experts(two, "horse")
-    report = host.scoring.score_prompt(two, positive, LATENT, **HOW).report
+    positive = host.prompts.conditioning.encode_for_experts(two, "horse")
+    report = host.scoring.score.score_prompt(two, positive, LATENT, **HOW).report
     with pytest.raises(
         pack.emoe_core.errors.EMoEError, match=r"other settings than the calibration 'of four': experts is \("
     ):

@@ -31,19 +31,19 @@ def host(pack: ModuleType) -> Any:
 
 @pytest.fixture(scope="module")
 def experts(host: Any) -> Any:
-    return host.embedded.embedded_experts()
+    return host.experts.demo_set.embedded_experts()
 
 
 @pytest.fixture
 def encoded(host: Any, experts: Any) -> Callable[[str], Any]:
-    return lambda text: host.conditioning.encode_for_experts(experts, text)
+    return lambda text: host.prompts.conditioning.encode_for_experts(experts, text)
 
 
 @pytest.fixture
 def score(host: Any, experts: Any) -> Callable[..., Any]:
     def run(positive: Any, made: Any = None, size: tuple[int, ...] = (1, 4, 16, 16), **changes: Any) -> Any:
         where = {"samples": torch.zeros(*size)}
-        return host.scoring.score_prompt(made or experts, positive, where, **{**HOW, **changes}).report
+        return host.scoring.score.score_prompt(made or experts, positive, where, **{**HOW, **changes}).report
 
     return run
 
@@ -100,12 +100,15 @@ def test_a_prompt_for_other_experts_is_refused(
 ) -> None:
     turned = pack.emoe_core.experts.sets.ExpertSet(tuple(reversed(experts.experts)))
     with pytest.raises(error, match="encoded for other experts; connect the same EXPERTS"):
-        score(host.conditioning.encode_for_experts(turned, "sunflower"))
+        score(host.prompts.conditioning.encode_for_experts(turned, "sunflower"))
     fewer = pack.emoe_core.experts.sets.ExpertSet(experts.experts[:2])
     with pytest.raises(error, match="encoded for 2 experts and Uncertainty Score has 4"):
-        score(host.conditioning.encode_for_experts(fewer, "sunflower"))
-    again = host.embedded.embedded_experts()  # the same files, loaded anew
-    assert score(host.conditioning.encode_for_experts(again, "sunflower")).score == score(encoded("sunflower")).score
+        score(host.prompts.conditioning.encode_for_experts(fewer, "sunflower"))
+    again = host.experts.demo_set.embedded_experts()  # the same files, loaded anew
+    assert (
+        score(host.prompts.conditioning.encode_for_experts(again, "sunflower")).score
+        == score(encoded("sunflower")).score
+    )
 
 
 # --- the empty prompt differs in its words only -----------------------------------------------------------------------
@@ -130,7 +133,7 @@ def test_what_stands_beside_the_words_stands_beside_the_empty_prompt(
     """Flux' guidance: scored as if the empty prompt had got it by the same node."""
     made = pack.emoe_core.experts.sets.ExpertSet()
     for seed in (1, 2):
-        made = made.add(host.experts.expert_from_model(make_flux(seed), None, f"flux {seed}"))
+        made = made.add(host.experts.load.expert_from_model(make_flux(seed), None, f"flux {seed}"))
 
     def prompt(seed: int, **options: Any) -> Any:
         draw = torch.Generator().manual_seed(seed)
@@ -156,7 +159,7 @@ def test_the_picture_of_an_inpainting_stands_beside_the_empty_prompt(
     make_sd15_inpainting(folder / "beside_1.safetensors", 1, base=base)
     made = pack.emoe_core.experts.sets.ExpertSet()
     for name in ("beside_0", "beside_1"):
-        made = made.add(host.experts.load_expert(f"{name}.safetensors"))
+        made = made.add(host.experts.load.load_expert(f"{name}.safetensors"))
     hole = torch.ones(1, 1, 64, 64)
     hole[..., :32] = 0
     picture = {"concat_latent_image": torch.randn(1, 4, 8, 8), "concat_mask": hole}
@@ -184,7 +187,7 @@ def test_what_has_no_say_has_no_score(score: Any, encoded: Any, error: type[Exce
 
 def test_the_kept_empty_prompt_is_of_the_encoder_that_made_it(pack: ModuleType, host: Any, score: Any) -> None:
     """An expert without a text encoder borrows another's; the one that lends may come with another."""
-    demo = host.embedded.embedded_experts().experts
+    demo = host.experts.demo_set.embedded_experts().experts
     borrower = replace(demo[0], clip=None, clip_identity="")
     first = pack.emoe_core.experts.sets.ExpertSet((borrower, demo[1]))
     swapped = replace(demo[1], clip=demo[2].clip, clip_identity=demo[2].clip_identity)
@@ -192,7 +195,7 @@ def test_the_kept_empty_prompt_is_of_the_encoder_that_made_it(pack: ModuleType, 
     fresh = pack.emoe_core.experts.sets.ExpertSet((replace(borrower), swapped))  # has nothing kept
 
     def of(made: Any) -> float:
-        return float(score(host.conditioning.encode_for_experts(made, "sunflower"), made).score)
+        return float(score(host.prompts.conditioning.encode_for_experts(made, "sunflower"), made).score)
 
     of(first)
     assert of(other) == of(fresh)
@@ -203,7 +206,7 @@ def test_noise_of_other_items_of_a_batch_is_another_setting(host: Any, experts: 
     import nodes
 
     def of(latent: Any) -> Any:
-        return host.scoring.score_prompt(experts, encoded("sunflower"), latent, **HOW).report
+        return host.scoring.score.score_prompt(experts, encoded("sunflower"), latent, **HOW).report
 
     four = {"samples": torch.zeros(4, 4, 16, 16)}
     first, third = (nodes.LatentFromBatch().frombatch(four, place, 1)[0] for place in (0, 2))

@@ -44,14 +44,16 @@ def experts(pack: ModuleType, host: Any, comfy_base: Path) -> Any:
     made = pack.emoe_core.experts.sets.ExpertSet()
     for seed in (1, 2):
         make_sd15(folder / f"around_{seed}.safetensors", seed, base=base, delta=0.1)
-        made = made.add(host.experts.load_expert(f"around_{seed}.safetensors"))
+        made = made.add(host.experts.load.load_expert(f"around_{seed}.safetensors"))
     return made
 
 
 @pytest.fixture
 def score(host: Any, experts: Any) -> Callable[..., Any]:
     def run(positive: Any, where: Any = None, made: Any = None, **changes: Any) -> Any:
-        return host.scoring.score_prompt(made or experts, positive, where or latent(), **{**HOW, **changes}).report
+        return host.scoring.score.score_prompt(
+            made or experts, positive, where or latent(), **{**HOW, **changes}
+        ).report
 
     return run
 
@@ -59,7 +61,7 @@ def score(host: Any, experts: Any) -> Callable[..., Any]:
 @pytest.fixture
 def many(host: Any, experts: Any) -> Callable[..., list[Any]]:
     def run(prompts: list[Any], where: Any = None, **changes: Any) -> list[Any]:
-        found = host.scoring.score_prompts(experts, prompts, where or latent(), **{**HOW, **changes})
+        found = host.scoring.score.score_prompts(experts, prompts, where or latent(), **{**HOW, **changes})
         return [scored.report for scored in found]
 
     return run
@@ -130,7 +132,7 @@ def test_the_size_of_calls_changes_rounding_only(
 ) -> None:
     prompts = [prompt(seed) for seed in range(4)]
     large = many(prompts, noise_samples=3)
-    monkeypatch.setattr(host.batching, "PLACES_A_CALL", 5 * 64)
+    monkeypatch.setattr(host.scoring.batching, "PLACES_A_CALL", 5 * 64)
     rows.clear()
     small = many(prompts, noise_samples=3)
     assert max(rows) <= 5 and sum(rows) == 12
@@ -237,7 +239,7 @@ def test_a_hook_schedule_counts_from_where_it_sets_in(pack: ModuleType, host: An
     for expert in experts.experts:
         model = expert.model.clone()
         model.add_patches({f"{KEY}.weight": ("diff", (torch.ones(320, 768) * 0.05,))}, 1.0)
-        patched = patched.add(host.experts.expert_from_model(model, None, expert.name))
+        patched = patched.add(host.experts.load.expert_from_model(model, None, expert.name))
     assert active != pytest.approx(plain, rel=1e-3)
     assert active == pytest.approx(score(prompt(0), made=patched).score, rel=2e-3)
     assert score(prompt(0)).score == plain  # and nothing of it is left
@@ -257,7 +259,9 @@ def test_cancelled_in_the_middle_of_many_the_next_score_is_right(
     import comfy.model_management as management
 
     expected = score(prompt(0))
-    found = host.scoring.score_prompts(experts, (prompt(s) for s in range(80)), latent(), **{**HOW, "noise_samples": 1})
+    found = host.scoring.score.score_prompts(
+        experts, (prompt(s) for s in range(80)), latent(), **{**HOW, "noise_samples": 1}
+    )
     next(found)
     management.interrupt_current_processing()
     with pytest.raises(management.InterruptProcessingException):
@@ -266,7 +270,7 @@ def test_cancelled_in_the_middle_of_many_the_next_score_is_right(
 
 
 def test_what_the_experts_are_is_told_in_the_graph(node_classes: dict[str, type], experts: Any, host: Any) -> None:
-    demo = host.embedded.embedded_experts()
+    demo = host.experts.demo_set.embedded_experts()
     where = {"samples": torch.zeros(1, 4, 16, 16)}
     output = node_classes["EMoE_ExpertDiagnostics"].execute(demo, "rainbow\nhorse", where)
     text, picture = output.result

@@ -17,9 +17,11 @@ from PIL import Image
 def labelled(pack: ModuleType) -> Any:
     """The demo's own calibration, with the prompts of the highest scores marked as bad."""
     core = pack.emoe_core
-    made = core.calibration.Calibration.load(next(p for p in core.demo.calibration_files() if p.stem == "fast"))
+    made = core.records.calibration.Calibration.load(next(p for p in core.demo.calibration_files() if p.stem == "fast"))
     bad = tuple(score > 0.3 or place % 17 == 0 for place, score in enumerate(made.scores))
-    return core.calibration.Calibration(made.name, made.settings, made.scores, made.prompts, made.reference, bad)
+    return core.records.calibration.Calibration(
+        made.name, made.settings, made.scores, made.prompts, made.reference, bad
+    )
 
 
 CHOICE = {"policy": "bad_pass_rate", "alpha": 0.1, "delta": 0.1, "threshold": 0.5}

@@ -32,9 +32,9 @@ def score(pack: ModuleType, experts: Any) -> Score:
         if (preset, prompt) not in kept:
             chosen = pack.emoe_core.scoring.presets.PRESETS[preset]
             with torch.inference_mode():
-                scored = host.scoring.score_prompt(
+                scored = host.scoring.score.score_prompt(
                     experts,
-                    host.conditioning.encode_for_experts(experts, prompt),
+                    host.prompts.conditioning.encode_for_experts(experts, prompt),
                     {"samples": torch.zeros(1, 4, 16, 16)},
                     tap=chosen.tap,
                     estimator_name=chosen.estimator,
@@ -66,7 +66,7 @@ def blocked_share(pack: ModuleType, score: Score, preset: str, group: str) -> tu
 def test_shipped_calibrations_are_these_experts(pack: ModuleType, experts: Any, score: Score, preset: str) -> None:
     """The same settings to the letter, and the stored scores come out again (rounding differs between processors)."""
     report = score(preset, pack.emoe_core.demo.prompts()["calibration"][0])
-    calibration = pack.emoe_core.records.calibration.matching(report, experts.calibrations)
+    calibration = pack.emoe_core.gating.matching.matching(report, experts.calibrations)
     assert calibration.name == f"demo experts, {preset}" and len(calibration.scores) >= 99
     for index in range(0, len(calibration.scores), 20):
         again = score(preset, calibration.prompts[index]).score

@@ -183,11 +183,11 @@ def test_an_expert_of_another_lineage_is_refused_at_the_middle_block(
     experts = pack.emoe_core.experts.sets.ExpertSet()
     for path in (first, make_stranger(tmp_path / "stranger.safetensors", first, 1)):
         model, clip = edge.load_demo_expert(path)
-        experts = experts.add(host.experts.expert_from_model(model, clip, path.stem, path.name))
+        experts = experts.add(host.experts.load.expert_from_model(model, clip, path.stem, path.name))
     with pytest.raises(pack.emoe_core.errors.EMoEError, match="do not descend from one base"):
-        host.scoring.score_prompt(
+        host.scoring.score.score_prompt(
             experts,
-            host.conditioning.encode_for_experts(experts, "frog"),
+            host.prompts.conditioning.encode_for_experts(experts, "frog"),
             {"samples": torch.zeros(1, 4, 16, 16)},
             tap="mid_out",
             estimator_name="relative",

@@ -22,7 +22,7 @@ def host(pack: ModuleType) -> Any:
 @pytest.fixture(scope="module")
 def load(host: Any, stand_in: Callable[[str], str]) -> Callable[..., Any]:
     def one(name: str, part: bool = True) -> Any:
-        return host.experts.load_expert(stand_in(name), part)
+        return host.experts.load.load_expert(stand_in(name), part)
 
     return one
 
@@ -51,7 +51,7 @@ def score(pack: ModuleType, host: Any) -> Callable[..., Any]:
         latent = {"samples": torch.zeros(1, 4, 8, 8)}
         if chosen.estimator.startswith("centred"):
             plain["empty_prompt"] = prompt(width, 1)
-        return host.scoring.score_prompt(made, positive, latent, **plain, **changes).report
+        return host.scoring.score.score_prompt(made, positive, latent, **plain, **changes).report
 
     return run
 
@@ -75,7 +75,7 @@ def stock(path: str, host: Any) -> Any:
 
     whole = folder_paths.get_full_path_or_raise("checkpoints", path)
     model = comfy.sd.load_checkpoint_guess_config(whole, output_vae=False, output_clip=False)[0]
-    return host.experts.expert_from_model(model, None, "stock")
+    return host.experts.load.expert_from_model(model, None, "stock")
 
 
 @pytest.mark.parametrize("name", FAMILIES)
@@ -83,7 +83,7 @@ def test_one_identity_by_every_road_and_no_decoder_in_memory(
     name: str, host: Any, load: Callable[..., Any], stand_in: Callable[[str], str]
 ) -> None:
     part, whole, by_stock = load(name), load(name, False), stock(stand_in(name), host)
-    assert host.encoder_only.is_encoder_only(part.model) and not host.encoder_only.is_encoder_only(whole.model)
+    assert host.experts.partial.is_encoder_only(part.model) and not host.experts.partial.is_encoder_only(whole.model)
     assert part.identity == whole.identity == by_stock.identity
     assert part.signature.digest == whole.signature.digest and part.signature.layout == whole.signature.layout
     assert (part.signature.rows == whole.signature.rows).all()
@@ -100,7 +100,7 @@ def test_one_identity_by_every_road_and_no_decoder_in_memory(
 
 def test_the_diffusion_models_folder(host: Any, load: Callable[..., Any]) -> None:
     part, whole = load("bare"), load("bare", False)
-    assert host.encoder_only.is_encoder_only(part.model) and part.clip is None
+    assert host.experts.partial.is_encoder_only(part.model) and part.clip is None
     assert part.identity == whole.identity == load("sd15").identity  # the same weights under other names
 
 
@@ -115,7 +115,7 @@ def test_the_same_score_for_every_preset(
         key = "diffusion_model.middle_block.2.out_layers.3.bias"
         moved = second.model.clone()
         moved.add_patches({key: (torch.linspace(-1, 1, 320),)}, 1.0)
-        return [first, host.experts.expert_from_model(moved, None, "moved")]
+        return [first, host.experts.load.expert_from_model(moved, None, "moved")]
 
     parts, wholes = two(True), two(False)
     for preset in ("fast", "thorough", "layout", "paper"):
@@ -123,7 +123,7 @@ def test_the_same_score_for_every_preset(
         assert a.settings == b.settings  # what a calibration is held against, identities included
         assert a.items == b.items and a.score > 0
         # the decoder comes for the preset that needs it, and stays
-        assert [host.encoder_only.is_encoder_only(e.model) for e in parts] == [preset == "fast"] * 2
+        assert [host.experts.partial.is_encoder_only(e.model) for e in parts] == [preset == "fast"] * 2
     sizes = [e.model.model_size() for e in (*parts, *wholes)]
     assert len(set(sizes)) == 1
 
@@ -150,18 +150,19 @@ def test_the_text_encoder_is_read_when_a_text_is_encoded(
     host: Any, load: Callable[..., Any], score: Callable[..., Any]
 ) -> None:
     part, whole = load("sd15"), load("sd15", False)
-    texts = [host.conditioning.encode(expert.clip, "a red fox") for expert in (part, whole)]
+    texts = [host.prompts.conditioning.encode(expert.clip, "a red fox") for expert in (part, whole)]
     assert torch.equal(texts[0][0][0], texts[1][0][0])
     assert part.text_encoder_identity() == whole.text_encoder_identity() == whole.clip_identity
     parts, wholes = [part, load("other")], [whole, load("other", False)]
     reports = [
-        score(e, positive=host.conditioning.encode_for_experts(_as_set(host, e), "a red fox")) for e in (parts, wholes)
+        score(e, positive=host.prompts.conditioning.encode_for_experts(_as_set(host, e), "a red fox"))
+        for e in (parts, wholes)
     ]
     assert reports[0].settings == reports[1].settings and reports[0].items == reports[1].items
 
 
 def _as_set(host: Any, experts: list[Any]) -> Any:
-    made = host.experts.ExpertSet()
+    made = host.experts.load.ExpertSet()
     for expert in experts:
         made = made.add(expert)
     return made
@@ -182,7 +183,7 @@ def test_a_file_that_changed_or_went_is_said_when_the_decoder_is_wanted(
 ) -> None:
     path = make_sd15(comfy_base / "models" / "checkpoints" / "passing.safetensors", 7)
     wrong = pack.emoe_core.errors.EMoEError
-    experts = [host.experts.load_expert(path.name, True) for _ in range(2)]
+    experts = [host.experts.load.load_expert(path.name, True) for _ in range(2)]
     make_sd15(path, 8)
     with pytest.raises(wrong, match="'passing.safetensors' was changed since its encoder was read; run Load Experts"):
         score(experts, "thorough")
@@ -209,7 +210,7 @@ def test_damaged_files_are_refused_as_for_whole_ones(pack: ModuleType, host: Any
     names = ("cut.safetensors", "short.safetensors", "text.safetensors", "empty.safetensors", "pickle.ckpt")
     for name in (*names, "other.safetensors", "narrow.safetensors", "missing.safetensors"):
         with pytest.raises(wrong) as error:
-            host.experts.load_expert(f"part_{name}", True)
+            host.experts.load.load_expert(f"part_{name}", True)
         assert f"'part_{name}'" in str(error.value) and "\n" not in str(error.value)
 
 
@@ -221,8 +222,8 @@ def test_what_cannot_be_split_is_loaded_whole(
 
     folder = comfy_base / "models" / "checkpoints"
     torch.save({"state_dict": load_file(folder / stand_in("other"))}, folder / "tensors.ckpt")
-    made = host.experts.load_expert("tensors.ckpt", True)
-    assert not host.encoder_only.is_encoder_only(made.model)
+    made = host.experts.load.load_expert("tensors.ckpt", True)
+    assert not host.experts.partial.is_encoder_only(made.model)
     assert made.identity == load("other").identity
 
 
@@ -233,7 +234,7 @@ def test_an_interrupt_while_reading_leaves_everything_as_it_was(
 
     expected = score([load("sd15", False), load("other", False)], "thorough")
     experts = [load("sd15"), load("other")]
-    read, counted = host.encoder_only.WeightsFile.read, []
+    read, counted = host.experts.partial.WeightsFile.read, []
 
     def stop_at_fifth(file: Any, name: str) -> Any:
         counted.append(name)
@@ -242,13 +243,13 @@ def test_an_interrupt_while_reading_leaves_everything_as_it_was(
         return read(file, name)
 
     with monkeypatch.context() as patch, pytest.raises(management.InterruptProcessingException):
-        patch.setattr(host.encoder_only.WeightsFile, "read", stop_at_fifth)
+        patch.setattr(host.experts.partial.WeightsFile, "read", stop_at_fifth)
         score(experts, "thorough")
-    assert all(host.encoder_only.is_encoder_only(expert.model) for expert in experts)
+    assert all(host.experts.partial.is_encoder_only(expert.model) for expert in experts)
     assert score(experts, "thorough").items == expected.items
     counted.clear()
     with monkeypatch.context() as patch, pytest.raises(management.InterruptProcessingException):
-        patch.setattr(host.encoder_only.WeightsFile, "read", stop_at_fifth)
+        patch.setattr(host.experts.partial.WeightsFile, "read", stop_at_fifth)
         load("sd15")
     assert score([load("sd15"), load("other")], "thorough").items == expected.items
 

@@ -136,8 +136,8 @@ def test_lineage_is_told_from_parts_of_the_files(
 
     host = pack.emoe_core.hosts.comfyui
     make_sd15(comfy_base / "models" / "checkpoints" / "alien.safetensors", 99)
-    made = [load("other"), host.experts.load_expert("alien.safetensors", True)]
+    made = [load("other"), host.experts.load.load_expert("alien.safetensors", True)]
     with pytest.raises(pack.emoe_core.errors.EMoEError, match="do not descend from one base.*preset 'layout'"):
         pack.emoe_core.scoring.comparable.check_comparable(tuple(made), "mid_out")
-    assert all(host.encoder_only.is_encoder_only(expert.model) for expert in made[1:])
+    assert all(host.experts.partial.is_encoder_only(expert.model) for expert in made[1:])
     assert pack.emoe_core.scoring.comparable.check_comparable(tuple(made), "noise_pred") == []

@@ -34,7 +34,7 @@ def host(pack: ModuleType) -> Any:
 
 @pytest.fixture(scope="module")
 def demo(host: Any) -> Any:
-    return host.embedded.embedded_experts()
+    return host.experts.demo_set.embedded_experts()
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +42,7 @@ def build(host: Any, demo: Any) -> Callable[..., Any]:
     """`build(experts, prompts, **changes)`; the demo experts when none are given."""
 
     def run(experts: Any = None, prompts: str = PROMPTS, **changes: Any) -> Any:
-        return host.mixture.build_mixture(
+        return host.mixture.build.build_mixture(
             demo if experts is None else experts, prompts, "", latent(), **GATES | changes
         )
 
@@ -67,8 +67,8 @@ def score(host: Any) -> Callable[..., Any]:
             "at_step": 0,
             "noise_samples": 2,
         }
-        positive = positive or host.conditioning.encode_for_experts(experts, text)
-        return host.scoring.score_prompt(experts, positive, where or latent(), **plain | changes)
+        positive = positive or host.prompts.conditioning.encode_for_experts(experts, text)
+        return host.scoring.score.score_prompt(experts, positive, where or latent(), **plain | changes)
 
     return run
 
@@ -110,7 +110,7 @@ def test_nothing_of_the_experts_is_touched(host: Any, demo: Any, build: Callable
     drawn = draw(mixed.network.model, first.clip)
     assert float((drawn - before).abs().max()) > 1e-3
     assert set(map(id, first.model.model.modules())) != modules  # the host has the mixture's layers in it now
-    again = host.experts.expert_from_model(first.model, first.clip, "again")
+    again = host.experts.load.expert_from_model(first.model, first.clip, "again")
     assert again.identity == first.identity and again.signature.layout == first.signature.layout
     assert torch.equal(draw(first.model, first.clip), before)
     assert set(map(id, first.model.model.modules())) == modules
@@ -127,9 +127,9 @@ def paths_by_hand(pack: ModuleType, host: Any, mixture: Any, text: str, tap: str
             model.add_object_patch(key, model.object_patches[key].experts[index])
         model.patches_uuid = object()
         one = pack.emoe_core.experts.sets.ExpertSet((replace(mixture.network, model=model),))
-        scored = host.scoring.score_prompt(
+        scored = host.scoring.score.score_prompt(
             one,
-            host.conditioning.encode_for_experts(one, text),
+            host.prompts.conditioning.encode_for_experts(one, text),
             latent(),
             tap=tap,
             estimator_name="response",
@@ -166,9 +166,9 @@ def path_squares(host: Any, mixture: Any, text: str, tap: str, seed: int) -> tor
     import comfy.samplers
 
     sampling = mixture.network.model.get_model_object("model_sampling")
-    prompt = host.conditioning.split(host.conditioning.encode_for_experts(mixture, text), mixture)
+    prompt = host.prompts.conditioning.split(host.prompts.conditioning.encode_for_experts(mixture, text), mixture)
     samples = latent()["samples"]
-    probe = host.mixture_probe.MixtureProbe(
+    probe = host.scoring.mixture_probe.MixtureProbe(
         mixture,
         prompt,
         None,
@@ -177,7 +177,7 @@ def path_squares(host: Any, mixture: Any, text: str, tap: str, seed: int) -> tor
         comfy.samplers.calculate_sigmas(sampling, "normal", 20),
         None,
     )
-    request = host.probe.Request
+    request = host.scoring.probe.Request
     with torch.no_grad():
         found = [probe.latents(request(i, False, (tap,)), lambda _: None)[0][tap][0] for i in range(len(mixture))]
     return torch.stack([one.square().mean() for one in found])
@@ -251,7 +251,7 @@ def test_two_mixtures_models_have_two_identities(host: Any, build: Callable[...,
     """As experts of an ensemble, say."""
     other = build(seed=1)
     models = (mixture.network.model, other.network.model, mixture.network.model.clone())
-    a, b, c = (host.experts.expert_from_model(model, None, "").identity for model in models)
+    a, b, c = (host.experts.load.expert_from_model(model, None, "").identity for model in models)
     assert a == c != b
 
 
@@ -260,17 +260,17 @@ def test_a_mixtures_digests_are_those_of_saved_calibrations(host: Any, demo: Any
     experts, first = demo.experts, demo.experts[0].model
     gates = {
         name: torch.arange(4.0).reshape(4, 1).expand(4, first.get_model_object(f"diffusion_model.{name}").in_features)
-        for name in host.mixture_layers.sparse_layer_names(first, "attn")
+        for name in host.mixture.layers.sparse_layer_names(first, "attn")
     }
-    mixed = host.mixture.assemble(
+    mixed = host.mixture.build.assemble(
         experts,
         gates,
-        lambda index, name: host.mixture_layers.expert_layer(experts[index], first, name),
+        lambda index, name: host.mixture.layers.expert_layer(experts[index], first, name),
         layers="attn",
         top_k=2,
         clip=(experts[0].clip, experts[0].text_encoder_identity()),
     )
-    of_an_ensemble = host.experts.expert_from_model(mixed.network.model, None, "")
+    of_an_ensemble = host.experts.load.expert_from_model(mixed.network.model, None, "")
     assert (of_an_ensemble.identity, mixed.network.identity) == MIXTURE
 
 
@@ -331,7 +331,7 @@ def test_loras_of_the_experts_are_in_the_mixture(
     import comfy.model_management
 
     base = demo.experts[0]
-    sparse = host.mixture.sparse_layer_names(base.model, "attn")
+    sparse = host.mixture.build.sparse_layer_names(base.model, "attn")
     key = f"diffusion_model.{sparse[3]}.weight"
     delta = torch.full_like(base.model.model.state_dict()[key], 0.5)
     for merged in (False, True):
@@ -339,7 +339,7 @@ def test_loras_of_the_experts_are_in_the_mixture(
         patched.add_patches({key: ("diff", (delta,))}, 2.0)
         if merged:
             comfy.model_management.load_models_gpu([patched])
-        experts = copies(pack, base, 1).add(host.experts.expert_from_model(patched, base.clip, "lora"))
+        experts = copies(pack, base, 1).add(host.experts.load.expert_from_model(patched, base.clip, "lora"))
         turned = pack.emoe_core.experts.sets.ExpertSet(experts.experts[::-1])
         own = base.model.backup[key].weight if merged else base.model.model.state_dict()[key]
         for made, place in ((experts, 1), (turned, 0)):
@@ -399,10 +399,10 @@ def test_top_k_draws_no_gate_again_and_a_cancelled_build_goes_on(
 def test_one_prompt_for_all_paths(host: Any, demo: Any, mixture: Any, score: Callable[..., Any]) -> None:
     """The mixture's own text encoder, by either node; each expert's own is another thing and refused."""
     own = score(mixture).report.score
-    shared = host.conditioning.encode(mixture.network.clip, "sunflower")
+    shared = host.prompts.conditioning.encode(mixture.network.clip, "sunflower")
     assert score(mixture, positive=shared).report.score == own
     with pytest.raises(Exception, match="encoded for other experts; connect the same EXPERTS"):
-        score(mixture, positive=host.conditioning.encode_for_experts(demo, "sunflower"))
+        score(mixture, positive=host.prompts.conditioning.encode_for_experts(demo, "sunflower"))
 
 
 def test_a_node_that_replaces_the_networks_call_is_not_scored_as_agreement(
@@ -437,7 +437,7 @@ def test_what_cannot_be_mixed_is_said(
         mixture.add(demo.experts[0])
     folder = comfy_base / "models" / "checkpoints"
     files = [make_sd15(folder / f"mix_{seed}.safetensors", seed) for seed in (1, 2)]
-    strangers = host.experts.load_experts([file.name for file in files])
+    strangers = host.experts.load.load_experts([file.name for file in files])
     with pytest.raises(error, match="do not descend from one base"):
         build(strangers, "a\nb")
     with pytest.raises(error, match="of one model family"):
@@ -467,7 +467,7 @@ def sdxl(host: Any, comfy_base: Path) -> Iterator[Any]:
     folder = comfy_base / "models" / "checkpoints"
     base = make_sdxl(folder / "xl.safetensors", 0)
     other = make_sdxl(folder / "xl2.safetensors", 1, base=base, delta=0.2)
-    loaded = host.experts.load_experts([base.name, other.name])
+    loaded = host.experts.load.load_experts([base.name, other.name])
     made = replace(
         loaded, experts=tuple(replace(expert, clip=Text(), clip_identity="stub") for expert in loaded.experts)
     )

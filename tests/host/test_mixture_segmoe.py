@@ -248,9 +248,9 @@ def test_the_gates_are_segmoes(pack: ModuleType, mixtures: dict[str, Any], pipel
     for path in pipelines:
         state = load_file(path / "unet" / "diffusion_pytorch_model.safetensors")
         model = comfy.sd.load_diffusion_model_state_dict({names[key]: weight for key, weight in state.items()})
-        expert = host.experts.expert_from_model(model, None, path.name)
+        expert = host.experts.load.expert_from_model(model, None, path.name)
         experts = experts.add(replace(expert, clip=text, clip_identity="pipeline"))
-    mixture = host.mixture.build_mixture(
+    mixture = host.mixture.build.build_mixture(
         experts,
         "\n".join(POSITIVE),
         "\n".join(NEGATIVE),

@@ -14,10 +14,12 @@ import pytest
 @pytest.fixture(scope="module")
 def report(pack: ModuleType) -> Any:
     core = pack.emoe_core
-    calibration = core.calibration.Calibration.load(Path(core.demo.__file__).parent / "calibrations" / "fast.json")
-    item = core.report.ItemScore(0.3, 0.01, 0.5, 0.1, 1.5, None)
+    calibration = core.records.calibration.Calibration.load(
+        Path(core.demo.__file__).parent / "calibrations" / "fast.json"
+    )
+    item = core.records.report.ItemScore(0.3, 0.01, 0.5, 0.1, 1.5, None)
     apart = tuple(tuple(abs(i - j) / 10 for i in range(4)) for j in range(4))
-    return core.report.Report(
+    return core.records.report.Report(
         calibration.settings, (item,), ("a", "b", "c", "d"), ("",) * 4, apart, calibrations=(calibration,)
     )
 

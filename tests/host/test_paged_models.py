@@ -120,9 +120,9 @@ def draw(model: Any, clip: Any) -> torch.Tensor:
 
 
 def score(host: Any, experts: Any, positive: Any = None, size: int = SIZE, **changes: Any) -> Any:
-    positive = positive or host.conditioning.encode_for_experts(experts, "sunflower")
+    positive = positive or host.prompts.conditioning.encode_for_experts(experts, "sunflower")
     latent = {"samples": torch.zeros(1, 4, size, size)}
-    return host.scoring.score_prompt(experts, positive, latent, **HOW | changes).report
+    return host.scoring.score.score_prompt(experts, positive, latent, **HOW | changes).report
 
 
 def is_paged(patcher: Any) -> bool:
@@ -135,7 +135,7 @@ def weights_of(module: Any) -> dict[str, torch.Tensor]:
 
 def test_demo_experts_are_the_same_on_a_card(host: Any, card: bool) -> None:
     """Identity, pictures and scores, from a host that has loaded them the ordinary way, and from one that pages them."""
-    experts = host.embedded.embedded_experts()
+    experts = host.experts.demo_set.embedded_experts()
     first = experts.experts[0]
     assert is_paged(first.model) == is_paged(first.clip.patcher) == card
     assert first.model.load_device == first.clip.patcher.load_device == CARD
@@ -169,7 +169,7 @@ def test_a_torn_demo_file_is_refused_on_a_card(pack: ModuleType, host: Any, card
     ):
         save_file({name: value for name, value in whole.items() if name != lacking}, tmp_path / path.name, about)
         with pytest.raises(pack.emoe_core.errors.EMoEError, match="lacks 1 weights"):
-            host.demo.load_demo_expert(tmp_path / path.name)
+            host.experts.demo.load_demo_expert(tmp_path / path.name)
 
 
 @pytest.mark.parametrize("name", ["sd15", "bf16", "fp32", "xl"])
@@ -177,7 +177,7 @@ def test_an_encoder_alone_is_the_whole_expert_on_a_card(
     name: str, host: Any, card: bool, stand_in: Callable[[str], str]
 ) -> None:
     """Types, weights and identity, before and after the decoder came; and the model that the host loads once more."""
-    part, whole = (host.experts.load_expert(stand_in(name), only) for only in (True, False))
+    part, whole = (host.experts.load.load_expert(stand_in(name), only) for only in (True, False))
     assert is_paged(part.model) == is_paged(whole.model) == card
     assert part.identity == whole.identity and part.signature.digest == whole.signature.digest
     own, every = (expert.model.model.diffusion_model for expert in (part, whole))
@@ -190,8 +190,8 @@ def test_an_encoder_alone_is_the_whole_expert_on_a_card(
 
     assert same(own)
     again = function(*arguments, disable_dynamic=True)
-    assert not is_paged(again) and host.encoder_only.is_encoder_only(again)
-    host.encoder_only.complete(part.model)
+    assert not is_paged(again) and host.experts.partial.is_encoder_only(again)
+    host.experts.partial.complete(part.model)
     assert len(weights_of(own)) == len(weights_of(every)) and same(own)
     assert part.model.model_size() == whole.model.model_size()
     again = function(*arguments, disable_dynamic=True)
@@ -209,9 +209,9 @@ def test_a_decoder_comes_into_a_loaded_model(
     """The preset that needs it after the one that does not: the scores of whole experts."""
     scores = []
     for part in (True, False):
-        experts = host.experts.ExpertSet()
+        experts = host.experts.load.ExpertSet()
         for name in ("sd15", "other"):
-            experts = experts.add(host.experts.load_expert(stand_in(name), part))
+            experts = experts.add(host.experts.load.load_expert(stand_in(name), part))
         scores.append(
             [score(host, experts, prompt(), 8, tap=tap).score for tap in ("mid_out", "noise_pred", "mid_out")]
         )
@@ -225,9 +225,9 @@ def test_a_prompt_with_hooks_is_scored_on_a_card(host: Any, card: bool, stand_in
 
     plain = prompt()
     hooked = [[tensor, {**options, "hooks": comfy.hooks.HookGroup()}] for tensor, options in plain]
-    experts = host.experts.ExpertSet()
+    experts = host.experts.load.ExpertSet()
     for name in ("sd15", "other"):
-        experts = experts.add(host.experts.load_expert(stand_in(name), True))
+        experts = experts.add(host.experts.load.load_expert(stand_in(name), True))
     for tap in ("mid_out", "noise_pred"):
         first, second = (score(host, experts, positive, 8, tap=tap) for positive in (plain, hooked))
         assert first.items[0].score == pytest.approx(second.items[0].score, rel=1e-6)
@@ -235,17 +235,17 @@ def test_a_prompt_with_hooks_is_scored_on_a_card(host: Any, card: bool, stand_in
 
 def test_what_was_fetched_ahead_is_forgotten_where_the_network_is_left_early(host: Any, card: bool) -> None:
     """A layer that was fetched and not called would be taken for fetched by the next call, with whatever lies there then."""
-    experts = host.embedded.embedded_experts()
+    experts = host.experts.demo_set.embedded_experts()
     layer = experts.experts[0].model.get_model_object("diffusion_model.output_blocks.0.0.in_layers.2")
-    ahead = getattr(host.loading.model_prefetch, "PREFETCH_QUEUES", [])
+    ahead = getattr(host.experts.patchers.model_prefetch, "PREFETCH_QUEUES", [])
     for tap, left in (("noise_pred", False), ("mid_out", True)):
         layer._prefetch = {"signature": None}  # as the host's queue leaves it
         ahead.append([(None, (None, [layer]))])
         expected = score(host, experts, tap=tap)
-        assert hasattr(layer, "_prefetch") is not (left and host.loading.model_prefetch is not None)
+        assert hasattr(layer, "_prefetch") is not (left and host.experts.patchers.model_prefetch is not None)
         vars(layer).pop("_prefetch", None)
         ahead.clear()
-        ahead = getattr(host.loading.model_prefetch, "PREFETCH_QUEUES", [])
+        ahead = getattr(host.experts.patchers.model_prefetch, "PREFETCH_QUEUES", [])
         assert score(host, experts, tap=tap) == expected
 
 
@@ -253,14 +253,14 @@ def mixture_of(host: Any, experts: Any) -> Any:
     prompts = "\n".join(["sunflower", "dog", "car", "house"][: len(experts)])
     latent = {"samples": torch.zeros(1, 4, SIZE, SIZE)}
     how = {"layers": "all", "top_k": 2, "steps": 2, "cfg": 4.0, "seed": 0}
-    return host.mixture.build_mixture(experts, prompts, "", latent, **how)
+    return host.mixture.build.build_mixture(experts, prompts, "", latent, **how)
 
 
 def test_a_mixture_and_its_base_take_turns_on_a_card(host: Any, card: bool) -> None:
     """Each draws what it drew, and no weight of the base is lost or moved to another layer's name."""
     import comfy.model_management as management
 
-    experts = host.embedded.embedded_experts()
+    experts = host.experts.demo_set.embedded_experts()
     base, clip = experts.experts[0].model, experts.experts[0].clip
     before = weights_of(base.model.diffusion_model)
     patched = base.clone()
@@ -288,8 +288,8 @@ def test_a_mixtures_layers_are_loaded_for_themselves(host: Any, card: bool) -> N
         found = [vars(module)["_v"] for module in model.model.modules() if "_v" in vars(module)]
         return [(id(pages), start) for pages, start, _ in found]
 
-    experts = host.embedded.embedded_experts()
-    fresh = host.embedded.embedded_experts().experts[0].model
+    experts = host.experts.demo_set.embedded_experts()
+    fresh = host.experts.demo_set.embedded_experts().experts[0].model
     for expert in experts.experts:
         management.load_models_gpu([expert.model])
     assert bool(places(experts.experts[0].model)) == card
@@ -311,16 +311,16 @@ def test_the_host_finds_every_model_of_the_experts(host: Any, card: bool, stand_
     """Its tracker of what the running prompt has in use, where there is one, and its question that it is asked by."""
     import comfy.model_patcher
 
-    demo = host.embedded.embedded_experts()
+    demo = host.experts.demo_set.embedded_experts()
     mixed = mixture_of(host, demo)
-    lazy = host.experts.ExpertSet().add(host.experts.load_expert(stand_in("sd15"), True))
+    lazy = host.experts.load.ExpertSet().add(host.experts.load.load_expert(stand_in("sd15"), True))
     every = [part for expert in demo.experts for part in (expert.model, expert.clip.patcher)]
     (weights,) = mixed.network.model.get_nested_additional_models()
     wanted = {
         demo: every,
         mixed: [mixed.network.model, weights, mixed.network.clip.patcher],
         lazy: [lazy.experts[0].model],
-        host.experts.ExpertSet(): [],
+        host.experts.load.ExpertSet(): [],
     }
     for experts, models in wanted.items():
         assert set(map(id, experts.get_models())) == set(map(id, models))

@@ -34,13 +34,13 @@ def host(pack: ModuleType) -> Any:
 
 @pytest.fixture(scope="module")
 def demo(host: Any) -> Any:
-    return host.embedded.embedded_experts()
+    return host.experts.demo_set.embedded_experts()
 
 
 @pytest.fixture
 def fresh(host: Any) -> Any:
     """No proof of an earlier test is known."""
-    host.proving.forget()
+    host.scoring.proving.forget()
     return host.proving
 
 
@@ -53,7 +53,7 @@ def made(pack: ModuleType, host: Any, demo: Any) -> Set:
         for place, expert in enumerate(demo.experts):
             model = (models or {}).get(place, expert.model)
             clip = (clips or {}).get(place, expert.clip)
-            found = found.add(host.experts.expert_from_model(model, clip, expert.name))
+            found = found.add(host.experts.load.expert_from_model(model, clip, expert.name))
         return found
 
     return build
@@ -88,7 +88,7 @@ def lora(demo: Any, place: int, strength: float) -> tuple[Any, Any]:
 
 def run(node_classes: dict[str, Any], host: Any, experts: Any, calibration: Any, **widgets: Any) -> Any:
     """What Uncertainty Score gives, with its calibration connected."""
-    positive = host.conditioning.encode_for_experts(experts, "red horse")
+    positive = host.prompts.conditioning.encode_for_experts(experts, "red horse")
     return node_classes["EMoE_Score"].execute(
         experts=experts, positive=positive, latent_image=LATENT, calibration=calibration, **{**WIDGETS, **widgets}
     )
@@ -206,7 +206,7 @@ def test_a_proof_is_made_once_and_counted_in_the_progress(
     host: Any, demo: Any, made: Set, fast: Any, fresh: Any
 ) -> None:
     experts = made({0: backend(demo.experts[0].model)})
-    positive = host.conditioning.encode_for_experts(experts, "red horse")
+    positive = host.prompts.conditioning.encode_for_experts(experts, "red horse")
     how = {
         "tap": "mid_out", "estimator_name": "relative", "add_noise": True, "noise_seed": 0, "steps": 20,
         "scheduler": "normal", "at_step": 0, "noise_samples": 2,
@@ -214,7 +214,7 @@ def test_a_proof_is_made_once_and_counted_in_the_progress(
 
     def told() -> list[float]:
         seen: list[float] = []
-        report = host.scoring.score_prompt(
+        report = host.scoring.score.score_prompt(
             experts,
             positive,
             LATENT,
@@ -257,7 +257,7 @@ def test_one_text_encoder_for_all_is_found_among_the_experts(
     experts = made({0: backend(demo.experts[0].model)})
     shown = node_classes["EMoE_Score"].execute(
         experts=experts,
-        positive=host.conditioning.encode(clip, "horse"),
+        positive=host.prompts.conditioning.encode(clip, "horse"),
         latent_image=LATENT,
         calibration=kept,
         **WIDGETS,
@@ -266,7 +266,7 @@ def test_one_text_encoder_for_all_is_found_among_the_experts(
     without = replace(experts, experts=tuple(replace(one, clip=None) for one in experts.experts))
     shown = node_classes["EMoE_Score"].execute(
         experts=without,
-        positive=host.conditioning.encode(clip, "horse"),
+        positive=host.prompts.conditioning.encode(clip, "horse"),
         latent_image=LATENT,
         calibration=kept,
         **WIDGETS,
@@ -277,7 +277,7 @@ def test_one_text_encoder_for_all_is_found_among_the_experts(
 def test_a_calibration_of_another_size_is_left_to_the_gate(
     host: Any, demo: Any, fast: Any, node_classes: dict[str, Any], pack: ModuleType
 ) -> None:
-    positive = host.conditioning.encode_for_experts(demo, "red horse")
+    positive = host.prompts.conditioning.encode_for_experts(demo, "red horse")
     shown = node_classes["EMoE_Score"].execute(
         experts=demo,
         positive=positive,

@@ -59,7 +59,7 @@ def load(host: Any, stand_in: Callable[[str], str]) -> Callable[..., Any]:
     def one(name: str, part: bool = False) -> Any:
         if (name, part) not in made:
             file = name if name.endswith(".safetensors") else stand_in(name)
-            made[name, part] = host.experts.load_expert(file, part)
+            made[name, part] = host.experts.load.load_expert(file, part)
         return made[name, part]
 
     return one
@@ -68,7 +68,7 @@ def load(host: Any, stand_in: Callable[[str], str]) -> Callable[..., Any]:
 @pytest.fixture(scope="module")
 def stranger(comfy_base: Path, host: Any) -> Any:
     make_sd15(comfy_base / "models" / "checkpoints" / "unrelated.safetensors", 77)
-    return host.experts.load_expert("unrelated.safetensors")
+    return host.experts.load.load_expert("unrelated.safetensors")
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +90,7 @@ def score(pack: ModuleType, host: Any) -> Callable[..., Any]:
         if chosen.estimator.startswith("centred"):
             how["empty_prompt"] = prompt(width, 1)
         how |= {"tap": chosen.tap, "estimator_name": chosen.estimator, "noise_samples": 1}
-        return host.scoring.score_prompt(made, prompt(width), {"samples": torch.zeros(1, 4, 8, 8)}, **how).report
+        return host.scoring.score.score_prompt(made, prompt(width), {"samples": torch.zeros(1, 4, 8, 8)}, **how).report
 
     return run
 
@@ -159,10 +159,10 @@ def stock(name: str, host: Any) -> Any:
 
     if name.startswith("diffusion_models/"):
         path = folder_paths.get_full_path_or_raise("diffusion_models", name.removeprefix("diffusion_models/"))
-        return host.experts.expert_from_model(comfy.sd.load_diffusion_model(path), None, "stock")
+        return host.experts.load.expert_from_model(comfy.sd.load_diffusion_model(path), None, "stock")
     path = folder_paths.get_full_path_or_raise("checkpoints", name)
     model = comfy.sd.load_checkpoint_guess_config(path, output_vae=False, output_clip=False)[0]
-    return host.experts.expert_from_model(model, None, "stock")
+    return host.experts.load.expert_from_model(model, None, "stock")
 
 
 def test_this_host_lists_formats_and_all_are_tried_here(comfyui: Path) -> None:
@@ -217,11 +217,11 @@ def test_a_quantised_twin_is_kin_of_one_family_and_scored(
             with pytest.raises(
                 pack.emoe_core.errors.EMoEError, match="quantised in a form|not a model that ComfyUI kn"
             ):
-                host.experts.load_expert(name, part)
+                host.experts.load.load_expert(name, part)
         return
     plain, name = load("other"), in_format(form)
     twin, part, by_stock = load(name), load(name, True), stock(name, host)
-    assert not host.encoder_only.is_encoder_only(part.model)
+    assert not host.experts.partial.is_encoder_only(part.model)
     assert twin.identity == part.identity == by_stock.identity and twin.identity != plain.identity
     assert twin.signature.layout == plain.signature.layout and not twin.signature.unread
     assert twin.family == plain.family
@@ -247,8 +247,8 @@ def test_samples_are_those_of_the_whole_weight(
         assert form not in listed_formats()  # nothing to unpack: see the refusal above
         return
     model, tried = load(in_format(form)).model, 0
-    for key, (tensor, owner, name) in host.weights._stored(model, "diffusion_model.").items():
-        found = host.weights._readable(tensor, owner, name)
+    for key, (tensor, owner, name) in host.experts.weights._stored(model, "diffusion_model.").items():
+        found = host.experts.weights._readable(tensor, owner, name)
         if isinstance(found, torch.Tensor):
             continue
         tried += 1
@@ -283,13 +283,13 @@ def test_a_lora_on_a_quantised_expert_counts_and_works(
     path = comfy_base / "models" / "loras" / "on_quantised.safetensors"
     path.parent.mkdir(parents=True, exist_ok=True)
     save_file({f"lora_unet_{name}.lora_up.weight": up, f"lora_unet_{name}.lora_down.weight": down}, path)
-    made = host.loras.experts_from_loras(twin.model, None, [(path.name, 1.0), (path.name, 0.5)]).experts
+    made = host.experts.loras.experts_from_loras(twin.model, None, [(path.name, 1.0), (path.name, 0.5)]).experts
     assert len({twin.identity, *(one.identity for one in made)}) == 3
     assert {one.signature.digest for one in made} == {twin.signature.digest}
     assert score([twin, made[0]]).score > 0
     # the same while the LoRA is merged into the loaded weights, as it is now
     for one in (*made, twin):
-        assert host.experts.expert_from_model(one.model, None, "again").identity == one.identity
+        assert host.experts.load.expert_from_model(one.model, None, "again").identity == one.identity
 
 
 def test_sdxl_in_eight_bits(
@@ -314,12 +314,12 @@ def test_remarks_that_this_host_does_not_read_are_refused(
     path = comfy_base / "models" / "diffusion_models" / "by_layer.safetensors"
     write(path, comfy_base / "models" / "checkpoints" / stand_in("other"), "float8_e4m3fn", by_layer=True)
     if hasattr(comfy.utils, "convert_old_quants"):
-        assert host.experts.load_expert("diffusion_models/by_layer.safetensors").weights == "float8_e4m3fn"
+        assert host.experts.load.load_expert("diffusion_models/by_layer.safetensors").weights == "float8_e4m3fn"
     else:
         with pytest.raises(
             pack.emoe_core.errors.EMoEError, match="quantised in a form that this ComfyUI does not know"
         ):
-            host.experts.load_expert("diffusion_models/by_layer.safetensors")
+            host.experts.load.load_expert("diffusion_models/by_layer.safetensors")
 
 
 def test_a_layer_that_scales_its_input_counts_with_it(host: Any) -> None:
@@ -327,7 +327,7 @@ def test_a_layer_that_scales_its_input_counts_with_it(host: Any) -> None:
     layer = torch.nn.Linear(8, 4)
     layer.weight = torch.nn.Parameter(layer.weight.detach().to(torch.float8_e4m3fn), requires_grad=False)
     layer.weight_scale, layer.pre_quant_scale = torch.tensor(0.5), torch.arange(1.0, 9.0)
-    found = host.weights._readable(layer.weight, layer, "weight")
+    found = host.experts.weights._readable(layer.weight, layer, "weight")
     expected = layer.weight.float() * 0.5 * layer.pre_quant_scale
     assert torch.equal(torch.from_numpy(found.sample(256)), expected.reshape(-1))
 
@@ -353,7 +353,7 @@ def in_blocks(host: Any, stand_in: Callable[[str], str], comfy_base: Path) -> Ca
             state[key.removeprefix(UNET_PREFIX)] = stored
         options = {"custom_operations": packs.block_operations()}
         model = packs.block_patcher(comfy.sd.load_diffusion_model_state_dict(state, model_options=options))
-        return host.experts.expert_from_model(model, None, f"{name} {kind}")
+        return host.experts.load.expert_from_model(model, None, f"{name} {kind}")
 
     return one
 
@@ -372,10 +372,10 @@ def test_blocks_are_compared_as_what_they_stand_for(
     patched = twin.model.clone()
     patched.__class__ = type(twin.model)
     patched.add_patches({KEY: (torch.full((320, 320), 0.05),)}, 1.0)
-    with_patch = host.experts.expert_from_model(patched, None, "patched")
+    with_patch = host.experts.load.expert_from_model(patched, None, "patched")
     assert with_patch.identity != twin.identity and with_patch.signature.digest == twin.signature.digest
     assert score([twin, with_patch]).score > 0
-    assert host.experts.expert_from_model(patched, None, "again").identity == with_patch.identity
+    assert host.experts.load.expert_from_model(patched, None, "again").identity == with_patch.identity
 
 
 def test_blocks_of_an_unknown_kind_leave_kinship_unknown(
@@ -411,7 +411,7 @@ def test_weights_that_only_a_kernel_reads(
                 if isinstance(child, torch.nn.Linear):
                     bias = None if child.bias is None else child.bias.detach()
                     setattr(part, child_name, packs.FourBitLinear(child.weight.detach(), bias))
-        return host.experts.expert_from_model(model, None, f"{name} int4")
+        return host.experts.load.expert_from_model(model, None, f"{name} int4")
 
     plain, one, two = load("other"), packed_expert("other"), packed_expert("sd15")
     assert one.weights == "int4" and one.signature.layout == plain.signature.layout
@@ -424,7 +424,7 @@ def test_weights_that_only_a_kernel_reads(
     identities = {one.identity}
     for strength in (1.0, 0.5):
         one.model.model.diffusion_model.loras = [(str(lora), strength)]
-        identities.add(host.experts.expert_from_model(one.model, None, "with").identity)
+        identities.add(host.experts.load.expert_from_model(one.model, None, "with").identity)
     assert len(identities) == 3
 
 
@@ -438,13 +438,13 @@ def test_a_class_that_unpacks_itself_and_one_that_does_not(host: Any) -> None:
 
     layer = torch.nn.Linear(16, 16)
     stored = torch.randint(-100, 100, (16, 16), dtype=torch.int8)
-    found = host.weights._readable(stored.as_subclass(Halved), layer, "weight")
+    found = host.experts.weights._readable(stored.as_subclass(Halved), layer, "weight")
     assert torch.equal(torch.from_numpy(found.sample(256)), stored.float().reshape(-1) / 2)
-    closed = host.weights._readable(stored.as_subclass(Closed), layer, "weight")
+    closed = host.experts.weights._readable(stored.as_subclass(Closed), layer, "weight")
     assert closed.shape == (16, 16) and closed.raw == stored.float().reshape(-1).numpy().tobytes()
     # whole numbers of 8 bits without a scale stand for nothing known, a class of plain numbers for themselves
-    assert host.weights._readable(stored, layer, "weight").raw == closed.raw
-    assert isinstance(host.weights._readable(stored.float().as_subclass(Closed), layer, "weight"), torch.Tensor)
+    assert host.experts.weights._readable(stored, layer, "weight").raw == closed.raw
+    assert isinstance(host.experts.weights._readable(stored.float().as_subclass(Closed), layer, "weight"), torch.Tensor)
 
 
 # --- plain weights ----------------------------------------------------------------------------------------------------

@@ -70,7 +70,7 @@ def flux(pack: ModuleType) -> Any:
 def score(pack: ModuleType) -> Callable[..., Any]:
     def run(experts: Any, positive: Any, tap: str, where: Any = None, **changes: Any) -> Any:
         host = pack.emoe_core.hosts.comfyui
-        return host.scoring.score_prompt(experts, positive, where or latent(), **{**HOW, "tap": tap, **changes})
+        return host.scoring.score.score_prompt(experts, positive, where or latent(), **{**HOW, "tap": tap, **changes})
 
     return run
 

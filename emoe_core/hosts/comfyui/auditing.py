@@ -21,7 +21,8 @@ from ...audit.scorer import About, Row
 from ...audit.text import words
 from ...errors import EMoEError
 from ...experts.sets import ExpertSet
-from ...records.calibration import Calibration, fitting, matching
+from ...gating.matching import fitting, matching
+from ...records.calibration import Calibration
 from ...records.report import ItemScore
 from .audit_prompts import Prompts, names
 from .prompts.encoding import encode_many

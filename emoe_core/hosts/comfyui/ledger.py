@@ -8,10 +8,11 @@ from pathlib import Path
 import folder_paths
 
 from ...gating.gate import Verdict
+from ...gating.matching import fitting
 from ...ledger.file import LedgerError
 from ...ledger.recalibrate import calibrate
 from ...ledger.store import Ledger, Place
-from ...records.calibration import Calibration, fitting
+from ...records.calibration import Calibration
 from ...records.report import Report
 
 _log = logging.getLogger(__name__)

@@ -13,7 +13,8 @@ from ...audit.scorer import About, Row
 from ...audit.text import words
 from ...errors import EMoEError
 from ...experts.sets import ExpertSet
-from ...records.calibration import Calibration, fitting, matching
+from ...gating.matching import fitting, matching
+from ...records.calibration import Calibration
 from ...records.report import Report
 from .asked import experts_and_how
 from .scoring import How, proofs_of, score, score_many
