@@ -8,9 +8,9 @@ from comfy_api.latest import io
 
 from ..emoe_core.experts.sets import ExpertSet
 from ..emoe_core.hosts.comfyui.experts import load as host
+from ..emoe_core.hosts.comfyui.experts import loras
 from ..emoe_core.hosts.comfyui.experts.demo import load_demo_vae
 from ..emoe_core.hosts.comfyui.experts.demo_set import embedded_experts
-from ..emoe_core.hosts.comfyui.experts.load import loras
 from .search import found_by
 from .types import CATEGORY, Experts
 

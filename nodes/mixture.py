@@ -8,7 +8,7 @@ from comfy_api.latest import io
 
 from ..emoe_core.experts.sets import ExpertSet
 from ..emoe_core.hosts.comfyui.mixture import build as host
-from ..emoe_core.hosts.comfyui.mixture.build import segmoe
+from ..emoe_core.hosts.comfyui.mixture import segmoe
 from ..emoe_core.mixture.layers import LAYERS
 from .api import ADVANCED
 from .search import found_by

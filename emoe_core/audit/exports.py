@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import EMoEError
+from ..io.files import replacing
 from .store import COLUMNS, Store
 
 KINDS = ("csv", "jsonl", "parquet")
@@ -28,16 +29,13 @@ def export(store: Store, path: str | Path) -> Path:
     kind = path.suffix.lower().removeprefix(".")
     if kind not in KINDS:
         raise EMoEError(f"'{path}' has an ending that is not written; use one of {', '.join('.' + k for k in KINDS)}.")
-    part = path.with_name(path.name + ".part")
     try:
-        {"csv": _csv, "jsonl": _jsonl, "parquet": _parquet}[kind](store, part)
-        part.replace(path)
+        with replacing(path) as part:
+            {"csv": _csv, "jsonl": _jsonl, "parquet": _parquet}[kind](store, part)
     except OSError as error:
         raise EMoEError(
             f"'{path}' cannot be written ({error.strerror}); make room or choose another folder."
         ) from error
-    finally:
-        part.unlink(missing_ok=True)
     return path
 
 

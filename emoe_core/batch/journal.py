@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from ..errors import EMoEError
-from ..io.files import lock_file
+from ..io.files import write_whole
+from ..io.results_file import ResultsFile
 from ..prompts import PromptRow
 from ..remote.job import Job
 
@@ -46,7 +46,7 @@ class Journal:
     workflow: str
     finished: dict[str, str] = field(default_factory=dict)  # key: status
     flights: dict[str, Flight] = field(default_factory=dict)
-    _out: IO[bytes] | None = None
+    _out: ResultsFile | None = None
 
     @property
     def state_path(self) -> Path:
@@ -58,13 +58,10 @@ class Journal:
         Raises:
             EMoEError: another command has the file, it is no results file, or it belongs to another workflow.
         """
-        self._out = self._open_locked()
+        self._out = ResultsFile(self.path, self._learn, "batch")
         self._read_state()
-        kept = self._repair_and_read()
         if retry_errors and "error" in self.finished.values():
-            self._replace(
-                b"".join(line.rstrip(b"\n") + b"\n" for line in kept if json.loads(line)["status"] != "error")
-            )
+            self._out.keep(lambda line: bool(json.loads(line)["status"] != "error"))
             self.finished = {key: status for key, status in self.finished.items() if status != "error"}
         self.flights = {key: flight for key, flight in self.flights.items() if key not in self.finished}
         self._write_state()
@@ -88,41 +85,25 @@ class Journal:
     def write(self, result: dict[str, Any]) -> None:
         """Appends a row's result; when this returns it is on disk and the row is finished."""
         assert self._out is not None
-        self._out.write(json.dumps(result, ensure_ascii=False).encode("utf-8", "replace") + b"\n")
-        self._out.flush()
-        os.fsync(self._out.fileno())
+        self._out.append(result)
         self.finished[result["key"]] = result["status"]
         self.landed(result["key"])
 
     # --- reading what is there ----------------------------------------------------------------------------------------
 
-    def _repair_and_read(self) -> list[bytes]:
-        assert self._out is not None
-        self._out.seek(0)
-        kept: list[bytes] = []
-        size = 0
-        for number, raw in enumerate(self._out, start=1):
-            entry = _entry(raw)
-            if entry is None and not raw.endswith(b"\n"):  # the last line, cut off when the command was killed
-                self._out.truncate(size)
-                break
-            if entry is None:
-                raise EMoEError(
-                    f"Line {number} of '{self.path}' is no result of a batch; give another --out or mend that line."
-                )
-            size += len(raw)
-            kept.append(raw)
+    def _learn(self, line: bytes) -> bool:
+        try:
+            entry = json.loads(line)
+        except ValueError:
+            return False
+        known = (
+            isinstance(entry, dict)
+            and isinstance(entry.get("key"), str)
+            and entry.get("status") in ("ok", "blocked", "error")
+        )
+        if known:
             self.finished[entry["key"]] = entry["status"]
-            if not raw.endswith(b"\n"):
-                self._out.write(b"\n")
-        self._out.seek(0, os.SEEK_END)
-        return kept
-
-    def _replace(self, content: bytes) -> None:
-        """Puts other lines in the results file, all at once."""
-        self.close()
-        _write_whole(self.path, content)
-        self._out = self._open_locked()
+        return known
 
     def _read_state(self) -> None:
         try:
@@ -145,40 +126,4 @@ class Journal:
     def _write_state(self) -> None:
         flights = {key: asdict(flight) for key, flight in self.flights.items()}
         state = {"schema": STATE_SCHEMA, "workflow": self.workflow, "flights": flights}
-        _write_whole(self.state_path, json.dumps(state).encode())
-
-    def _open_locked(self) -> IO[bytes]:
-        try:
-            file = open(self.path, "ab+")  # noqa: SIM115 (open, and so locked, as long as the batch runs)
-        except OSError as error:
-            raise EMoEError(f"The results file '{self.path}' cannot be written ({error.strerror}).") from error
-        try:
-            lock_file(file)
-        except OSError as error:
-            file.close()
-            raise EMoEError(f"Another batch is writing '{self.path}'; wait for it or give another --out.") from error
-        return file
-
-
-def _write_whole(path: Path, content: bytes) -> None:
-    """Replaces a file so that it is the old one or the new one, whenever the power goes."""
-    fresh = path.with_name(path.name + ".new")
-    with open(fresh, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(fresh, path)
-
-
-def _entry(raw: bytes) -> dict[str, Any] | None:
-    try:
-        entry = json.loads(raw)
-    except ValueError:
-        return None
-    if (
-        isinstance(entry, dict)
-        and isinstance(entry.get("key"), str)
-        and entry.get("status") in ("ok", "blocked", "error")
-    ):
-        return entry
-    return None
+        write_whole(self.state_path, json.dumps(state))

@@ -6,25 +6,30 @@ import argparse
 import json
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING
 
+from ..audit import cluster, report
+from ..audit.analysis import Options, analyse
+from ..audit.engine import run as run_local
+from ..audit.exports import export
+from ..audit.plan import Plan, read_plan
+from ..audit.priorities import read_weights
+from ..audit.result import AuditResult
+from ..audit.source import COMFYUI, DIFFUSERS, SERVER, Source, find_comfyui
+from ..audit.store import Store
+from ..audit.text import words
+from ..demo.audit import write_audit_prompts
 from ..errors import EMoEError
-from ..io.console import out, out_json
+from ..io.console import Line, duration, out, out_json
+from ..io.files import write_whole
+from ..prompts import load_prompts
+from ..prompts.sets import SETS, write
 from .audit_arguments import add_arguments
-from .audit_console import Lines
 from .prompt_arguments import choice_of, refuse_filters
 
-if TYPE_CHECKING:
-    from ..audit.plan import Plan
-    from ..audit.result import AuditResult
-    from ..audit.source import Source
-    from ..audit.store import Store
-
-SUMMARY = "score a file of prompts in groups, and tell which of them the models know too little"
 DESCRIPTION = (
     "Scores every prompt of a file, compares its groups (languages, regions, topics), and writes the scores, the "
     "statistics and what data to collect first into a folder. No image is made. Start the same command again to go on "
@@ -37,48 +42,41 @@ EPILOG = (
 SHOWN = 10
 DEMO = "demo"
 
-__all__ = ["DESCRIPTION", "EPILOG", "SUMMARY", "add_arguments", "run"]
+__all__ = ["DESCRIPTION", "EPILOG", "add_arguments", "run"]
 
 
 def run(args: argparse.Namespace) -> int:
     """The command; its exit code."""
-    from ..audit.analysis import Options, analyse
-    from ..audit.exports import export
-    from ..audit.plan import read_plan
-    from ..audit.priorities import read_weights
 
     source = _source(args)
     plan = read_plan(_prompts(args), args.group, args.id, _english(args.english))
     weights = read_weights(args.weights) if args.weights else {}
     options = Options(tuple(args.reference), args.alpha, weights, args.weight)
     options.check(plan)
-    note = Lines()
+    line = Line()
     for bad in plan.bad[:SHOWN]:
-        note.say(f"'{plan.path}' {bad}; the row is left out.")
+        line.note(f"'{plan.path}' {bad}; the row is left out.")
     if len(plan.bad) > SHOWN:
-        note.say(f"{len(plan.bad) - SHOWN} more rows of '{plan.path}' are left out.")
+        line.note(f"{len(plan.bad) - SHOWN} more rows of '{plan.path}' are left out.")
     groups = ", ".join(f"{name} ({len(plan.values[name])})" for name in plan.groups) or "none"
-    note.say(f"{plan.total} prompts; group columns: {groups}; id column: {plan.id_column or 'none'}.")
+    line.note(f"{plan.total} prompts; group columns: {groups}; id column: {plan.id_column or 'none'}.")
     with _terminated_like_interrupted():
-        store = _scored(args, plan, source, note)
+        store = _scored(args, plan, source, line)
     try:
-        note.say("Comparing the groups.")
+        line.note("Comparing the groups.")
         result = analyse(store, options)
         folder = Path(args.out)
-        _write(folder / "result.json", json.dumps(result.as_dict(), ensure_ascii=False))
+        write_whole(folder / "result.json", json.dumps(result.as_dict(), ensure_ascii=False) + "\n")
         written = [export(store, folder / f"prompts.{kind}") for kind in dict.fromkeys(args.export)]
     finally:
         store.close()
     if not args.no_report:
-        from ..audit.report import write
-
-        written.append(write(result, folder / "report.html", args.report_language))
+        written.append(report.write(result, folder / "report.html", args.report_language))
     return _end(args, result, written)
 
 
 def _prompts(args: argparse.Namespace) -> Path:
     """The prompt file. What is called so is taken before a built-in set, or the table of the demo experts' languages."""
-    from ..prompts.sets import SETS, write
 
     path = Path(args.prompts)
     if path.exists() or args.prompts not in (DEMO, *SETS):
@@ -87,7 +85,6 @@ def _prompts(args: argparse.Namespace) -> Path:
     made = Path(args.out) / f"{args.prompts}_prompts.csv"
     if args.prompts != DEMO:
         return write(choice_of(args.prompts, args), made)
-    from ..demo.audit import write_audit_prompts
 
     refuse_filters(args, args.prompts)
     if not made.exists():
@@ -97,7 +94,6 @@ def _prompts(args: argparse.Namespace) -> Path:
 
 
 def _source(args: argparse.Namespace) -> Source:
-    from ..audit.source import COMFYUI, DIFFUSERS, SERVER, Source, find_comfyui
 
     if bool(args.experts) == bool(args.server):
         raise EMoEError("Who scores is not said: give --experts (models or 'demo'), or --server with --workflow.")
@@ -134,23 +130,18 @@ def _source(args: argparse.Namespace) -> Source:
 
 
 def _english(path: str | None) -> list[str]:
-    from ..audit.text import words
-    from ..prompts import load_prompts
 
     if not path:
         return []
     return [word for row in load_prompts(path)[0] for word in words(row.prompt)]
 
 
-def _scored(args: argparse.Namespace, plan: Plan, source: Source, note: Lines) -> Store:
+def _scored(args: argparse.Namespace, plan: Plan, source: Source, line: Line) -> Store:
     if args.engine == "ray":
-        from ..audit import cluster
+        return cluster.run(plan, source, args.out, args.workers, args.ray_address, _progress(line), args.retry_errors)
 
-        return cluster.run(plan, source, args.out, args.workers, args.ray_address, note.progress, args.retry_errors)
-    from ..audit.engine import run as run_local
-
-    note.say("Loading the experts." if args.experts else "Asking the server.")
-    return run_local(plan, source.scorer(), args.out, note.progress, args.retry_errors)
+    line.note("Loading the experts." if args.experts else "Asking the server.")
+    return run_local(plan, source.scorer(), args.out, _progress(line), args.retry_errors)
 
 
 def _end(args: argparse.Namespace, result: AuditResult, written: list[Path]) -> int:
@@ -181,12 +172,6 @@ def _end(args: argparse.Namespace, result: AuditResult, written: list[Path]) -> 
     return code
 
 
-def _write(path: Path, text: str) -> None:
-    part = path.with_name(path.name + ".part")
-    part.write_text(text + "\n", encoding="utf-8")
-    part.replace(path)
-
-
 @contextmanager
 def _terminated_like_interrupted() -> Iterator[None]:
     """A termination signal ends the run as Ctrl-C does: between two transactions, with a word on how to go on."""
@@ -202,3 +187,13 @@ def _terminated_like_interrupted() -> Iterator[None]:
         raise
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+def _progress(line: Line) -> Callable[[int, int, float | None], None]:
+    """Shows how many prompts of how many are done, and how long it will still take."""
+
+    def show(done: int, total: int, left: float | None) -> None:
+        togo = "" if left is None or done >= total else f", {duration(left)} left"
+        line.show(f"{done} of {total} prompts{togo}", last=done >= total)
+
+    return show

@@ -22,7 +22,6 @@ from ..remote.job import Job
 from ..remote.server import Link, Unreachable, new_session, normal_url
 from ..remote.workflow import ObjectInfo, find_targets, fingerprint
 
-SUMMARY = "queue a saved workflow for every row of a prompt file, and write a line for each"
 DESCRIPTION = (
     "Queues a workflow saved in API format for every row of a prompt file on one or several ComfyUI servers and appends "
     "a JSON line for every row to the results file. Start the same command again to go on where it ended."

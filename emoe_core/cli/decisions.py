@@ -8,9 +8,11 @@ import sys
 from pathlib import Path
 
 from ..errors import EMoEError
+from ..gating.decision_report import Choice, decisions
 from ..gating.policies import DELTA, POLICIES
+from ..records.calibration import Calibration
+from ..show.decisions import picture
 
-SUMMARY = "what a labelled calibration says about passing, blocking and the seconds saved"
 DESCRIPTION = (
     "Reads a calibration whose bad prompts are marked and reports the risk-coverage curve, AURC, AUGRC and AUARC with "
     "intervals, and the seconds saved against the quality kept, at the threshold that a policy chooses."
@@ -35,8 +37,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """The command; its exit code."""
-    from ..gating.decision_report import Choice, decisions
-    from ..records.calibration import Calibration  # what follows needs numpy, and --help does not
 
     choice = Choice(
         args.policy,
@@ -49,8 +49,6 @@ def run(args: argparse.Namespace) -> int:
     )
     report = decisions(Calibration.load(args.calibration), choice)
     if args.png:
-        from ..show.decisions import picture
-
         try:
             picture(report, args.theme).save(Path(args.png), format="PNG")
         except OSError as error:

@@ -11,9 +11,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from ..audit.source import find_comfyui
 from ..errors import EMoEError
 
-SUMMARY = "what ComfyUI this is, and what of it the pack relies on holds: for a bug report"
 DESCRIPTION = (
     "Prints the versions of ComfyUI and of what it runs on, and checks everything that the pack relies on beyond ComfyUI's "
     "documented node API, with small random models. Attach what it prints to a bug report. It starts no server and writes "
@@ -58,7 +58,6 @@ def lines(found: dict[str, Any]) -> list[str]:
 
 
 def _looked_at(given: str, arguments: tuple[str, ...]) -> dict[str, Any]:
-    from ..audit.source import find_comfyui
 
     tree = find_comfyui(given)
     if not tree:

@@ -14,8 +14,13 @@ from pathlib import Path
 from typing import IO, Any
 
 from ..errors import EMoEError
+from ..ledger.recalibrate import calibrate
+from ..ledger.store import Ledger, Row, finite
+from ..ledger.summary import lines, summarise
+from ..ledger.sync import from_results, from_server
+from ..records.calibration import Calibration
+from ..remote.server import normal_url
 
-SUMMARY = "what the Gates decided: figures, export, marks, drift, and a calibration made of it"
 DESCRIPTION = "Reads the ledger that Gates write when their input ledger is on: user/emoe/ledger.sqlite3 of ComfyUI."
 EPILOG = "exit codes: 0 done; 1 scores have drifted (only with --fail-on-drift); 2 it could not be done"
 PACK = Path(__file__).absolute().parents[2]
@@ -68,7 +73,6 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _ledger(args: argparse.Namespace) -> Any:
-    from ..ledger.store import Ledger
 
     return Ledger(args.db or default_path())
 
@@ -82,8 +86,6 @@ def default_path() -> Path:
 
 
 def _summary(args: argparse.Namespace) -> int:
-    from ..ledger.summary import lines, summarise
-    from ..records.calibration import Calibration
 
     calibration = None if args.calibration is None else Calibration.load(args.calibration)
     found = summarise(_ledger(args), calibration, args.fingerprint)
@@ -119,8 +121,6 @@ def _flat(ledger: Any, fingerprint: str) -> Iterator[dict[str, Any]]:
     """Each row with its settings, ready for JSON."""
     from dataclasses import asdict
 
-    from ..ledger.store import finite
-
     settings = ledger.settings()
     for row in ledger.rows():
         if not row.fingerprint.startswith(fingerprint):
@@ -137,7 +137,6 @@ def _write_jsonl(file: IO[str], rows: Sequence[dict[str, Any]]) -> None:
 
 
 def _write_csv(file: IO[str], rows: Sequence[dict[str, Any]]) -> None:
-    from ..ledger.store import Row
 
     names = [*(name for name in Row.__dataclass_fields__), "settings", "experts"]
     writer = csv.DictWriter(file, names)
@@ -162,8 +161,6 @@ def _ids(text: str) -> Iterator[int]:
 
 
 def _sync(args: argparse.Namespace) -> int:
-    from ..ledger.sync import from_results, from_server
-    from ..remote.server import normal_url
 
     ledger = _ledger(args)
     urls = [normal_url(text) for text in (args.server or "").split(",") if text.strip()]
@@ -178,7 +175,6 @@ def _sync(args: argparse.Namespace) -> int:
 
 
 def _calibrate(args: argparse.Namespace) -> int:
-    from ..ledger.recalibrate import calibrate
 
     out = Path(args.out)
     if out.exists() and not args.overwrite:

@@ -6,6 +6,7 @@ import argparse
 from typing import Any
 
 from ..errors import EMoEError
+from ..prompts.sets import Choice
 
 FILTERS = ("languages", "topics", "territories", "things")
 
@@ -33,7 +34,6 @@ def add_filters(group: Any) -> None:
 
 def choice_of(name: str, args: argparse.Namespace) -> Any:
     """The chosen part of a set, as `sets.Choice`."""
-    from ..prompts.sets import Choice
 
     return Choice(name, _split(args.languages), _split(args.topics), _split(args.territories), args.things)
 

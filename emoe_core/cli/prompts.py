@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import argparse
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..io.console import out, out_json
+from ..prompts.sets import SETS, Choice, write
 from .prompt_arguments import add_filters, choice_of, refuse_filters
 
-if TYPE_CHECKING:
-    from ..prompts.sets import Choice
-
-SUMMARY = "list the built-in prompt sets, or write one to a file"
 DESCRIPTION = (
     "Without a name: lists the built-in prompt sets with their languages and topics. With one: writes it, or the part of it "
     "that is chosen, as a file for audit, batch or any other use. The names are Unicode CLDR's."
@@ -28,7 +25,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """The command; its exit code."""
-    from ..prompts.sets import SETS, Choice, write
 
     if not args.set:
         refuse_filters(args, "(no name)")

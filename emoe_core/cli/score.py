@@ -13,13 +13,13 @@ from ..batch.journal import row_key
 from ..errors import EMoEError
 from ..io.console import Console, Totals, out
 from ..prompts import PromptRow, load_prompts
+from ..records.calibration import Calibration
 from .score_arguments import add_settings
 from .score_results import Results
 
 if TYPE_CHECKING:
     from .score_work import GateWords
 
-SUMMARY = "score prompts with diffusers models, without ComfyUI"
 DESCRIPTION = (
     "Scores prompts by how much several models disagree on them, and gates them where a policy is given. Needs the extra "
     "diffusers; nothing is downloaded. With --out, start the same command again to go on where it ended."
@@ -107,7 +107,6 @@ def _prompts(args: argparse.Namespace) -> tuple[list[PromptRow], list[Any]]:
 
 
 def _gate(args: argparse.Namespace) -> GateWords | None:
-    from ..records.calibration import Calibration
     from .score_work import GateWords
 
     if not args.policy and not args.calibration:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 import time
 from collections import Counter, deque
@@ -25,46 +26,69 @@ def out_json(value: Mapping[str, Any]) -> None:
     out(json.dumps(value, indent=2))
 
 
+class Line:
+    """Notes and progress on stderr: one line that renews itself on a terminal, a line now and then elsewhere.
+
+    tqdm would write carriage returns into a log file, and cannot be quiet there.
+    """
+
+    def __init__(self) -> None:
+        self._terminal = sys.stderr.isatty()
+        self._shown, self._last = "", -math.inf
+
+    def note(self, text: str) -> None:
+        """A sentence about something that happened; the progress goes on under it."""
+        shown = self._shown
+        sys.stderr.write(f"\r{' ' * len(shown)}\r{text}\n{shown}" if shown else f"{text}\n")
+        sys.stderr.flush()
+
+    def show(self, text: str, last: bool = False) -> None:
+        """The progress as it is now. It is shown at once when it is the last, else when there was none for a while."""
+        now = time.monotonic()
+        if not last and now - self._last < (0.1 if self._terminal else PLAIN_EVERY):
+            return
+        self._last = now
+        if self._terminal:
+            sys.stderr.write("\r" + text.ljust(len(self._shown)))
+            self._shown = text
+        else:
+            sys.stderr.write(text + "\n")
+        if last:
+            self.finish()
+        sys.stderr.flush()
+
+    def finish(self) -> None:
+        """The last state of the progress stays on the screen."""
+        if self._shown:
+            sys.stderr.write("\n")
+        self._shown = ""
+
+
 class Console:
-    """Progress of a batch: one line that renews itself on a terminal, a line now and then elsewhere."""
+    """Progress of a batch."""
 
     def __init__(self) -> None:
         self.totals = Totals()
         self.by_server: Counter[str] = Counter()
         self.total = 0
+        self._line = Line()
+        self.note, self.finish = self._line.note, self._line.finish
         self._started = time.monotonic()
         self._times: deque[float] = deque(maxlen=RECENT)
-        self._terminal = sys.stderr.isatty()
-        self._shown = ""
-        self._last = 0.0
 
     def begin(self, total: int, before: Totals) -> None:
         """The batch has `total` rows, of which `before` were finished by earlier runs."""
         self.total, self.totals = total, before
         self._started = time.monotonic()
         self._times.append(self._started)
-        self._progress(force=True)
+        self._line.show(self.line())
 
     def ended(self, result: Mapping[str, Any]) -> None:
         """A row's result is on disk."""
         self.totals.add(result["status"])
         self.by_server[result["server"] or ""] += 1
         self._times.append(time.monotonic())
-        self._progress(force=self.totals.done == self.total)
-
-    def note(self, text: str) -> None:
-        """A sentence about something that happened."""
-        self._clear()
-        sys.stderr.write(f"{text}\n")
-        sys.stderr.flush()
-        if self._terminal and self.total:
-            self._progress(force=True)
-
-    def finish(self) -> None:
-        """The last state of the progress stays on the screen."""
-        if self._terminal and self._shown:
-            sys.stderr.write("\n")
-        self._shown = ""
+        self._line.show(self.line(), last=self.totals.done == self.total)
 
     @property
     def seconds(self) -> float:
@@ -87,24 +111,6 @@ class Console:
             if totals.done < self.total:
                 parts.append(f"{duration(60 * (self.total - totals.done) / pace)} left")
         return ", ".join(parts)
-
-    def _progress(self, force: bool) -> None:
-        now = time.monotonic()
-        if not force and now - self._last < (0.1 if self._terminal else PLAIN_EVERY):
-            return
-        self._last = now
-        line = self.line()
-        if self._terminal:
-            sys.stderr.write("\r" + line.ljust(len(self._shown)))
-            self._shown = line
-        else:
-            sys.stderr.write(line + "\n")
-        sys.stderr.flush()
-
-    def _clear(self) -> None:
-        if self._terminal and self._shown:
-            sys.stderr.write("\r" + " " * len(self._shown) + "\r")
-            self._shown = ""
 
 
 def duration(seconds: float) -> str:

@@ -1,11 +1,12 @@
-"""SHA-256 of files, remembered by path, size and modification time so that a 7 GB checkpoint is read once."""
+"""Files that are whole or not there, and their digests."""
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
+from collections.abc import Iterator
 from pathlib import Path
-from typing import IO
 
 from ..errors import EMoEError
 
@@ -13,7 +14,11 @@ _known: dict[tuple[str, int, int], str] = {}
 
 
 def file_sha256(path: str | Path) -> str:
-    """SHA-256 (hex) of the file's bytes; an `EMoEError` when it cannot be read."""
+    """SHA-256 (hex) of a file's bytes, remembered by path, size and time: a checkpoint of 7 GB is read once.
+
+    Raises:
+        EMoEError: the file cannot be read.
+    """
     try:
         stat = os.stat(path)
         key = (os.path.abspath(path), stat.st_size, stat.st_mtime_ns)
@@ -28,17 +33,24 @@ def file_sha256(path: str | Path) -> str:
         raise EMoEError(f"The file '{path}' cannot be read ({error.strerror}); check that it exists.") from error
 
 
-_LOCK_OFFSET = 1 << 40  # far behind any line: on Windows a locked range cannot be read by others
-
-
-def lock_file(file: IO[bytes]) -> None:
-    """Locks a file for this process; the system lets go of it however the process ends."""
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A path to write to, which takes the place of `path` when the block ends; an error leaves the old file as it was."""
+    part = path.with_name(path.name + ".part")
     try:
-        import fcntl
-    except ImportError:
-        import msvcrt
+        yield part
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
 
-        file.seek(_LOCK_OFFSET)
-        msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined, unused-ignore]
-        return
-    fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+def write_whole(path: Path, content: bytes | str) -> None:
+    """Replaces a file so that it is the old one or the new one, whenever the power goes.
+
+    A text is written as UTF-8. A lone surrogate, which JSON may hold, is written as its escape.
+    """
+    data = content.encode("utf-8", "backslashreplace") if isinstance(content, str) else content
+    with replacing(path) as part, open(part, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())

@@ -19,6 +19,7 @@ from typing import Any
 
 from .. import __version__
 from ..errors import EMoEError
+from ..io.files import write_whole
 from .references import Part, smallest_alpha
 from .settings import Settings
 
@@ -191,11 +192,7 @@ class Calibration:
 
     def save(self, path: str | Path) -> None:
         """Write the calibration so that a reader never sees half a file."""
-        target = Path(path)
-        part = target.with_name(target.name + ".part")
-        text = json.dumps(self.as_dict(), ensure_ascii=False, indent=1) + "\n"
-        part.write_text(text, encoding="utf-8", errors="backslashreplace")  # what JSON writes a lone surrogate as
-        part.replace(target)
+        write_whole(Path(path), json.dumps(self.as_dict(), ensure_ascii=False, indent=1) + "\n")
 
 
 _LISTS: tuple[tuple[str, tuple[type, ...]], ...] = (("scores", (float, int)), ("prompts", (str,)), ("bad", (bool,)))

@@ -12,6 +12,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ...errors import EMoEError
+from ...io.files import write_whole
 from ..result import AuditResult
 from .wording import LANGUAGES
 
@@ -38,12 +39,8 @@ def write(result: AuditResult, path: str | Path, language: str = "en") -> Path:
         EMoEError: an unknown language, or the file cannot be written.
     """
     path, text = Path(path), html(result, language)
-    part = path.with_name(path.name + ".part")
     try:
-        part.write_text(text, encoding="utf-8")
-        part.replace(path)
+        write_whole(path, text)
     except OSError as error:
         raise EMoEError(f"The report '{path}' cannot be written ({error.strerror}); choose another folder.") from error
-    finally:
-        part.unlink(missing_ok=True)
     return path

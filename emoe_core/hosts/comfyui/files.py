@@ -12,6 +12,7 @@ import folder_paths
 from PIL import Image
 
 from ...errors import EMoEError
+from ...io.files import write_whole
 from ...show.card import card_picture
 
 
@@ -67,9 +68,7 @@ def keep_picture(picture: Image.Image, name: str) -> dict[str, str]:
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{name}_{hashlib.sha256(buffer.getvalue()).hexdigest()[:16]}.png"
     if not path.exists():
-        part = path.with_suffix(".part")
-        part.write_bytes(buffer.getvalue())
-        part.replace(path)
+        write_whole(path, buffer.getvalue())
     return {"filename": path.name, "subfolder": "", "type": "temp"}
 
 

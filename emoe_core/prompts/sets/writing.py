@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 
 from ...errors import EMoEError
+from ...io.files import replacing
 from .choice import Choice
 
 KINDS = (".csv", ".tsv", ".jsonl", ".txt")
@@ -22,11 +23,11 @@ def write(choice: Choice, path: str | Path) -> Path:
     kind = path.suffix.lower()
     if kind not in KINDS:
         raise EMoEError(f"'{path}' is of a kind that is not written; use one of {', '.join(KINDS)}.")
-    part = path.with_name(f"{path.name}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         # The mark makes spreadsheets read UTF-8.
-        with part.open("w", encoding="utf-8-sig" if kind == ".csv" else "utf-8", newline="") as file:
+        encoding = "utf-8-sig" if kind == ".csv" else "utf-8"
+        with replacing(path) as part, part.open("w", encoding=encoding, newline="") as file:
             if kind in (".csv", ".tsv"):
                 table = csv.DictWriter(file, choice.columns(), delimiter="," if kind == ".csv" else "\t")
                 table.writeheader()
@@ -34,11 +35,8 @@ def write(choice: Choice, path: str | Path) -> Path:
             else:
                 for row in choice.rows():
                     file.write((row["prompt"] if kind == ".txt" else json.dumps(row, ensure_ascii=False)) + "\n")
-        part.replace(path)
     except OSError as error:
         raise EMoEError(
             f"The prompts cannot be written to '{path}' ({error.strerror}); choose another file."
         ) from error
-    finally:
-        part.unlink(missing_ok=True)
     return path
