@@ -12,7 +12,8 @@ from ..emoe_core.experts.sets import ExpertSet
 from ..emoe_core.hosts.comfyui.attributing import attribute_words
 from ..emoe_core.hosts.comfyui.files import keep_picture
 from ..emoe_core.records.calibration import Calibration
-from ..emoe_core.scoring.attribution import MOST_WORDS, words_picture
+from ..emoe_core.scoring.attribution import MOST_WORDS
+from ..emoe_core.show.words import words_picture
 from . import settings
 from .search import found_by
 from .types import CATEGORY, Experts

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from emoe_core.errors import EMoEError
-from emoe_core.scoring.attribution import MOST_WORDS, attribute, colour_of, split_words, without, words_picture
+from emoe_core.scoring.attribution import MOST_WORDS, attribute, split_words, without
+from emoe_core.show.words import colour_of, words_picture
 
 
 @pytest.mark.parametrize(

@@ -208,7 +208,8 @@ def test_a_killed_audit_goes_on_and_every_prompt_is_scored_once(tmp_path: Path) 
         textwrap.dedent(f"""
         import sys, time
         sys.path[:0] = [{str(ROOT)!r}, {str(Path(__file__).parent)!r}]
-        from emoe_core.audit import read_plan, run
+        from emoe_core.audit.engine import run
+        from emoe_core.audit.plan import read_plan
         from test_audit_engine import Known
 
         kept = 0

@@ -18,7 +18,10 @@ from emoe_core.records import calibration, references
 ROOT = Path(__file__).resolve().parents[2]
 PACK: Any = SimpleNamespace(
     emoe_core=SimpleNamespace(
-        calibration=calibration, demo=demo, errors=errors, policies=policies, references=references
+        demo=demo,
+        errors=errors,
+        gating=SimpleNamespace(policies=policies),
+        records=SimpleNamespace(calibration=calibration, references=references),
     )
 )
 

@@ -11,9 +11,10 @@ import pytest
 from emoe_core.hosts.comfyui.contract.entries import ENTRIES
 
 ROOT = Path(__file__).resolve().parents[2]
+HOSTED = ROOT / "emoe_core" / "hosts" / "comfyui"
 FILES = [
     *sorted((ROOT / "nodes").glob("*.py")),
-    *(p for p in sorted((ROOT / "emoe_core" / "hosts" / "comfyui").glob("*.py")) if not p.name.startswith("contract")),
+    *(p for p in sorted(HOSTED.rglob("*.py")) if HOSTED / "contract" not in p.parents),
 ]
 HOST = ("comfy", "comfy_api", "comfy_execution", "folder_paths", "server", "latent_preview", "node_helpers")
 LISTED = {use.partition("(")[0] for entry in ENTRIES for use in (*entry.uses, *entry.offered)}
@@ -70,7 +71,7 @@ def missing(names: set[str]) -> Iterator[str]:
             yield name
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda p: p.name)
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))
 def test_what_the_pack_uses_of_the_host_is_in_the_contract(path: Path) -> None:
     left = list(missing(used(path.read_text("utf-8"))))
     assert not left, f"emoe_core/hosts/comfyui/contract/entries.py has no entry with {', '.join(left)}"

@@ -33,6 +33,56 @@ def rooms_above(path: Path) -> set[str]:
     return {n.module or "" for n in ast.walk(tree) if isinstance(n, ast.ImportFrom) and n.level > depth}
 
 
+#: The rooms of emoe_core, from the bottom up: each may import from those before it.
+ROOMS = (
+    *("errors", "io", "stats", "charts", "prompts", "records", "experts", "scoring", "gating", "show"),
+    *("mixture", "demo", "remote", "batch", "audit", "ledger", "hosts", "cli", "__main__"),
+)
+#: The rooms of the ComfyUI host; what serves one node each lies beside them, above all but the contract.
+COMFYUI_ROOMS = ("experts", "prompts", "mixture", "scoring", "", "contract")
+
+
+def arrows(path: Path) -> set[tuple[str, ...]]:
+    """The modules of emoe_core that a file of it imports, inside functions too, as parts of their names."""
+    here = path.relative_to(ROOT / "emoe_core").parts[:-1]
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.level:
+            base = here[: len(here) - node.level + 1] + tuple((node.module or "").split(".") if node.module else ())
+            found |= {(*base, alias.name) for alias in node.names}
+    return found
+
+
+def comfyui_room(parts: tuple[str, ...]) -> str:
+    """The room of a module under hosts/comfyui, "" for what lies beside the rooms."""
+    return parts[2] if len(parts) > 2 and parts[2] in COMFYUI_ROOMS else ""
+
+
+@pytest.mark.parametrize("path", CORE, ids=lambda p: str(p.relative_to(ROOT)))
+def test_each_room_imports_from_those_below_it(path: Path) -> None:
+    where = path.relative_to(ROOT / "emoe_core").with_suffix("").parts
+    if where == ("__init__",):
+        assert not arrows(path)
+        return
+    above = ROOMS[ROOMS.index(where[0]) + 1 :]
+    assert not [arrow for arrow in arrows(path) if arrow[0] in above]
+    if where[:2] == ("hosts", "comfyui"):
+        inner = COMFYUI_ROOMS[COMFYUI_ROOMS.index(comfyui_room(where)) + 1 :]
+        assert not [
+            a for a in arrows(path) if a[:2] == ("hosts", "comfyui") and len(a) > 2 and comfyui_room(a) in inner
+        ]
+    assert not [
+        arrow for arrow in arrows(path) if arrow[:1] == ("hosts",) and arrow[1:2] != where[1:2] and where[0] == "hosts"
+    ]
+
+
+def test_nothing_lies_beside_the_rooms() -> None:
+    loose = {path.stem for path in (ROOT / "emoe_core").glob("*.py")}
+    assert loose == {"__init__", "__main__", "errors"}
+    rooms = {path.name for path in (ROOT / "emoe_core").iterdir() if path.is_dir() and path.name != "__pycache__"}
+    assert rooms == set(ROOMS) - loose
+
+
 @pytest.mark.parametrize("path", CORE, ids=lambda p: str(p.relative_to(ROOT)))
 def test_core_knows_no_host_outside_its_edge(path: Path) -> None:
     where = path.relative_to(ROOT / "emoe_core").parts
