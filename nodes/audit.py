@@ -9,6 +9,7 @@ from comfy_api.latest import io
 from ..emoe_core.audit.analysis import Options
 from ..emoe_core.errors import EMoEError
 from ..emoe_core.experts.sets import ExpertSet
+from ..emoe_core.gating.policies import ALPHA
 from ..emoe_core.hosts.comfyui import audit_prompts, auditing
 from ..emoe_core.records.calibration import Calibration
 from . import settings
@@ -76,7 +77,7 @@ class Audit(io.ComfyNode):
                 ),
                 io.Float.Input(
                     "alpha",
-                    default=0.05,
+                    default=ALPHA,
                     min=0.0,
                     max=1.0,
                     step=0.01,
@@ -142,7 +143,7 @@ class Audit(io.ComfyNode):
         part: str = "",
         **widgets: Any,
     ) -> io.NodeOutput:
-        how = settings.arguments(**widgets, calibration=calibration)
+        how = settings.options("Uncertainty Audit", **widgets, calibration=calibration)
         scorer = auditing.ComfyScorer(experts, latent_image, how, calibration, clip)
         chosen = audit_prompts.Prompts(file, prompts, languages, part)
         options = Options(audit_prompts.names(reference), alpha=alpha, weight_column=weight_column.strip())

@@ -107,7 +107,7 @@ class Calibrate(io.ComfyNode):
             latent_image,
             name.strip(),
             clip,
-            **settings.arguments(**widgets),
+            settings.options("Calibrate Gate", **widgets),
         )
         return io.NodeOutput(made, ui={"text": [made.line(), *_left_out(references.skipped)]})
 

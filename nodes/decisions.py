@@ -9,7 +9,7 @@ from comfy_api.latest import io, ui
 
 from ..emoe_core.charts import as_array
 from ..emoe_core.gating.decision_report import Choice, decisions
-from ..emoe_core.gating.policies import DELTA, POLICIES
+from ..emoe_core.gating.policies import ALPHA, DELTA, POLICIES
 from ..emoe_core.records.calibration import Calibration
 from ..emoe_core.show.decisions import picture
 from .api import ADVANCED
@@ -46,7 +46,7 @@ class DecisionReport(io.ComfyNode):
                 ),
                 io.Float.Input(
                     "alpha",
-                    default=0.05,
+                    default=ALPHA,
                     min=0.0,
                     max=1.0,
                     step=0.01,

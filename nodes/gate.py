@@ -8,7 +8,7 @@ from comfy_api.latest import io
 
 from ..emoe_core.gating.gate import DECIDE, OBSERVE, decide
 from ..emoe_core.gating.matching import fitting
-from ..emoe_core.gating.policies import DELTA, POLICIES
+from ..emoe_core.gating.policies import ALPHA, DELTA, POLICIES
 from ..emoe_core.hosts.comfyui.files import card_ui, save_json
 from ..emoe_core.hosts.comfyui.ledger import record
 from ..emoe_core.records.calibration import Calibration
@@ -51,7 +51,7 @@ class Gate(io.ComfyNode):
                 io.Combo.Input("policy", options=list(POLICIES), default="false_block_rate", tooltip=f"{policies}."),
                 io.Float.Input(
                     "alpha",
-                    default=0.05,
+                    default=ALPHA,
                     min=0.0,
                     max=1.0,
                     step=0.01,

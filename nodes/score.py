@@ -93,7 +93,7 @@ class Score(io.ComfyNode):
             experts,
             positive,
             latent_image,
-            **settings.arguments(**widgets, calibration=calibration),
+            settings.options("Uncertainty Score", **widgets, calibration=calibration),
             empty_prompt=empty_prompt,
             calibration=calibration,
         )

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from comfy_api.latest import io
 
 from ..emoe_core.errors import EMoEError
-from ..emoe_core.hosts.comfyui.scoring.score import MOST_NOISE_SAMPLES, SCHEDULERS
+from ..emoe_core.hosts.comfyui.scoring.score import SCHEDULERS
 from ..emoe_core.records.calibration import Calibration
 from ..emoe_core.scoring.estimators import ESTIMATORS
-from ..emoe_core.scoring.presets import CUSTOM, DEFAULT, MIDDLE, PRESETS, TAPS, is_hidden, resolve
+from ..emoe_core.scoring.options import MOST_NOISE_SAMPLES, BadOption, ScoreOptions
+from ..emoe_core.scoring.presets import CUSTOM, MIDDLE, PRESETS, TAPS, is_hidden
 from .api import ADVANCED
 from .types import CalibrationType
 
 _ADD_NOISE = ("enable", "disable")
 MIDDLE_BLOCK = -1
+#: The widgets' defaults are those of the library and the command line.
+PLAIN = ScoreOptions()
 
 
 def inputs() -> list[Any]:
@@ -27,7 +31,7 @@ def inputs() -> list[Any]:
         io.Combo.Input(
             "preset",
             options=[*PRESETS, CUSTOM],
-            default=DEFAULT,
+            default=PLAIN.preset,
             tooltip=f"What is compared. {presets}; {CUSTOM}: the tap and estimator chosen below.",
         ),
         io.Combo.Input(
@@ -39,7 +43,7 @@ def inputs() -> list[Any]:
         ),
         io.Int.Input(
             "noise_seed",
-            default=0,
+            default=PLAIN.noise_seed,
             min=0,
             max=0xFFFFFFFFFFFFFFFF,
             control_after_generate=False,
@@ -47,18 +51,23 @@ def inputs() -> list[Any]:
             **ADVANCED,
         ),
         io.Int.Input(
-            "steps", default=20, min=1, max=10000, tooltip="Steps of the schedule at_step counts in.", **ADVANCED
+            "steps",
+            default=PLAIN.steps,
+            min=1,
+            max=10000,
+            tooltip="Steps of the schedule at_step counts in.",
+            **ADVANCED,
         ),
         io.Combo.Input(
             "scheduler",
             options=SCHEDULERS,
-            default="normal",
+            default=PLAIN.scheduler,
             tooltip="Schedule of noise levels, as in KSampler.",
             **ADVANCED,
         ),
         io.Int.Input(
             "at_step",
-            default=0,
+            default=PLAIN.at_step,
             min=0,
             max=9999,
             tooltip="The step that is scored. 0 is pure noise, the paper's; later steps gate in mid-generation.",
@@ -66,18 +75,18 @@ def inputs() -> list[Any]:
         ),
         io.Int.Input(
             "noise_samples",
-            default=2,
+            default=PLAIN.noise_samples,
             min=1,
             max=MOST_NOISE_SAMPLES,
             tooltip="Noise samples to average over: seed, seed + 1, ... More is steadier and costs as much more.",
         ),
         io.Combo.Input(
-            "tap", options=list(TAPS), default="mid_out", tooltip=f"With preset {CUSTOM}: {taps}.", **ADVANCED
+            "tap", options=list(TAPS), default=PLAIN.tap, tooltip=f"With preset {CUSTOM}: {taps}.", **ADVANCED
         ),
         io.Combo.Input(
             "estimator",
             options=list(ESTIMATORS),
-            default="relative",
+            default=PLAIN.estimator,
             tooltip=f"With preset {CUSTOM}: {estimators}.",
             **ADVANCED,
         ),
@@ -107,7 +116,8 @@ def calibration_input(also: str = "") -> Any:
     return CalibrationType.Input("calibration", optional=True, tooltip=f"{said} {also}".strip())
 
 
-def arguments(
+def options(
+    node: str,
     preset: str,
     add_noise: str,
     noise_seed: int,
@@ -119,42 +129,37 @@ def arguments(
     estimator: str,
     block_index: int = MIDDLE_BLOCK,
     calibration: Calibration | None = None,
-) -> dict[str, Any]:
-    """What these inputs are to `score_prompt`; an `EMoEError` for a value that is no option.
+) -> ScoreOptions:
+    """What these inputs say.
 
     Args:
-        calibration: one whose settings are used instead, except for `latent_shape`, which the latent decides.
+        node: the node whose inputs they are, for messages.
+        calibration: one whose settings are used instead, except for the size, which the latent decides.
+
+    Raises:
+        EMoEError: a value that cannot be.
     """
     if add_noise not in _ADD_NOISE:
-        raise EMoEError(f"Uncertainty Score's add_noise is '{add_noise}'; choose {' or '.join(_ADD_NOISE)}.")
+        raise EMoEError(f"{node}'s add_noise is '{add_noise}'; choose {' or '.join(_ADD_NOISE)}.")
     if tap == "block" and block_index != MIDDLE_BLOCK:
         tap = f"block:{block_index}"
-    tap, estimator_name = resolve(preset, tap, estimator)
-    found = {
-        "tap": tap,
-        "estimator_name": estimator_name,
-        "add_noise": add_noise == _ADD_NOISE[0],
-        "noise_seed": noise_seed,
-        "steps": steps,
-        "scheduler": scheduler,
-        "at_step": at_step,
-        "noise_samples": noise_samples,
-    }
-    return found if calibration is None else found | _of(calibration)
-
-
-def _of(calibration: Calibration) -> dict[str, Any]:
-    """The arguments that a calibration was made with."""
-    made = calibration.settings
-    return {
-        "tap": made.tap,
-        "estimator_name": made.estimator,
-        "add_noise": made.noise_seed is not None,
-        "noise_seed": made.noise_seed or 0,
-        "noise_samples": made.noise_samples,
-        "sigma": made.sigma,
-        "dtype": made.dtype,
-    }
+    try:
+        said = ScoreOptions(
+            preset=preset,
+            tap=tap,
+            estimator=estimator,
+            add_noise=add_noise == _ADD_NOISE[0],
+            noise_seed=noise_seed,
+            noise_samples=noise_samples,
+            steps=steps,
+            scheduler=scheduler,
+            at_step=at_step,
+        )
+    except BadOption as error:
+        raise EMoEError(f"{node}'s {error}") from error
+    if calibration is None:
+        return said
+    return replace(ScoreOptions.of(calibration), steps=steps, scheduler=scheduler, at_step=at_step)
 
 
 def used_line(calibration: Calibration | None) -> list[str]:

@@ -77,8 +77,8 @@ class WordAttribution(io.ComfyNode):
         calibration: Calibration | None = None,
         **widgets: Any,
     ) -> io.NodeOutput:
-        how = settings.arguments(**widgets, calibration=calibration)
-        found = attribute_words(experts, text, latent_image, clip, **how)
+        options = settings.options("Word Attribution", **widgets, calibration=calibration)
+        found = attribute_words(experts, text, latent_image, clip, options)
         picture = words_picture(found)
         lines = found.lines()
         ui = {

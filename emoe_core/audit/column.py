@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import EMoEError
+from ..gating.policies import ALPHA
 from ..stats.compare import within_ranks
 from . import statistics as stats
 from .causes import extremes, lacking_concepts, raising_words
@@ -37,7 +38,7 @@ class Options:
     """
 
     references: tuple[str, ...] = ()
-    alpha: float = 0.05
+    alpha: float = ALPHA
     weights: Weights = field(default_factory=dict)
     weight_column: str = ""
 

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from ..errors import EMoEError
-from ..scoring.presets import DEFAULT
+from ..records.calibration import Calibration
+from ..scoring.options import ScoreOptions
 from .scorer import Scorer
-
-if TYPE_CHECKING:
-    from ..records.calibration import Calibration
 
 COMFYUI, DIFFUSERS, SERVER = "comfyui", "diffusers", "server"
 DEMO = "demo"
@@ -21,7 +18,7 @@ DEMO = "demo"
 
 @dataclass(frozen=True)
 class Source:
-    """A host, its experts and how they score, in the words of the Score node.
+    """A host, its experts and how they score.
 
     Attributes:
         host: COMFYUI or DIFFUSERS (in this process), or SERVER.
@@ -30,7 +27,7 @@ class Source:
         arguments: for ComfyUI's own command line, e.g. ("--cpu",).
         config, device, dtype: see `emoe_core.hosts.diffusers.load_experts`.
         server, workflow: addresses of running servers, and a workflow in API format.
-        size: width and height in pixels; None for the experts' own.
+        options: how they score.
         batch: prompts at once; None for the host's own choice.
         calibration: a calibration file, "" for the experts' own.
     """
@@ -45,15 +42,7 @@ class Source:
     dtype: str = ""
     server: tuple[str, ...] = ()
     workflow: str = ""
-    preset: str = DEFAULT
-    tap: str = "mid_out"
-    estimator: str = "relative"
-    size: tuple[int, int] | None = None
-    noise_seed: int = 0
-    noise_samples: int = 2
-    steps: int = 20
-    scheduler: str = "normal"
-    at_step: int = 0
+    options: ScoreOptions = field(default_factory=ScoreOptions)
     batch: int | None = None
     calibration: str = ""
 
@@ -67,8 +56,6 @@ class Source:
 
     def loaded_calibration(self) -> Calibration | None:
         """The calibration file, read."""
-        from ..records.calibration import Calibration
-
         return Calibration.load(self.calibration) if self.calibration else None
 
 

@@ -29,6 +29,7 @@ from ..prompts import load_prompts
 from ..prompts.sets import SETS, write
 from .audit_arguments import add_arguments
 from .prompt_arguments import choice_of, refuse_filters
+from .score_arguments import options_of
 
 DESCRIPTION = (
     "Scores every prompt of a file, compares its groups (languages, regions, topics), and writes the scores, the "
@@ -115,15 +116,7 @@ def _source(args: argparse.Namespace) -> Source:
         dtype=args.dtype,
         server=tuple(text for text in args.server.split(",") if text.strip()),
         workflow=args.workflow,
-        preset=args.preset,
-        tap=args.tap,
-        estimator=args.estimator,
-        size=args.size,
-        noise_seed=args.noise_seed,
-        noise_samples=args.noise_samples,
-        steps=args.steps,
-        scheduler=args.scheduler,
-        at_step=args.at_step,
+        options=options_of(args),
         batch=args.batch,
         calibration=args.calibration,
     )

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import argparse
 
+from ..gating.policies import ALPHA
 from .prompt_arguments import add_filters
-from .score_arguments import add_settings
+from .score_arguments import add_options
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -41,7 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     how = parser.add_argument_group("how it is scored, as in Uncertainty Score (with --server the workflow says it)")
     add = how.add_argument
-    add_settings(add, size="512x512; the demo experts 128x128")
+    add_options(add, size="512x512; the demo experts 128x128")
     add("--batch", type=_at_least_one, metavar="N", help="prompts in one call (what fits the size)")
     add("--calibration", default="", metavar="FILE", help="for p-values and block rates; the demo experts bring theirs")
     what = parser.add_argument_group("what is compared")
@@ -63,7 +64,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--english", metavar="FILE", help="English words, one a line, beside those of the file's English prompts")
     add("--weight", default="", metavar="COLUMN", help="a column with numbers: how much a prompt's market counts")
     add("--weights", metavar="FILE", help="a table with the columns weight and language (or whatever the groups are)")
-    add("--alpha", type=float, default=0.05, help="p-values up to this count as blocked (0.05)")
+    add("--alpha", type=float, default=ALPHA, help=f"p-values up to this count as blocked ({ALPHA})")
     run_ = parser.add_argument_group("the run")
     add = run_.add_argument
     add("--engine", choices=("local", "ray"), default="local", help="ray: several processes or machines (extra ray)")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ..errors import EMoEError
 from ..gating.decision_report import Choice, decisions
-from ..gating.policies import DELTA, POLICIES
+from ..gating.policies import ALPHA, DELTA, POLICIES
 from ..records.calibration import Calibration
 from ..show.decisions import picture
 
@@ -24,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("calibration", metavar="CALIBRATION.json", help="a file that Save Calibration wrote")
     add("--policy", choices=list(POLICIES), default="false_block_rate", help="how the threshold is chosen")
-    add("--alpha", type=float, default=0.05, help="the rate that the policy keeps (default 0.05)")
+    add("--alpha", type=float, default=ALPHA, help=f"the rate that the policy keeps (default {ALPHA})")
     add("--delta", type=float, default=DELTA, help=f"with bad_among_passed: 1 - confidence (default {DELTA:g})")
     add("--threshold", type=float, default=0.0, help="with raw_threshold: the highest score that passes")
     add("--group", default="", help="only the prompts of a group: LABEL or COLUMN=LABEL")

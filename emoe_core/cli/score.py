@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from ..batch.journal import row_key
 from ..errors import EMoEError
+from ..gating.policies import ALPHA, DELTA
 from ..io.console import Console, Totals, out
 from ..prompts import PromptRow, load_prompts
 from ..records.calibration import Calibration
-from .score_arguments import add_settings
+from .score_arguments import add_options, options_of
 from .score_results import Results
 
 if TYPE_CHECKING:
@@ -50,20 +51,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     prompts = parser.add_mutually_exclusive_group(required=True)
     prompts.add_argument("--prompt", action="append", metavar="TEXT", help="a prompt; may be given several times")
     prompts.add_argument("--prompts", metavar="FILE", help="prompts: .txt, .csv, .tsv, .jsonl or .parquet")
-    add_settings(add, size="default: what the first expert was made for")
+    add_options(add, size="default: what the first expert was made for")
     add("--device", help="where the experts compute, one at a time: cpu, cuda, ... (default: cuda if there is one)")
     add("--dtype", choices=_TYPES, help="the type they compute in (default: float32 on the CPU, else float16)")
     add("--batch", type=int, default=8, metavar="N", help="prompts times noise samples in one call (8)")
     add("--clip-skip", type=int, metavar="N", help="last layers of CLIP to skip, as in diffusers")
     add("--calibration", metavar="FILE", action="append", help="a calibration; scores are gated by it")
     add("--policy", help="how to gate (false_block_rate where a calibration is given)")
-    add("--alpha", type=float, default=0.05, help="the rate that the policy keeps (0.05)")
+    add("--alpha", type=float, default=ALPHA, help=f"the rate that the policy keeps ({ALPHA})")
     add("--threshold", type=float, default=0.0, help="with policy raw_threshold: the highest score that passes")
     add(
         "--delta",
         type=float,
-        default=0.05,
-        help="with policy bad_among_passed: how often the rate may be missed (0.05)",
+        default=DELTA,
+        help=f"with policy bad_among_passed: how often the rate may be missed ({DELTA})",
     )
     add("--group", metavar="COLUMN", default="", help="judge each prompt by the reference prompts of its own group")
     where = parser.add_mutually_exclusive_group()
@@ -121,12 +122,14 @@ def _score(
     from .score_work import check, score_rows
 
     console.note("Loading the experts.")
-    from ..hosts.diffusers import experts_and_how, proofs_of, settings_of
+    from ..hosts.diffusers import Computing, load_asked, proofs_of, settings_of
 
-    experts, how = experts_and_how(args)
-    settings = settings_of(experts, how)
+    options = options_of(args)
+    experts, device = load_asked(args.experts, args.config, args.device, args.dtype, args.clip_skip)
+    computing = Computing(args.batch, device)
+    settings = settings_of(experts, options)
     if gate is not None:
-        gate = replace(gate, proofs=proofs_of(experts, how, gate.calibrations or experts.calibrations))
+        gate = replace(gate, proofs=proofs_of(experts, options, gate.calibrations or experts.calibrations, computing))
         for proof in gate.proofs:
             console.note(proof.line())
     check(experts, settings, gate)
@@ -145,7 +148,7 @@ def _score(
     if before.done:
         console.note(f"Going on: {before.done} of {len(rows)} prompts are in '{args.out}' already.")
     console.begin(len(rows), before)
-    for line in score_rows(experts, left, how, gate, settings):
+    for line in score_rows(experts, left, options, computing, gate, settings):
         ended[line["status"]] += 1
         if results is not None:
             results.write(line)

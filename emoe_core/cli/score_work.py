@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..batch.journal import row_key
 from ..errors import EMoEError
@@ -18,6 +18,10 @@ from ..records.proof import Proof
 from ..records.report import ItemScore, Report
 from ..records.settings import Settings
 from ..scoring.comparable import check_comparable
+from ..scoring.options import ScoreOptions
+
+if TYPE_CHECKING:
+    from ..hosts.diffusers import Computing
 
 OK, BLOCKED, ERROR = "ok", "blocked", "error"
 
@@ -75,7 +79,12 @@ def check(experts: ExpertSet, settings: Settings, gate: GateWords | None) -> Non
 
 
 def score_rows(
-    experts: ExpertSet, rows: Sequence[PromptRow], how: Any, gate: GateWords | None, settings: Settings
+    experts: ExpertSet,
+    rows: Sequence[PromptRow],
+    options: ScoreOptions,
+    computing: Computing,
+    gate: GateWords | None,
+    settings: Settings,
 ) -> Iterator[dict[str, Any]]:
     """A line for each row, in order; a row that cannot be scored gets one that says why, and the rows after it go on."""
     from ..hosts.diffusers import score_many
@@ -83,14 +92,14 @@ def score_rows(
     left = list(rows)
     while left:
         try:
-            for scored in score_many(experts, [row.prompt for row in left], how):
+            for scored in score_many(experts, [row.prompt for row in left], options, computing):
                 line = _line(left[0], settings, gate, scored.report)
                 del left[0]
                 yield line
         except EMoEError:  # of one of the prompts that went together: the next one is asked alone
             row = left.pop(0)
             try:
-                yield _line(row, settings, gate, next(score_many(experts, [row.prompt], how)).report)
+                yield _line(row, settings, gate, next(score_many(experts, [row.prompt], options, computing)).report)
             except EMoEError as error:
                 yield _failed(row, settings, gate, str(error))
 

@@ -14,7 +14,7 @@ from ..records.calibration import Calibration
 from ..records.references import Part
 from ..stats.evaluation import auroc
 from .curves import Curve, at_random, by_oracle, by_score
-from .policies import DELTA, POLICIES
+from .policies import ALPHA, DELTA, POLICIES
 
 DECISIONS_SCHEMA = 1
 ROUNDS = 1000
@@ -32,7 +32,7 @@ class Choice:
     """
 
     policy: str = "false_block_rate"
-    alpha: float = 0.05
+    alpha: float = ALPHA
     delta: float = DELTA
     threshold: float = 0.0
     seconds_generation: float = 10.0

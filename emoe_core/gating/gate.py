@@ -12,7 +12,7 @@ from ..records.proof import Proof
 from ..records.references import Part
 from ..records.report import Report
 from .matching import fitting, matching
-from .policies import DELTA, POLICIES, Policy, TooFewPrompts
+from .policies import ALPHA, DELTA, POLICIES, Policy, TooFewPrompts
 
 VERDICT_SCHEMA = 1
 PASS, BLOCK = "pass", "block"
@@ -93,7 +93,7 @@ def decide(
     report: Report,
     policy: str,
     *,
-    alpha: float = 0.05,
+    alpha: float = ALPHA,
     threshold: float = 0.0,
     mode: str = DECIDE,
     calibrations: tuple[Calibration, ...] | None = None,

@@ -19,6 +19,8 @@ from ..records.references import References, smallest_alpha
 from ..stats.learn_then_test import fewest, first_tested, highest_certified
 
 DELTA = 0.1
+#: The rate that a policy keeps, unless a user says otherwise.
+ALPHA = 0.05
 
 
 class TooFewPrompts(EMoEError):

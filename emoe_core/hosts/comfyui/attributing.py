@@ -10,16 +10,18 @@ import comfy.utils
 
 from ...experts.sets import ExpertSet
 from ...scoring.attribution import Attribution, attribute
+from ...scoring.options import ScoreOptions
 from .prompts.encoding import encode_many
 from .scoring.score import score_prompts
 
 
-def attribute_words(experts: ExpertSet, text: str, latent: dict[str, Any], clip: Any, **how: Any) -> Attribution:
+def attribute_words(
+    experts: ExpertSet, text: str, latent: dict[str, Any], clip: Any, options: ScoreOptions
+) -> Attribution:
     """Which words of a text raise its score.
 
     Args:
         clip: one text encoder for all experts, or None for each expert's own.
-        how: the settings of `scoring.Run.of`.
 
     Raises:
         EMoEError: no words, too many, or bad input to the score.
@@ -28,7 +30,7 @@ def attribute_words(experts: ExpertSet, text: str, latent: dict[str, Any], clip:
     def score(prompts: Sequence[str]) -> Iterator[float]:
         comfy.model_management.throw_exception_if_processing_interrupted()
         bar = comfy.utils.ProgressBar(len(prompts))
-        for scored in score_prompts(experts, encode_many(experts, prompts, clip), latent, **how):
+        for scored in score_prompts(experts, encode_many(experts, prompts, clip), latent, options):
             bar.update(1)
             yield scored.report.score
 

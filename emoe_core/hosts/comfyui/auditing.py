@@ -24,6 +24,7 @@ from ...experts.sets import ExpertSet
 from ...gating.matching import fitting, matching
 from ...records.calibration import Calibration
 from ...records.report import ItemScore
+from ...scoring.options import ScoreOptions
 from .audit_prompts import Prompts, names
 from .prompts.encoding import encode_many
 from .scoring.proving import Prover
@@ -40,7 +41,7 @@ class ComfyScorer:
         self,
         experts: ExpertSet,
         latent: dict[str, Any],
-        how: dict[str, Any],
+        options: ScoreOptions,
         calibration: Calibration | None = None,
         clip: Any = None,
         batch_size: int | None = None,
@@ -48,7 +49,6 @@ class ComfyScorer:
         """
         Args:
             latent: a LATENT with one item.
-            how: the settings of `scoring.Run.of`.
             calibration: for p-values; None takes the experts' own where one fits.
             clip: one text encoder for all experts, or None for each expert's own.
             batch_size: prompts at once; None takes a block of `scoring.Run`.
@@ -57,15 +57,15 @@ class ComfyScorer:
             raise EMoEError(
                 "The audit's latent_image is a batch; set its batch_size to 1: every prompt gets the same one."
             )
-        self._experts, self._latent, self._how, self._clip = experts, latent, how, clip
+        self._experts, self._latent, self._options, self._clip = experts, latent, options, clip
         self._calibration = calibration
-        self.batch_size = batch_size or Run.of(experts, latent, **how).prompts_a_block()
+        self.batch_size = batch_size or Run.of(experts, latent, options).prompts_a_block()
         self._tokenizer = _Tokens(clip or next((e.clip for e in experts.experts if e.clip is not None), None))
 
     def about(self) -> About:
         """Scores one prompt, so that experts that cannot be compared are refused before the first batch."""
         (prompt,) = encode_many(self._experts, [_PROBE], self._clip)
-        run = Run.of(self._experts, self._latent, **self._how)
+        run = Run.of(self._experts, self._latent, self._options)
         (scored,) = run.score([prompt], None, lambda *_: None)
         candidates = self._experts.calibrations if self._calibration is None else (self._calibration,)
         proofs = Prover(run, scored.report.settings, prompt, self._clip).proofs(candidates)
@@ -92,7 +92,7 @@ class ComfyScorer:
         """A score or a reason for each prompt; a batch that fails or does not fit in memory is halved."""
         try:
             encoded = encode_many(self._experts, prompts, self._clip)
-            found = score_prompts(self._experts, encoded, self._latent, brief=True, **self._how)
+            found = score_prompts(self._experts, encoded, self._latent, self._options, brief=True)
             return [scored.report.items[0] for scored in found]
         except EMoEError as error:
             if len(prompts) == 1:

@@ -16,6 +16,7 @@ from ...experts.sets import ExpertSet
 from ...gating.reference_prompts import ReferencePrompts, from_file, from_text
 from ...records.calibration import Calibration
 from ...records.settings import Settings
+from ...scoring.options import ScoreOptions
 from .experts.identity import clip_identity
 from .prompts.conditioning import Conditioning, encode, encode_for_experts
 from .scoring.progress import show_text
@@ -99,7 +100,12 @@ def prompt_file(name: str) -> Path:
 
 
 def calibrate(
-    experts: ExpertSet, references: ReferencePrompts, latent: dict[str, Any], name: str, clip: Any, **how: Any
+    experts: ExpertSet,
+    references: ReferencePrompts,
+    latent: dict[str, Any],
+    name: str,
+    clip: Any,
+    options: ScoreOptions,
 ) -> Calibration:
     """Score reference prompts and make a calibration of them.
 
@@ -109,7 +115,6 @@ def calibrate(
     Args:
         latent: a LATENT with one item.
         clip: one text encoder for all experts, or None for each expert's own.
-        how: the settings of `scoring.Run.of`.
 
     Raises:
         EMoEError: no prompts, a batch, or bad input to the score.
@@ -124,7 +129,7 @@ def calibrate(
     def encoded(prompt: str) -> Conditioning:
         return encode_for_experts(experts, prompt) if clip is None else encode(clip, prompt)
 
-    run = Run.of(experts, latent, **how)
+    run = Run.of(experts, latent, options)
     if len(run.samples) != 1:
         # A batch's score is that of its worst item, which no score of a single image may be held against.
         raise EMoEError(
@@ -135,7 +140,7 @@ def calibrate(
     scores = _unfinished(begun)
     progress.update(sum(p in scores for p in prompts))
     todo = [prompt for prompt in prompts if prompt not in scores]
-    for prompt, scored in zip(todo, score_prompts(experts, map(encoded, todo), latent, **how), strict=True):
+    for prompt, scored in zip(todo, score_prompts(experts, map(encoded, todo), latent, options), strict=True):
         scores[prompt] = scored.report.score
         _write_down(begun, prompt, scored.report.score)
         progress.update(sum(p in scores for p in prompts))

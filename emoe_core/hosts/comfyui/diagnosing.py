@@ -12,13 +12,12 @@ from ...charts import as_array, matrix, stack
 from ...errors import EMoEError
 from ...experts.sets import ExpertSet
 from ...scoring.diagnostics import Diagnosis, diagnose, suitable_preset
-from ...scoring.presets import DEFAULT, PRESETS
+from ...scoring.options import ScoreOptions
+from ...scoring.presets import CUSTOM, DEFAULT, PRESETS
 from .prompts.conditioning import encode, encode_for_experts
 from .scoring.probe import common_taps
 from .scoring.score import score_prompts
 
-#: Settings of the prompts' scores: those of Score when nothing is changed.
-_HOW = {"add_noise": True, "noise_seed": 0, "steps": 20, "scheduler": "normal", "at_step": 0, "noise_samples": 2}
 MOST_PROMPTS = 64
 
 
@@ -48,9 +47,9 @@ def look_at(experts: ExpertSet, prompts: str, latent: dict[str, Any] | None, cli
     if name is None:
         return diagnose(experts, taps)
     # The plain relative score at the preset's tap: no empty prompt is needed to see who stands apart.
-    how: dict[str, Any] = {**_HOW, "tap": PRESETS[name].tap, "estimator_name": "relative"}
+    options = ScoreOptions(preset=CUSTOM, tap=PRESETS[name].tap, estimator="relative")
     encoded = (encode_for_experts(experts, text) if clip is None else encode(clip, text) for text in texts)
-    scored = score_prompts(experts, encoded, latent, **how)
+    scored = score_prompts(experts, encoded, latent, options)
     return diagnose(experts, taps, [one.report for one in scored])
 
 

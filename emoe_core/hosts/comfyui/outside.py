@@ -60,14 +60,13 @@ def scorer_of(source: Source) -> Scorer:
     start(Path(tree), source.base, source.arguments)
     import torch
 
-    from ...scoring.presets import resolve
     from .auditing import ComfyScorer
     from .experts.demo_set import embedded_experts
     from .experts.load import load_experts
 
     demo = source.experts == (DEMO,)
     experts = embedded_experts() if demo else load_experts([_known(name) for name in source.experts])
-    width, height = source.size or ((128, 128) if demo else (512, 512))
+    width, height = source.options.size or ((128, 128) if demo else (512, 512))
     format_ = experts.experts[0].model.get_model_object("latent_format")
     places = int(getattr(format_, "spacial_downscale_ratio", 8))
     if min(width, height) < places or width % places or height % places:
@@ -75,18 +74,7 @@ def scorer_of(source: Source) -> Scorer:
     latent: dict[str, Any] = {
         "samples": torch.zeros(1, format_.latent_channels, height // places, width // places),
     }
-    tap, estimator = resolve(source.preset, source.tap, source.estimator)
-    how = {
-        "tap": tap,
-        "estimator_name": estimator,
-        "add_noise": True,
-        "noise_seed": source.noise_seed,
-        "steps": source.steps,
-        "scheduler": source.scheduler,
-        "at_step": source.at_step,
-        "noise_samples": source.noise_samples,
-    }
-    return ComfyScorer(experts, latent, how, source.loaded_calibration(), batch_size=source.batch)
+    return ComfyScorer(experts, latent, source.options, source.loaded_calibration(), batch_size=source.batch)
 
 
 def _known(name: str) -> str:

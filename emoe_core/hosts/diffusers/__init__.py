@@ -24,20 +24,22 @@ except ImportError as _error:
         'pip install ".[diffusers]", in an environment of its own rather than in ComfyUI\'s.'
     ) from _error
 
-from .asked import experts_and_how
+from ...scoring.options import ScoreOptions
+from .asked import load_asked
 from .demo import demo_experts
 from .experts import expert_from_network, expert_from_pipeline, experts_from_pipelines
 from .loading import load_expert, load_experts, without_progress_bars
-from .scoring import How, proofs_of, score, score_many, settings_of
+from .scoring import Computing, proofs_of, score, score_many, settings_of
 
 __all__ = [
-    "How",
+    "Computing",
+    "ScoreOptions",
     "demo_experts",
     "expert_from_network",
     "expert_from_pipeline",
-    "experts_and_how",
     "experts_from_pipelines",
     "load_expert",
+    "load_asked",
     "load_experts",
     "proofs_of",
     "score",

@@ -1,9 +1,8 @@
-"""From words (a command line, an audit's source) to experts and how they score."""
+"""From words (a command line, an audit's source) to experts."""
 
 from __future__ import annotations
 
-from dataclasses import fields
-from typing import Any
+from collections.abc import Sequence
 
 import torch
 
@@ -12,31 +11,29 @@ from ...errors import EMoEError
 from ...experts.sets import ExpertSet
 from .demo import demo_experts
 from .loading import load_experts, without_progress_bars
-from .scoring import How
 
 
-def experts_and_how(asked: Any, batch: int | None = None) -> tuple[ExpertSet, How]:
-    """The experts that are asked for, loaded, and how they score.
+def load_asked(
+    names: Sequence[str], config: str = "", device: str = "", dtype: str = "", clip_skip: int | None = None
+) -> tuple[ExpertSet, torch.device | None]:
+    """The experts that are asked for, and the device they take turns on; None where they stay on the processor.
 
     Args:
-        asked: has `experts` (files and folders, or the one word DEMO), `config`, `device`, `dtype` and, by the names of
-            `How`, the settings; `clip_skip` if it likes.
-        batch: in place of `asked.batch`.
+        names: files and folders, or the one word DEMO.
+        config, dtype, clip_skip: see `load_experts`; "" for the usual type of the device.
+        device: "" for a graphics card where there is one.
 
     Raises:
         EMoEError: the device cannot be used, or an expert cannot be loaded.
     """
-    device = _device(asked.device)
-    dtype = getattr(torch, asked.dtype or ("float32" if device.type == "cpu" else "float16"))
+    place = _device(device)
+    kind = getattr(torch, dtype or ("float32" if place.type == "cpu" else "float16"))
     with without_progress_bars():
-        if list(asked.experts) == [DEMO]:
+        if list(names) == [DEMO]:
             experts = demo_experts()
         else:
-            clip_skip = getattr(asked, "clip_skip", None)
-            experts = load_experts(list(asked.experts), config=asked.config or None, dtype=dtype, clip_skip=clip_skip)
-    words = {one.name: getattr(asked, one.name) for one in fields(How) if one.name not in ("batch", "device")}
-    place = None if device.type == "cpu" else device
-    return experts, How(**words, batch=asked.batch if batch is None else batch, device=place)
+            experts = load_experts(list(names), config=config or None, dtype=kind, clip_skip=clip_skip)
+    return experts, None if place.type == "cpu" else place
 
 
 def _device(name: str | None) -> torch.device:

@@ -16,8 +16,9 @@ from ...experts.sets import ExpertSet
 from ...gating.matching import fitting, matching
 from ...records.calibration import Calibration
 from ...records.report import Report
-from .asked import experts_and_how
-from .scoring import How, proofs_of, score, score_many
+from ...scoring.options import ScoreOptions
+from .asked import load_asked
+from .scoring import Computing, proofs_of, score, score_many, settings_of
 
 if TYPE_CHECKING:
     from ...audit.source import Source
@@ -30,17 +31,25 @@ _NO_LIMIT = 100_000
 class DiffusersScorer:
     """Implements `emoe_core.audit.Scorer`."""
 
-    def __init__(self, experts: ExpertSet, how: How, calibration: Calibration | None = None, batch_size: int = 16):
-        self._experts, self._how, self._calibration, self.batch_size = experts, how, calibration, batch_size
+    def __init__(
+        self,
+        experts: ExpertSet,
+        options: ScoreOptions,
+        computing: Computing,
+        calibration: Calibration | None = None,
+        batch_size: int = 16,
+    ) -> None:
+        self._experts, self._options, self._computing = experts, options, computing
+        self._calibration, self.batch_size = calibration, batch_size
         encoders = next((e.clip for e in experts.experts if e.clip is not None), None)
         self._tokenizer: Any = getattr(getattr(encoders, "pipeline", None), "tokenizer", None)
         self._is_one = lru_cache(maxsize=1 << 17)(lambda word: len(self._ids(word)) == 1)
 
     def about(self) -> About:
         """Scores one prompt, so that experts that cannot be compared are refused before the first batch."""
-        report = score(self._experts, "a", self._how)
+        report = score(self._experts, "a", self._options, self._computing)
         candidates = self._experts.calibrations if self._calibration is None else (self._calibration,)
-        report = replace(report, proofs=proofs_of(self._experts, self._how, candidates))
+        report = replace(report, proofs=proofs_of(self._experts, self._options, candidates, self._computing))
         if self._calibration is not None:
             matching(report, (self._calibration,))
         else:
@@ -51,7 +60,8 @@ class DiffusersScorer:
     def score(self, prompts: Sequence[str]) -> list[Row]:
         """See `emoe_core.audit.Scorer.score`; a batch that fails is halved until the prompt at fault is alone."""
         try:
-            found = [scored.report for scored in score_many(self._experts, list(prompts), self._how, brief=True)]
+            many = score_many(self._experts, list(prompts), self._options, self._computing, brief=True)
+            found = [scored.report for scored in many]
         except (EMoEError, torch.OutOfMemoryError) as error:
             if len(prompts) == 1:
                 said = str(error) if isinstance(error, EMoEError) else "There is not enough memory for this prompt."
@@ -82,9 +92,8 @@ class DiffusersScorer:
 
 def scorer_of(source: Source) -> DiffusersScorer:
     """The scorer of `emoe_core.audit.source.Source` with the host diffusers."""
-    experts, how = experts_and_how(source, batch=1)
-    about = score(experts, "a", how).settings
-    places = about.latent_shape[-1] * about.latent_shape[-2]
-    size = source.batch or max(1, min(_MOST, _PLACES // places))
-    how = replace(how, batch=size * how.noise_samples)
-    return DiffusersScorer(experts, how, source.loaded_calibration(), size)
+    experts, device = load_asked(source.experts, source.config, source.device, source.dtype)
+    *_, height, width = settings_of(experts, source.options).latent_shape
+    size = source.batch or max(1, min(_MOST, _PLACES // (height * width)))
+    computing = Computing(size * source.options.noise_samples, device)
+    return DiffusersScorer(experts, source.options, computing, source.loaded_calibration(), size)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import torch
 
@@ -18,133 +17,112 @@ from ...records.settings import Settings
 from ...scoring.collect import Progress
 from ...scoring.empty_prompt import says_nothing
 from ...scoring.estimators import estimator as estimator_named
-from ...scoring.presets import CUSTOM, DEFAULT, resolve, resolve_tap
+from ...scoring.options import ScoreOptions
+from ...scoring.presets import resolve_tap
 from ...scoring.score import Scored
 from ...scoring.score import score_many as score_latents
 from .networks import Network
 from .probe import DiffusersProbe, common_taps, noise_samples
 from .schedules import sigma_of_step
 
-MOST_NOISE_SAMPLES = 64
 PIXELS_A_LATENT = 8
 
 
 @dataclass(frozen=True)
-class How:
-    """How prompts are scored, in the words of the Score node.
+class Computing:
+    """Where and how much at once; the scores do not depend on it by more than rounding.
 
     Attributes:
-        preset: layout, fast, thorough, paper, one_model, or custom with `tap` and `estimator`.
-        size: width and height of the picture in pixels; None for the size the first expert was made for.
-        noise_seed, noise_samples: noise sample k is made from noise_seed + k.
-        steps, scheduler, at_step: the noise level, as in KSampler. Step 0 is pure noise.
         batch: how many (prompt, noise sample) pairs go through a network in one call.
         device: where the experts are put, one at a time; None leaves each where it is.
     """
 
-    preset: str = DEFAULT
-    tap: str = "mid_out"
-    estimator: str = "relative"
-    size: tuple[int, int] | None = None
-    noise_seed: int = 0
-    noise_samples: int = 2
-    steps: int = 20
-    scheduler: str = "normal"
-    at_step: int = 0
     batch: int = 8
     device: str | torch.device | None = None
 
+    def __post_init__(self) -> None:
+        if self.batch < 1:
+            raise EMoEError(f"batch is {self.batch}; choose 1 or more.")
 
-def score(experts: ExpertSet, prompt: str, how: How | None = None, **changes: Any) -> Report:
+
+def score(
+    experts: ExpertSet, prompt: str, options: ScoreOptions | None = None, computing: Computing | None = None
+) -> Report:
     """Score one prompt.
-
-    Args:
-        changes: attributes of `How` by name, e.g. preset="fast", size=(768, 512).
 
     Raises:
         EMoEError: bad input, in one sentence.
     """
-    return next(score_many(experts, [prompt], how, **changes)).report
+    return next(score_many(experts, [prompt], options, computing)).report
 
 
 def score_many(
     experts: ExpertSet,
     prompts: Sequence[str],
-    how: How | None = None,
+    options: ScoreOptions | None = None,
+    computing: Computing | None = None,
     progress: Progress | None = None,
     brief: bool = False,
-    **changes: Any,
 ) -> Iterator[Scored]:
     """Score prompts in order; several go through each expert together. Gives reports with their disagreement maps.
 
     Args:
         progress: told (model calls done, calls in all, expert) before each call, for every group of prompts anew.
         brief: leave out the estimators that nobody asked for.
-        changes: as for `score`.
     """
-    chosen = _changed(how or How(), changes)
+    chosen, how = options or ScoreOptions(), computing or Computing()
     settings, shape = _settings(experts, chosen)
     noises = noise_samples(shape, chosen.noise_seed, chosen.noise_samples)
     width, height = shape[2] * PIXELS_A_LATENT, shape[1] * PIXELS_A_LATENT
-    device = None if chosen.device is None else torch.device(chosen.device)
+    device = None if how.device is None else torch.device(how.device)
     # Where experts take turns on a device, more prompts a turn mean fewer moves.
-    group = max(1, chosen.batch // chosen.noise_samples) * (1 if device is None else 8)
+    group = max(1, how.batch // chosen.noise_samples) * (1 if device is None else 8)
     key = f"{settings.sigma}:{settings.noise_seed}:{settings.noise_samples}:{settings.latent_shape}:{settings.text_encoders}"
     for start in range(0, len(prompts), group):
         texts = list(prompts[start : start + group])
         if estimator_named(settings.estimator).needs_empty:
             _refuse_empty(texts, experts, settings.estimator)
         sigma = sigma_of_step(experts.experts[0].model.levels, chosen.scheduler, chosen.steps, chosen.at_step)
-        probe = DiffusersProbe(experts, texts, width, height, noises, sigma, chosen.batch, device, key)
+        probe = DiffusersProbe(experts, texts, width, height, noises, sigma, how.batch, device, key)
         found = score_latents(probe, experts, [settings] * len(texts), texts, progress, brief=brief)
         for text, scored in zip(texts, found, strict=True):
             yield _with_warnings(scored, experts, text)
 
 
-def settings_of(experts: ExpertSet, how: How) -> Settings:
+def settings_of(experts: ExpertSet, options: ScoreOptions) -> Settings:
     """Everything that scores made this way depend on; an `EMoEError` for bad input."""
-    return _settings(experts, how)[0]
+    return _settings(experts, options)[0]
 
 
-def proofs_of(experts: ExpertSet, how: How, calibrations: Iterable[Calibration]) -> tuple[Proof, ...]:
+def proofs_of(
+    experts: ExpertSet, options: ScoreOptions, calibrations: Iterable[Calibration], computing: Computing
+) -> tuple[Proof, ...]:
     """A proof of each calibration that was made by other digests; see `emoe_core.gating.proof`."""
-    settings = settings_of(experts, how)
+    settings = settings_of(experts, options)
 
     def scores(texts: Sequence[str]) -> list[float]:
-        return [scored.report.score for scored in score_many(experts, list(texts), how, brief=True)]
+        found = score_many(experts, list(texts), options, computing, brief=True)
+        return [scored.report.score for scored in found]
 
     return tuple(prove(one, scores) for one in calibrations if needs_proof(one, settings))
 
 
-def _changed(how: How, changes: dict[str, Any]) -> How:
-    try:
-        return replace(how, **changes)
-    except TypeError as error:
-        raise EMoEError(
-            f"score does not know {', '.join(sorted(changes.keys() - vars(how).keys()))}; it knows {', '.join(vars(how))}."
-        ) from error
-
-
-def _settings(experts: ExpertSet, how: How) -> tuple[Settings, tuple[int, ...]]:
+def _settings(experts: ExpertSet, options: ScoreOptions) -> tuple[Settings, tuple[int, ...]]:
     if len(experts) == 0:
         raise EMoEError("There are no experts to score with; load two or more with load_experts.")
-    tap, estimator = resolve(how.preset, how.tap, how.estimator)
+    tap, estimator = options.reading
     estimator_named(estimator)
-    if not 1 <= how.noise_samples <= MOST_NOISE_SAMPLES:
-        raise EMoEError(f"noise_samples is {how.noise_samples}; choose 1 to {MOST_NOISE_SAMPLES}.")
-    if how.batch < 1:
-        raise EMoEError(f"batch is {how.batch}; choose 1 or more.")
     first = experts.experts[0]
-    shape = _latent_shape(first.model, how.size)
+    shape = _latent_shape(first.model, options.size)
     return (
         Settings(
             experts=tuple(expert.identity for expert in experts.experts),
             text_encoders=tuple(expert.text_encoder_identity() for expert in experts.experts),
             tap=resolve_tap(tap, common_taps(experts)),
             estimator=estimator,
-            sigma=float(f"{_common_sigma(experts, how):.6g}"),
-            noise_seed=how.noise_seed,
-            noise_samples=how.noise_samples,
+            sigma=float(f"{_common_sigma(experts, options):.6g}"),
+            noise_seed=options.noise_seed,
+            noise_samples=options.noise_samples,
             latent_shape=shape,
             latent="empty",
             dtype=first.dtype,
@@ -168,8 +146,9 @@ def _latent_shape(network: Network, size: tuple[int, int] | None) -> tuple[int, 
     return network.channels, height // PIXELS_A_LATENT, width // PIXELS_A_LATENT
 
 
-def _common_sigma(experts: ExpertSet, how: How) -> float:
-    sigmas = [sigma_of_step(e.model.levels, how.scheduler, how.steps, how.at_step) for e in experts.experts]
+def _common_sigma(experts: ExpertSet, options: ScoreOptions) -> float:
+    step = (options.scheduler, options.steps, options.at_step)
+    sigmas = [sigma_of_step(expert.model.levels, *step) for expert in experts.experts]
     for expert, sigma in zip(experts.experts, sigmas, strict=True):
         if abs(sigma - sigmas[0]) > 1e-3 * sigmas[0]:
             raise EMoEError(
@@ -192,6 +171,3 @@ def _with_warnings(scored: Scored, experts: ExpertSet, text: str) -> Scored:
         if expert.clip is not None and (warning := expert.clip.too_long(text)):
             found[warning] = None
     return replace(scored, report=replace(scored.report, warnings=tuple(found)))
-
-
-__all__ = ["CUSTOM", "How", "proofs_of", "score", "score_many", "settings_of"]

@@ -24,6 +24,7 @@ from ....records.settings import SHARED, Settings
 from ....scoring.collect import Progress, Reading
 from ....scoring.empty_prompt import says_nothing
 from ....scoring.estimators import estimator
+from ....scoring.options import ScoreOptions
 from ....scoring.presets import resolve_tap
 from ....scoring.score import Scored, score_many
 from ..prompts import conditioning as cond
@@ -34,7 +35,6 @@ from .probe import ComfyProbe, common_taps
 from .proving import Prover
 
 SCHEDULERS: list[str] = list(comfy.samplers.SCHEDULER_NAMES)
-MOST_NOISE_SAMPLES = 64
 #: How much is scored at once for lists of prompts: see `Run.prompts_a_block`.
 _CALLS_A_BLOCK = 4
 _PROMPTS_A_BLOCK = 64
@@ -50,24 +50,26 @@ def score_prompt(
     experts: ExpertSet,
     positive: cond.Conditioning,
     latent: dict[str, Any],
+    options: ScoreOptions,
     *,
     empty_prompt: cond.Conditioning | None = None,
     progress: Progress | None = None,
     calibration: Calibration | None = None,
-    **how: Any,
+    also: Sequence[Reading] = (),
 ) -> Scored:
-    """Score one prompt in a ComfyUI process, under the settings `how` of `Run.of`.
+    """Score one prompt in a ComfyUI process.
 
     The node's progress bar moves with every model call, unless somebody else's `progress` is told instead. Calibrations
     that were made by other digests are proved on the way, once for a process (`emoe_core.gating.proof`).
 
     Args:
         calibration: one more than the experts bring, for the report.
+        also: more (tap, estimator) pairs to measure in the same pass; see `emoe_core.scoring.score.score_many`.
 
     Raises:
         EMoEError: any bad input, in one sentence.
     """
-    run = Run.of(experts, latent, **how)
+    run = Run.of(experts, latent, options, also)
     if not positive:
         raise _no_prompt()
     candidates = (*(() if calibration is None else (calibration,)), *experts.calibrations)
@@ -86,13 +88,14 @@ def score_prompts(
     experts: ExpertSet,
     prompts: Iterable[cond.Conditioning],
     latent: dict[str, Any],
+    options: ScoreOptions,
     *,
     empty_prompt: cond.Conditioning | None = None,
     progress: Progress | None = None,
     brief: bool = False,
-    **how: Any,
+    also: Sequence[Reading] = (),
 ) -> Iterator[Scored]:
-    """Score many prompts under the settings `how` of `Run.of`, one `Scored` a prompt, in order: the road for lists.
+    """Score many prompts, one `Scored` per prompt, in order.
 
     Cheaper than `score_prompt` for each. Prompts are taken from the iterable a block at a time (a generator may encode
     them as they are wanted), every expert is loaded once a block, and within it prompts of equal shape share network
@@ -105,7 +108,7 @@ def score_prompts(
     Raises:
         EMoEError: any bad input, in one sentence; at the first result for what all prompts share.
     """
-    run = Run.of(experts, latent, **how)
+    run = Run.of(experts, latent, options, also)
     waiting = iter(prompts)
     while block := list(itertools.islice(waiting, run.prompts_a_block())):
         yield from run.score(block, empty_prompt, progress or (lambda *_: None), brief)
@@ -113,7 +116,7 @@ def score_prompts(
 
 @dataclass(frozen=True, eq=False)
 class Run:
-    """What all prompts of a run share, checked; `of` makes it from the arguments of `score_prompt`."""
+    """What all prompts of a run share, checked; `of` makes it."""
 
     experts: ExpertSet
     samples: Tensor
@@ -130,41 +133,21 @@ class Run:
         cls,
         experts: ExpertSet,
         latent: dict[str, Any],
-        *,
-        tap: str,
-        estimator_name: str,
-        add_noise: bool,
-        noise_seed: int,
-        steps: int,
-        scheduler: str,
-        at_step: int,
-        noise_samples: int,
+        options: ScoreOptions,
         also: Sequence[Reading] = (),
-        sigma: float | None = None,
-        dtype: str | None = None,
     ) -> Run:
-        """Arguments are those of KSamplerAdvanced where they share a name.
-
-        Args:
-            sigma: a calibration's noise level, rounded to 6 digits; scheduler, steps and at_step do not count then.
-            dtype: the type to compute in, such as "float32"; None leaves it to the host.
-            tap: one of `presets.TAPS`, 'middle', or a block as 'block:7'; what is meant is settled here.
-            also: more (tap, estimator) pairs to measure in the same pass; see `emoe_core.scoring.score.score_many`.
-        """
+        """Checks what is asked for against the experts and the latent; which tap is meant is settled here."""
         if len(experts) == 0:
             raise EMoEError("Uncertainty Score has no experts; connect Demo Experts, Load Experts or Add Expert.")
         samples = _latent_samples(experts.experts[0].model, latent)
-        if dtype is not None:
-            experts = in_precision(experts, dtype)
-        sigmas = _sigmas(experts, scheduler, steps, at_step, sigma)
-        if not add_noise:
-            noise_samples = 1  # nothing is drawn, so every sample would be the same
-        if not 1 <= noise_samples <= MOST_NOISE_SAMPLES:
-            raise EMoEError(f"Uncertainty Score's noise_samples is {noise_samples}; choose 1 to {MOST_NOISE_SAMPLES}.")
-        noises = _noises(samples, latent, add_noise, noise_seed, noise_samples)
+        if options.dtype is not None:
+            experts = in_precision(experts, options.dtype)
+        sigmas = _sigmas(experts, options)
+        noises = _noises(samples, latent, options)
         has = common_taps(experts)
         readings = tuple((resolve_tap(where, has), estimator(name).name) for where, name in also)
-        seed = noise_seed if add_noise else None
+        tap, estimator_name = options.reading
+        seed = options.noise_seed if options.add_noise else None
         kind = _kind(samples, latent)
         return cls(experts, samples, kind, sigmas, noises, seed, resolve_tap(tap, has), estimator_name, readings)
 
@@ -298,24 +281,17 @@ def _latent_samples(model: Any, latent: dict[str, Any]) -> Tensor:
     return samples  # type: ignore[no-any-return]
 
 
-def _sigmas(experts: ExpertSet, scheduler: str, steps: int, at_step: int, level: float | None = None) -> Tensor:
-    """The schedule from the scored step on, made from the first expert and checked against the others.
-
-    Args:
-        level: the noise level that is meant, whatever the other three say.
-    """
-    if level is not None:
-        with suppress(EMoEError):  # the very schedule, where it is this one's level: `level` is rounded
-            sigmas = _sigmas(experts, scheduler, steps, at_step)
-            if _rounded(sigmas[0]) == level:
+def _sigmas(experts: ExpertSet, options: ScoreOptions) -> Tensor:
+    """The schedule from the scored step on, made from the first expert and checked against the others."""
+    if options.sigma is not None:
+        with suppress(EMoEError):  # the very schedule, where it is this one's level: `sigma` is rounded
+            sigmas = _sigmas(experts, replace(options, sigma=None))
+            if _rounded(sigmas[0]) == options.sigma:
                 return sigmas
-        return torch.tensor([level, 0.0])
+        return torch.tensor([options.sigma, 0.0])
+    scheduler, steps, at_step = options.scheduler, options.steps, options.at_step
     if scheduler not in SCHEDULERS:
         raise EMoEError(f"Uncertainty Score's scheduler is '{scheduler}'; the known ones are {', '.join(SCHEDULERS)}.")
-    if not 0 <= at_step < steps:
-        raise EMoEError(
-            f"Uncertainty Score's at_step is {at_step}, beyond the last of {steps} steps; choose 0 to {steps - 1}."
-        )
     schedules = [
         comfy.samplers.calculate_sigmas(expert.model.get_model_object("model_sampling"), scheduler, steps)
         for expert in experts.experts
@@ -352,11 +328,12 @@ def _kind(samples: Tensor, latent: dict[str, Any]) -> str:
     return kind if places is None or list(places) == list(range(len(samples))) else f"{kind}, batch_index {places}"
 
 
-def _noises(samples: Tensor, latent: dict[str, Any], add_noise: bool, seed: int, count: int) -> list[Tensor]:
-    """Noise sample k is the noise that KSampler makes from the seed plus k; zeros where no noise is added."""
-    if not add_noise:
+def _noises(samples: Tensor, latent: dict[str, Any], options: ScoreOptions) -> list[Tensor]:
+    """Noise sample k is the noise that KSampler makes from the seed plus k; one of zeros where no noise is added."""
+    if not options.add_noise:
         return [torch.zeros_like(samples, device="cpu")]
-    return [comfy.sample.prepare_noise(samples, (seed + k) % 2**64, latent.get("batch_index")) for k in range(count)]
+    seeds = [(options.noise_seed + k) % 2**64 for k in range(options.noise_samples)]
+    return [comfy.sample.prepare_noise(samples, seed, latent.get("batch_index")) for seed in seeds]
 
 
 def _key(samples: Tensor, noises: list[Tensor], sigmas: Tensor) -> str:
