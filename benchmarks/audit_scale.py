@@ -131,17 +131,15 @@ def batched_against_single(count: int) -> dict[str, Any]:
         pack = load_pack(Path(base))
         host = pack.emoe_core.hosts.comfyui
         experts = host.experts.demo_set.embedded_experts()
-        chosen = pack.emoe_core.scoring.presets.PRESETS["fast"]
-        how = {"tap": chosen.tap, "estimator_name": chosen.estimator, "add_noise": True, "noise_seed": 0, "steps": 20}
-        how |= {"scheduler": "normal", "at_step": 0, "noise_samples": 2}
+        options = pack.emoe_core.scoring.options.ScoreOptions(preset="fast")
         latent = {"samples": torch.zeros(1, 4, 16, 16)}
         path = write_prompts(Path(base) / "p.csv", count)
         with path.open(encoding="utf-8", newline="") as file:
             prompts = sorted((row["prompt"] for row in csv.DictReader(file)), key=len)  # as the engine sorts them
         spent, scores = {"batched": 0.0, "single": 0.0}, dict[str, list[float]](batched=[], single=[])
         scorers = {
-            "batched": host.auditing.ComfyScorer(experts, latent, how),
-            "single": host.auditing.ComfyScorer(experts, latent, how, batch_size=1),
+            "batched": host.auditing.ComfyScorer(experts, latent, options),
+            "single": host.auditing.ComfyScorer(experts, latent, options, batch_size=1),
         }
         for scorer in scorers.values():
             scorer.about()

@@ -30,6 +30,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from emoe_testing.scoring import score_prompt
+
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "scripts"))
 
@@ -56,7 +58,7 @@ def demo_scores(pack: ModuleType, preset: str, folder: Path) -> dict[str, float]
     def report_of(text: str) -> Any:
         positive = host.prompts.conditioning.encode_for_experts(experts, text)
         tap, name = chosen.tap, chosen.estimator
-        return host.scoring.score.score_prompt(experts, positive, latent, tap=tap, estimator_name=name, **HOW).report
+        return score_prompt(host, experts, positive, latent, tap=tap, estimator=name, **HOW).report
 
     path = folder / f"demo-{preset}-{report_of(texts[0]).settings.fingerprint()}.jsonl"
     folder.mkdir(parents=True, exist_ok=True)

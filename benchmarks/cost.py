@@ -42,6 +42,7 @@ from common import (
     write,
 )
 from common import report as finish
+from emoe_testing.scoring import score_prompt
 
 STEPS, GUIDANCE = 20, 7.0
 
@@ -74,15 +75,15 @@ def by_hand(network: Any, family: Family, whole: bool) -> Callable[[], Any]:
 def arms(pack: ModuleType, family: Family, made: Any, thorough: bool) -> dict[str, Callable[[], Any]]:
     import comfy.sample
 
-    scoring, presets = pack.emoe_core.hosts.comfyui.scoring.score, pack.emoe_core.scoring.presets.PRESETS
+    host, presets = pack.emoe_core.hosts.comfyui, pack.emoe_core.scoring.presets.PRESETS
     models = [expert.model for expert in made.experts]
     networks = [m.model.diffusion_model for m in models]
     empty_picture, texts = latent(family), iter(range(1000, 10**9))
 
     def score(preset: str) -> Callable[[], Any]:
         chosen = presets[preset]
-        how = {**HOW, "tap": chosen.tap, "estimator_name": chosen.estimator}
-        return lambda: scoring.score_prompt(made, prompt(family, next(texts)), empty_picture, **how)  # a new prompt
+        how = {**HOW, "tap": chosen.tap, "estimator": chosen.estimator}
+        return lambda: score_prompt(host, made, prompt(family, next(texts)), empty_picture, **how)  # a new prompt
 
     def sample(which: Any, steps: int, guidance: float, last: int) -> Any:
         noise = comfy.sample.prepare_noise(empty_picture["samples"], 0)

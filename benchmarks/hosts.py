@@ -26,6 +26,7 @@ from typing import Any
 
 from common import ROOT, comfyui, enter_host
 from emoe_testing.patches import freeu
+from emoe_testing.scoring import options, score_prompts
 
 PROMPTS = 24
 STEPS, LATER = 20, 6
@@ -172,7 +173,7 @@ def question(pack: ModuleType, preset: str) -> dict[str, Any]:
     made = pack.emoe_core.scoring.presets.PRESETS[preset]
     return {
         "tap": made.tap,
-        "estimator_name": made.estimator,
+        "estimator": made.estimator,
         "add_noise": True,
         "noise_seed": 0,
         "steps": STEPS,
@@ -195,7 +196,7 @@ def scored(pack: ModuleType, experts: Any, texts: list[str], shape: tuple[int, .
     host = pack.emoe_core.hosts.comfyui
     given = (host.prompts.conditioning.encode_for_experts(experts, text) for text in texts)
     latent = {"samples": torch.zeros(1, *shape)}
-    return [one.report for one in host.scoring.score.score_prompts(experts, given, latent, brief=True, **how)]
+    return [one.report for one in score_prompts(host, experts, given, latent, brief=True, **how)]
 
 
 # --- another host -----------------------------------------------------------------------------------------------------
@@ -242,7 +243,7 @@ def proved(pack: ModuleType, experts: Any, kept: Any, shape: tuple[int, ...], ho
     import torch
 
     host = pack.emoe_core.hosts.comfyui
-    run = host.scoring.score.Run.of(experts, {"samples": torch.zeros(1, *shape)}, **how)
+    run = host.scoring.score.Run.of(experts, {"samples": torch.zeros(1, *shape)}, options(host, **how))
     settings = run.settings(host.prompts.conditioning.encode_for_experts(experts, kept.prompts[0]))
     if kept.settings.question() != settings.question():
         raise SystemExit(f"{kept.name}: another question, {kept.settings.differences(settings)}")

@@ -31,6 +31,7 @@ from typing import Any
 from common import FAMILIES, HOW, Claim, Family, comfyui, conditions, enter_host, latent, prompt, write
 from common import report as finish
 from emoe_testing.checkpoints import clip_l_shapes
+from emoe_testing.scoring import score_prompt
 from emoe_testing.unet import linear, norm
 
 Shapes = Iterator[tuple[str, tuple[int, ...]]]
@@ -129,7 +130,7 @@ def child(arm: str, count: int, family: Family, file: Path, flags: list[str]) ->
             os.posix_fadvise(opened.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
         start, kept = state(), []
         if arm == "stock":
-            made = core.experts.ExpertSet()
+            made = core.experts.sets.ExpertSet()
             for name in names:
                 path = str(Path(folder) / "models" / "checkpoints" / name)
                 loaded = comfy.sd.load_checkpoint_guess_config(path, output_vae=True, output_clip=True)
@@ -142,8 +143,8 @@ def child(arm: str, count: int, family: Family, file: Path, flags: list[str]) ->
         def score(number: int) -> float:
             encode = host.prompts.conditioning.encode_for_experts
             words = encode(made, f"prompt {number}") if arm == "with text" else prompt(family, number)
-            how = {**HOW, "tap": "mid_out", "estimator_name": "response"}  # it does with a single expert, too
-            return float(host.scoring.score.score_prompt(made, words, latent(family), **how).report.score)
+            how = {**HOW, "tap": "mid_out", "estimator": "response"}  # it does with a single expert, too
+            return float(score_prompt(host, made, words, latent(family), **how).report.score)
 
         score(1)
         first = state()

@@ -20,6 +20,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from emoe_testing.scoring import score_prompt
+
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "scripts"))
 
@@ -46,8 +48,8 @@ def measure(pack: ModuleType, prompts: dict[str, list[str]], layers: str, top_k:
 
     def score(of: Any, positive: Any, preset: str) -> Any:
         chosen = presets[preset]
-        how = {**HOW, "tap": chosen.tap, "estimator_name": chosen.estimator}
-        return host.scoring.score.score_prompt(of, positive, latent, **how).report
+        how = {**HOW, "tap": chosen.tap, "estimator": chosen.estimator}
+        return score_prompt(host, of, positive, latent, **how).report
 
     found: Scores = {}
     total, done, started = sum(map(len, prompts.values())), 0, time.monotonic()

@@ -34,29 +34,28 @@ from common import (
     write,
 )
 from common import report as finish
+from emoe_testing.scoring import score_prompt, score_prompts
 
 LINEAR = 0.10
 
 
 def arms(pack: ModuleType, family: Family, made: Any, prompts: int) -> dict[str, Callable[[], Any]]:
-    scoring, core = pack.emoe_core.hosts.comfyui.scoring.score, pack.emoe_core
-    chosen = core.presets.PRESETS["fast"]
-    how = {**HOW, "tap": chosen.tap, "estimator_name": chosen.estimator}
-    few = core.experts.ExpertSet(made.experts[:2])
+    host, core = pack.emoe_core.hosts.comfyui, pack.emoe_core
+    chosen = core.scoring.presets.PRESETS["fast"]
+    how = {**HOW, "tap": chosen.tap, "estimator": chosen.estimator}
+    few = core.experts.sets.ExpertSet(made.experts[:2])
 
     def one(which: Any, seed: int, samples: int = 1) -> Any:
-        return scoring.score_prompt(which, prompt(family, seed), latent(family), **{**how, "noise_samples": samples})
+        return score_prompt(host, which, prompt(family, seed), latent(family), **{**how, "noise_samples": samples})
 
     def several(count: int) -> list[Any]:
         return [one(few, seed) for seed in range(count)]
 
     def batch() -> list[Any]:
-        return list(
-            scoring.score_prompts(few, [prompt(family, seed) for seed in range(prompts)], latent(family), **how)
-        )
+        return list(score_prompts(host, few, [prompt(family, seed) for seed in range(prompts)], latent(family), **how))
 
     sizes = [count for count in (2, 4, 8) if count <= len(made)]
-    by_experts = {f"{n} experts": (lambda n=n: one(core.experts.ExpertSet(made.experts[:n]), 0)) for n in sizes}
+    by_experts = {f"{n} experts": (lambda n=n: one(core.experts.sets.ExpertSet(made.experts[:n]), 0)) for n in sizes}
     by_prompts = {f"{n} prompts": (lambda n=n: several(n)) for n in (1, prompts // 2, prompts)}
     by_samples = {f"{n} noise samples": (lambda n=n: one(few, 0, n)) for n in (1, 2, 4)}
     return {**by_experts, **by_prompts, **by_samples, f"batch of {prompts} prompts": batch}

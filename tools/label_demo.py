@@ -52,17 +52,15 @@ def main() -> None:
         core, host_room = pack.emoe_core, pack.emoe_core.hosts.comfyui
         with open(Path(base) / "input" / "demo.csv", "w", encoding="utf-8", newline="") as file:
             csv.writer(file).writerows([("prompt", "language", "bad"), *rows(core.demo)])
-        references = host_room.calibrating.reference_prompts("", "demo.csv", core.reference_prompts.BAD_BELOW)
-        preset, latent = core.presets.PRESETS[core.presets.DEFAULT], {"samples": torch.zeros(1, 4, 16, 16)}
+        references = host_room.calibrating.reference_prompts("", "demo.csv", core.gating.reference_prompts.BAD_BELOW)
+        latent = {"samples": torch.zeros(1, 4, 16, 16)}
         made = host_room.calibrating.calibrate(
-            host_room.embedded.embedded_experts(),
+            host_room.experts.demo_set.embedded_experts(),
             references,
             latent,
             "demo experts, labelled",
             None,
-            tap=preset.tap,
-            estimator_name=preset.estimator,
-            **HOW,
+            core.scoring.options.ScoreOptions(**HOW),
         )
     made.save(TARGET)
     print(made.line())

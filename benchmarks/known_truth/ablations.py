@@ -34,9 +34,9 @@ def figures(core: ModuleType, rows: Sequence[Prompt], measured: dict[str, dict[s
         found[case] = {
             preset: {
                 "mean_auroc": float(
-                    np.mean([core.evaluation.auroc(arrays[name][a], arrays[name][b]) for a, b in pairs])
+                    np.mean([core.stats.evaluation.auroc(arrays[name][a], arrays[name][b]) for a, b in pairs])
                 ),
-                "rank_correlation": core.evaluation.spearman(arrays[name], measured["as shipped"][name]),
+                "rank_correlation": core.stats.evaluation.spearman(arrays[name], measured["as shipped"][name]),
             }
             for preset, name in PRESETS.items()
         }

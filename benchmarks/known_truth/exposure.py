@@ -34,7 +34,7 @@ class Exposure:
     def __init__(
         self, core: ModuleType, rows: Sequence[Prompt], columns: Columns, quality: Columns, rounds: int = 500
     ) -> None:
-        self.evaluation, self.curves = core.evaluation, core.decisions.curves
+        self.evaluation, self.curves = core.stats.evaluation, core.gating.curves
         self.rows, self.columns, self.quality, self.rounds = rows, columns, quality, rounds
         self.group = np.array([row.group for row in rows])
         self.share = np.array([row.share for row in rows])

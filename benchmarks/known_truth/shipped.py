@@ -7,12 +7,13 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
+from emoe_testing.scoring import score_prompt, score_prompts
 
 from . import ablations, columns, prompts
 from .pictures import STEPS, Drawn, judge
 from .prompts import HOW
 
-MAIN = {"tap": "noise_pred", "estimator_name": "centred_relative"}
+MAIN = {"tap": "noise_pred", "estimator": "centred_relative"}
 BATCH = 32
 GUIDANCE = 4.0
 #: What each of the four experts draws for its gate. They were trained on the same emoji, so none has a speciality.
@@ -53,9 +54,7 @@ class Shipped:
         def run(experts: Any, also: list[tuple[str, str]], what: str) -> list[Any]:
             encoded = (self._encoded(experts, text) for text in texts)
             reports = []
-            for scored in self.host.scoring.score.score_prompts(
-                experts, encoded, latent, also=also, **MAIN_OF[what], **HOW
-            ):
+            for scored in score_prompts(self.host, experts, encoded, latent, also=also, **MAIN_OF[what], **HOW):
                 reports.append(scored.report)
                 say(f"{what}: {len(reports)} of {len(texts)} prompts")
             return reports
@@ -75,11 +74,11 @@ class Shipped:
         mixture = self.host.mixture.build.build_mixture(
             self.experts, GATE_PROMPTS, "", latent, layers="attn", top_k=2, steps=25, cfg=7.5, seed=0
         )
-        how = {"tap": "mid_out", "estimator_name": "relative", **HOW}
+        how = {"tap": "mid_out", "estimator": "relative", **HOW}
         found = []
         for text in texts:
             positive = self.host.prompts.conditioning.encode_for_experts(mixture, text)
-            found.append(self.host.scoring.score.score_prompt(mixture, positive, latent, **how).report.routing.entropy)
+            found.append(score_prompt(self.host, mixture, positive, latent, **how).report.routing.entropy)
             say(f"mixture: {len(found)} of {len(texts)} prompts")
         return found
 
@@ -104,7 +103,7 @@ class Shipped:
             encoded = (self._encoded(experts, prompt.text) for prompt in wanted)
             reports = []
             also = [("mid_out", "relative"), ("noise_pred", "centred_layout")]
-            for scored in self.host.scoring.score.score_prompts(experts, encoded, latent, also=also, **MAIN, **how):
+            for scored in score_prompts(self.host, experts, encoded, latent, also=also, **MAIN, **how):
                 reports.append(scored.report)
                 say(f"{case}: {len(reports)} of {len(wanted)} prompts")
             every = columns.of_ensemble(reports)
@@ -138,7 +137,7 @@ class Shipped:
         return Drawn.mean(quality).among(asked)
 
 
-MAIN_OF = {"ensemble": MAIN, "single": {"tap": "noise_pred", "estimator_name": "guidance"}}
+MAIN_OF = {"ensemble": MAIN, "single": {"tap": "noise_pred", "estimator": "guidance"}}
 
 
 def _encode(clip: Any, texts: list[str]) -> list[list[Any]]:

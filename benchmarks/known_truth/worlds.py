@@ -169,19 +169,19 @@ class WorldSource:
 
     def _score(self, names: Sequence[str], wanted: list[prompts.Prompt], also: Any, estimator: str) -> list[Any]:
         core = self.core
-        experts = core.experts.ExpertSet()
+        experts = core.experts.sets.ExpertSet()
         passes = [self.passes(name, wanted) for name in names]
         for one, name in zip(passes, names, strict=True):
-            mark = core.signature.signature(one.net.unet.state_dict().items())
+            mark = core.experts.signature.signature(one.net.unet.state_dict().items())
             experts = experts.add(
-                core.experts.Expert(name, one.net, None, mark, mark.digest, "", "small world", "EPS", "float32")
+                core.experts.sets.Expert(name, one.net, None, mark, mark.digest, "", "small world", "EPS", "float32")
             )
-        settings = core.report.Settings(
+        settings = core.records.settings.Settings(
             experts=tuple(e.identity for e in experts.experts), text_encoders=("own",), tap="noise_pred",
             estimator=estimator, sigma=14.6146, noise_seed=SEEDS[0], noise_samples=len(SEEDS),
             latent_shape=(4, 8, 8), latent="empty", dtype="float32",
         )  # fmt: skip
-        scored = core.score.score_many(
+        scored = core.scoring.score.score_many(
             TorchProbe(passes),
             experts,
             [dataclasses.replace(settings)] * len(wanted),

@@ -68,7 +68,7 @@ def resolve(preset: str, tap: str, estimator_name: str) -> tuple[str, str]:
         return chosen.tap, chosen.estimator
     if preset != CUSTOM:
         raise EMoEError(f"There is no preset '{preset}'; the known ones are {', '.join(PRESETS)} and {CUSTOM}.")
-    if tap not in TAPS and not tap.startswith(_BLOCK):
+    if tap not in (*TAPS, MIDDLE) and not tap.startswith(_BLOCK):
         raise EMoEError(f"There is no tap '{tap}'; the known ones are {', '.join(TAPS)}.")
     from .estimators import estimator  # here: the help of the commands must not wait for torch
 

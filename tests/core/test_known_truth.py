@@ -51,7 +51,8 @@ def test_every_prompt_carries_its_history() -> None:
 
 def table_of(rows: list[Any], columns: Any, quality: Any, rounds: int) -> Any:
     core = SimpleNamespace(
-        evaluation=emoe_core.stats.evaluation, decisions=SimpleNamespace(curves=emoe_core.gating.curves)
+        stats=SimpleNamespace(evaluation=emoe_core.stats.evaluation),
+        gating=SimpleNamespace(curves=emoe_core.gating.curves),
     )
     return importlib.import_module("known_truth.figures").Figures(core, rows, columns, quality, rounds)
 

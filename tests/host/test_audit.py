@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from emoe_testing.scoring import options as score_options
 
 HOW: dict[str, Any] = {
     "tap": "mid_out",
-    "estimator_name": "relative",
+    "estimator": "relative",
     "add_noise": True,
     "noise_seed": 0,
     "steps": 20,
@@ -31,8 +32,9 @@ def experts(pack: ModuleType) -> Any:
 
 
 def scorer_of(pack: ModuleType, experts: Any, **options: Any) -> Any:
-    auditing = pack.emoe_core.hosts.comfyui.auditing
-    return auditing.ComfyScorer(experts, {"samples": torch.zeros(1, 4, 16, 16)}, HOW, **options)
+    host = pack.emoe_core.hosts.comfyui
+    latent = {"samples": torch.zeros(1, 4, 16, 16)}
+    return host.auditing.ComfyScorer(experts, latent, score_options(host, **HOW), **options)
 
 
 @pytest.fixture(scope="module")
@@ -42,9 +44,9 @@ def audited(pack: ModuleType, experts: Any, tmp_path_factory: pytest.TempPathFac
     demo_audit = importlib.import_module(f"{pack.__name__}.emoe_core.demo.audit")
     demo_audit.write_audit_prompts(folder / "prompts.csv", THINGS, LANGUAGES)
     audit = pack.emoe_core.audit
-    plan = audit.read_plan(folder / "prompts.csv", ["language", "kind"])
-    with audit.run(plan, scorer_of(pack, experts), folder / "out") as store:
-        return audit.analyse(store, audit.Options(alpha=0.1))
+    plan = audit.plan.read_plan(folder / "prompts.csv", ["language", "kind"])
+    with audit.engine.run(plan, scorer_of(pack, experts), folder / "out") as store:
+        return audit.analysis.analyse(store, audit.analysis.Options(alpha=0.1))
 
 
 def test_languages_come_out_in_the_order_of_their_training_shares(pack: ModuleType, audited: Any) -> None:
@@ -85,7 +87,7 @@ def test_random_regroupings_of_what_is_known_alike_raise_no_alarm(pack: ModuleTy
                 entries.append((place, place, "", prompt, "{}", row.score, *[None] * 6, *told))
                 members.append(("group", f"g{rng.integers(2 + number % 2)}", place))
             store.add(entries, members)
-            result = pack.emoe_core.audit.analyse(store)
+            result = pack.emoe_core.audit.analysis.analyse(store)
         assert all(group.effect is not None for group in result.groups)
         alarms += any(group.finding in ("higher", "lower") for group in result.groups)
     assert alarms <= 10

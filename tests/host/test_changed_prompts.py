@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 import torch
 from emoe_testing.checkpoints import make_sd15_inpainting
+from emoe_testing.scoring import score_prompt
 from emoe_testing.transformers import FLUX_CONTEXT, make_flux
 
 HOW: dict[str, Any] = {
     "tap": "noise_pred",
-    "estimator_name": "centred_relative",
+    "estimator": "centred_relative",
     "add_noise": True,
     "noise_seed": 0,
     "steps": 20,
@@ -43,7 +44,7 @@ def encoded(host: Any, experts: Any) -> Callable[[str], Any]:
 def score(host: Any, experts: Any) -> Callable[..., Any]:
     def run(positive: Any, made: Any = None, size: tuple[int, ...] = (1, 4, 16, 16), **changes: Any) -> Any:
         where = {"samples": torch.zeros(*size)}
-        return host.scoring.score.score_prompt(made or experts, positive, where, **{**HOW, **changes}).report
+        return score_prompt(host, made or experts, positive, where, **{**HOW, **changes}).report
 
     return run
 
@@ -140,7 +141,7 @@ def test_what_stands_beside_the_words_stands_beside_the_empty_prompt(
         pooled = torch.randn(1, 32, generator=draw)
         return [[torch.randn(1, 12, FLUX_CONTEXT, generator=draw), {"pooled_output": pooled, **options}]]
 
-    how = {"made": made, "size": (1, 16, 8, 8), "estimator_name": estimator}
+    how = {"made": made, "size": (1, 16, 8, 8), "estimator": estimator}
     bare = score(prompt(0, guidance=10.0), empty_prompt=prompt(9), **how)
     both = score(prompt(0, guidance=10.0), empty_prompt=prompt(9, guidance=10.0), **how)
     assert bare.score == both.score != score(prompt(0), empty_prompt=prompt(9), **how).score
@@ -180,7 +181,7 @@ def test_what_has_no_say_has_no_score(score: Any, encoded: Any, error: type[Exce
     for tap, estimator in (("noise_pred", "centred_relative"), ("mid_out", "relative")):
         for positive in (masked(encoded("sunflower"), dark), ranged(encoded("sunflower"), 0.5, 1.0)):
             with pytest.raises(error, match=r"No part of the conditioning is active.*mask and at_step"):
-                score(positive, tap=tap, estimator_name=estimator)
+                score(positive, tap=tap, estimator=estimator)
     either = masked(encoded("sunflower"), dark) + encoded("xchtgg")
     assert score(either).score == pytest.approx(score(encoded("xchtgg")).score, rel=1e-4)
 
@@ -206,7 +207,7 @@ def test_noise_of_other_items_of_a_batch_is_another_setting(host: Any, experts: 
     import nodes
 
     def of(latent: Any) -> Any:
-        return host.scoring.score.score_prompt(experts, encoded("sunflower"), latent, **HOW).report
+        return score_prompt(host, experts, encoded("sunflower"), latent, **HOW).report
 
     four = {"samples": torch.zeros(4, 4, 16, 16)}
     first, third = (nodes.LatentFromBatch().frombatch(four, place, 1)[0] for place in (0, 2))

@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 import torch
 from emoe_testing.checkpoints import make_sd15
+from emoe_testing.scoring import score_prompt, score_prompts
 
 KEY = "diffusion_model.middle_block.1.transformer_blocks.0.attn2.to_k"
 HOW: dict[str, Any] = {
     "tap": "mid_out",
-    "estimator_name": "relative",
+    "estimator": "relative",
     "add_noise": True,
     "noise_seed": 5,
     "steps": 20,
@@ -51,9 +52,7 @@ def experts(pack: ModuleType, host: Any, comfy_base: Path) -> Any:
 @pytest.fixture
 def score(host: Any, experts: Any) -> Callable[..., Any]:
     def run(positive: Any, where: Any = None, made: Any = None, **changes: Any) -> Any:
-        return host.scoring.score.score_prompt(
-            made or experts, positive, where or latent(), **{**HOW, **changes}
-        ).report
+        return score_prompt(host, made or experts, positive, where or latent(), **{**HOW, **changes}).report
 
     return run
 
@@ -61,7 +60,7 @@ def score(host: Any, experts: Any) -> Callable[..., Any]:
 @pytest.fixture
 def many(host: Any, experts: Any) -> Callable[..., list[Any]]:
     def run(prompts: list[Any], where: Any = None, **changes: Any) -> list[Any]:
-        found = host.scoring.score.score_prompts(experts, prompts, where or latent(), **{**HOW, **changes})
+        found = score_prompts(host, experts, prompts, where or latent(), **{**HOW, **changes})
         return [scored.report for scored in found]
 
     return run
@@ -259,9 +258,7 @@ def test_cancelled_in_the_middle_of_many_the_next_score_is_right(
     import comfy.model_management as management
 
     expected = score(prompt(0))
-    found = host.scoring.score.score_prompts(
-        experts, (prompt(s) for s in range(80)), latent(), **{**HOW, "noise_samples": 1}
-    )
+    found = score_prompts(host, experts, (prompt(s) for s in range(80)), latent(), **{**HOW, "noise_samples": 1})
     next(found)
     management.interrupt_current_processing()
     with pytest.raises(management.InterruptProcessingException):

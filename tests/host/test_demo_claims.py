@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import torch
+from emoe_testing.scoring import score_prompt
 
 ALPHA = 0.1
 A_GROUP = 40
@@ -32,12 +33,13 @@ def score(pack: ModuleType, experts: Any) -> Score:
         if (preset, prompt) not in kept:
             chosen = pack.emoe_core.scoring.presets.PRESETS[preset]
             with torch.inference_mode():
-                scored = host.scoring.score.score_prompt(
+                scored = score_prompt(
+                    host,
                     experts,
                     host.prompts.conditioning.encode_for_experts(experts, prompt),
                     {"samples": torch.zeros(1, 4, 16, 16)},
                     tap=chosen.tap,
-                    estimator_name=chosen.estimator,
+                    estimator=chosen.estimator,
                     add_noise=True,
                     noise_seed=0,
                     steps=20,

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
+from emoe_testing.scoring import score_prompt
 from safetensors.torch import load_file, save_file
 
 PROMPTS = ["strawberry", "snowflake", "eggplant", "rainbow", "trophy", "grapes"]
@@ -185,12 +186,13 @@ def test_an_expert_of_another_lineage_is_refused_at_the_middle_block(
         model, clip = edge.load_demo_expert(path)
         experts = experts.add(host.experts.load.expert_from_model(model, clip, path.stem, path.name))
     with pytest.raises(pack.emoe_core.errors.EMoEError, match="do not descend from one base"):
-        host.scoring.score.score_prompt(
+        score_prompt(
+            host,
             experts,
             host.prompts.conditioning.encode_for_experts(experts, "frog"),
             {"samples": torch.zeros(1, 4, 16, 16)},
             tap="mid_out",
-            estimator_name="relative",
+            estimator="relative",
             add_noise=True,
             noise_seed=0,
             steps=20,

@@ -149,7 +149,7 @@ def test_an_offloaded_network_is_left_to_its_library(experts: ExpertSet, pipelin
     accelerate.cpu_offload_with_hook(pipeline.unet, torch.device("cpu"))
     made = ExpertSet((host.expert_from_pipeline(pipeline, "one"), experts.experts[1]))
     before = state_of(pipeline)
-    assert host.score(made, PROMPT, device="cpu:0").score == expected
+    assert host.score(made, PROMPT, computing=host.Computing(device="cpu:0")).score == expected
     assert_untouched(before, state_of(pipeline))
     accelerate.cpu_offload(pipeline.unet, torch.device("cpu"))
     with pytest.raises(EMoEError, match="load it without sequential offloading"):
@@ -207,7 +207,12 @@ def test_the_callers_pipeline_and_the_random_state_are_left_as_they_were(pipelin
     hook = pipeline.unet.mid_block.register_forward_hook(lambda *_: calls.append(1))
     random = torch.get_rng_state()
     before = state_of(pipeline)
-    host.score(host.experts_from_pipelines([pipeline, pipeline]), PROMPT, preset=preset, device="cpu:0")
+    host.score(
+        host.experts_from_pipelines([pipeline, pipeline]),
+        PROMPT,
+        host.ScoreOptions(preset=preset),
+        host.Computing(device="cpu:0"),
+    )
     assert_untouched(before, state_of(pipeline))
     assert torch.equal(random, torch.get_rng_state())
     assert calls  # the caller's own hook is still there and was called
@@ -223,7 +228,7 @@ def test_an_error_in_the_network_leaves_no_hook(pipeline: Any, error: type[BaseE
     broken = pipeline.unet.up_blocks[0].register_forward_hook(fail)
     before = state_of(pipeline)
     with pytest.raises(error):
-        host.score(experts, PROMPT, preset="thorough")
+        host.score(experts, PROMPT, host.ScoreOptions(preset="thorough"))
     assert_untouched(before, state_of(pipeline))
     broken.remove()
 
@@ -235,11 +240,11 @@ def test_the_decoder_is_skipped_and_only_at_hidden_taps(pipeline: Any) -> None:
         pipeline.unet.up_blocks[0].register_forward_hook(lambda *_: calls.append("decoder")),
     ]
     experts = host.experts_from_pipelines({"one": pipeline})
-    how = host.How(preset="custom", estimator="response", noise_samples=3)
-    host.score(experts, PROMPT, how)
+    options = host.ScoreOptions(preset="custom", estimator="response", noise_samples=3)
+    host.score(experts, PROMPT, options)
     assert calls == ["middle"]  # three noise samples in one call
     calls.clear()
-    host.score(experts, PROMPT, replace(how, tap="noise_pred", batch=2))
+    host.score(experts, PROMPT, replace(options, tap="noise_pred"), host.Computing(2))
     assert calls == ["middle", "decoder"] * 2
     for hook in hooks:
         hook.remove()
@@ -248,9 +253,13 @@ def test_the_decoder_is_skipped_and_only_at_hidden_taps(pipeline: Any) -> None:
 def test_batches_change_nothing_but_rounding(experts: ExpertSet) -> None:
     prompts = ["ant", PROMPT, "xchtgg", "candle", "ant"]
     for preset in ("fast", "thorough"):
-        alone = [host.score(experts, prompt, preset=preset, batch=1) for prompt in prompts]
+        alone = [
+            host.score(experts, prompt, host.ScoreOptions(preset=preset), host.Computing(batch=1)) for prompt in prompts
+        ]
         for batch in (3, 64):
-            many = list(host.score_many(experts, prompts, preset=preset, batch=batch))
+            many = list(
+                host.score_many(experts, prompts, host.ScoreOptions(preset=preset), host.Computing(batch=batch))
+            )
             assert [one.report.prompt for one in many] == prompts
             for one, other in zip(alone, many, strict=True):
                 assert other.report.score == pytest.approx(one.score, rel=1e-4)
@@ -272,7 +281,7 @@ def test_seed_step_and_size_all_matter(experts: ExpertSet, expected: float) -> N
         {"size": (192, 128)},
         {"scheduler": "simple", "steps": 5, "at_step": 1},
     ]
-    reports = [host.score(experts, PROMPT, **change) for change in changes]
+    reports = [host.score(experts, PROMPT, host.ScoreOptions(**change)) for change in changes]
     assert len({expected, *(report.score for report in reports)}) == 1 + len(changes)
     assert reports[2].settings.latent_shape == (4, 16, 24)
     assert len({report.settings.fingerprint() for report in reports}) == len(changes)
@@ -290,9 +299,9 @@ def test_the_empty_prompts_pass_is_made_once(pipeline: Any) -> None:
     hook = pipeline.unet.mid_block.register_forward_hook(lambda _, __, out: rows.append(out.shape[0]))
     how: dict[str, Any] = {"preset": "custom", "tap": "noise_pred", "estimator": "guidance"}
     for _ in range(2):
-        host.score(experts, PROMPT, **how)
+        host.score(experts, PROMPT, host.ScoreOptions(**how))
     assert rows == [2, 2, 2]  # prompt and empty prompt, then the prompt alone
-    host.score(experts, PROMPT, **how, noise_seed=9)
+    host.score(experts, PROMPT, host.ScoreOptions(**how, noise_seed=9))
     assert rows == [2, 2, 2, 2, 2]
     hook.remove()
 
@@ -302,8 +311,12 @@ def test_a_prompt_that_says_nothing_cannot_be_compared_with_the_empty_one(expert
     """In a call of its own the difference would be zero, beside other prompts it would be rounding: an error in both."""
     for text in ("", "  "):
         with pytest.raises(EMoEError, match="The prompt says no more than the empty prompt.*preset fast"):
-            list(host.score_many(experts, ["ant", text], preset="thorough", batch=batch))
-        assert host.score(experts, text, preset="fast").score > 0
+            list(
+                host.score_many(
+                    experts, ["ant", text], host.ScoreOptions(preset="thorough"), host.Computing(batch=batch)
+                )
+            )
+        assert host.score(experts, text, host.ScoreOptions(preset="fast")).score > 0
 
 
 # --- bad input --------------------------------------------------------------------------------------------------------
@@ -417,18 +430,21 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"preset": "custom", "estimator": "guess"}, "There is no estimator 'guess'"),
     ({"size": (100, 128)}, "The size is 100x128; these experts want multiples of 32"),
     ({"noise_samples": 0}, "noise_samples is 0"),
-    ({"batch": 0}, "batch is 0"),
     ({"at_step": 20}, "at_step is 20, beyond the last of 20 steps"),
     ({"scheduler": "ddim"}, "There is no scheduler 'ddim'"),
-    ({"nonsense": 1}, "score does not know nonsense; it knows preset"),
 ]
 
 
 @pytest.mark.parametrize(("change", "said"), WRONG, ids=[said[:24] for _, said in WRONG])
 def test_a_wrong_setting_gets_one_sentence(experts: ExpertSet, change: dict[str, Any], said: str) -> None:
     with pytest.raises(EMoEError, match=said) as error:
-        host.score(experts, PROMPT, **change)
+        host.score(experts, PROMPT, host.ScoreOptions(**change))
     assert "\n" not in str(error.value)
+
+
+def test_a_batch_of_none_is_refused() -> None:
+    with pytest.raises(EMoEError, match="batch is 0"):
+        host.Computing(batch=0)
 
 
 def test_too_few_experts_and_none(experts: ExpertSet) -> None:

@@ -17,6 +17,7 @@ import torch
 from emoe_testing import unet
 from emoe_testing.checkpoints import make_sdxl
 from emoe_testing.folders import make_folder
+from emoe_testing.scoring import score_prompt
 
 PROMPT = "a lighthouse, 山から日の出"
 PRESETS = ("fast", "thorough", "layout", "paper")
@@ -45,12 +46,13 @@ def in_comfyui(
 ) -> Any:
     tap, estimator = pack.emoe_core.scoring.presets.resolve(preset, "mid_out", "relative")
     plain = {"add_noise": True, "noise_seed": 0, "steps": 20, "scheduler": "normal", "at_step": 0, "noise_samples": 2}
-    return pack.emoe_core.hosts.comfyui.scoring.score.score_prompt(
+    return score_prompt(
+        pack.emoe_core.hosts.comfyui,
         experts,
         positive,
         {"samples": torch.zeros(1, 4, *((sides, sides) if isinstance(sides, int) else sides))},
         tap=tap,
-        estimator_name=estimator,
+        estimator=estimator,
         empty_prompt=empty,
         **(plain | changes),
     ).report
@@ -82,7 +84,7 @@ def test_whole_scores_of_the_demo_experts_are_equal(
     encode = pack.emoe_core.hosts.comfyui.prompts.conditioning.encode_for_experts
     for prompt in ("sunflower", "xchtgg", PROMPT):
         theirs = in_comfyui(pack, comfy_set, encode(comfy_set, prompt), 16, preset)
-        mine = host.score(diffusers_set, prompt, preset=preset)
+        mine = host.score(diffusers_set, prompt, host.ScoreOptions(preset=preset))
         assert_same(mine, theirs)
         assert mine.settings == theirs.settings and mine.prompt == prompt
         assert mine.experts == theirs.experts and mine.files == theirs.files
@@ -109,7 +111,7 @@ def test_a_later_step_is_the_same_step(
     words = {"scheduler": scheduler, "steps": steps, "at_step": at_step, "noise_seed": 2**64 - 1}
     positive = pack.emoe_core.hosts.comfyui.prompts.conditioning.encode_for_experts(comfy_set, "ant")
     theirs = in_comfyui(pack, comfy_set, positive, 16, "fast", **words)
-    mine = host.score(diffusers_set, "ant", preset="fast", **words)
+    mine = host.score(diffusers_set, "ant", host.ScoreOptions(preset="fast", **words))
     assert mine.settings == theirs.settings
     assert_same(mine, theirs)
 
@@ -213,7 +215,7 @@ def test_whole_scores_of_sd15_checkpoints_are_equal(pack: ModuleType, host: Any,
     encode = pack.emoe_core.hosts.comfyui.prompts.conditioning.encode_for_experts
     prompt = "a photo of a lighthouse at night, 灯台, oil on canvas"
     theirs = in_comfyui(pack, comfy_set, encode(comfy_set, prompt), 8, preset)
-    mine = host.score(diffusers_set, prompt, preset=preset, size=(64, 64))
+    mine = host.score(diffusers_set, prompt, host.ScoreOptions(preset=preset, size=(64, 64)))
     assert_same(mine, theirs)
     assert mine.settings == theirs.settings
 
@@ -229,7 +231,7 @@ def test_whole_scores_of_sdxl_networks_are_equal(pack: ModuleType, host: Any, fa
         return [[rows["prompt_embeds"], {"pooled_output": rows["text_embeds"]}]]
 
     theirs = in_comfyui(pack, comfy_set, conditioning(PROMPT), (16, 24), preset, conditioning(""))
-    mine = host.score(diffusers_set, PROMPT, preset=preset, size=(192, 128))
+    mine = host.score(diffusers_set, PROMPT, host.ScoreOptions(preset=preset, size=(192, 128)))
     assert_same(mine, theirs)
     differing = {text.split()[0] for text in theirs.settings.differences(mine.settings)}
     assert differing == {"text_encoders"}

@@ -208,4 +208,4 @@ def test_flux_gives_the_tokens_of_comfyuis_network(comfyui: Path) -> None:
     assert expert.model.channels == 4
     compare(expert.model, {"prompt_embeds": text, "text_embeds": pooled}, noise, {**found, "noise_pred": output})
     with pytest.raises(EMoEError, match="None of the experts has a text encoder"):
-        host.score(ExpertSet((expert, expert)), "a", preset="thorough", size=(64, 64))
+        host.score(ExpertSet((expert, expert)), "a", host.ScoreOptions(preset="thorough", size=(64, 64)))

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 from emoe_testing.checkpoints import make_sd15
+from emoe_testing.scoring import score_prompt
 
 FAMILIES = ("sd15", "bf16", "fp8", "fp32", "xl", "sd2", "sd2_v", "inpainting")
 
@@ -35,7 +36,7 @@ def score(pack: ModuleType, host: Any) -> Callable[..., Any]:
         chosen = pack.emoe_core.scoring.presets.PRESETS[preset]
         plain: dict[str, Any] = {
             "tap": chosen.tap,
-            "estimator_name": chosen.estimator,
+            "estimator": chosen.estimator,
             "add_noise": True,
             "noise_seed": 5,
             "steps": 20,
@@ -51,7 +52,7 @@ def score(pack: ModuleType, host: Any) -> Callable[..., Any]:
         latent = {"samples": torch.zeros(1, 4, 8, 8)}
         if chosen.estimator.startswith("centred"):
             plain["empty_prompt"] = prompt(width, 1)
-        return host.scoring.score.score_prompt(made, positive, latent, **plain, **changes).report
+        return score_prompt(host, made, positive, latent, **plain, **changes).report
 
     return run
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from emoe_testing.scoring import score_prompt
 
 Load = Callable[[str], Any]
 
@@ -48,11 +49,12 @@ def score(pack: ModuleType, load: Load) -> Callable[..., Any]:
         }
         if chosen.estimator.startswith("centred"):
             plain["empty_prompt"] = [[empty, {"pooled_output": torch.zeros(1, 1280)}]]
-        return pack.emoe_core.hosts.comfyui.scoring.score.score_prompt(
+        return score_prompt(
+            pack.emoe_core.hosts.comfyui,
             made,
             [[text, options]],
             {"samples": torch.zeros(1, 4, 8, 8)},
-            **{"tap": chosen.tap, "estimator_name": chosen.estimator, **plain, **how},
+            **{"tap": chosen.tap, "estimator": chosen.estimator, **plain, **how},
         ).report
 
     return run

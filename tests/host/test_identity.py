@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import torch
 from emoe_testing.patches import Layers, holding, identities, strength
+from emoe_testing.scoring import score_prompt
 
 ROOT = Path(__file__).resolve().parents[2]
 #: As they have always been: calibrations in the field were made for them.
@@ -109,13 +110,14 @@ def test_a_models_taps_are_not_part_of_it(pack: ModuleType, experts: Any, base: 
     made = pack.emoe_core.experts.sets.ExpertSet().add(one)
     width = base.model.model_config.unet_config["context_dim"]
     prompts = [[[torch.full((1, 77, width), value), {}]] for value in (0.0, 1.0)]
-    pack.emoe_core.hosts.comfyui.scoring.score.score_prompt(
+    score_prompt(
+        pack.emoe_core.hosts.comfyui,
         made,
         prompts[0],
         {"samples": torch.zeros(1, 4, 16, 16)},
         empty_prompt=prompts[1],
         tap="mid_out",
-        estimator_name="guidance",
+        estimator="guidance",
         add_noise=True,
         noise_seed=0,
         steps=20,

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import torch
 from emoe_testing.checkpoints import make_sd15, make_sdxl
+from emoe_testing.scoring import score_prompt
 
 SIZE = 16
 PROMPTS = "sunflower\ndog\ncar\nhouse"
@@ -59,7 +60,7 @@ def score(host: Any) -> Callable[..., Any]:
     def run(experts: Any, text: str = "sunflower", positive: Any = None, where: Any = None, **changes: Any) -> Any:
         plain = {
             "tap": "mid_out",
-            "estimator_name": "variance",
+            "estimator": "variance",
             "add_noise": True,
             "noise_seed": 5,
             "steps": 20,
@@ -68,7 +69,7 @@ def score(host: Any) -> Callable[..., Any]:
             "noise_samples": 2,
         }
         positive = positive or host.prompts.conditioning.encode_for_experts(experts, text)
-        return host.scoring.score.score_prompt(experts, positive, where or latent(), **plain | changes)
+        return score_prompt(host, experts, positive, where or latent(), **plain | changes)
 
     return run
 
@@ -127,12 +128,13 @@ def paths_by_hand(pack: ModuleType, host: Any, mixture: Any, text: str, tap: str
             model.add_object_patch(key, model.object_patches[key].experts[index])
         model.patches_uuid = object()
         one = pack.emoe_core.experts.sets.ExpertSet((replace(mixture.network, model=model),))
-        scored = host.scoring.score.score_prompt(
+        scored = score_prompt(
+            host,
             one,
             host.prompts.conditioning.encode_for_experts(one, text),
             latent(),
             tap=tap,
-            estimator_name="response",
+            estimator="response",
             add_noise=True,
             noise_seed=seed,
             steps=20,
@@ -206,8 +208,8 @@ def test_an_image_does_not_depend_on_its_batch(mixture: Any) -> None:
 def test_bit_for_bit_the_same_twice(build: Callable[..., Any], mixture: Any, score: Callable[..., Any]) -> None:
     again = build()
     for tap, name in (("mid_out", "relative"), ("noise_pred", "centred_relative")):
-        first = score(mixture, tap=tap, estimator_name=name)
-        assert first.report == score(again, tap=tap, estimator_name=name).report
+        first = score(mixture, tap=tap, estimator=name)
+        assert first.report == score(again, tap=tap, estimator=name).report
 
 
 def test_the_report_says_it_all(mixture: Any, score: Callable[..., Any]) -> None:

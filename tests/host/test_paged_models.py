@@ -15,11 +15,12 @@ from typing import Any
 
 import pytest
 import torch
+from emoe_testing.scoring import score_prompt
 
 CARD = torch.device("cpu", 0)
 SIZE = 16
 HOW: dict[str, Any] = {
-    "estimator_name": "variance",
+    "estimator": "variance",
     "add_noise": True,
     "noise_seed": 5,
     "steps": 20,
@@ -122,7 +123,7 @@ def draw(model: Any, clip: Any) -> torch.Tensor:
 def score(host: Any, experts: Any, positive: Any = None, size: int = SIZE, **changes: Any) -> Any:
     positive = positive or host.prompts.conditioning.encode_for_experts(experts, "sunflower")
     latent = {"samples": torch.zeros(1, 4, size, size)}
-    return host.scoring.score.score_prompt(experts, positive, latent, **HOW | changes).report
+    return score_prompt(host, experts, positive, latent, **HOW | changes).report
 
 
 def is_paged(patcher: Any) -> bool:

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import torch
+from emoe_testing.scoring import options, score_prompt
 
 LATENT = {"samples": torch.zeros(1, 4, 16, 16)}
 WIDGETS: dict[str, Any] = {
@@ -41,7 +42,7 @@ def demo(host: Any) -> Any:
 def fresh(host: Any) -> Any:
     """No proof of an earlier test is known."""
     host.scoring.proving.forget()
-    return host.proving
+    return host.scoring.proving
 
 
 @pytest.fixture(scope="module")
@@ -161,11 +162,11 @@ def test_freeu_of_another_strength_is_refused(
 
     given = ["horse", "rainbow", "tiger", "pizza", "bell", "cat", "ant", "candle", "hammer", "bridge"]
     arguments = {
-        "tap": "noise_pred", "estimator_name": "centred_layout", "add_noise": True, "noise_seed": 0, "steps": 20,
+        "tap": "noise_pred", "estimator": "centred_layout", "add_noise": True, "noise_seed": 0, "steps": 20,
         "scheduler": "normal", "at_step": 0, "noise_samples": 1,
     }  # fmt: skip
     references = host.calibrating.reference_prompts("\n".join(given), "", 0.0)
-    kept = host.calibrating.calibrate(at(1.2), references, LATENT, "freeu", None, **arguments)
+    kept = host.calibrating.calibrate(at(1.2), references, LATENT, "freeu", None, options(host, **arguments))
     same = run(node_classes, host, at(1.2), kept).args[1]
     other = run(node_classes, host, at(1.1), kept).args[1]
     assert same.proofs == () and same.settings == kept.settings
@@ -208,13 +209,14 @@ def test_a_proof_is_made_once_and_counted_in_the_progress(
     experts = made({0: backend(demo.experts[0].model)})
     positive = host.prompts.conditioning.encode_for_experts(experts, "red horse")
     how = {
-        "tap": "mid_out", "estimator_name": "relative", "add_noise": True, "noise_seed": 0, "steps": 20,
+        "tap": "mid_out", "estimator": "relative", "add_noise": True, "noise_seed": 0, "steps": 20,
         "scheduler": "normal", "at_step": 0, "noise_samples": 2,
     }  # fmt: skip
 
     def told() -> list[float]:
         seen: list[float] = []
-        report = host.scoring.score.score_prompt(
+        report = score_prompt(
+            host,
             experts,
             positive,
             LATENT,
@@ -249,11 +251,11 @@ def test_one_text_encoder_for_all_is_found_among_the_experts(
     """A calibration of prompts that went through the second expert's encoder, which the settings only call shared."""
     clip = demo.experts[1].clip
     how = {
-        "tap": "mid_out", "estimator_name": "relative", "add_noise": True, "noise_seed": 0, "steps": 20,
+        "tap": "mid_out", "estimator": "relative", "add_noise": True, "noise_seed": 0, "steps": 20,
         "scheduler": "normal", "at_step": 0, "noise_samples": 1,
     }  # fmt: skip
     references = host.calibrating.reference_prompts("horse\nrainbow\ntiger\npizza\nbell\nxchtgg", "", 0.0)
-    kept = host.calibrating.calibrate(made(), references, LATENT, "shared", clip, **how)
+    kept = host.calibrating.calibrate(made(), references, LATENT, "shared", clip, options(host, **how))
     experts = made({0: backend(demo.experts[0].model)})
     shown = node_classes["EMoE_Score"].execute(
         experts=experts,

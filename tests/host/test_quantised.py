@@ -12,6 +12,7 @@ import pytest
 import torch
 from emoe_testing import packs
 from emoe_testing.checkpoints import UNET_PREFIX, make_quantised, make_sd15, scaled_fp8
+from emoe_testing.scoring import score_prompt
 from safetensors.torch import load_file, save_file
 
 #: The formats that hosts list. A host that lists another fails a test here.
@@ -89,8 +90,8 @@ def score(pack: ModuleType, host: Any) -> Callable[..., Any]:
         how: dict[str, Any] = {"add_noise": True, "noise_seed": 5, "steps": 20, "scheduler": "normal", "at_step": 0}
         if chosen.estimator.startswith("centred"):
             how["empty_prompt"] = prompt(width, 1)
-        how |= {"tap": chosen.tap, "estimator_name": chosen.estimator, "noise_samples": 1}
-        return host.scoring.score.score_prompt(made, prompt(width), {"samples": torch.zeros(1, 4, 8, 8)}, **how).report
+        how |= {"tap": chosen.tap, "estimator": chosen.estimator, "noise_samples": 1}
+        return score_prompt(host, made, prompt(width), {"samples": torch.zeros(1, 4, 8, 8)}, **how).report
 
     return run
 

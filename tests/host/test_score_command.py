@@ -122,10 +122,10 @@ def test_a_prompt_that_cannot_be_scored_fails_alone(
 
     real, faulty = host.score_many, "xchtgg"
 
-    def sometimes(experts: Any, prompts: list[str], how: Any) -> Any:
+    def sometimes(experts: Any, prompts: list[str], *how: Any) -> Any:
         if faulty in prompts:
             raise EMoEError("This one cannot be scored.")
-        return real(experts, prompts, how)
+        return real(experts, prompts, *how)
 
     path, out = tmp_path / "prompts.txt", tmp_path / "results.jsonl"
     path.write_text("ant\ncandle\nxchtgg\nfrog\n", encoding="utf-8")

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 from emoe_testing.checkpoints import make_sd15
+from emoe_testing.scoring import score_prompt
 
 Loaded = dict[str, Any]
 
@@ -69,7 +70,7 @@ def score(pack: ModuleType, experts: Callable[..., Any]) -> Callable[..., Any]:
     ) -> Any:
         plain = {
             "tap": "mid_out",
-            "estimator_name": "relative",
+            "estimator": "relative",
             "add_noise": True,
             "noise_seed": 5,
             "steps": 20,
@@ -78,8 +79,8 @@ def score(pack: ModuleType, experts: Callable[..., Any]) -> Callable[..., Any]:
             "noise_samples": 2,
         }
         made = experts(*names) if isinstance(names, tuple) else names
-        scored = pack.emoe_core.hosts.comfyui.scoring.score.score_prompt(
-            made, positive or prompt(), where or latent(), **{**plain, **changes}
+        scored = score_prompt(
+            pack.emoe_core.hosts.comfyui, made, positive or prompt(), where or latent(), **{**plain, **changes}
         )
         return scored
 
@@ -122,13 +123,13 @@ def test_the_latents_are_the_networks_own(
     for tap, place, tolerance in (("mid_out", 0, 1e-4), ("mid_in", 1, 1e-4), ("noise_pred", 2, 1e-3)):
         m = torch.stack([torch.stack([taken[place] for taken in row]) for row in by_hand]).flatten(3).double()
         expected = float(m.var(dim=0, correction=1).mean())
-        got = score(made, tap=tap, estimator_name="variance").report.score
+        got = score(made, tap=tap, estimator="variance").report.score
         assert got == pytest.approx(expected, rel=tolerance)
 
 
 def test_bit_for_bit_the_same_twice_for_every_preset(pack: ModuleType, score: Callable[..., Any]) -> None:
     for preset in pack.emoe_core.scoring.presets.PRESETS.values():
-        options = {"tap": preset.tap, "estimator_name": preset.estimator, "empty_prompt": prompt(1)}
+        options = {"tap": preset.tap, "estimator": preset.estimator, "empty_prompt": prompt(1)}
         first, second = score(**options), score(**options)
         assert first.report == second.report and torch.equal(first.disagreement, second.disagreement)
 
@@ -187,9 +188,9 @@ def test_the_decoder_is_skipped_and_only_at_hidden_taps(
 
 
 def test_every_item_of_a_batch_is_scored_with_its_own_noise(score: Callable[..., Any]) -> None:
-    report = score(where=latent(3), estimator_name="variance").report
+    report = score(where=latent(3), estimator="variance").report
     assert len(report.items) == 3 and len({item.score for item in report.items}) == 3
-    alone = score(estimator_name="variance").report
+    alone = score(estimator="variance").report
     assert report.items[0].score == pytest.approx(alone.score, rel=1e-4)  # the first item's noise is the single one's
 
 
@@ -272,7 +273,7 @@ def test_the_empty_prompts_pass_is_made_once(expert: Callable[[str], Any], score
     calls: list[int] = []
     net = expert("one").model.model.diffusion_model
     hook = net.middle_block[0].register_forward_hook(lambda *_: calls.append(1))
-    options = {"tap": "noise_pred", "estimator_name": "centred_relative", "noise_samples": 2}
+    options = {"tap": "noise_pred", "estimator": "centred_relative", "noise_samples": 2}
     try:
         first = score(made, **options).report
         assert len(calls) == 2  # with and without the prompt, both noise samples in one call
@@ -292,7 +293,7 @@ def test_a_prompt_that_says_nothing_cannot_be_compared_with_the_empty_one(
     pack: ModuleType, expert: Callable[[str], Any], score: Callable[..., Any]
 ) -> None:
     """Also where its encoding differs from the empty prompt's by rounding, as in a batch of other texts."""
-    how = {"tap": "noise_pred", "estimator_name": "centred_relative"}
+    how = {"tap": "noise_pred", "estimator": "centred_relative"}
     nearly = [[prompt(1)[0][0] * (1 + 1e-4), {}]]
     for positive in (prompt(1), nearly):
         with pytest.raises(pack.emoe_core.errors.EMoEError, match="says no more than the empty prompt"):
@@ -301,7 +302,7 @@ def test_a_prompt_that_says_nothing_cannot_be_compared_with_the_empty_one(
 
 
 def test_guidance_and_response_stand_beside_a_thorough_score(score: Callable[..., Any]) -> None:
-    item = score(tap="noise_pred", estimator_name="centred_relative", empty_prompt=prompt(1)).report.items[0]
+    item = score(tap="noise_pred", estimator="centred_relative", empty_prompt=prompt(1)).report.items[0]
     assert item.guidance is not None and item.guidance > 0 and item.response > 0
     assert item.response == score().report.items[0].response
 
@@ -385,7 +386,7 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"where": {"samples": torch.ones(1, 16, 8, 8)}}, "has 16 channels and the experts want 4"),
     ({"where": {"samples": torch.full((1, 4, 8, 8), torch.nan)}}, "NaN or infinite"),
     ({"positive": prompt(width=1024)}, "1024 numbers a token and expert 'one' wants 768"),
-    ({"tap": "noise_pred", "estimator_name": "centred_relative"}, "no expert has a text encoder"),
+    ({"tap": "noise_pred", "estimator": "centred_relative"}, "no expert has a text encoder"),
     ({"positive": prompt(0, start_percent=0.5, end_percent=1.0)}, "No part of the conditioning is active"),
 ]
 
@@ -446,9 +447,7 @@ def test_the_report_names_each_experts_file(files: dict[str, Path], score: Calla
 
 def test_unrelated_experts_can_still_be_scored_by_their_predictions(score: Callable[..., Any]) -> None:
     assert (
-        score(
-            ("one", "stranger"), tap="noise_pred", estimator_name="centred_relative", empty_prompt=prompt(1)
-        ).report.score
+        score(("one", "stranger"), tap="noise_pred", estimator="centred_relative", empty_prompt=prompt(1)).report.score
         > 0
     )
 

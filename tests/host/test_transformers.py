@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from emoe_testing.scoring import score_prompt, score_prompts
 from emoe_testing.transformers import (
     FLUX_CONTEXT,
     SD3_CONTEXT,
@@ -21,7 +22,7 @@ from emoe_testing.transformers import (
 
 SEED, SIZE = 3, 8
 HOW: dict[str, Any] = {
-    "estimator_name": "variance",
+    "estimator": "variance",
     "add_noise": True,
     "noise_seed": SEED,
     "steps": 20,
@@ -70,7 +71,7 @@ def flux(pack: ModuleType) -> Any:
 def score(pack: ModuleType) -> Callable[..., Any]:
     def run(experts: Any, positive: Any, tap: str, where: Any = None, **changes: Any) -> Any:
         host = pack.emoe_core.hosts.comfyui
-        return host.scoring.score.score_prompt(experts, positive, where or latent(), **{**HOW, "tap": tap, **changes})
+        return score_prompt(host, experts, positive, where or latent(), **{**HOW, "tap": tap, **changes})
 
     return run
 
@@ -136,9 +137,9 @@ def test_fast_takes_the_middle_of_the_stack_and_the_report_says_which(
 ) -> None:
     fast = pack.emoe_core.scoring.presets.PRESETS["fast"]
     for experts, positive, meant in ((sd3, sd3_prompt(), "block:1"), (flux, flux_prompt(), "block:2")):
-        report = score(experts, positive, fast.tap, estimator_name=fast.estimator).report
+        report = score(experts, positive, fast.tap, estimator=fast.estimator).report
         assert report.settings.tap == meant and f"relative at {meant}" in report.line()
-        assert score(experts, positive, "block", estimator_name=fast.estimator).report.score == report.score
+        assert score(experts, positive, "block", estimator=fast.estimator).report.score == report.score
 
 
 def test_what_comes_after_the_tap_is_not_computed(sd3: Any, score: Callable[..., Any]) -> None:
@@ -163,7 +164,7 @@ def test_the_prediction_of_a_flow_model_is_its_velocity(sd3: Any, score: Callabl
     """The network's own output is what noise_pred is made of; the centred estimator works on it."""
     report = score(sd3, sd3_prompt(), "noise_pred").report
     assert report.score == pytest.approx(variance(sd3, sd3_prompt(), "", lambda output: output), rel=1e-3)
-    thorough = score(sd3, sd3_prompt(), "noise_pred", estimator_name="centred_relative", empty_prompt=sd3_prompt(9))
+    thorough = score(sd3, sd3_prompt(), "noise_pred", estimator="centred_relative", empty_prompt=sd3_prompt(9))
     assert thorough.report.score > 0 and thorough.report.items[0].guidance is not None
 
 
@@ -213,11 +214,13 @@ def test_z_image_has_no_patch_points_and_says_what_it_has(pack: ModuleType, scor
 def test_prompts_share_calls_and_items_of_a_batch_have_their_own_scores(
     pack: ModuleType, sd3: Any, flux: Any, score: Callable[..., Any]
 ) -> None:
-    many = pack.emoe_core.hosts.comfyui.scoring.score.score_prompts
+    host = pack.emoe_core.hosts.comfyui
     for experts, prompt in ((sd3, sd3_prompt), (flux, flux_prompt)):
         prompts = [prompt(seed) for seed in range(3)]
         where = latent(4)
-        together = [scored.report for scored in many(experts, prompts, where, **{**HOW, "tap": "middle"})]
+        together = [
+            scored.report for scored in score_prompts(host, experts, prompts, where, **{**HOW, "tap": "middle"})
+        ]
         for positive, report in zip(prompts, together, strict=True):
             alone = score(experts, positive, "middle", where).report
             assert report.settings == alone.settings and len(report.items) == 4
