@@ -7,7 +7,6 @@ import math
 from comfy_api.latest import io
 
 from ..emoe_core.gating.gate import DECIDE, OBSERVE, decide
-from ..emoe_core.gating.matching import fitting
 from ..emoe_core.gating.policies import ALPHA, DELTA, POLICIES
 from ..emoe_core.hosts.comfyui.files import card_ui, save_json
 from ..emoe_core.hosts.comfyui.ledger import record
@@ -156,23 +155,22 @@ class Gate(io.ComfyNode):
         group: str = "",
         ledger: bool = False,
     ) -> io.NodeOutput:
-        candidates = report.calibrations if calibration is None else (calibration,)
         verdict = decide(
             report,
             policy,
             alpha=alpha,
             threshold=threshold,
             mode=mode,
-            calibrations=candidates,
+            calibrations=None if calibration is None else (calibration,),
             delta=delta,
             group=group,
         )
         kept = verdict.as_dict()
         if ledger:
-            kept["ledger"], warning = record(verdict, candidates)
+            kept["ledger"], warning = record(verdict)
             kept["warnings"] += [] if warning is None else [warning]
         saved = save_json({**kept, "report": report.as_dict()}, filename_prefix, "Confidence Gate")
-        shown = card(report, verdict, fitting(report, candidates))
+        shown = card(report, verdict)
         ui = {"text": [verdict.line()], "emoe": [kept], "files": [saved], **card_ui(shown)}
         return io.NodeOutput(
             verdict.passed, verdict.verdict, _number(verdict.percentile), _number(verdict.p_value), ui=ui

@@ -38,6 +38,7 @@ class Verdict:
         group_threshold: whether the threshold is the group's own, instead of that of all reference prompts.
         delta: with bad_among_passed, 1 - the confidence; None for other policies.
         proof: of the calibration that decided, where it was made by other digests.
+        calibration: the one that gave the threshold, or with raw_threshold the p-values; None without one.
     """
 
     verdict: str
@@ -56,6 +57,7 @@ class Verdict:
     group_threshold: bool = False
     delta: float | None = None
     proof: Proof | None = None
+    calibration: Calibration | None = None
 
     def line(self) -> str:
         """One line for a person: the verdict, why, and the prompt."""
@@ -158,6 +160,7 @@ def decide(
         group_threshold=judge.own,
         delta=delta if chosen.uses_delta else None,
         proof=proof,
+        calibration=found,
     )
 
 

@@ -78,19 +78,16 @@ class Ledger:
 
     # --- writing ------------------------------------------------------------------------------------------------------
 
-    def add(self, verdict: Verdict, calibration: Calibration | None = None, place: Place | None = None) -> int:
-        """Keep a verdict; its row's id.
-
-        Args:
-            calibration: the one that gave the p-value. It is kept too, so that drift can be measured against it later.
+    def add(self, verdict: Verdict, place: Place | None = None) -> int:
+        """Keep a verdict, and its calibration, so that drift can be measured against it later; its row's id.
 
         Raises:
             LedgerError: the file is locked for longer than the patience, read-only, full, or no ledger of this version.
         """
         place, settings, kept = place or Place(), verdict.report.settings, verdict.as_dict()
         digest, body = None, ""
-        if calibration is not None:
-            whole = calibration.as_dict()
+        if verdict.calibration is not None:
+            whole = verdict.calibration.as_dict()
             digest, body = str(whole["digest"]), _storable(json.dumps(whole, ensure_ascii=False))
         row = {
             "time": time.time(),

@@ -27,8 +27,9 @@ def card(report: Report, verdict: Verdict | None = None, calibration: Calibratio
 
     Args:
         verdict: the Gate's; None on the Score node, which does not decide.
-        calibration: the one made under the report's settings, or None.
+        calibration: on the Score node, one that the score may be held against; the Gate's comes with its verdict.
     """
+    calibration = calibration if verdict is None else verdict.calibration
     item = max(report.items, key=lambda one: one.score)
     found: dict[str, Any] = {
         "schema": CARD_SCHEMA,

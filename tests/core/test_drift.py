@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -99,7 +100,7 @@ def test_more_rows_do_not_change_what_was_said_before() -> None:
 
 def keep(ledger: Ledger, calibration: Calibration, scores: list[float]) -> list[int]:
     how = {"policy": "false_block_rate", "alpha": 0.1, "calibrations": (calibration,)}
-    return [ledger.add(verdict(f"prompt {score}", score, **how), calibration) for score in scores]
+    return [ledger.add(replace(verdict(f"prompt {score}", score, **how), calibration=calibration)) for score in scores]
 
 
 def summary(ledger: Ledger, capsys: pytest.CaptureFixture[str], *more: str) -> tuple[int, dict[str, Any]]:
@@ -155,7 +156,9 @@ def test_a_group_is_held_against_its_own_reference_prompts(tmp_path: Path, capsy
 
     def keep_group(scores: list[float], group: str) -> list[int]:
         how = {"policy": "false_block_rate", "alpha": 0.1, "calibrations": (calibration,), "group": group}
-        return [ledger.add(verdict(f"prompt {score}", score, **how), calibration) for score in scores]
+        return [
+            ledger.add(replace(verdict(f"prompt {score}", score, **how), calibration=calibration)) for score in scores
+        ]
 
     keep_group([2 + rng.random() for _ in range(50)], "ja")
     found = summary(ledger, capsys)[1]["ledger"][0]["drift"]

@@ -37,7 +37,7 @@ def test_a_verdict_comes_back_whole(ledger: Ledger) -> None:
     calibration = Calibration("ref", SETTINGS, tuple(i / 100 for i in range(40)))
     made = verdict("größe 象", 0.3, 0.7, policy="false_block_rate", alpha=0.05, calibrations=(calibration,))
     before = time.time()
-    number = ledger.add(made, calibration, Place("run-1", "6", 2))
+    number = ledger.add(replace(made, calibration=calibration), Place("run-1", "6", 2))
     (row,) = ledger.rows()
     assert row.id == number and before <= row.time <= time.time()
     kept = made.as_dict()
@@ -54,7 +54,7 @@ def test_a_lone_surrogate_is_kept_as_an_escape(ledger: Ledger) -> None:
     """A client's JSON may hold one, in the prompt, its group or a reference prompt; SQLite takes none."""
     calibration = Calibration("ref", SETTINGS, (0.1, 0.2), ("cat", "dog \udfff"))
     made = verdict("a\ud800b", 0.3, policy="block_share", alpha=0.5, calibrations=(calibration,), group="g\ud800")
-    ledger.add(made, calibration)
+    ledger.add(replace(made, calibration=calibration))
     (row,) = ledger.rows()
     assert (row.prompt, row.group) == ("a\\ud800b", "g\\ud800") and "\\ud800" in row.reason
     assert row.calibration is not None and ledger.calibration(row.calibration) == calibration

@@ -8,7 +8,6 @@ from pathlib import Path
 import folder_paths
 
 from ...gating.gate import Verdict
-from ...gating.matching import fitting
 from ...ledger.file import LedgerError
 from ...ledger.recalibrate import calibrate
 from ...ledger.store import Ledger, Place
@@ -23,17 +22,14 @@ def path() -> Path:
     return Path(folder_paths.get_user_directory()) / "emoe" / "ledger.sqlite3"
 
 
-def record(verdict: Verdict, calibrations: tuple[Calibration, ...]) -> tuple[int | None, str | None]:
+def record(verdict: Verdict) -> tuple[int | None, str | None]:
     """Keep a verdict, where that is possible: a ledger that cannot be written never stops a generation.
-
-    Args:
-        calibrations: those the Gate could choose from.
 
     Returns:
         The row's id, and a warning when there is none.
     """
     try:
-        return Ledger(path()).add(verdict, fitting(verdict.report, calibrations), _place()), None
+        return Ledger(path()).add(verdict, _place()), None
     except LedgerError as error:
         warning = f"The verdict stands, but it is not in the ledger. {error}"
         _log.warning("EMoE: %s", warning)
