@@ -54,16 +54,16 @@ class TorchProbe:
 
     taps = ("mid_in", "mid_out", "noise_pred")
 
-    def __init__(self, experts: Sequence[Passes]) -> None:
-        self.experts = experts
+    def __init__(self, experts: Sequence[Passes], answer: Callable[..., Any]) -> None:
+        self.experts, self.answer = experts, answer
 
-    def latents(self, request: Any, advance: Callable[[int], None]) -> list[dict[str, list[Tensor]]]:
+    def latents(self, request: Any, advance: Callable[[int], None]) -> Any:
         """See the protocol."""
         found = self.experts[request.expert].latents
         prompts = len(found["noise_pred"]) - 1
         rows = [prompts] if request.empty else range(prompts)
         advance(len(rows) * len(found["noise_pred"][0]))
-        return [{tap: [found[tap][row].unsqueeze(1)] for tap in request.taps} for row in rows]
+        return self.answer([{tap: [found[tap][row].unsqueeze(1)] for tap in request.taps} for row in rows])
 
 
 def _forward(net: Net, x: Tensor, context: Tensor) -> dict[str, Tensor]:
@@ -182,7 +182,7 @@ class WorldSource:
             latent_shape=(4, 8, 8), latent="empty", dtype="float32",
         )  # fmt: skip
         scored = core.scoring.score.score_many(
-            TorchProbe(passes),
+            TorchProbe(passes, core.scoring.probe.Answer),
             experts,
             [dataclasses.replace(settings)] * len(wanted),
             [p.text for p in wanted],

@@ -16,13 +16,13 @@ from typing import Any, Protocol
 from ..errors import EMoEError
 from ..prompts import PromptRow
 from .engine import Clock, Progress, batches, begin, keep
-from .plan import Plan
-from .scorer import About, Row, Scorer
+from .plan import AuditPlan
+from .scorer import About, ScoredRow, Scorer
 from .store import Store
 
 _LEAST, _MOST = 32, 256  # prompts that go to a worker at a time; each is a task's worth of overhead
 _STARTS = 3
-_FIELDS = tuple(field.name for field in fields(Row))
+_FIELDS = tuple(field.name for field in fields(ScoredRow))
 
 
 class Makes(Protocol):
@@ -45,7 +45,7 @@ class Worker:
         import pyarrow as pa
 
         prompts: list[str] = batch.column("prompt").to_pylist()
-        rows: list[Row] = []
+        rows: list[ScoredRow] = []
         for start in range(0, len(prompts), self._scorer.batch_size):
             rows += self._scorer.score(prompts[start : start + self._scorer.batch_size])
         # As JSON: a column that is None throughout would have another type in the next block.
@@ -54,7 +54,7 @@ class Worker:
 
 
 def run(
-    plan: Plan,
+    plan: AuditPlan,
     source: Makes,
     folder: str | Path,
     workers: int,
@@ -169,8 +169,8 @@ def _table(pa: Any, block: list[PromptRow]) -> Any:
     )
 
 
-def _results(table: Any) -> Iterator[tuple[PromptRow, Row]]:
+def _results(table: Any) -> Iterator[tuple[PromptRow, ScoredRow]]:
     for entry in table.to_pylist():
         row = PromptRow(entry["row"], entry["line"], entry["prompt"], json.loads(entry["columns"]))
         found = json.loads(entry["scores"])
-        yield row, Row(**{name: found[name] for name in _FIELDS})
+        yield row, ScoredRow(**{name: found[name] for name in _FIELDS})

@@ -16,7 +16,7 @@ from ..stats.compare import within_ranks
 from . import statistics as stats
 from .causes import extremes, lacking_concepts, raising_words
 from .numbers import Floats, Indices, Numbers
-from .plan import Plan
+from .plan import AuditPlan
 from .priorities import Weights, weight_of
 from .result import FEW, NONE, Adjusted, Baseline, Cause, Effect, GroupStats, TextFacts
 
@@ -42,7 +42,7 @@ class Options:
     weights: Weights = field(default_factory=dict)
     weight_column: str = ""
 
-    def check(self, plan: Plan) -> None:
+    def check(self, plan: AuditPlan) -> None:
         """An `EMoEError` for a reference or a weight column that the prompt file does not have; ask before scoring."""
         for reference in self.references:
             column, _, value = reference.partition("=")

@@ -17,8 +17,8 @@ from typing import Any
 
 from ..errors import EMoEError
 from ..prompts import PromptRow
-from .plan import Plan
-from .scorer import About, Row, Scorer
+from .plan import AuditPlan
+from .scorer import About, ScoredRow, Scorer
 from .store import Store
 from .text import shared, words
 
@@ -34,7 +34,7 @@ _MOST_FAILURES = 20  # first prompts that all fail: then something is wrong with
 
 
 def run(
-    plan: Plan,
+    plan: AuditPlan,
     scorer: Scorer,
     folder: str | Path,
     progress: Progress | None = None,
@@ -67,7 +67,7 @@ def run(
     return store
 
 
-def begin(plan: Plan, about: About, folder: str | Path, retry: bool = False) -> Store:
+def begin(plan: AuditPlan, about: About, folder: str | Path, retry: bool = False) -> Store:
     """The store of this audit, new or continued."""
     folder = Path(folder)
     try:
@@ -108,7 +108,7 @@ def _about(about: About) -> dict[str, Any]:
     }
 
 
-def _check_same(store: Store, known: dict[str, Any], plan: Plan, about: About) -> None:
+def _check_same(store: Store, known: dict[str, Any], plan: AuditPlan, about: About) -> None:
     found: list[str] = []
     new, old = plan.as_dict(), store.get("about") or {}
     if known["sha256"] != new["sha256"]:
@@ -136,7 +136,7 @@ def _brief(value: Any) -> str:
     return text if len(text) <= 80 else f"{text[:77]}..."
 
 
-def _file_difference(store: Store, known: dict[str, Any], plan: Plan) -> str:
+def _file_difference(store: Store, known: dict[str, Any], plan: AuditPlan) -> str:
     """The first row in which the file differs from what was scored of it."""
     current = plan.rows()
     row = next(current, None)
@@ -154,7 +154,7 @@ def _file_difference(store: Store, known: dict[str, Any], plan: Plan) -> str:
     return "the prompt file changed in rows that were not scored yet"
 
 
-def batches(plan: Plan, store: Store, size: int) -> Iterator[list[PromptRow]]:
+def batches(plan: AuditPlan, store: Store, size: int) -> Iterator[list[PromptRow]]:
     """Batches of prompts that are not in the store. Never more than a window of the file is in memory."""
     window: list[PromptRow] = []
     for row in plan.rows():
@@ -174,7 +174,7 @@ def _cut(window: list[PromptRow], store: Store, size: int) -> Iterator[list[Prom
         yield left[start : start + size]
 
 
-def keep(store: Store, plan: Plan, batch: Sequence[PromptRow], results: Sequence[Row]) -> None:
+def keep(store: Store, plan: AuditPlan, batch: Sequence[PromptRow], results: Sequence[ScoredRow]) -> None:
     """Writes one batch: its prompts, their scores and their groups, in one transaction."""
     if len(results) != len(batch):
         raise EMoEError(f"The scorer gave {len(results)} rows for {len(batch)} prompts; this is an error of the host.")
@@ -213,7 +213,7 @@ def keep(store: Store, plan: Plan, batch: Sequence[PromptRow], results: Sequence
     store.add(rows, members)
 
 
-def _check_sense(store: Store, results: Sequence[Row], again: str) -> None:
+def _check_sense(store: Store, results: Sequence[ScoredRow], again: str) -> None:
     """Stops an audit in which nothing at all can be scored."""
     if any(result.error is None for result in results):
         return

@@ -26,7 +26,7 @@ _MOST_ENGLISH = 200_000
 
 
 @dataclass
-class Plan:
+class AuditPlan:
     """What a prompt file holds.
 
     Attributes:
@@ -71,7 +71,7 @@ class Plan:
 
 def read_plan(
     path: str | Path, groups: Sequence[str] | None = None, id_column: str | None = None, english: Sequence[str] = ()
-) -> Plan:
+) -> AuditPlan:
     """Reads the file once.
 
     Args:
@@ -83,7 +83,7 @@ def read_plan(
         EMoEError: the file cannot be used, or has no column of a given name.
     """
     path = Path(path)
-    plan = Plan(path, "", english=set(english))
+    plan = AuditPlan(path, "", english=set(english))
     counts: dict[str, dict[str, int]] = {}
     free: set[str] = set()
     seen: dict[str, int] = {}
@@ -122,7 +122,7 @@ def read_plan(
     return plan
 
 
-def _id_column(plan: Plan, wanted: str | None) -> str:
+def _id_column(plan: AuditPlan, wanted: str | None) -> str:
     if wanted:
         return _named(plan, wanted, "--id")
     if wanted == "":
@@ -131,7 +131,7 @@ def _id_column(plan: Plan, wanted: str | None) -> str:
     return next((lowered[name] for name in ID_COLUMNS if name in lowered), "")
 
 
-def _named(plan: Plan, wanted: str, option: str) -> str:
+def _named(plan: AuditPlan, wanted: str, option: str) -> str:
     for name in plan.columns:
         if name == wanted or name.strip().lower() == wanted.strip().lower():
             return name
@@ -140,7 +140,7 @@ def _named(plan: Plan, wanted: str, option: str) -> str:
 
 
 def _groups(
-    plan: Plan, wanted: Sequence[str] | None, counts: dict[str, dict[str, int]], free: set[str]
+    plan: AuditPlan, wanted: Sequence[str] | None, counts: dict[str, dict[str, int]], free: set[str]
 ) -> tuple[str, ...]:
     if wanted is not None:
         return tuple(dict.fromkeys(_named(plan, name, "--group") for name in wanted))

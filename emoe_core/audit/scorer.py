@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 
 @dataclass(frozen=True)
-class Row:
+class ScoredRow:
     """What is known of one prompt. Every number but the score is None where the scorer cannot tell it.
 
     Attributes:
@@ -63,7 +63,7 @@ class Scorer(Protocol):
         """The settings; asked before the first prompt, so an audit of other settings is refused at once."""
         ...
 
-    def score(self, prompts: Sequence[str]) -> list[Row]:
+    def score(self, prompts: Sequence[str]) -> list[ScoredRow]:
         """One row a prompt, in order. A prompt that cannot be scored is a row with an error, not an exception.
 
         Raises:

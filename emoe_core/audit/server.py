@@ -21,7 +21,7 @@ from ..remote.job import Job
 from ..remote.results import row_result
 from ..remote.server import Link, Refused, Unreachable, new_session, normal_url
 from ..remote.workflow import Graph, Target, fill, find_targets, is_link, label, load_workflow
-from .scorer import About, Row
+from .scorer import About, ScoredRow
 from .source import Source
 
 SCORE, GATE, PREVIEW = "EMoE_Score", "EMoE_Gate", "PreviewAny"
@@ -60,7 +60,7 @@ class ServerScorer:
         entries = asyncio.run(self._all([f"a {uuid.uuid4().hex[:8]}"] * len(self._urls), same=True))
         reports = []
         for url, entry in zip(self._urls, entries, strict=True):
-            if isinstance(entry, Row):
+            if isinstance(entry, ScoredRow):
                 raise EMoEError(f"{url} cannot score with this workflow: {entry.error}")
             reports.append(_report(entry, self._score))
         if any(not report for report in reports):
@@ -72,20 +72,20 @@ class ServerScorer:
         line = "" if gated.get("p_value") is None else "The workflow's own, on the server."
         return About(reports[0]["settings"], tuple(reports[0]["experts"]), line, tuple(reports[0]["warnings"]))
 
-    def score(self, prompts: Sequence[str]) -> list[Row]:
+    def score(self, prompts: Sequence[str]) -> list[ScoredRow]:
         """See `emoe_core.audit.Scorer.score`."""
         entries = asyncio.run(self._all(prompts))
-        return [entry if isinstance(entry, Row) else self._row(entry) for entry in entries]
+        return [entry if isinstance(entry, ScoredRow) else self._row(entry) for entry in entries]
 
-    def _row(self, entry: Mapping[str, Any]) -> Row:
+    def _row(self, entry: Mapping[str, Any]) -> ScoredRow:
         shown = _output(entry, _SHOWN).get("text") or [None]
         report, gated = _report(entry, self._score), _gated(entry, self._gate)
         item = max(report.get("items") or [{}], key=lambda item: item.get("score", 0.0))
         try:
             score = float(item["score"] if item else str(shown[0]))
         except (TypeError, ValueError):
-            return Row(None, error="The server's history has no score for this prompt.")
-        return Row(
+            return ScoredRow(None, error="The server's history has no score for this prompt.")
+        return ScoredRow(
             score,
             stderr=item.get("stderr"),
             epistemic=item.get("epistemic"),
@@ -95,14 +95,14 @@ class ServerScorer:
             p_value=gated.get("p_value"),
         )
 
-    async def _all(self, prompts: Sequence[str], same: bool = False) -> list[Row | Mapping[str, Any]]:
+    async def _all(self, prompts: Sequence[str], same: bool = False) -> list[ScoredRow | Mapping[str, Any]]:
         """A history entry or an error for each prompt; with `same`, prompt i goes to server i."""
         async with new_session() as session:
             links = [Link(url, session) for url in self._urls]
             turns = {link.url: asyncio.Semaphore(_IN_FLIGHT) for link in links}
             listeners = [asyncio.ensure_future(link.listen()) for link in links]
 
-            async def one(number: int, prompt: str, link: Link) -> Row | Mapping[str, Any]:
+            async def one(number: int, prompt: str, link: Link) -> ScoredRow | Mapping[str, Any]:
                 async with turns[link.url]:
                     return await self._ask(link, prompt, number)
 
@@ -116,7 +116,7 @@ class ServerScorer:
                     task.cancel()
                 await asyncio.gather(*listeners, return_exceptions=True)
 
-    async def _ask(self, link: Link, prompt: str, number: int) -> Row | Mapping[str, Any]:
+    async def _ask(self, link: Link, prompt: str, number: int) -> ScoredRow | Mapping[str, Any]:
         row = PromptRow(number + 1, number + 1, prompt)
         graph = fill(self._graph, row, self._targets, {})
         for _ in range(_ATTEMPTS):
@@ -125,12 +125,12 @@ class ServerScorer:
             try:
                 sure = await self._post(link, job, graph)
             except Refused as error:
-                return Row(None, error=str(error))
+                return ScoredRow(None, error=str(error))
             entry = await self._ended(link, job, sure)
             if entry is not None:
                 result = row_result(job, entry, {}, 0.0)
-                return entry if result["error"] is None else Row(None, error=result["error"])
-        return Row(None, error=f"{link.url} lost this prompt {_ATTEMPTS} times; see the server's log.")
+                return entry if result["error"] is None else ScoredRow(None, error=result["error"])
+        return ScoredRow(None, error=f"{link.url} lost this prompt {_ATTEMPTS} times; see the server's log.")
 
     async def _post(self, link: Link, job: Job, graph: Graph) -> bool:
         while True:

@@ -27,7 +27,7 @@ from .journal import row_key
 
 
 @dataclass
-class Plan:
+class BatchPlan:
     """What the files say, before a server is asked."""
 
     graph: Graph
@@ -45,16 +45,16 @@ class Plan:
         return [asdict(bad) for bad in self.bad]
 
 
-def read_plan(workflow: str | Path, prompts: str | Path) -> Plan:
+def read_plan(workflow: str | Path, prompts: str | Path) -> BatchPlan:
     """Reads both files once; an `EMoEError` says which cannot be used."""
-    plan = Plan(load_workflow(workflow), Path(prompts))
+    plan = BatchPlan(load_workflow(workflow), Path(prompts))
     for row in read_prompts(plan.prompts, plan.bad):
         plan.keys.append(row_key(row))
         plan.columns.update(row.columns)
     return plan
 
 
-def problems(plan: Plan, targets: Sequence[Target], infos: Mapping[str, ObjectInfo]) -> list[str]:
+def problems(plan: BatchPlan, targets: Sequence[Target], infos: Mapping[str, ObjectInfo]) -> list[str]:
     """What would fail, as far as it can be known: columns, the cells' types, and the first row on every server."""
     found = []
     for target in targets:
@@ -80,7 +80,7 @@ def problems(plan: Plan, targets: Sequence[Target], infos: Mapping[str, ObjectIn
     return found
 
 
-def report(plan: Plan, targets: Sequence[Target], info: ObjectInfo, found: Sequence[str], as_json: bool) -> int:
+def report(plan: BatchPlan, targets: Sequence[Target], info: ObjectInfo, found: Sequence[str], as_json: bool) -> int:
     """Tells what would be done and what was found; the exit code."""
     row = next(plan.rows())
     sets: list[dict[str, Any]] = []

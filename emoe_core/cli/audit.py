@@ -15,7 +15,7 @@ from ..audit import cluster, report
 from ..audit.analysis import Options, analyse
 from ..audit.engine import run as run_local
 from ..audit.exports import export
-from ..audit.plan import Plan, read_plan
+from ..audit.plan import AuditPlan, read_plan
 from ..audit.priorities import read_weights
 from ..audit.result import AuditResult
 from ..audit.source import COMFYUI, DIFFUSERS, SERVER, Source, find_comfyui
@@ -129,7 +129,7 @@ def _english(path: str | None) -> list[str]:
     return [word for row in load_prompts(path)[0] for word in words(row.prompt)]
 
 
-def _scored(args: argparse.Namespace, plan: Plan, source: Source, line: Line) -> Store:
+def _scored(args: argparse.Namespace, plan: AuditPlan, source: Source, line: Line) -> Store:
     if args.engine == "ray":
         return cluster.run(plan, source, args.out, args.workers, args.ray_address, _progress(line), args.retry_errors)
 

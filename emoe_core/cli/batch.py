@@ -13,7 +13,7 @@ from types import FrameType
 from typing import Any
 
 from ..batch.journal import Journal, row_key
-from ..batch.plan import Plan, problems, read_plan, report
+from ..batch.plan import BatchPlan, problems, read_plan, report
 from ..batch.runner import Rules, Runner
 from ..errors import EMoEError
 from ..io.console import Console, Totals, out_json
@@ -85,7 +85,7 @@ def run(args: argparse.Namespace) -> int:
     return asyncio.run(_run(args, urls, plan, console))
 
 
-async def _run(args: argparse.Namespace, urls: Sequence[str], plan: Plan, console: Console) -> int:
+async def _run(args: argparse.Namespace, urls: Sequence[str], plan: BatchPlan, console: Console) -> int:
     async with new_session() as session:
         links = [Link(url, session) for url in urls]
         infos = await _object_infos(links, console, 0.0 if args.dry_run else min(args.give_up, START_PATIENCE))
@@ -141,7 +141,7 @@ async def _object_infos(links: Sequence[Link], console: Console, patience: float
     return infos
 
 
-async def _follow(runner: Runner, journal: Journal, plan: Plan, links: list[Link], console: Console) -> int:
+async def _follow(runner: Runner, journal: Journal, plan: BatchPlan, links: list[Link], console: Console) -> int:
     """Runs the rows that are not finished; the number of the signal that stopped it, 0 when none did."""
     before, known = Totals(), set(plan.keys)
     for key in plan.keys:
@@ -197,7 +197,7 @@ def _signals(runner: Runner, console: Console) -> Iterator[list[int]]:
             signal.signal(number, handler)
 
 
-def _end(args: argparse.Namespace, plan: Plan, runner: Runner, console: Console, stopped: int) -> int:
+def _end(args: argparse.Namespace, plan: BatchPlan, runner: Runner, console: Console, stopped: int) -> int:
     totals, left = console.totals, len(plan.keys) - console.totals.done
     code = 0
     if args.fail_on_reject and totals.blocked:

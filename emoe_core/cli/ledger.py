@@ -15,7 +15,7 @@ from typing import IO, Any
 
 from ..errors import EMoEError
 from ..ledger.recalibrate import calibrate
-from ..ledger.store import Ledger, Row, finite
+from ..ledger.store import Ledger, LedgerRow, finite
 from ..ledger.summary import lines, summarise
 from ..ledger.sync import from_results, from_server
 from ..records.calibration import Calibration
@@ -138,7 +138,7 @@ def _write_jsonl(file: IO[str], rows: Sequence[dict[str, Any]]) -> None:
 
 def _write_csv(file: IO[str], rows: Sequence[dict[str, Any]]) -> None:
 
-    names = [*(name for name in Row.__dataclass_fields__), "settings", "experts"]
+    names = [*(name for name in LedgerRow.__dataclass_fields__), "settings", "experts"]
     writer = csv.DictWriter(file, names)
     writer.writeheader()
     for row in rows:

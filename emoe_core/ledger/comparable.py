@@ -7,16 +7,16 @@ from collections.abc import Iterable
 from ..errors import EMoEError
 from ..records.calibration import Calibration
 from ..records.references import Part
-from .store import BAD, Row
+from .store import BAD, LedgerRow
 
 
-def different(rows: Iterable[Row]) -> list[Row]:
+def different(rows: Iterable[LedgerRow]) -> list[LedgerRow]:
     """Rows of single prompts, each prompt once: the first time it got its score.
 
     A prompt that is scored again gets the same score to the last bit, which is no new observation. The score of a batch
     is the highest of its items, which is not comparable with that of a single one. A later mark counts for the row kept.
     """
-    found: dict[tuple[str, float], Row] = {}
+    found: dict[tuple[str, float], LedgerRow] = {}
     for row in rows:
         if len(row.items) == 1:
             key = (row.prompt, row.score)
@@ -26,15 +26,15 @@ def different(rows: Iterable[Row]) -> list[Row]:
     return sorted(found.values(), key=lambda row: row.id)
 
 
-def comparable(rows: Iterable[Row], calibration: Calibration) -> list[Row]:
+def comparable(rows: Iterable[LedgerRow], calibration: Calibration) -> list[LedgerRow]:
     """Different prompts that should look like the calibration's good ones: not marked as bad, and not among them."""
     known = set(zip(calibration.prompts, calibration.scores, strict=False))
     return [row for row in different(rows) if row.quality != BAD and (row.prompt, row.score) not in known]
 
 
-def by_part(rows: Iterable[Row], calibration: Calibration) -> list[tuple[Part, list[Row]]]:
+def by_part(rows: Iterable[LedgerRow], calibration: Calibration) -> list[tuple[Part, list[LedgerRow]]]:
     """Rows beside the reference prompts that they should look like: those of their group, else all of them."""
-    found: dict[Part, list[Row]] = {}
+    found: dict[Part, list[LedgerRow]] = {}
     for row in rows:
         found.setdefault(_part(row, calibration), []).append(row)
     return list(found.items())
@@ -45,7 +45,7 @@ def parts(calibration: Calibration) -> int:
     return 1 + sum(len({*labels} - {""}) for labels in calibration.groups.values())
 
 
-def _part(row: Row, calibration: Calibration) -> Part:
+def _part(row: LedgerRow, calibration: Calibration) -> Part:
     try:
         group = calibration.find_group(row.group or "")
     except EMoEError:  # a label of several columns, which the Gate would have refused with this calibration

@@ -8,7 +8,7 @@ from ..errors import EMoEError
 from ..gating.gate import DECIDE
 from ..records.calibration import Calibration
 from .comparable import different
-from .store import BAD, GOOD, Ledger, Row
+from .store import BAD, GOOD, Ledger, LedgerRow
 
 GROUP = "group"  # the column of labels that came without one
 
@@ -55,7 +55,7 @@ def calibrate(
     return made, _notes(everything, rows, marked, unmarked_as_good)
 
 
-def _groups(rows: list[Row]) -> dict[str, tuple[str, ...]]:
+def _groups(rows: list[LedgerRow]) -> dict[str, tuple[str, ...]]:
     """The columns of labels that the Gate's input group named: `column=label`, or a label alone."""
     named = [(row.group or "").partition("=") for row in rows]
     pairs = [(column, label) if equals else (GROUP, column) for column, equals, label in named]
@@ -63,7 +63,9 @@ def _groups(rows: list[Row]) -> dict[str, tuple[str, ...]]:
     return {name: tuple(label if column == name else "" for column, label in pairs) for name in columns}
 
 
-def _notes(everything: list[Row], rows: list[Row], marked: list[Row], unmarked_as_good: bool) -> list[str]:
+def _notes(
+    everything: list[LedgerRow], rows: list[LedgerRow], marked: list[LedgerRow], unmarked_as_good: bool
+) -> list[str]:
     notes = []
     if not marked:
         notes.append(

@@ -31,7 +31,7 @@ class Place:
 
 
 @dataclass(frozen=True)
-class Row:
+class LedgerRow:
     """A verdict as it was kept.
 
     Attributes:
@@ -143,7 +143,7 @@ class Ledger:
 
     # --- reading ------------------------------------------------------------------------------------------------------
 
-    def rows(self, fingerprint: str | None = None) -> list[Row]:
+    def rows(self, fingerprint: str | None = None) -> list[LedgerRow]:
         """All verdicts, or those of one fingerprint, oldest first."""
         where = "" if fingerprint is None else "WHERE fingerprint = ?"
         with self._file.open() as database:
@@ -153,7 +153,10 @@ class Ledger:
                 f"{where} ORDER BY id",
                 () if fingerprint is None else (fingerprint,),
             ).fetchall()
-        return [Row(**{**dict(row), "passed": bool(row["passed"]), "items": json.loads(row["items"])}) for row in found]
+        return [
+            LedgerRow(**{**dict(row), "passed": bool(row["passed"]), "items": json.loads(row["items"])})
+            for row in found
+        ]
 
     def without_seconds(self, limit: int) -> list[str]:
         """Prompt ids of which nobody knows yet how long their runs took, newest first."""

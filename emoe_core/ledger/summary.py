@@ -14,7 +14,7 @@ from ..records.settings import Settings
 from ..stats.drift import ALARM_AT, drift
 from .comparable import by_part, comparable, different, parts
 from .recalibrate import day
-from .store import Ledger, Row
+from .store import Ledger, LedgerRow
 
 
 def summarise(
@@ -30,7 +30,7 @@ def summarise(
     Raises:
         EMoEError: there are no such rows, or none with the calibration's settings.
     """
-    rows: dict[str, list[Row]] = {}
+    rows: dict[str, list[LedgerRow]] = {}
     for row in ledger.rows():
         if row.fingerprint.startswith(fingerprint or ""):
             rows.setdefault(row.fingerprint, []).append(row)
@@ -62,7 +62,7 @@ def _described(settings: Settings, experts: Sequence[str]) -> dict[str, Any]:
     return {"experts": list(experts), "settings": asdict(settings)}
 
 
-def _counts(rows: Sequence[Row]) -> dict[str, Any]:
+def _counts(rows: Sequence[LedgerRow]) -> dict[str, Any]:
     decided = [row for row in rows if row.mode == DECIDE]
     blocked = sum(row.verdict == BLOCK for row in decided)
     return {
@@ -81,7 +81,7 @@ def _counts(rows: Sequence[Row]) -> dict[str, Any]:
     }
 
 
-def _seconds(rows: Sequence[Row]) -> dict[str, Any]:
+def _seconds(rows: Sequence[LedgerRow]) -> dict[str, Any]:
     """Seconds of runs, and what the gate saved.
 
     A run of one verdict that was let through takes g + s seconds (generation and score), a blocked one s; both are
@@ -117,7 +117,7 @@ def _seconds(rows: Sequence[Row]) -> dict[str, Any]:
     return found
 
 
-def _drift(ledger: Ledger, rows: Sequence[Row], calibration: Calibration | None) -> dict[str, Any]:
+def _drift(ledger: Ledger, rows: Sequence[LedgerRow], calibration: Calibration | None) -> dict[str, Any]:
     if calibration is None:
         digests = [row.calibration for row in rows if row.calibration is not None]
         if not digests:

@@ -3,27 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import torch
 from torch import Tensor
 
 from ..errors import EMoEError
-from ..records.report import Estimate, Report
 from ..records.routing import LayerRouting, Routing
 
 
-def with_routing(report: Report, routing: Routing) -> Report:
-    """The report with its routing, and each item's entropy among its baselines, as estimator `routing_entropy`."""
-    items = tuple(
-        replace(item, all={**item.all, "routing": {"routing_entropy": Estimate(entropy, None, None)}})
-        for item, entropy in zip(report.items, routing.items, strict=True)
-    )
-    return replace(report, items=items, routing=routing)
-
-
 class RoutingRecorder:
-    """Collects what the layers tell (see `sparse.Plan.record`) over the network calls of one score."""
+    """Collects what the layers tell (see `sparse.Assignment.record`) over the network calls of one score."""
 
     def __init__(self, paths: int, items: int) -> None:
         self._paths, self._items = paths, items

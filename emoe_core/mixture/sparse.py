@@ -26,7 +26,7 @@ Record = Callable[[str, Tensor, Tensor], None]
 
 
 @dataclass(frozen=True, eq=False)
-class Plan:
+class Assignment:
     """How one network call is routed.
 
     Attributes:
@@ -40,17 +40,17 @@ class Plan:
     record: Record | None = None
 
 
-_plan: ContextVar[Plan | None] = ContextVar("emoe_mixture_plan", default=None)
+_assignment: ContextVar[Assignment | None] = ContextVar("emoe_mixture_assignment", default=None)
 
 
 @contextmanager
-def planned(plan: Plan) -> Iterator[None]:
-    """Every sparse layer that is called inside follows this plan. Without one, the whole batch chooses together."""
-    token = _plan.set(plan)
+def assigned(assignment: Assignment) -> Iterator[None]:
+    """Every sparse layer that is called inside follows this assignment. Without one, the whole batch chooses together."""
+    token = _assignment.set(assignment)
     try:
         yield
     finally:
-        _plan.reset(token)
+        _assignment.reset(token)
 
 
 class SparseMoE(nn.Module):
@@ -61,7 +61,7 @@ class SparseMoE(nn.Module):
         gate: a bias-free linear map from the input's width to the number of experts.
         experts: the experts' versions of the layer.
         top_k: how many of them a token is routed to.
-        separates: whether paths are separated here (see `Plan.paths`).
+        separates: whether paths are separated here (see `Assignment.paths`).
         identity: digest of weights and gate, for hosts that ask what was put into a model.
     """
 
@@ -89,26 +89,26 @@ class SparseMoE(nn.Module):
 
         Arguments beside `x` (a LoRA scale, say) are dropped, as SegMoE does.
         """
-        plan = _plan.get()
+        assignment = _assignment.get()
         logits = self.gate(x)
-        chosen = self._choose(logits, plan)
+        chosen = self._choose(logits, assignment)
         weights = torch.softmax(_at(logits, chosen), dim=-1, dtype=torch.float32)
-        if plan is not None:
-            if plan.record is not None:
+        if assignment is not None:
+            if assignment.record is not None:
                 entropy, shares = gate_entropy(logits), _shares(weights, chosen, len(self.experts))
-                plan.record(self.name, *(_images(values, len(plan.groups)) for values in (entropy, shares)))
-            if plan.paths is not None and self.separates:
-                chosen = _rows(plan.paths, x, "path").unsqueeze(1)
+                assignment.record(self.name, *(_images(values, len(assignment.groups)) for values in (entropy, shares)))
+            if assignment.paths is not None and self.separates:
+                chosen = _rows(assignment.paths, x, "path").unsqueeze(1)
                 weights = weights.new_ones((*x.shape[:-1], 1))
         return self._mix(x, chosen, weights.to(x.dtype))
 
-    def _choose(self, logits: Tensor, plan: Plan | None) -> Tensor:
+    def _choose(self, logits: Tensor, assignment: Assignment | None) -> Tensor:
         """Indices of the k experts of each row, [R, k]."""
         totals = logits.float().flatten(1, -2).sum(dim=1)
-        if plan is None:
+        if assignment is None:
             return totals.sum(dim=0, keepdim=True).topk(self.top_k, dim=-1).indices.expand(len(totals), -1)
-        groups = _rows(plan.groups, logits, "group")
-        summed = totals.new_zeros((max(plan.groups) + 1, totals.shape[1])).index_add_(0, groups, totals)
+        groups = _rows(assignment.groups, logits, "group")
+        summed = totals.new_zeros((max(assignment.groups) + 1, totals.shape[1])).index_add_(0, groups, totals)
         return summed.topk(self.top_k, dim=-1).indices[groups]
 
     def _mix(self, x: Tensor, chosen: Tensor, weights: Tensor) -> Tensor:
@@ -149,7 +149,7 @@ def _shares(weights: Tensor, chosen: Tensor, experts: int) -> Tensor:
 
 
 def _rows(values: tuple[int, ...], x: Tensor, what: str) -> Tensor:
-    """A plan's value for each row of `x`. Nodes that cut an image into tiles make several rows of one."""
+    """A assignment's value for each row of `x`. Nodes that cut an image into tiles make several rows of one."""
     if x.shape[0] % len(values):
         raise EMoEError(
             f"A mixture layer got {x.shape[0]} rows for {len(values)} images, so it cannot tell each row's {what}; remove "

@@ -10,9 +10,10 @@ from torch import Tensor
 
 from ..errors import EMoEError
 from ..experts.sets import ExpertSet
+from ..records.routing import Routing
 from . import estimators as est
 from .presets import NOISE_PRED
-from .probe import Latents, Probe, Request
+from .probe import Answer, Latents, Probe, Request
 
 #: Called before each pass of an expert and within it, with (done, in all, the expert's name).
 Progress = Callable[[int, int, str], None]
@@ -22,10 +23,17 @@ Reading = tuple[str, str]
 
 @dataclass(frozen=True, eq=False)
 class Taken:
-    """Per prompt and for the empty prompt: tap -> one list of entries [K, B, C, ...] an expert."""
+    """All that a score needs.
+
+    Attributes:
+        prompts, empty: per prompt, and for the empty prompt: tap -> per expert one list of entries [K, B, C, ...].
+        denoised, routing: of the first expert, see `probe.Answer`.
+    """
 
     prompts: list[dict[str, list[list[Tensor]]]]
     empty: dict[str, list[list[Tensor]]]
+    denoised: tuple[Tensor, ...] = ()
+    routing: Routing | None = None
 
 
 def collect(
@@ -46,7 +54,9 @@ def collect(
     empty_taps = tuple(dict.fromkeys(tap for tap, name in wanted if est.estimator(name).needs_empty))
     total = len(experts) * samples * (prompts + bool(empty_taps))
     done = 0
-    taken = Taken([{tap: [] for tap in taps} for _ in range(prompts)], {tap: [] for tap in empty_taps})
+    found: list[dict[str, list[list[Tensor]]]] = [{tap: [] for tap in taps} for _ in range(prompts)]
+    empty: dict[str, list[list[Tensor]]] = {tap: [] for tap in empty_taps}
+    first: Answer | None = None
     for index, expert in enumerate(experts.experts):
 
         def advance(count: int, name: str = expert.name) -> None:
@@ -56,20 +66,22 @@ def collect(
                 progress(done, total, name if done < total else "")
 
         for places, request in (
-            (taken.prompts, Request(index, False, tuple(taps))),
-            ([taken.empty] if empty_taps else [], Request(index, True, empty_taps)),
+            (found, Request(index, False, tuple(taps))),
+            ([empty] if empty_taps else [], Request(index, True, empty_taps)),
         ):
             if not places:
                 continue
             advance(0)
-            for place, answer in zip(places, probe.latents(request, advance), strict=True):
+            answer = probe.latents(request, advance)
+            first = first or answer
+            for place, latents in zip(places, answer.latents, strict=True):
                 for tap in request.taps:
-                    place[tap].append(_checked(answer, tap, expert.name))
-    return taken
+                    place[tap].append(_checked(latents, tap, expert.name))
+    return Taken(found, empty) if first is None else Taken(found, empty, first.denoised, first.routing)
 
 
-def _checked(answer: Latents, tap: str, expert: str) -> list[Tensor]:
-    parts = [part.detach().to(device="cpu", dtype=torch.float32) for part in answer[tap]]
+def _checked(latents: Latents, tap: str, expert: str) -> list[Tensor]:
+    parts = [part.detach().to(device="cpu", dtype=torch.float32) for part in latents[tap]]
     if not parts:
         raise EMoEError("No part of the conditioning is active at this step; check its timestep range and at_step.")
     if not all(bool(torch.isfinite(part).all()) for part in parts):

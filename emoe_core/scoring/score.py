@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -13,6 +13,7 @@ from ..errors import EMoEError
 from ..experts.sets import ExpertSet
 from ..records.maps import Maps
 from ..records.report import Estimate, ItemScore, Report
+from ..records.routing import Routing
 from ..records.settings import Settings
 from . import estimators as est
 from . import variance as var
@@ -85,8 +86,8 @@ def score_many(
     taken = collect(probe, experts, main.noise_samples, wanted, len(prompts), progress)
     comparable = frozenset(tap for tap in taken.prompts[0] if _comparable(experts, tap))
     return [
-        _scored(experts, one, text, latents, taken, list(dict.fromkeys(warnings)), wanted, comparable, brief)
-        for one, text, latents in zip(settings, prompts, taken.prompts, strict=True)
+        _scored(experts, one, text, number, taken, list(dict.fromkeys(warnings)), wanted, comparable, brief)
+        for number, (one, text) in enumerate(zip(settings, prompts, strict=True))
     ]
 
 
@@ -105,13 +106,14 @@ def _scored(
     experts: ExpertSet,
     settings: Settings,
     text: str,
-    latents: dict[str, list[list[Tensor]]],
+    number: int,
     taken: Taken,
     warnings: list[str],
     wanted: Sequence[Reading],
     comparable: frozenset[str],
     brief: bool,
 ) -> Scored:
+    latents = taken.prompts[number]
     measured = {tap: measured_of(rows, taken.empty.get(tap), experts, tap) for tap, rows in latents.items()}
     main = measured[settings.tap]
     asked = {tap: {name for where, name in wanted if where == tap} for tap in measured}
@@ -143,9 +145,21 @@ def _scored(
         prompt=text,
         calibrations=experts.calibrations,
     )
+    if taken.routing is not None:
+        report = _with_routing(report, taken.routing)
     reads = est.estimator(settings.estimator)
     empty = taken.empty[settings.tap] if reads.needs_empty else None
-    return Scored(report, Maps(_places(latents[settings.tap], empty, reads.layout)))
+    denoised = taken.denoised[number] if taken.denoised else None
+    return Scored(report, Maps(_places(latents[settings.tap], empty, reads.layout), denoised))
+
+
+def _with_routing(report: Report, routing: Routing) -> Report:
+    """The report with its routing, and each item's entropy among its baselines, as estimator `routing_entropy`."""
+    items = tuple(
+        replace(item, all={**item.all, "routing": {"routing_entropy": Estimate(entropy, None, None)}})
+        for item, entropy in zip(report.items, routing.items, strict=True)
+    )
+    return replace(report, items=items, routing=routing)
 
 
 def _estimates(measured: est.Measured, asked: set[str], comparable: bool, brief: bool) -> dict[str, list[Estimate]]:

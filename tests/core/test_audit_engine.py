@@ -19,7 +19,7 @@ from emoe_core.audit.analysis import Options, analyse
 from emoe_core.audit.engine import run
 from emoe_core.audit.plan import read_plan
 from emoe_core.audit.result import HIGHER, NONE, AuditResult
-from emoe_core.audit.scorer import About, Row
+from emoe_core.audit.scorer import About, ScoredRow
 from emoe_core.audit.store import Store
 from emoe_core.errors import EMoEError
 
@@ -36,16 +36,16 @@ class Known:
     def about(self) -> About:
         return About({"preset": "known", "seed": self.seed}, ({"name": "one"}, {"name": "two"}))
 
-    def score(self, prompts: Sequence[str]) -> list[Row]:
+    def score(self, prompts: Sequence[str]) -> list[ScoredRow]:
         self.calls.append(list(prompts))
         return [self._row(prompt) for prompt in prompts]
 
-    def _row(self, prompt: str) -> Row:
+    def _row(self, prompt: str) -> ScoredRow:
         if "FAIL" in prompt:
-            return Row(None, error="it holds FAIL")
+            return ScoredRow(None, error="it holds FAIL")
         noise = np.random.default_rng(int(hashlib.sha256(prompt.encode()).hexdigest()[:8], 16)).normal()
         score = float(np.exp(self.base.get(prompt.split()[0], 0.0) + 0.3 * noise))
-        return Row(score, response=1 / score, p_value=0.01 if score > 2 else 0.5, tokens=len(prompt) // 2)
+        return ScoredRow(score, response=1 / score, p_value=0.01 if score > 2 else 0.5, tokens=len(prompt) // 2)
 
 
 def write(path: Path, lines: Sequence[Sequence[object]]) -> Path:

@@ -13,7 +13,7 @@ from emoe_core.errors import EMoEError
 from emoe_core.mixture import layers
 from emoe_core.mixture import router as gates
 from emoe_core.mixture.routing import RoutingRecorder
-from emoe_core.mixture.sparse import Plan, SparseMoE, gate_entropy, planned
+from emoe_core.mixture.sparse import Assignment, SparseMoE, assigned, gate_entropy
 
 
 class Times(nn.Module):
@@ -59,9 +59,9 @@ def test_without_a_plan_the_batch_chooses_together_and_with_one_its_groups_do() 
     layer = sparse(1, GATE)
     x = torch.tensor([[[1.0, 0.0]], [[0.0, 4.0]]])
     assert torch.equal(layer(x), x * 10)
-    with planned(Plan(groups=(0, 1))):
+    with assigned(Assignment(groups=(0, 1))):
         assert torch.equal(layer(x), torch.stack([x[0], x[1] * 10]))
-    with planned(Plan(groups=(0, 0))):
+    with assigned(Assignment(groups=(0, 0))):
         assert torch.equal(layer(x), x * 10)
     assert torch.equal(layer(x), x * 10)  # the plan ends with its block
 
@@ -71,7 +71,7 @@ def test_a_row_does_not_depend_on_its_neighbours() -> None:
     layer = SparseMoE("layer", nn.Linear(8, 4, bias=False), [nn.Linear(8, 6) for _ in range(4)], 2)
     x = torch.randn(5, 7, 8)
     with torch.no_grad():
-        with planned(Plan(groups=tuple(range(5)))):
+        with assigned(Assignment(groups=tuple(range(5)))):
             together = layer(x)
         alone = torch.cat([layer(row[None]) for row in x])
     assert torch.allclose(together, alone, atol=1e-6)
@@ -79,8 +79,8 @@ def test_a_row_does_not_depend_on_its_neighbours() -> None:
 
 def test_paths_keep_their_experts_output_where_they_separate_and_nowhere_else() -> None:
     x = torch.ones(3, 2, 2)
-    plan = Plan(groups=(0, 1, 2), paths=(2, 0, 1))
-    with planned(plan):
+    plan = Assignment(groups=(0, 1, 2), paths=(2, 0, 1))
+    with assigned(plan):
         assert torch.equal(sparse(2, GATE, separates=True)(x), x * torch.tensor([100.0, 1.0, 10.0]).view(3, 1, 1))
         ordinary = sparse(2, GATE)(x)
     assert torch.allclose(ordinary, x * 5.5)
@@ -90,11 +90,11 @@ def test_tiles_of_one_image_belong_to_it() -> None:
     """A node that cuts images into tiles makes several rows of one; a batch that fits no image is refused."""
     x = torch.tensor([[[1.0, 0.0]], [[0.0, 3.0]], [[5.0, 0.0]], [[4.0, 0.0]]])  # two tiles an image
     recorder = RoutingRecorder(1, 2)
-    with planned(Plan(groups=(0, 1), record=recorder.record)):
+    with assigned(Assignment(groups=(0, 1), record=recorder.record)):
         assert torch.equal(sparse(1, GATE)(x), torch.cat([x[:2] * 10, x[2:]]))
         assert torch.equal(sparse(1, GATE, separates=True)(x), torch.cat([x[:2] * 10, x[2:]]))
     assert recorder.summary(["layer"], frozenset(), "layer", 1).load == (0.5, 0.5, 0.0)
-    with planned(Plan(groups=(0, 1, 2))), pytest.raises(EMoEError, match="4 rows for 3 images"):
+    with assigned(Assignment(groups=(0, 1, 2))), pytest.raises(EMoEError, match="4 rows for 3 images"):
         sparse(1, GATE)(x)
 
 

@@ -18,7 +18,7 @@ from emoe_core.experts.signature import Signature, signature
 from emoe_core.records.settings import Settings
 from emoe_core.scoring.estimators import ESTIMATORS
 from emoe_core.scoring.presets import resolve, resolve_tap
-from emoe_core.scoring.probe import Latents, Request
+from emoe_core.scoring.probe import Answer, Request
 from emoe_core.scoring.score import score, score_many
 
 
@@ -72,14 +72,14 @@ class Tensors:
             drawn[0, 0, 0, 0, 0] = self.bad
         return drawn
 
-    def latents(self, request: Request, advance: Callable[[int], None]) -> list[Latents]:
+    def latents(self, request: Request, advance: Callable[[int], None]) -> Answer:
         self.requests.append(request)
         answers = []
         for prompt in range(1 if request.empty else self.prompts):
             answers.append({tap: [self.value(request.expert, tap, request.empty, prompt)] for tap in request.taps})
             for _ in range(self.samples):
                 advance(1)
-        return answers
+        return Answer(answers)
 
     def all(self, tap: str, count: int = 3, **how: Any) -> torch.Tensor:
         """[M, K, B, D] in double precision."""

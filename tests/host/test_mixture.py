@@ -181,7 +181,9 @@ def path_squares(host: Any, mixture: Any, text: str, tap: str, seed: int) -> tor
     )
     request = host.scoring.probe.Request
     with torch.no_grad():
-        found = [probe.latents(request(i, False, (tap,)), lambda _: None)[0][tap][0] for i in range(len(mixture))]
+        found = [
+            probe.latents(request(i, False, (tap,)), lambda _: None).latents[0][tap][0] for i in range(len(mixture))
+        ]
     return torch.stack([one.square().mean() for one in found])
 
 

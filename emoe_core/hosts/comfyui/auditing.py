@@ -17,7 +17,7 @@ from ...audit import engine
 from ...audit.analysis import Options, analyse
 from ...audit.plan import read_plan
 from ...audit.result import AuditResult
-from ...audit.scorer import About, Row
+from ...audit.scorer import About, ScoredRow
 from ...audit.text import words
 from ...errors import EMoEError
 from ...experts.sets import ExpertSet
@@ -79,9 +79,9 @@ class ComfyScorer:
         told = (proof.line() for proof in proofs if proof.holds)
         return About(asdict(report.settings), tuple(named), line, (*report.warnings, *told))
 
-    def score(self, prompts: Sequence[str]) -> list[Row]:
+    def score(self, prompts: Sequence[str]) -> list[ScoredRow]:
         """See `emoe_core.audit.Scorer.score`."""
-        rows: list[Row] = []
+        rows: list[ScoredRow] = []
         for start in range(0, len(prompts), self.batch_size):
             comfy.model_management.throw_exception_if_processing_interrupted()
             part = prompts[start : start + self.batch_size]
@@ -104,12 +104,12 @@ class ComfyScorer:
         half = len(prompts) // 2
         return self._batch(prompts[:half]) + self._batch(prompts[half:])
 
-    def _row(self, prompt: str, found: ItemScore | str) -> Row:
+    def _row(self, prompt: str, found: ItemScore | str) -> ScoredRow:
         tokens, truncated, unknown = self._tokenizer.facts(prompt)
         if isinstance(found, str):
-            return Row(None, tokens=tokens, truncated=truncated, unknown=unknown, error=found)
+            return ScoredRow(None, tokens=tokens, truncated=truncated, unknown=unknown, error=found)
         p_value = None if self._calibration is None else self._calibration.p_value(found.score)
-        return Row(**found.numbers(), p_value=p_value, tokens=tokens, truncated=truncated, unknown=unknown)
+        return ScoredRow(**found.numbers(), p_value=p_value, tokens=tokens, truncated=truncated, unknown=unknown)
 
 
 class _Tokens:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from ...audit.scorer import About, Row
+from ...audit.scorer import About, ScoredRow
 from ...audit.text import words
 from ...errors import EMoEError
 from ...experts.sets import ExpertSet
@@ -57,7 +57,7 @@ class DiffusersScorer:
         line = "" if self._calibration is None else self._calibration.line()
         return About(asdict(report.settings), tuple(report.as_dict()["experts"]), line, report.warnings)
 
-    def score(self, prompts: Sequence[str]) -> list[Row]:
+    def score(self, prompts: Sequence[str]) -> list[ScoredRow]:
         """See `emoe_core.audit.Scorer.score`; a batch that fails is halved until the prompt at fault is alone."""
         try:
             many = score_many(self._experts, list(prompts), self._options, self._computing, brief=True)
@@ -65,14 +65,14 @@ class DiffusersScorer:
         except (EMoEError, torch.OutOfMemoryError) as error:
             if len(prompts) == 1:
                 said = str(error) if isinstance(error, EMoEError) else "There is not enough memory for this prompt."
-                return [Row(None, **self._facts(prompts[0]), error=said)]
+                return [ScoredRow(None, **self._facts(prompts[0]), error=said)]
             half = len(prompts) // 2
             return self.score(prompts[:half]) + self.score(prompts[half:])
         return [self._row(prompt, report) for prompt, report in zip(prompts, found, strict=True)]
 
-    def _row(self, prompt: str, report: Report) -> Row:
+    def _row(self, prompt: str, report: Report) -> ScoredRow:
         p_value = None if self._calibration is None else self._calibration.p_value(report.score)
-        return Row(**report.items[0].numbers(), p_value=p_value, **self._facts(prompt))
+        return ScoredRow(**report.items[0].numbers(), p_value=p_value, **self._facts(prompt))
 
     def _facts(self, prompt: str) -> dict[str, Any]:
         if self._tokenizer is None:

@@ -11,7 +11,7 @@ from torch import Tensor
 from ...errors import EMoEError
 from ...experts.sets import Expert, ExpertSet
 from ...scoring import empty_prompt
-from ...scoring.probe import Latents, Request
+from ...scoring.probe import Answer, Latents, Request
 from .networks import Encoded, Network
 from .placement import borrowed
 from .prompts import TextEncoders
@@ -46,11 +46,11 @@ class DiffusersProbe:
         """See `emoe_core.scoring.probe.Probe.taps`."""
         return common_taps(self.experts)
 
-    def latents(self, request: Request, advance: Callable[[int], None]) -> list[Latents]:
+    def latents(self, request: Request, advance: Callable[[int], None]) -> Answer:
         """See `emoe_core.scoring.probe.Probe.latents`."""
         expert = self.experts.experts[request.expert]
         if not request.empty:
-            return self._measure(expert, self.texts, request.taps, advance)
+            return Answer(self._measure(expert, self.texts, request.taps, advance))
         key = f"{self.empty_key}:{','.join(request.taps)}"
         answer = empty_prompt.recall(expert, key)
         if answer is None:
@@ -58,7 +58,7 @@ class DiffusersProbe:
             empty_prompt.keep(expert, key, answer)
         else:
             advance(len(self.noises))
-        return [answer]
+        return Answer([answer])
 
     def _measure(
         self, expert: Expert, texts: Sequence[str], taps: tuple[str, ...], advance: Callable[[int], None]

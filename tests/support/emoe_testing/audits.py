@@ -11,7 +11,7 @@ from emoe_core.audit.analysis import Options, analyse
 from emoe_core.audit.engine import run
 from emoe_core.audit.plan import read_plan
 from emoe_core.audit.result import AuditResult
-from emoe_core.audit.scorer import About, Row
+from emoe_core.audit.scorer import About, ScoredRow
 
 EVIL = "<script>alert(1)</script>\"'>&\u202etxt.exe\u2028"
 TERRITORIES = {"FI": 0.9, "JP": 0.3, "United States": 0.2, "BRA": 0.6, "Singapore": 0.8, "TV": 0.5, "Atlantis": 0.4}
@@ -30,16 +30,16 @@ class RuleScorer:
         )
         return About(settings, experts, "Calibration 'rule': 10 prompts.")
 
-    def score(self, prompts: Sequence[str]) -> list[Row]:
+    def score(self, prompts: Sequence[str]) -> list[ScoredRow]:
         return [self._row(text) for text in prompts]
 
-    def _row(self, text: str) -> Row:
+    def _row(self, text: str) -> ScoredRow:
         if "unscorable" in text:
-            return Row(None, error=f"There is no score for {text}")
+            return ScoredRow(None, error=f"There is no score for {text}")
         digest = int(hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:6], 16) / 0xFFFFFF
         score = float(text.rsplit("[", 1)[1].rstrip("]")) + 0.2 * digest
         tokens = len(text.split())
-        return Row(score, response=1 - score, p_value=1 - min(score, 1.0), tokens=tokens, truncated=tokens > 75)
+        return ScoredRow(score, response=1 - score, p_value=1 - min(score, 1.0), tokens=tokens, truncated=tokens > 75)
 
 
 def audit(folder: Path, rows: Sequence[Mapping[str, str]], options: Options | None = None) -> AuditResult:

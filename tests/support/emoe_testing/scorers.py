@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from emoe_core.audit.scorer import About, Row
+from emoe_core.audit.scorer import About, ScoredRow
 
 
 class DigestScorer:
@@ -23,9 +23,11 @@ class DigestScorer:
     def about(self) -> About:
         return About({"scorer": "digest"}, ({"name": "digest"},))
 
-    def score(self, prompts: Sequence[str]) -> list[Row]:
+    def score(self, prompts: Sequence[str]) -> list[ScoredRow]:
         self._write(*prompts)
-        return [Row(int(hashlib.sha256(p.encode()).hexdigest()[:6], 16) / 0xFFFFFF, tokens=len(p)) for p in prompts]
+        return [
+            ScoredRow(int(hashlib.sha256(p.encode()).hexdigest()[:6], 16) / 0xFFFFFF, tokens=len(p)) for p in prompts
+        ]
 
     def _write(self, *lines: str) -> None:
         with self._log.open("a", encoding="utf-8") as file:

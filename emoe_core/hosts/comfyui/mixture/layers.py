@@ -27,13 +27,13 @@ from torch import Tensor, nn
 from ....errors import EMoEError
 from ....experts.sets import Expert
 from ....mixture import layers as names
-from ....mixture.sparse import Plan, SparseMoE, planned
+from ....mixture.sparse import Assignment, SparseMoE, assigned
 from ..experts.patchers import new_patcher
 
 NETWORK = "diffusion_model."
 WRAPPER_KEY = WEIGHTS_KEY = "emoe_mixture"
 #: While a score is measured: the plan for a network call of (rows, conditioning entries). Else sampling's own plan.
-scoring: ContextVar[Callable[[int, int], Plan] | None] = ContextVar("emoe_mixture_scoring", default=None)
+scoring: ContextVar[Callable[[int, int], Assignment] | None] = ContextVar("emoe_mixture_scoring", default=None)
 #: What the host's loaders put on a module, and take for theirs where they find it.
 LOADERS_OWN = frozenset(
     (
@@ -249,8 +249,8 @@ def _routed(executor: Any, x: Tensor, *args: Any, **kwargs: Any) -> Any:
         plan = measured(x.shape[0], entries)
     else:
         images = x.shape[0] // entries
-        plan = Plan(groups=tuple(row % images for row in range(x.shape[0])))
-    with planned(plan):
+        plan = Assignment(groups=tuple(row % images for row in range(x.shape[0])))
+    with assigned(plan):
         return executor(x, *args, **kwargs)
 
 

@@ -7,7 +7,7 @@ to the host; the user's model is never touched. Prompts and noise samples share 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import comfy.model_management
@@ -20,7 +20,7 @@ from ....errors import EMoEError
 from ....experts.sets import Expert, ExpertSet
 from ....scoring import empty_prompt
 from ....scoring.presets import NOISE_PRED, listed
-from ....scoring.probe import Latents, Request
+from ....scoring.probe import Answer, Latents, Request
 from ..experts.partial import complete
 from ..prompts.conditioning import Conditioning, check_width, digest
 from . import batching, taps
@@ -39,8 +39,6 @@ class ComfyProbe:
         noises: one noise tensor a noise sample, of the latent's shape.
         sigmas: the schedule from the scored step on; the first is the scored noise level.
         empty_key: digest of all that the empty pass depends on beside expert and CONDITIONING.
-        estimates: of each prompt (by its place) the first expert's denoised estimate of the first noise sample,
-            [B, C, ...] in the scale of a LATENT; there once the prediction was measured.
     """
 
     experts: ExpertSet
@@ -50,32 +48,28 @@ class ComfyProbe:
     noises: list[Tensor]
     sigmas: Tensor
     empty_key: str
-    estimates: dict[int, Tensor] = field(default_factory=dict, repr=False)
-    _tapped: dict[tuple[str, tuple[str, ...]], _Tapped] = field(default_factory=dict, repr=False)
 
     @property
     def taps(self) -> tuple[str, ...]:
         """See `emoe_core.scoring.probe.Probe.taps`."""
         return common_taps(self.experts)
 
-    def latents(self, request: Request, advance: Callable[[int], None]) -> list[Latents]:
+    def latents(self, request: Request, advance: Callable[[int], None]) -> Answer:
         """See `emoe_core.scoring.probe.Probe.latents`."""
         expert = self.experts.experts[request.expert]
         if not request.empty:
-            told = self.estimates if request.expert == 0 else None
-            prompts = [prompt[request.expert] for prompt in self.prompts]
-            return self._measure(expert, prompts, request.taps, advance, told)
+            return self._measure(expert, [prompt[request.expert] for prompt in self.prompts], request.taps, advance)
         if self.empties is None:
             raise EMoEError("The empty prompt is wanted and was not given.")
         what = digest(self.empties[request.expert])
         key = None if what is None else f"{self.empty_key}:{what}:{','.join(request.taps)}"
-        if key is not None and (answer := empty_prompt.recall(expert, key)) is not None:
+        if key is not None and (kept := empty_prompt.recall(expert, key)) is not None:
             advance(len(self.noises))
-            return [answer]
-        (answer,) = self._measure(expert, [self.empties[request.expert]], request.taps, advance)
+            return Answer([kept])
+        answer = self._measure(expert, [self.empties[request.expert]], request.taps, advance)
         if key is not None:
-            empty_prompt.keep(expert, key, answer)
-        return [answer]
+            empty_prompt.keep(expert, key, answer.latents[0])
+        return answer
 
     def _measure(
         self,
@@ -83,8 +77,7 @@ class ComfyProbe:
         prompts: list[Conditioning],
         wanted: tuple[str, ...],
         advance: Callable[[int], None],
-        estimates: dict[int, Tensor] | None = None,
-    ) -> list[Latents]:
+    ) -> Answer:
         has = taps.taps_of(expert.model)
         if missing := [tap for tap in wanted if tap not in has]:
             raise EMoEError(
@@ -92,15 +85,20 @@ class ComfyProbe:
             )
         for prompt in prompts:
             check_width(prompt, expert)
+        tapped = _tapped_model(expert, wanted)
         found: dict[tuple[int, int], Latents] = {}
+        denoised: dict[int, Tensor] = {}
         for units in self._calls(expert, prompts):
-            for unit, latents in zip(units, self._call(expert, prompts, units, wanted), strict=True):
+            for unit, latents in zip(units, self._call(tapped, prompts, units, wanted), strict=True):
                 estimate = latents.pop(_DENOISED, None)
-                if estimates is not None and estimate is not None and unit[1] == 0:
-                    estimates[unit[0]] = estimate[0].clone()
+                if estimate is not None and unit[1] == 0:
+                    denoised[unit[0]] = estimate[0].clone()
                 found[unit] = latents
             advance(len(units))
-        return [_over_noise([found[number, k] for k in range(len(self.noises))]) for number in range(len(prompts))]
+        return Answer(
+            [_over_noise([found[number, k] for k in range(len(self.noises))]) for number in range(len(prompts))],
+            tuple(denoised[number] for number in range(len(prompts))) if denoised else (),
+        )
 
     def _calls(self, expert: Expert, prompts: list[Conditioning]) -> list[list[tuple[int, int]]]:
         """The units (prompt, noise sample) of each network call."""
@@ -121,14 +119,13 @@ class ComfyProbe:
         return calls
 
     def _call(
-        self, expert: Expert, prompts: list[Conditioning], units: list[tuple[int, int]], wanted: tuple[str, ...]
+        self, tapped: _Tapped, prompts: list[Conditioning], units: list[tuple[int, int]], wanted: tuple[str, ...]
     ) -> list[Latents]:
         """One pass of some units; in halves where the device has too little memory for all of them.
 
         Where the prediction is wanted, the denoised estimate comes with it, as `_DENOISED`.
         """
         comfy.model_management.throw_exception_if_processing_interrupted()
-        tapped = self._tapped_model(expert, wanted)
         tapped.captured.clear()
         conditioning = batching.stack(prompts, [number for number, _ in units], self.latent.shape[0])
         guider = comfy.samplers.CFGGuider(tapped.model)
@@ -144,8 +141,8 @@ class ComfyProbe:
                 raise
             half = len(units) // 2
             return [
-                *self._call(expert, prompts, units[:half], wanted),
-                *self._call(expert, prompts, units[half:], wanted),
+                *self._call(tapped, prompts, units[:half], wanted),
+                *self._call(tapped, prompts, units[half:], wanted),
             ]
         if not step.active:
             raise EMoEError(
@@ -155,7 +152,7 @@ class ComfyProbe:
         if NOISE_PRED in wanted:
             if step.prediction is None:
                 raise EMoEError(
-                    f"Expert '{expert.name}' was not asked for its prediction; another node skipped the sampling."
+                    f"Expert '{tapped.name}' was not asked for its prediction; another node skipped the sampling."
                 )
             answer[NOISE_PRED] = [step.prediction]
             answer[_DENOISED] = [tapped.model.model.process_latent_out(step.denoised)]
@@ -165,23 +162,23 @@ class ComfyProbe:
             for i in range(len(units))
         ]
 
-    def _tapped_model(self, expert: Expert, wanted: tuple[str, ...]) -> _Tapped:
-        """A private clone with the taps on it, one for all calls of an expert."""
-        key = (expert.name, wanted)
-        if key not in self._tapped:
-            if NOISE_PRED in wanted:
-                complete(expert.model)
-            model = expert.model.clone()
-            captured: list[tuple[str, Any, Tensor]] = []
-            taps.place(model, wanted, lambda *found: captured.append(found))
-            self._tapped[key] = _Tapped(model, captured)
-        return self._tapped[key]
-
 
 @dataclass(frozen=True, eq=False)
 class _Tapped:
+    """A private clone of an expert with taps on it, and what they caught."""
+
+    name: str
     model: Any
     captured: list[tuple[str, Any, Tensor]]
+
+
+def _tapped_model(expert: Expert, wanted: tuple[str, ...]) -> _Tapped:
+    if NOISE_PRED in wanted:
+        complete(expert.model)
+    model = expert.model.clone()
+    captured: list[tuple[str, Any, Tensor]] = []
+    taps.place(model, wanted, lambda *found: captured.append(found))
+    return _Tapped(expert.name, model, captured)
 
 
 def common_taps(experts: ExpertSet) -> tuple[str, ...]:

@@ -18,7 +18,6 @@ from torch import Tensor
 from ....errors import EMoEError
 from ....experts.sets import ExpertSet
 from ....mixture.experts import MODE, MixtureSet
-from ....mixture.routing import with_routing
 from ....records.calibration import Calibration
 from ....records.settings import SHARED, Settings
 from ....scoring.collect import Progress, Reading
@@ -213,15 +212,12 @@ class Run:
         with torch.no_grad():
             if not isinstance(self.experts, MixtureSet):
                 probe = ComfyProbe(self.experts, own, empties, self.samples, self.noises, self.sigmas, key)
-                scored = score_many(probe, self.experts, settings, texts, progress, self.also, brief)
-                return [_with_estimate(one, probe.estimates.get(number)) for number, one in enumerate(scored)]
+                return score_many(probe, self.experts, settings, texts, progress, self.also, brief)
             found = []
             for number, prompt in enumerate(own):  # its batch is full of paths already
                 mixture = MixtureProbe(self.experts, prompt, empties, self.samples, self.noises, self.sigmas, key)
                 one = slice(number, number + 1)
-                (routed,) = score_many(mixture, self.experts, settings[one], texts[one], progress, self.also, brief)
-                routed = replace(routed, report=with_routing(routed.report, mixture.routing()))
-                found.append(_with_estimate(routed, mixture.estimates.get(0)))
+                found += score_many(mixture, self.experts, settings[one], texts[one], progress, self.also, brief)
             return found
 
 
@@ -234,10 +230,6 @@ def _part_of(tell: Progress, before: int, share: int, whole: int) -> Progress:
     if share == whole:
         return tell
     return lambda done, total, expert: tell(before * total + share * done, whole * total, expert)
-
-
-def _with_estimate(scored: Scored, estimate: Tensor | None) -> Scored:
-    return replace(scored, maps=replace(scored.maps, denoised=estimate))
 
 
 def _around(prompt: cond.Conditioning) -> list[dict[str, Any]]:
