@@ -22,7 +22,7 @@ class MixtureSet(ExpertSet):
         network: the mixture itself; its `model` is what a sampler draws with. Each path's expert has the same model.
         layers: which layers are sparse: a key of `layers.LAYERS`.
         top_k: experts a token is routed to.
-        gates: digest of the gates.
+        routers: digest of the routers.
         names: the sparse layers in the order they are called.
         separated_at: where the paths separate, in words.
         separating: the layers there.
@@ -31,7 +31,7 @@ class MixtureSet(ExpertSet):
     network: Expert
     layers: str
     top_k: int
-    gates: str
+    routers: str
     names: tuple[str, ...]
     separated_at: str
     separating: frozenset[str]
@@ -69,9 +69,9 @@ def check_mixable(experts: ExpertSet, top_k: int) -> None:
         raise EMoEError(f"Build Mixture cannot put these experts into one network. {error}") from error
 
 
-def network_identity(experts: Sequence[str], layers: str, top_k: int, gates: str) -> str:
-    """Identity of a mixture, from its experts' in order, what is sparse and its gates' digest."""
-    text = json.dumps(["mixture", list(experts), layers, top_k, gates])
+def network_identity(experts: Sequence[str], layers: str, top_k: int, routers: str) -> str:
+    """Identity of a mixture, from its experts' in order, what is sparse and its routers' digest."""
+    text = json.dumps(["mixture", list(experts), layers, top_k, routers])
     return hashlib.sha256(text.encode()).hexdigest()
 
 

@@ -1,4 +1,4 @@
-"""Gates without training: an expert's row is its own hidden state on its own prompt.
+"""Routers without training: an expert's row is its own hidden state on its own prompt.
 
 As `segmoe` 0.0.4 makes them (`get_hidden_states`, `get_gate_params`): each expert draws its positive prompt, guided away
 from its negative one; at the last step the input of every layer is taken from the conditional branch, averaged over
@@ -19,8 +19,8 @@ from ..errors import EMoEError
 _SMALLEST = 1e-8
 
 
-def gate_row(hidden: Tensor) -> Tensor:
-    """The gate's row from a layer's input on one image, [tokens, width] to [width] float32."""
+def router_row(hidden: Tensor) -> Tensor:
+    """The router's row from a layer's input on one image, [tokens, width] to [width] float32."""
     hidden = hidden.detach().float()
     mean = hidden.sum(dim=0) / hidden.shape[0]
     norm: Tensor = mean.norm(p=2)
@@ -28,7 +28,7 @@ def gate_row(hidden: Tensor) -> Tensor:
 
 
 def stack_rows(rows: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
-    """Gates by layer, each [M, width], from each expert's rows by layer.
+    """Routers by layer, each [M, width], from each expert's rows by layer.
 
     Raises:
         EMoEError: a row is not finite: that expert's own sampling failed.
@@ -43,12 +43,12 @@ def stack_rows(rows: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
     return {name: torch.stack([expert[name] for expert in rows]) for name in rows[0]}
 
 
-def gates_digest(gates: Mapping[str, Tensor]) -> str:
-    """SHA-256 (hex) of all gates, names and values to float32."""
+def routers_digest(routers: Mapping[str, Tensor]) -> str:
+    """SHA-256 (hex) of all routers, names and values to float32."""
     digest = hashlib.sha256()
-    for name in sorted(gates):
-        digest.update(f"{name}:{tuple(gates[name].shape)};".encode())
-        digest.update(gates[name].detach().to("cpu", torch.float32).contiguous().numpy().astype("<f4").tobytes())
+    for name in sorted(routers):
+        digest.update(f"{name}:{tuple(routers[name].shape)};".encode())
+        digest.update(routers[name].detach().to("cpu", torch.float32).contiguous().numpy().astype("<f4").tobytes())
     return digest.hexdigest()
 
 
@@ -70,7 +70,7 @@ def negative_prompts_of(text: str, experts: int) -> list[str]:
 
 
 def positive_prompts_of(text: str, experts: int) -> list[str]:
-    """As `prompts_of`; an empty one is refused, since the gate would know nothing of its expert."""
+    """As `prompts_of`; an empty one is refused, since the router would know nothing of its expert."""
     lines = prompts_of(text, experts, "positive")
     if "" in lines:
         raise EMoEError(

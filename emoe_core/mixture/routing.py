@@ -1,4 +1,4 @@
-"""What the gates of a mixture did with a prompt: a baseline beside the score, and a sign of a gate that never chooses."""
+"""Where a mixture's routers sent a prompt: a baseline beside the score, and a sign of a router that never chooses."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""The sparse mixture layer: a gate that routes each token to a few experts' layers.
+"""The sparse mixture layer: a router that sends each token to a few experts' layers.
 
 The rule is SegMoE's (Segmind, package `segmoe` 0.0.4, `SparseMoeBlock`), which arXiv 2505.13273 builds on: logits =
-gate(x); the k experts with the highest sum of logits over all tokens; softmax over those k, a token; weighted sum of
+router(x); the k experts with the highest sum of logits over all tokens; softmax over those k, a token; weighted sum of
 their outputs. Two things differ, neither of which changes the result for one image in full precision: logits are summed
 in float32 (in half precision a sum over thousands of tokens can overflow), and the tokens that choose together are
 those of one image, not of the whole batch, so that an image does not depend on its neighbours.
@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from ..errors import EMoEError
 
-#: Gets a layer's name, its gate's entropy a row [R] (0 to 1) and each expert's share of the weight a row [R, M].
+#: Gets a layer's name, its router's entropy per row [R] (0 to 1) and each expert's share of the weight per row [R, M].
 Record = Callable[[str, Tensor, Tensor], None]
 
 
@@ -32,7 +32,7 @@ class Assignment:
     Attributes:
         groups: for each row of the batch, its group: rows of one group choose their experts together.
         paths: for each row, the expert whose output it keeps at the separating layers; None for ordinary routing.
-        record: told what every layer's gate did.
+        record: told what every layer's router did.
     """
 
     groups: tuple[int, ...]
@@ -54,7 +54,7 @@ def assigned(assignment: Assignment) -> Iterator[None]:
 
 
 class SparseMoE(nn.Module):
-    """A layer replaced by several experts' versions of it and a gate.
+    """A layer replaced by several experts' versions of it and a router.
 
     Args:
         name: the layer's name in its network, for records.
@@ -62,7 +62,7 @@ class SparseMoE(nn.Module):
         experts: the experts' versions of the layer.
         top_k: how many of them a token is routed to.
         separates: whether paths are separated here (see `Assignment.paths`).
-        identity: digest of weights and gate, for hosts that ask what was put into a model.
+        identity: digest of weights and router, for hosts that ask what was put into a model.
     """
 
     def __init__(
@@ -95,7 +95,7 @@ class SparseMoE(nn.Module):
         weights = torch.softmax(_at(logits, chosen), dim=-1, dtype=torch.float32)
         if assignment is not None:
             if assignment.record is not None:
-                entropy, shares = gate_entropy(logits), _shares(weights, chosen, len(self.experts))
+                entropy, shares = router_entropy(logits), _shares(weights, chosen, len(self.experts))
                 assignment.record(self.name, *(_images(values, len(assignment.groups)) for values in (entropy, shares)))
             if assignment.paths is not None and self.separates:
                 chosen = _rows(assignment.paths, x, "path").unsqueeze(1)
@@ -129,7 +129,7 @@ class SparseMoE(nn.Module):
         return out
 
 
-def gate_entropy(logits: Tensor) -> Tensor:
+def router_entropy(logits: Tensor) -> Tensor:
     """Entropy of the softmax over all experts, mean over tokens, over its maximum log M: [R] in [0, 1]."""
     log_p = torch.log_softmax(logits.float(), dim=-1)
     entropy = -(log_p.exp() * log_p).sum(dim=-1) / math.log(logits.shape[-1])

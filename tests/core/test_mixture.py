@@ -10,10 +10,9 @@ import torch
 from torch import nn
 
 from emoe_core.errors import EMoEError
-from emoe_core.mixture import layers
-from emoe_core.mixture import router as gates
+from emoe_core.mixture import layers, router
 from emoe_core.mixture.routing import RoutingRecorder
-from emoe_core.mixture.sparse import Assignment, SparseMoE, assigned, gate_entropy
+from emoe_core.mixture.sparse import Assignment, SparseMoE, assigned, router_entropy
 
 
 class Times(nn.Module):
@@ -123,13 +122,13 @@ def test_top_k_beyond_the_experts_is_refused() -> None:
 
 def test_entropy_is_1_for_an_undecided_gate_and_0_for_a_certain_one() -> None:
     flat = torch.zeros(2, 5, 4)
-    assert torch.allclose(gate_entropy(flat), torch.ones(2))
+    assert torch.allclose(router_entropy(flat), torch.ones(2))
     sure = flat.clone()
     sure[0, :, 1] = 1e4
-    assert gate_entropy(sure).tolist() == pytest.approx([0.0, 1.0])
+    assert router_entropy(sure).tolist() == pytest.approx([0.0, 1.0])
     p = torch.tensor([0.7, 0.2, 0.1, 0.0001])
     by_hand = float(-(p / p.sum() * (p / p.sum()).log()).sum() / math.log(4))
-    assert float(gate_entropy(p.log().view(1, 1, 4))) == pytest.approx(by_hand, rel=1e-5)
+    assert float(router_entropy(p.log().view(1, 1, 4))) == pytest.approx(by_hand, rel=1e-5)
 
 
 def test_the_routing_report_is_the_mean_of_what_happened() -> None:
@@ -152,28 +151,28 @@ def test_the_routing_report_is_the_mean_of_what_happened() -> None:
 
 def test_gates_are_normalised_means_and_their_digest_sees_every_value() -> None:
     hidden = torch.tensor([[3.0, 0.0], [3.0, 8.0]])
-    assert torch.allclose(gates.gate_row(hidden), torch.tensor([0.6, 0.8]))
-    assert torch.equal(gates.gate_row(torch.zeros(4, 3)), torch.zeros(3))
-    stacked = gates.stack_rows([{"a": torch.tensor([1.0, 0.0])}, {"a": torch.tensor([0.0, 1.0])}])
+    assert torch.allclose(router.router_row(hidden), torch.tensor([0.6, 0.8]))
+    assert torch.equal(router.router_row(torch.zeros(4, 3)), torch.zeros(3))
+    stacked = router.stack_rows([{"a": torch.tensor([1.0, 0.0])}, {"a": torch.tensor([0.0, 1.0])}])
     assert torch.equal(stacked["a"], torch.eye(2))
     other = {"a": torch.eye(2) + 1e-6}
-    assert gates.gates_digest(stacked) == gates.gates_digest({"a": torch.eye(2)}) != gates.gates_digest(other)
+    assert router.routers_digest(stacked) == router.routers_digest({"a": torch.eye(2)}) != router.routers_digest(other)
     with pytest.raises(EMoEError, match="Expert 2 gives NaN"):
-        gates.stack_rows([{"a": torch.ones(2)}, {"a": torch.full((2,), math.nan)}])
+        router.stack_rows([{"a": torch.ones(2)}, {"a": torch.full((2,), math.nan)}])
 
 
 def test_prompts_are_one_line_an_expert() -> None:
-    assert gates.positive_prompts_of("a cat \n a dog\n", 2) == ["a cat", "a dog"]
-    assert gates.negative_prompts_of("", 2) == ["", ""]
-    assert gates.negative_prompts_of("blurred", 3) == ["blurred"] * 3
-    assert gates.negative_prompts_of("a\n\nb", 3) == ["a", "", "b"]
+    assert router.positive_prompts_of("a cat \n a dog\n", 2) == ["a cat", "a dog"]
+    assert router.negative_prompts_of("", 2) == ["", ""]
+    assert router.negative_prompts_of("blurred", 3) == ["blurred"] * 3
+    assert router.negative_prompts_of("a\n\nb", 3) == ["a", "", "b"]
     for text, count in (("a", 2), ("a\nb\nc", 2), ("", 2)):
         with pytest.raises(EMoEError, match=f"there are {count} experts"):
-            gates.positive_prompts_of(text, count)
+            router.positive_prompts_of(text, count)
     with pytest.raises(EMoEError, match="no prompt in line 2"):
-        gates.positive_prompts_of("a\n\nc", 3)
+        router.positive_prompts_of("a\n\nc", 3)
     with pytest.raises(EMoEError, match="negative_prompts has 2 lines"):
-        gates.negative_prompts_of("a\nb", 3)
+        router.negative_prompts_of("a\nb", 3)
 
 
 def test_layers_are_in_network_order_and_paths_separate_at_the_first_cross_attention() -> None:

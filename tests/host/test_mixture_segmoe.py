@@ -266,7 +266,7 @@ def test_the_gates_are_segmoes(pack: ModuleType, mixtures: dict[str, Any], pipel
     assert len(sparse) == len(routed) == 3 * 7  # three transformer blocks of six maps and a feed-forward layer
     worst = 0.0
     for name, layer in sparse.items():
-        gate = theirs_gate(theirs, names, name)
+        gate = theirs_router(theirs, names, name)
         assert float(gate.norm(dim=1).sub(1).abs().max()) < 1e-5
         worst = max(worst, float((layer.gate.weight - gate).abs().max()))
     assert worst < 1e-5, worst
@@ -283,7 +283,7 @@ def test_the_gates_are_segmoes(pack: ModuleType, mixtures: dict[str, Any], pipel
     assert float((got - expected).abs().max()) < 1e-4 * float(expected.abs().max())
 
 
-def theirs_gate(theirs: Any, names: dict[str, str], mine: str) -> torch.Tensor:
+def theirs_router(theirs: Any, names: dict[str, str], mine: str) -> torch.Tensor:
     """segmoe's gate of the layer that ComfyUI calls `mine`."""
     back = {comfy: theirs_name for theirs_name, comfy in names.items()}
     weight = "net.2.weight" if mine.endswith(".ff") else "weight"

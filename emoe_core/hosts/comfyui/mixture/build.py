@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from ....errors import EMoEError
 from ....experts.sets import Expert, ExpertSet
-from ....mixture import router as gate_maths
+from ....mixture import router as router_maths
 from ....mixture.experts import MixtureSet, check_mixable, network_identity, paths
 from ....mixture.layers import of_block, separation
 from ..experts import identity
@@ -34,24 +34,24 @@ def build_mixture(
     seed: int,
     clip: Any = None,
 ) -> MixtureSet:
-    """Put the experts' layers and gates into a clone of the first expert's model.
+    """Put the experts' layers and routers into a clone of the first expert's model.
 
     Args:
-        positive_prompts: what each expert is good at, one line an expert: its gate is made of it.
+        positive_prompts: what each expert is good at, one line an expert: its router is made of it.
         negative_prompts: what it is to avoid, one line an expert, or one for all.
-        latent: its size is the size the gates are measured at.
+        latent: its size is the size the routers are measured at.
         layers: "attn", "ff" or "all".
         top_k: experts a token is routed to.
         steps, cfg, seed: how each expert draws its prompt.
-        clip: the mixture's text encoder, and every expert's for the gates; None for the first expert's and each one's own.
+        clip: the mixture's text encoder, and every expert's for the routers; None for the first expert's and each one's own.
 
     Raises:
         EMoEError: experts that cannot stand in one network, prompts that do not match them, bad numbers.
     """
     check_mixable(experts, top_k)
     count = len(experts)
-    positives = gate_maths.positive_prompts_of(positive_prompts, count)
-    negatives = gate_maths.negative_prompts_of(negative_prompts, count)
+    positives = router_maths.positive_prompts_of(positive_prompts, count)
+    negatives = router_maths.negative_prompts_of(negative_prompts, count)
     of_block(layers)
     if not 1 <= steps <= 1000:
         raise EMoEError(f"Build Mixture's gate_steps is {steps}; choose 1 to 1000.")
@@ -70,7 +70,7 @@ def build_mixture(
     ]
     return assemble(
         experts.experts,
-        gate_maths.stack_rows(rows),
+        router_maths.stack_rows(rows),
         lambda i, name: expert_layer(experts.experts[i], first.model, name),
         layers=layers,
         top_k=top_k,
@@ -80,22 +80,22 @@ def build_mixture(
 
 def assemble(
     experts: Sequence[Expert],
-    gates: Mapping[str, Tensor],
+    routers: Mapping[str, Tensor],
     layer_of: Callable[[int, str], nn.Module],
     *,
     layers: str,
     top_k: int,
     clip: tuple[Any, str],
 ) -> MixtureSet:
-    """A mixture set of given gates and layers, in the first expert's network.
+    """A mixture set of given routers and layers, in the first expert's network.
 
     Args:
         clip: the mixture's text encoder and its identity.
     """
     first, names = experts[0], sparse_layer_names(experts[0].model, layers)
-    digest = gate_maths.gates_digest(gates)
+    digest = router_maths.routers_digest(routers)
     known = network_identity([expert.identity for expert in experts], layers, top_k, digest)
-    model = mixture_model(first.model, names, layer_of, gates, top_k, known)
+    model = mixture_model(first.model, names, layer_of, routers, top_k, known)
     place, separating = separation(names)
     network = replace(
         first,
@@ -112,7 +112,7 @@ def assemble(
         network=network,
         layers=layers,
         top_k=top_k,
-        gates=digest,
+        routers=digest,
         names=tuple(names),
         separated_at=place,
         separating=separating,

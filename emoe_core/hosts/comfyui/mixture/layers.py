@@ -199,7 +199,7 @@ def mixture_model(
     base: Any,
     layer_names: Sequence[str],
     layer_of: Callable[[int, str], nn.Module],
-    gates: Mapping[str, Tensor],
+    routers: Mapping[str, Tensor],
     top_k: int,
     identity: str,
 ) -> Any:
@@ -207,7 +207,7 @@ def mixture_model(
 
     Args:
         layer_of: gives expert i's version of a layer.
-        gates: for each layer, the gate's rows, [M, width].
+        routers: for each layer, the rows of its router, [M, width].
         identity: what the layers say they are, for those who identify the model later.
     """
     model = base.clone()
@@ -215,7 +215,7 @@ def mixture_model(
     layers: list[SparseMoE] = []
     freed = 0
     for name in layer_names:
-        rows = gates[name]
+        rows = routers[name]
         # Weights cast on the fly: right for every number format and wherever the host keeps them.
         gate = comfy.ops.manual_cast.Linear(rows.shape[1], rows.shape[0], bias=False, dtype=torch.float32, device="cpu")
         gate.weight = nn.Parameter(rows.detach().to("cpu", torch.float32), requires_grad=False)

@@ -1,7 +1,7 @@
-"""An expert's rows of a mixture's gates: it draws its own prompt, and the inputs of the layers are looked at.
+"""An expert's rows of a mixture's routers: it draws its own prompt, and the inputs of the layers are looked at.
 
 As `segmoe` 0.0.4 does it (see `emoe_core.mixture.router`): 25 DDPM steps with guidance, the inputs of the last step. Here
-the noise comes from a seed, that of the steps too, so that the same experts and prompts give the same gates on every host and
+the noise comes from a seed, that of the steps too, so that the same experts and prompts give the same routers on every host and
 device. (The host's own noise for the steps is another one on a graphics card, and on a processor since newer releases.)
 """
 
@@ -23,7 +23,7 @@ from torch import Tensor
 
 from ....errors import EMoEError
 from ....experts.sets import Expert
-from ....mixture.router import gate_row
+from ....mixture.router import router_row
 from ..prompts.conditioning import Conditioning, check_width, encode
 from .layers import entries_of
 
@@ -48,7 +48,7 @@ def expert_rows(
     seed: int,
     step_done: Callable[[], None],
 ) -> Rows:
-    """Gate row of every layer for one expert, float32 on the CPU.
+    """Router row of every layer for one expert, float32 on the CPU.
 
     Args:
         prompts: the expert's positive and negative prompt.
@@ -102,7 +102,7 @@ def _measure(
 
         def reader(name: str) -> Callable[[Any, tuple[Any, ...]], None]:
             def read(_: Any, inputs: tuple[Any, ...]) -> None:
-                rows[name] = gate_row(inputs[0][first]).cpu()
+                rows[name] = router_row(inputs[0][first]).cpu()
 
             return read
 

@@ -34,7 +34,7 @@ FOLDER = "diffusers"
 WEIGHTS = Path("unet", "diffusion_pytorch_model.safetensors")
 _CONFIG = Path("unet", "config.json")
 _EXPERT = re.compile(r"(.+)\.experts\.(\d+)\.(.+)")
-_GATE = ".gate.weight"
+_ROUTER = ".gate.weight"
 Weights = dict[str, Tensor]
 
 
@@ -95,7 +95,7 @@ def load(name: str) -> Loaded:
         raise EMoEError(f"The SegMoE folder '{name}' lacks {len(missing)} weights, {min(missing)} among them.")
     loads_again_by(model, _network_again, folder, name)
     names = sparse_layer_names(model, layers)
-    if set(names) != parts.gates.keys():
+    if set(names) != parts.routers.keys():
         raise EMoEError(
             f"The SegMoE folder '{name}' says that its layers are '{layers}', and its weights have others; it was not made "
             "by segmoe 0.0.4."
@@ -115,7 +115,7 @@ def load(name: str) -> Loaded:
     # The base's other weights count too: the first path's identity is that of the whole network.
     experts[0] = replace(experts[0], identity=base.identity)
     text_encoder = (clip, identity.clip_identity(clip, "the SegMoE folder's text encoder"))
-    mixture = assemble(experts, parts.gates, layer_of, layers=layers, top_k=top_k, clip=text_encoder)
+    mixture = assemble(experts, parts.routers, layer_of, layers=layers, top_k=top_k, clip=text_encoder)
     return Loaded(mixture, clip, vae)
 
 
@@ -129,10 +129,10 @@ def _weights(folder: Path, name: str) -> Weights:
 
 @dataclass(frozen=True, eq=False)
 class _Parts:
-    """A U-Net taken apart, by ComfyUI's names: the base with expert 0's layers, the gates, each expert's layers."""
+    """A U-Net taken apart, by ComfyUI's names: the base with expert 0's layers, the routers, each expert's layers."""
 
     base: Weights
-    gates: Weights
+    routers: Weights
     experts: list[dict[str, Weights]]
 
 
@@ -149,7 +149,7 @@ def _network_again(folder: Path, name: str, disable_dynamic: bool = False) -> An
 def _taken_apart(state: Weights, count: int, folder: str) -> _Parts:
     """From diffusers' names with experts to ComfyUI's without."""
     plain: Weights = {}
-    gates: Weights = {}
+    routers: Weights = {}
     experts: list[dict[str, Weights]] = [{} for _ in range(count)]
     for key, weight in state.items():
         if match := _EXPERT.fullmatch(key):
@@ -161,8 +161,8 @@ def _taken_apart(state: Weights, count: int, folder: str) -> _Parts:
             experts[index].setdefault(layer, {})[rest] = weight
             if index == 0:
                 plain[f"{layer}.{rest}"] = weight
-        elif key.endswith(_GATE):
-            gates[key.removesuffix(_GATE)] = weight
+        elif key.endswith(_ROUTER):
+            routers[key.removesuffix(_ROUTER)] = weight
         else:
             plain[key] = weight
     known = comfy.utils.unet_to_diffusers(_unet_config(plain, folder))
@@ -176,11 +176,11 @@ def _taken_apart(state: Weights, count: int, folder: str) -> _Parts:
         for rest in weights
         for key in [f"{layer}.{rest}"]
     }
-    if any(own.keys() != gates.keys() for own in experts):
+    if any(own.keys() != routers.keys() for own in experts):
         raise EMoEError(f"The SegMoE folder '{folder}' lacks gates or experts in some layers; download it again.")
     return _Parts(
         {known[key]: weight for key, weight in plain.items()},
-        {renamed[layer]: gate for layer, gate in gates.items()},
+        {renamed[layer]: gate for layer, gate in routers.items()},
         [{renamed[layer]: weights for layer, weights in own.items()} for own in experts],
     )
 
