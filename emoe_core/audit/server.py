@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import copy
-import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import cycle
@@ -17,9 +16,10 @@ from typing import Any
 
 from ..errors import EMoEError
 from ..prompts import PromptRow
+from ..remote.driver import GIVE_UP, Driver, Gone
 from ..remote.job import Job
 from ..remote.results import row_result
-from ..remote.server import Link, Refused, Unreachable, new_session, normal_url
+from ..remote.server import Link, Refused, new_session, normal_url
 from ..remote.workflow import Graph, Target, fill, find_targets, is_link, label, load_workflow
 from .scorer import About, ScoredRow
 from .source import Source
@@ -28,8 +28,6 @@ SCORE, GATE, PREVIEW = "EMoE_Score", "EMoE_Gate", "PreviewAny"
 _IN_FLIGHT = 4  # prompts that a server has at a time: enough to keep it busy
 _BATCH = 32
 _ATTEMPTS = 3
-_GIVE_UP = 600.0  # seconds that a silent server is waited for
-_GRACE = 2.0  # seconds in neither queue nor history after which a prompt counts as lost
 _POLL = 0.3
 _SHOWN = "emoe_audit_score"
 
@@ -37,7 +35,7 @@ _SHOWN = "emoe_audit_score"
 class ServerScorer:
     """Implements `emoe_core.audit.Scorer`."""
 
-    def __init__(self, urls: Sequence[str], graph: Graph, batch_size: int | None = None, give_up: float = _GIVE_UP):
+    def __init__(self, urls: Sequence[str], graph: Graph, batch_size: int | None = None, give_up: float = GIVE_UP):
         """
         Args:
             urls: the servers, which share the prompts; they must have the same models.
@@ -45,7 +43,7 @@ class ServerScorer:
         """
         if not urls:
             raise EMoEError("--server names no server; write it like http://127.0.0.1:8188.")
-        self._urls, self._give_up = list(urls), give_up
+        self._urls, self._driver = list(urls), Driver(give_up, _POLL)
         self.batch_size = batch_size or _BATCH * len(self._urls)
         target = find_targets(graph, [], {})[0]
         self._graph, self._score, self._gate = score_only(graph)
@@ -123,52 +121,21 @@ class ServerScorer:
             job = Job(row, uuid.uuid4().hex)
             job.begin(link.url)
             try:
-                sure = await self._post(link, job, graph)
+                refused, sure = await self._driver.post(link, job, graph)
+                entry = None if refused else await self._driver.ended(link, job, sure)
             except Refused as error:
                 return ScoredRow(None, error=str(error))
-            entry = await self._ended(link, job, sure)
+            except Gone as error:
+                raise EMoEError(
+                    f"{link.url} has not answered for {link.seconds_down:.0f} s; start it and then the same command again: "
+                    "the audit goes on where it ended."
+                ) from error
+            if refused:
+                return ScoredRow(None, error=refused)
             if entry is not None:
                 result = row_result(job, entry, {}, 0.0)
                 return entry if result["error"] is None else ScoredRow(None, error=result["error"])
         return ScoredRow(None, error=f"{link.url} lost this prompt {_ATTEMPTS} times; see the server's log.")
-
-    async def _post(self, link: Link, job: Job, graph: Graph) -> bool:
-        while True:
-            try:
-                said = await link.post(job, graph)
-                if said:
-                    raise Refused(said)
-                return True
-            except Unreachable as error:
-                if not error.certain:
-                    return False
-                await self._wait(link)
-
-    async def _ended(self, link: Link, job: Job, sure: bool) -> Mapping[str, Any] | None:
-        missing: float | None = None
-        while True:
-            try:
-                queued = await link.is_queued(job)
-                entry = None if queued else await link.history(job, search=not sure)
-            except Unreachable:
-                missing = None
-                await self._wait(link)
-                continue
-            if entry is not None:
-                return entry
-            now = time.monotonic()
-            missing = None if queued else missing or now
-            if missing is not None and now - missing > _GRACE:
-                return None
-            await link.stirred(_POLL)
-
-    async def _wait(self, link: Link) -> None:
-        if link.seconds_down > self._give_up:
-            raise EMoEError(
-                f"{link.url} has not answered for {link.seconds_down:.0f} s; start it and then the same command again: the "
-                "audit goes on where it ended."
-            )
-        await asyncio.sleep(1.0)
 
 
 def score_only(graph: Graph) -> tuple[Graph, str, str | None]:

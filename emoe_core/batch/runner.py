@@ -11,9 +11,10 @@ from typing import Any
 
 from ..errors import EMoEError
 from ..io.console import Console
+from ..remote.driver import GIVE_UP, POLL, Driver, Gone
 from ..remote.job import Job
 from ..remote.results import failed_result, row_result
-from ..remote.server import Link, Refused, Unreachable
+from ..remote.server import Link, Refused
 from ..remote.workflow import Graph, ObjectInfo, Target, fill
 from .journal import Journal
 
@@ -24,16 +25,8 @@ class Rules:
 
     in_flight: int = 1
     attempts: int = 5
-    give_up: float = 600.0
-    poll: float = 2.0
-
-
-SURE_GRACE, UNSURE_GRACE = 0.4, 2.0  # seconds in neither queue nor history before a prompt counts as lost
-LONGEST_PAUSE = 5.0
-
-
-class _Gone(Exception):
-    """The server has been away for too long, or the batch is stopping while it is."""
+    give_up: float = GIVE_UP
+    poll: float = POLL
 
 
 class Runner:
@@ -55,6 +48,7 @@ class Runner:
         self._changed = asyncio.Condition()
         self.stopping = False
         self.requeued = 0
+        self._driver = Driver(rules.give_up, rules.poll, lambda: self.stopping)
 
     async def run(
         self, rows: Iterator[Job], links: Sequence[Link], found: Mapping[str, list[Job]], helpers: Sequence[Link]
@@ -96,7 +90,7 @@ class Runner:
             left = False
             try:
                 left = await self._one(link, job)
-            except _Gone:
+            except Gone:
                 left = self._leave(link, job, links)
             async with self._changed:
                 self._taken -= 1
@@ -142,12 +136,12 @@ class Runner:
             job.begin(link.url)
             self._journal.flying(job)
             try:
-                refused, sure = await self._post(link, job, graph)
+                refused, sure = await self._driver.post(link, job, graph)
             except Refused as error:
                 return self._end(failed_result(job, str(error)))
             if job.prompt_id != job.token:
                 self._journal.flying(job)
-        entry = await self._ended(link, job, sure)
+        entry = await self._driver.ended(link, job, sure)
         if entry is not None:
             return self._end(row_result(job, entry, self._graph, time.monotonic() - started, refused))
         if job.attempts >= self._rules.attempts:
@@ -157,48 +151,6 @@ class Runner:
         self._console.note(f"{link.url} lost row {job.row.row}, which is queued again.")
         self._give_back(job)
         return True
-
-    async def _post(self, link: Link, job: Job, graph: Graph) -> tuple[str | None, bool]:
-        """What the server will not run of the graph, and whether it surely has the rest."""
-        pause = 0.2
-        while True:
-            try:
-                return await link.post(job, graph), True
-            except Unreachable as error:
-                if not error.certain:
-                    return None, False  # it may have it: look
-                await self._pause(link, pause)
-                pause = min(pause * 1.5, LONGEST_PAUSE)
-
-    async def _ended(self, link: Link, job: Job, sure: bool) -> dict[str, Any] | None:
-        """The prompt's history entry once it has ended; None when the server has lost the prompt."""
-        missing_since: float | None = None
-        pause = 0.2
-        while True:
-            try:
-                queued = await link.is_queued(job)
-                entry = None if queued else await link.history(job, search=not sure)
-            except Unreachable:
-                missing_since = None
-                await self._pause(link, pause)
-                pause = min(pause * 1.5, LONGEST_PAUSE)
-                continue
-            pause = 0.2
-            if entry is not None:
-                return entry
-            if queued:
-                missing_since = None
-                await link.stirred(self._rules.poll)
-                continue
-            missing_since = missing_since or time.monotonic()
-            if time.monotonic() - missing_since >= (SURE_GRACE if sure else UNSURE_GRACE):
-                return None
-            await asyncio.sleep(0.2)
-
-    async def _pause(self, link: Link, seconds: float) -> None:
-        if self.stopping or link.gone or link.seconds_down > self._rules.give_up:
-            raise _Gone
-        await asyncio.sleep(seconds)
 
     def _give_back(self, job: Job) -> None:
         """Nobody has the row any more; its attempts stay counted."""

@@ -12,12 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import EMoEError
+from ..remote.driver import Driver, Gone
 from ..remote.results import run_seconds, run_status
-from ..remote.server import Link, Unreachable, new_session
+from ..remote.server import Link, new_session
 from .store import Ledger
 
 Run = tuple[str, float, str]  # prompt id, seconds, status
 AT_A_TIME = 100
+GIVE_UP = 2.0  # seconds: whoever asks sits before the screen
 
 
 async def from_server(ledger: Ledger, url: str, limit: int) -> tuple[int, int]:
@@ -29,15 +31,15 @@ async def from_server(ledger: Ledger, url: str, limit: int) -> tuple[int, int]:
     Raises:
         EMoEError: the server does not answer.
     """
-    wanted, learned = ledger.without_seconds(limit), 0
+    wanted, learned, driver = ledger.without_seconds(limit), 0, Driver(GIVE_UP)
     async with new_session() as session:
         link = Link(url, session)
         for begin in range(0, len(wanted), AT_A_TIME):
             runs: list[Run] = []
             for prompt_id in wanted[begin : begin + AT_A_TIME]:
                 try:
-                    entry = await link.ended(prompt_id)
-                except Unreachable as error:
+                    entry = await driver.kept(link, prompt_id)
+                except Gone as error:
                     learned += ledger.add_runs(runs, url)
                     raise EMoEError(
                         f"'{url}' does not answer; {learned} runs were learned before. Start it, or mend --server."
