@@ -61,7 +61,10 @@ def _rows(stream: _Stream) -> Rows:
 
 
 class _Stream:
-    """A JSON document of which only the item that is being read is in memory."""
+    """A JSON document of which only the item that is being read is in memory.
+
+    The standard library reads documents whole, and COCO's captions are some hundred megabytes of it.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path

@@ -77,7 +77,10 @@ _OLD: tuple[tuple[str, str, tuple[str, ...], tuple[str, ...], tuple[float, float
 
 
 def _guess(raw: bytes) -> str | None:
-    """The most likely old encoding: the right one leaves letters of its own script, and as many as usual."""
+    """The most likely old encoding: the right one leaves letters of its own script, and as many as usual.
+
+    chardet and the like guess from a whole page; a prompt is one line.
+    """
     for codec, name, needed, allowed, (least, most) in _OLD:
         try:
             text = raw.decode(codec)

@@ -165,6 +165,7 @@ def _smallest(enough: Callable[[float], bool], low: float, high: float) -> float
 
 
 def _wilson(share: float, n: int) -> tuple[float, float]:
+    """Wilson's interval; scipy's takes whole numbers of wins only, and a tie is half of one."""
     z2 = Z95 * Z95
     centre = (share + z2 / (2 * n)) / (1 + z2 / n)
     half = Z95 / (1 + z2 / n) * math.sqrt(share * (1 - share) / n + z2 / (4 * n * n))

@@ -27,7 +27,7 @@ def edges(scores: Floats, bins: int = BINS) -> tuple[float, ...]:
 
 
 def describe(scores: Floats, bins: tuple[float, ...]) -> Distribution:
-    """Quantiles (linear interpolation, numpy's default) and counts a bin; `scores` must not be empty."""
+    """Quantiles (linear interpolation, numpy's default) and counts per bin; `scores` must not be empty."""
     q05, q25, median, q75, q95 = (float(q) for q in np.quantile(scores, [0.05, 0.25, 0.5, 0.75, 0.95]))
     counts = np.histogram(scores, bins)[0].tolist() if len(bins) > 1 else list[int]()
     return Distribution(
@@ -46,12 +46,10 @@ def describe(scores: Floats, bins: tuple[float, ...]) -> Distribution:
 
 def exact_share(hits: int, n: int, level: float = 0.95) -> tuple[float, float, float]:
     """A share and its Clopper-Pearson interval (Clopper and Pearson 1934)."""
-    from scipy.stats import beta
+    from scipy.stats import binomtest
 
-    tail = (1 - level) / 2
-    low = 0.0 if hits == 0 else float(beta.ppf(tail, hits, n - hits + 1))
-    high = 1.0 if hits == n else float(beta.ppf(1 - tail, hits + 1, n - hits))
-    return hits / n, low, high
+    found = binomtest(hits, n).proportion_ci(level, method="exact")
+    return hits / n, float(found.low), float(found.high)
 
 
 def rank_correlation(x: Floats, y: Floats) -> float | None:
