@@ -12,6 +12,7 @@ from emoe_core.audit.engine import run
 from emoe_core.audit.plan import read_plan
 from emoe_core.audit.result import AuditResult
 from emoe_core.audit.scorer import About, Row
+from emoe_core.records.message import Message
 
 EVIL = "<script>alert(1)</script>\"'>&\u202etxt.exe\u2028"
 TERRITORIES = {"FI": 0.9, "JP": 0.3, "United States": 0.2, "BRA": 0.6, "Singapore": 0.8, "TV": 0.5, "Atlantis": 0.4}
@@ -28,7 +29,7 @@ class RuleScorer:
             {"name": "one", "identity": "0" * 64, "file": "one.safetensors"},
             {"name": EVIL, "identity": "1" * 64},
         )
-        return About(settings, experts, "Calibration 'rule': 10 prompts.")
+        return About(settings, experts, Message.load("Calibration 'rule': 10 prompts."))
 
     def score(self, prompts: Sequence[str]) -> list[Row]:
         return [self._row(text) for text in prompts]
