@@ -43,7 +43,12 @@ class RuleScorer:
         return Row(score, response=1 - score, p_value=1 - min(score, 1.0), tokens=tokens, truncated=tokens > 75)
 
 
-def audit(folder: Path, rows: Sequence[Mapping[str, str]], options: Options | None = None) -> AuditResult:
+def audit(
+    folder: Path,
+    rows: Sequence[Mapping[str, str]],
+    options: Options | None = None,
+    scorer: RuleScorer | None = None,
+) -> AuditResult:
     """The result of an audit of these rows (all with the same columns), kept in `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "prompts.csv"
@@ -51,7 +56,7 @@ def audit(folder: Path, rows: Sequence[Mapping[str, str]], options: Options | No
         table = csv.DictWriter(file, list(rows[0]))
         table.writeheader()
         table.writerows(rows)
-    with run(read_plan(path), RuleScorer(), folder / "out") as store:
+    with run(read_plan(path), scorer or RuleScorer(), folder / "out") as store:
         return analyse(store, options)
 
 
