@@ -8,7 +8,6 @@ group's coefficient is exactly half of Cliff's delta; with controls it is what r
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,12 +42,11 @@ def adjusted_delta(group: Floats, others: Floats, controls: Mapping[str, tuple[F
     overlap = _overlap([np.split(values, [len(group)]) for values in kept.values()], len(group))
     names = tuple(kept)
 
-    def without(why: str) -> Adjusted:
-        return Adjusted(None, None, None, names, overlap, NOTES[why], tuple(marks), why)
+    def without(why: str, note: str = "") -> Adjusted:
+        return Adjusted(None, None, None, names, overlap, note or NOTES[why], tuple(marks), why)
 
     if not kept:
-        found = without("constant")
-        return replace(found, note=said, why="") if said else found
+        return without("", said) if said else without("constant")
     if min(len(group), len(others)) < FEWEST + len(kept):
         return without("few")
     columns = [np.ones_like(indicator)]
