@@ -7,6 +7,7 @@ from datetime import datetime, timezone
 
 import numpy as np
 
+from ..records.message import Code, Message, load_all, load_one
 from . import statistics as stats
 from .causes import extremes
 from .column import BASELINES, CONTROLS, FEWEST, Column, Options
@@ -31,11 +32,11 @@ def analyse(store: Store, options: Options | None = None) -> AuditResult:
     failures = _failures(store)
     columns = tuple(dict.fromkeys(column for _, column, _ in store.groups()))
     groups: list[GroupStats] = []
-    warnings = [*about.get("warnings", ()), *plan.get("warnings", ())]
+    messages = [*load_all(about), *load_all(plan)]
     for column in columns:
         found, said = Column(numbers, column, options, bins, failures).groups()
         groups += found
-        warnings += said
+        messages += said
     groups = _judged(groups)
     order = {column: place for place, column in enumerate(columns)}
     groups.sort(key=lambda g: (order[g.column], -(g.score.median if g.score else -np.inf), g.value))
@@ -43,7 +44,7 @@ def analyse(store: Store, options: Options | None = None) -> AuditResult:
     failed, bad = store.failed(), int(next(store.query("SELECT COUNT(*) FROM bad_rows"))[0])
     left = int(plan.get("total", 0)) - store.done()
     if left > 0:
-        warnings.append(f"{left} prompts were not scored yet: the figures are of the first part of the file only.")
+        messages.append(Message.of(Code.UNFINISHED, count=left))
     result = AuditResult(
         name=str(plan.get("name", store.path.stem)),
         created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
@@ -58,7 +59,7 @@ def analyse(store: Store, options: Options | None = None) -> AuditResult:
         columns=columns,
         id_column=str(plan.get("id_column", "")),
         references=options.references,
-        calibration=str(about.get("calibration", "")),
+        calibration=load_one("calibration", about),
         alpha=options.alpha,
         groups=tuple(groups),
         priorities=rank(groups),
@@ -66,7 +67,7 @@ def analyse(store: Store, options: Options | None = None) -> AuditResult:
         agreement={name: stats.rank_correlation(numbers.scores, numbers.values[name]) for name in BASELINES},
         worst=worst,
         best=best,
-        warnings=tuple(dict.fromkeys(warnings)),
+        messages=tuple(dict.fromkeys(messages)),
         rejected=tuple(_rejected(store)),
         source=str(store.path),
     )

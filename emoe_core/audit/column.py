@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from ..errors import EMoEError
 from ..gating.policies import ALPHA
+from ..records.message import Code, Message
 from ..stats.compare import within_ranks
 from . import statistics as stats
 from .causes import extremes, lacking_concepts, raising_words
@@ -77,20 +78,18 @@ class Column:
         self.parallel = bool(shared.any())
         self._tables: dict[str, Floats] = {}
 
-    def groups(self) -> tuple[list[GroupStats], list[str]]:
+    def groups(self) -> tuple[list[GroupStats], list[Message]]:
         """Every group, and what must be said of the column."""
         said = []
         if self.parallel and self.repeated:
-            said.append(
-                f"{self.repeated} prompts have an id that their group of '{self.column}' has already; prompts of one id "
-                "count as one there, with their mean."
-            )
+            said.append(Message.of(Code.REPEATED, count=self.repeated, column=self.column))
         found = [self._group(index, number, value) for index, (number, value) in enumerate(self.all)]
         for group in found:
+            name = f"{self.column}={group.value}"
             if group.n == 0:
-                said.append(f"The group '{self.column}={group.value}' is empty: none of its prompts was scored.")
+                said.append(Message.of(Code.EMPTY, group=name))
             elif group.n < FEWEST:
-                said.append(f"The group '{self.column}={group.value}' has {group.n} prompts: too few to compare.")
+                said.append(Message.of(Code.FEW, group=name, count=group.n))
         return found, said
 
     def _group(self, index: int, number: int, value: str) -> GroupStats:

@@ -17,6 +17,7 @@ from typing import Any
 
 from ..errors import EMoEError
 from ..prompts import PromptRow
+from ..records.message import dump_all, dump_one
 from .plan import AuditPlan
 from .scorer import About, ScoredRow, Scorer
 from .store import Store
@@ -103,8 +104,8 @@ def _about(about: About) -> dict[str, Any]:
         "settings": plain,
         "fingerprint": fingerprint(plain),
         "experts": list(about.experts),
-        "calibration": about.calibration,
-        "warnings": list(about.warnings),
+        **dump_one("calibration", about.calibration),
+        **dump_all(about.messages),
     }
 
 

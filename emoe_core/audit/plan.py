@@ -10,6 +10,7 @@ from typing import Any
 from ..errors import EMoEError
 from ..io.files import file_sha256
 from ..prompts import BadRow, PromptRow, read_prompts
+from ..records.message import Code, Message, dump_all
 from .text import LANGUAGE_COLUMNS, is_english, words
 
 #: Names that a column with the prompts' ids may have, in any case; the first that is there is taken.
@@ -37,7 +38,7 @@ class AuditPlan:
         id_column: what pairs parallel prompts, "" when nothing does.
         values: by group column its values and how many prompts each has.
         english: words of the file's English prompts, for the share of words shared with English.
-        warnings: what was changed or left out.
+        messages: what was changed or left out.
     """
 
     path: Path
@@ -49,7 +50,7 @@ class AuditPlan:
     id_column: str = ""
     values: dict[str, dict[str, int]] = field(default_factory=dict)
     english: set[str] = field(default_factory=set)
-    warnings: list[str] = field(default_factory=list)
+    messages: list[Message] = field(default_factory=list)
 
     def rows(self) -> Iterator[PromptRow]:
         """The file's good rows, read anew."""
@@ -65,7 +66,7 @@ class AuditPlan:
             "columns": list(self.columns),
             "groups": list(self.groups),
             "id_column": self.id_column,
-            "warnings": self.warnings,
+            **dump_all(self.messages),
         }
 
 
@@ -111,14 +112,14 @@ def read_plan(
     plan.groups = _groups(plan, groups, counts, free)
     plan.values = {name: counts[name] for name in plan.groups}
     if changed:
-        plan.warnings.append(f"{changed} prompts held control characters, which became spaces.")
+        plan.messages.append(Message.of(Code.CONTROL, count=changed))
     if plan.bad:
-        plan.warnings.append(f"{len(plan.bad)} rows of the prompt file could not be read and are left out.")
+        plan.messages.append(Message.of(Code.BAD_ROWS, count=len(plan.bad)))
     for name in plan.groups:
         lacking = plan.total - sum(plan.values[name].values()) + plan.values[name].get("", 0)
         plan.values[name].pop("", None)
         if lacking:
-            plan.warnings.append(f"{lacking} prompts have nothing in the column '{name}' and belong to no group of it.")
+            plan.messages.append(Message.of(Code.NO_GROUP, count=lacking, column=name))
     return plan
 
 

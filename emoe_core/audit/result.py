@@ -11,8 +11,16 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import EMoEError
+from ..records.message import Message, dump_all, dump_one, load_all, load_one
 
 RESULT_SCHEMA = 1
+
+#: Why there is no estimate at equal length and wording: the codes, in English; the report has its own words for them.
+NOTES = {
+    "constant": "no property of the text varies",
+    "few": "too few prompts",
+    "together": "the text's properties and the group go together",
+}
 
 HIGHER, LOWER, NONE, FEW = "higher", "lower", "none", "too few"
 
@@ -71,6 +79,7 @@ class Adjusted:
         overlap: share of the group's prompts whose controls all lie within the range of the other prompts'.
         marks: properties that tell the group from the others by themselves; they cannot be held equal.
         note: why there is no estimate, or what is not held equal; else "".
+        why: the note's code, a key of `NOTES`, or "".
     """
 
     delta: float | None
@@ -80,6 +89,7 @@ class Adjusted:
     overlap: float
     note: str = ""
     marks: tuple[str, ...] = ()
+    why: str = ""
 
 
 @dataclass(frozen=True)
@@ -225,10 +235,10 @@ class AuditResult:
         columns: the group columns, in the file's order.
         id_column: what pairs parallel prompts, "" when nothing does.
         references: "column=value" of each group that its column's others are compared with.
-        calibration: one sentence on the calibration, or ""; `alpha` is what `blocked` was counted at.
+        calibration: what it is, None without one; `alpha` is what `blocked` was counted at.
         groups: every group of every column, in the order of columns, highest median first.
         agreement: Spearman's rho of the score with each baseline over all prompts.
-        warnings: what must be said before the numbers are trusted.
+        messages: what must be said before the numbers are trusted.
         rejected: rows that could not be read or scored, the first hundred, as one sentence each.
     """
 
@@ -245,7 +255,7 @@ class AuditResult:
     columns: tuple[str, ...]
     id_column: str
     references: tuple[str, ...]
-    calibration: str
+    calibration: Message | None
     alpha: float
     groups: tuple[GroupStats, ...]
     priorities: tuple[Priority, ...]
@@ -253,10 +263,15 @@ class AuditResult:
     agreement: dict[str, float | None]
     worst: tuple[PromptScore, ...]
     best: tuple[PromptScore, ...]
-    warnings: tuple[str, ...]
+    messages: tuple[Message, ...]
     rejected: tuple[str, ...]
     source: str = field(default="", compare=False)
     schema: int = RESULT_SCHEMA
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """The messages in English."""
+        return tuple(map(str, self.messages))
 
     def of_column(self, column: str) -> tuple[GroupStats, ...]:
         """The groups of one column."""
@@ -277,7 +292,7 @@ class AuditResult:
 
     def as_dict(self) -> dict[str, Any]:
         """Ready for JSON."""
-        return asdict(self)
+        return {**asdict(self), **dump_one("calibration", self.calibration), **dump_all(self.messages)}
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> AuditResult:
@@ -287,7 +302,8 @@ class AuditResult:
                 f"This audit result is of version {data.get('schema')}, and this node pack reads version "
                 f"{RESULT_SCHEMA}; analyse the audit again."
             )
-        found: AuditResult = _build(cls, data)
+        said = {"calibration": load_one("calibration", data), "messages": load_all(data)}
+        found: AuditResult = _build(cls, {**data, **said})
         return found
 
     @classmethod
@@ -323,6 +339,8 @@ def _build(kind: Any, value: Any) -> Any:
         return value
     if origin in (types.UnionType, typing.Union):
         return _build(next(arg for arg in args if arg is not type(None)), value)
+    if isinstance(value, Message):
+        return value
     if dataclasses.is_dataclass(kind):
         hints = typing.get_type_hints(kind)
         return kind(**{name: _build(hints[name], item) for name, item in value.items() if name in hints})  # type: ignore[operator]

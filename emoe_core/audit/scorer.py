@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from ..records.message import Message
+
 
 @dataclass(frozen=True)
 class ScoredRow:
@@ -41,14 +43,14 @@ class About:
     Attributes:
         settings: flat and ready for JSON; two audits with equal ones can be compared, and continued.
         experts: for each expert its name, identity and file.
-        calibration: one sentence, or "".
-        warnings: what the scorer knows of the experts that a user should.
+        calibration: what it is, None without one.
+        messages: what the scorer knows of the experts that a user should.
     """
 
     settings: dict[str, Any]
     experts: tuple[dict[str, Any], ...] = ()
-    calibration: str = ""
-    warnings: tuple[str, ...] = ()
+    calibration: Message | None = None
+    messages: tuple[Message, ...] = ()
 
 
 class Scorer(Protocol):

@@ -16,6 +16,7 @@ from typing import Any
 
 from ..errors import EMoEError
 from ..prompts import PromptRow
+from ..records.message import Code, Message, load_all
 from ..remote.driver import GIVE_UP, Driver, Gone
 from ..remote.job import Job
 from ..remote.results import row_result
@@ -67,8 +68,9 @@ class ServerScorer:
             if report["fingerprint"] != reports[0]["fingerprint"]:
                 raise EMoEError(f"{url} scores under other settings or with other models than {self._urls[0]}.")
         gated = _gated(entries[0], self._gate)
-        line = "" if gated.get("p_value") is None else "The workflow's own, on the server."
-        return About(reports[0]["settings"], tuple(reports[0]["experts"]), line, tuple(reports[0]["warnings"]))
+        calibration = None if gated.get("p_value") is None else Message.of(Code.SERVER)
+        first = reports[0]
+        return About(first["settings"], tuple(first["experts"]), calibration, load_all(first))
 
     def score(self, prompts: Sequence[str]) -> list[ScoredRow]:
         """See `emoe_core.audit.Scorer.score`."""

@@ -20,6 +20,7 @@ from typing import Any
 from .. import __version__
 from ..errors import EMoEError
 from ..io.files import write_whole
+from .message import Code, Message
 from .references import Part, smallest_alpha
 from .settings import Settings
 
@@ -113,13 +114,17 @@ class Calibration:
 
     def line(self) -> str:
         """One sentence for a person."""
-        ordered = sorted(self.scores)
-        marked = f" ({sum(self.bad)} of them bad)" if any(self.bad) else ""
-        columns = "".join(f", {len({*labels} - {''})} groups by {column}" for column, labels in self.groups.items())
-        return (
-            f"Calibration '{self.name}': {len(ordered)} prompts{marked}{columns}, scores {ordered[0]:.4g} to {ordered[-1]:.4g}, "
-            f"smallest alpha {smallest_alpha(len(self.good_scores)):g}."
-        )
+        return str(self.message())
+
+    def message(self) -> Message:
+        """The same as a message."""
+        count, bad = len(self.scores), sum(self.bad)
+        parts = [Message.of(Code.PROMPTS_BAD, count=count, bad=bad) if bad else Message.of(Code.PROMPTS, count=count)]
+        for column, labels in self.groups.items():
+            parts.append(Message.of(Code.GROUPS, count=len({*labels} - {""}), column=column))
+        alpha = smallest_alpha(len(self.good_scores))
+        low, high = min(self.scores), max(self.scores)
+        return Message.of(Code.CALIBRATION, name=self.name, parts=parts, low=low, high=high, alpha=alpha)
 
     def p_value(self, score: float) -> float:
         """Conformal p-value against all good prompts, in (0, 1]."""

@@ -6,6 +6,8 @@ import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from .message import Code, Message
+
 
 @dataclass(frozen=True)
 class Proof:
@@ -39,14 +41,15 @@ class Proof:
         if self.why_not:
             return f"The calibration '{self.name}' could not be proved: {self.why_not}."
         if self.holds:
-            return (
-                f"The calibration '{self.name}' was made by other digests, and was proved on {self.prompts} of its prompts: "
-                f"largest difference {self.largest:.2g}."
-            )
+            return str(self.proved())
         return (
             f"The calibration '{self.name}' was made with other models: on {self.prompts} of its prompts the scores differ "
             f"by {self.difference:.2g} (largest {self.largest:.2g}), and {self.allowed:.2g} is allowed."
         )
+
+    def proved(self) -> Message:
+        """What to tell of a proof that holds, as a message that is kept."""
+        return Message.of(Code.PROVED, name=self.name, count=self.prompts, largest=self.largest)
 
     def as_dict(self) -> dict[str, Any]:
         """Ready for JSON."""

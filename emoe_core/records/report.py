@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
+from .message import Message, dump_all
 from .settings import Settings
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ class Report:
         experts: the experts' names, in the order of `settings.experts`.
         files: file name and SHA-256 of each expert, "" where it was not read from a file by this pack.
         pairwise: mean squared distance between every two experts over their mean square.
-        warnings: what a user should know before trusting the score.
+        messages: what a user should know before trusting the score.
         prompt: the text, "" where it is not known.
         calibrations: the calibrations that came with the experts.
         routing: what the gates did, for a mixture.
@@ -84,7 +85,7 @@ class Report:
     experts: tuple[str, ...]
     files: tuple[str, ...]
     pairwise: tuple[tuple[float, ...], ...]
-    warnings: tuple[str, ...] = ()
+    messages: tuple[Message, ...] = ()
     prompt: str = ""
     calibrations: tuple[Calibration, ...] = ()
     schema: int = REPORT_SCHEMA
@@ -96,6 +97,11 @@ class Report:
     def score(self) -> float:
         """The score that decides: the highest of the batch, so that no item hides behind the others."""
         return self._deciding().score
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """The messages in English."""
+        return tuple(map(str, self.messages))
 
     def lines(self) -> list[str]:
         """For a person: the score, what it stands beside, and the warnings."""
@@ -138,7 +144,7 @@ class Report:
                 for name, identity, file in zip(self.experts, self.settings.experts, self.files, strict=True)
             ],
             "pairwise": [list(row) for row in self.pairwise],
-            "warnings": list(self.warnings),
+            **dump_all(self.messages),
             "prompt": self.prompt,
             "settings": asdict(self.settings),
             "fingerprint": self.settings.fingerprint(),

@@ -7,28 +7,29 @@ from itertools import combinations
 from ..errors import EMoEError
 from ..experts.sets import Expert
 from ..experts.signature import RELATED, relatedness
+from ..records.message import Code, Message
 from .presets import is_hidden
 
 #: Types that round weights by less than a fine-tune moves them.
 _FINE = {"float64", "float32", "bfloat16", "float16"}
 
 
-def check_comparable(experts: tuple[Expert, ...], tap: str) -> list[str]:
+def check_comparable(experts: tuple[Expert, ...], tap: str) -> list[Message]:
     """Whether these experts can be compared at this tap. Gives warnings; raises `EMoEError` where it makes no sense.
 
     Hidden features of unrelated networks are not aligned: any two differ by about as much as they are large, for every
     prompt, so a score made from them would be a constant with noise.
     """
-    warnings: list[str] = []
+    warnings: list[Message] = []
     predictions = {expert.prediction for expert in experts}
     if len(predictions) > 1:
-        listed = ", ".join(f"'{expert.name}' {expert.prediction}" for expert in experts)
+        listed = [Message.of(Code.EXPERT_IS, name=expert.name, what=expert.prediction) for expert in experts]
         if not is_hidden(tap):
             raise EMoEError(
-                f"The experts predict different things ({listed}): their noise predictions are not comparable. Use "
-                "experts with one prediction type, or a preset that reads the middle block (fast)."
+                f"The experts predict different things ({', '.join(map(str, listed))}): their noise predictions are not "
+                "comparable. Use experts with one prediction type, or a preset that reads the middle block (fast)."
             )
-        warnings.append(f"The experts predict different things ({listed}); part of the score is that difference.")
+        warnings.append(Message.of(Code.PREDICTIONS, experts=listed))
     warnings += _precision(experts)
     if not is_hidden(tap):
         return warnings
@@ -54,19 +55,15 @@ def check_comparable(experts: tuple[Expert, ...], tap: str) -> list[str]:
                 f"their hidden latents at '{tap}' are not comparable; choose the preset 'layout' (tap noise_pred)."
             )
     if unknown:
-        listed = ", ".join(f"'{expert.name}'" for expert in experts if expert.name in unknown)
-        warnings.append(
-            f"Whether {listed} descend from one base model is unknown, since weights are packed in a form that cannot be read; "
-            f"unless they do, their hidden latents at '{tap}' are not comparable and the preset 'layout' (tap noise_pred) is "
-            "the one to choose."
-        )
+        listed = [Message.of(Code.EXPERT, name=expert.name) for expert in experts if expert.name in unknown]
+        warnings.append(Message.of(Code.KINSHIP, experts=listed, tap=tap))
     return warnings
 
 
-def _precision(experts: tuple[Expert, ...]) -> list[str]:
+def _precision(experts: tuple[Expert, ...]) -> list[Message]:
     """A word where coarse rounding sets some experts apart from the others."""
     stored = {expert.weights for expert in experts}
     if len(stored - {""}) < 2 or not stored - {""} - _FINE:
         return []
-    listed = ", ".join(f"'{expert.name}' {expert.weights}" for expert in experts if expert.weights)
-    return [f"The experts are stored in different precision ({listed}); part of the score is rounding."]
+    listed = [Message.of(Code.EXPERT_IS, name=expert.name, what=expert.weights) for expert in experts if expert.weights]
+    return [Message.of(Code.PRECISION, experts=listed)]

@@ -12,6 +12,7 @@ from torch import Tensor
 from ..errors import EMoEError
 from ..experts.sets import ExpertSet
 from ..records.maps import Maps
+from ..records.message import Code, Message
 from ..records.report import Estimate, ItemScore, Report
 from ..records.routing import Routing
 from ..records.settings import Settings
@@ -78,7 +79,7 @@ def score_many(
     """
     main = settings[0]
     wanted = [(main.tap, main.estimator), *also]
-    warnings: list[str] = []
+    warnings: list[Message] = []
     for tap, name in wanted:
         chosen = _enough_experts(name, experts)
         if chosen.minimum_experts > 1:
@@ -108,7 +109,7 @@ def _scored(
     text: str,
     number: int,
     taken: Taken,
-    warnings: list[str],
+    warnings: list[Message],
     wanted: Sequence[Reading],
     comparable: frozenset[str],
     brief: bool,
@@ -141,7 +142,7 @@ def _scored(
         experts=tuple(expert.name for expert in experts.experts),
         files=tuple(expert.file for expert in experts.experts),
         pairwise=tuple(tuple(float(x) for x in row) for row in pairwise),
-        warnings=(*warnings, *_copies(pairwise, experts)),
+        messages=(*warnings, *_copies(pairwise, experts)),
         prompt=text,
         calibrations=experts.calibrations,
     )
@@ -214,11 +215,12 @@ def _places(latents: list[list[Tensor]], empty: list[list[Tensor]] | None, layou
     return disagreement(prompt, [parts[largest] for parts in empty], layout)
 
 
-def _copies(pairwise: Tensor, experts: ExpertSet) -> list[str]:
+def _copies(pairwise: Tensor, experts: ExpertSet) -> list[Message]:
     names = [expert.name for expert in experts.experts]
     pairs = [
-        f"'{names[i]}' and '{names[j]}'" for i in range(len(names)) for j in range(i) if float(pairwise[i, j]) < 1e-8
+        Message.of(Code.PAIR, one=names[i], other=names[j])
+        for i in range(len(names))
+        for j in range(i)
+        if float(pairwise[i, j]) < 1e-8
     ]
-    if not pairs:
-        return []
-    return [f"These experts are the same model and cannot disagree: {', '.join(pairs)}; replace one of each pair."]
+    return [Message.of(Code.COPIES, pairs=pairs)] if pairs else []

@@ -10,16 +10,19 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-from emoe_testing.audits import EVIL, audit, mixed_rows
+from emoe_testing.audits import EVIL, RuleScorer, audit, mixed_rows
+from emoe_testing.messages import every_message, sample
 
 from emoe_core.audit.analysis import Options
 from emoe_core.audit.pictures import WIDTH, distributions_picture, priorities_picture
 from emoe_core.audit.report import html, names, wording, world, write
 from emoe_core.audit.report.markup import plain
-from emoe_core.audit.result import AuditResult
+from emoe_core.audit.result import NOTES, AuditResult
+from emoe_core.audit.scorer import About
 from emoe_core.charts import spreads
 from emoe_core.charts.theme import THEMES
 from emoe_core.errors import EMoEError
+from emoe_core.records.message import Code
 
 VOID = {"meta", "input", "br", "path", "circle"}
 
@@ -48,6 +51,40 @@ class Page(HTMLParser):
 
     def handle_data(self, data: str) -> None:
         self.texts.append(data)
+
+
+class Japanese(HTMLParser):
+    """What a page shows in Japanese, without the user's own texts; and what it shows in English all the same."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.shown, self.english = "", ""
+        self._open: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag in VOID:
+            return
+        cls, language = dict(attrs).get("class") or "", dict(attrs).get("lang")
+        own = tag in ("bdi", "code", "style", "title") or cls == "prompt"
+        self._open.append("hidden" if own or cls == "en" else "english" if language == "en" and tag == "span" else "")
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag not in VOID:
+            self._open.pop()
+
+    def handle_data(self, data: str) -> None:
+        if "english" in self._open:
+            self.english += data
+        elif "hidden" not in self._open:
+            self.shown += data
+
+
+class Telling(RuleScorer):
+    """Has everything to say that can be said."""
+
+    def about(self) -> About:
+        return replace(super().about(), calibration=sample(Code.CALIBRATION), messages=tuple(every_message()))
 
 
 @pytest.fixture(scope="module")
@@ -121,6 +158,42 @@ def test_both_languages_say_everything() -> None:
             or "cap" in sides["ja"]
         )
         assert not re.search("[ぁ-んァ-ヶ一-龠]", sides["en"]), key
+
+
+def test_the_japanese_page_says_everything_in_japanese(tmp_path: Path) -> None:
+    """Whatever the audit has to say, after it was stored and read again."""
+    audit(tmp_path, mixed_rows(), Options(references=("language=en",)), Telling())
+    result = AuditResult.load(tmp_path / "out")
+    assert {one.code for one in every_message()} <= {one.code for one in result.messages}
+    groups = result.groups
+    for place, why in enumerate(NOTES):  # as groups that differ, so that the page tells why nothing is held equal
+        own = replace(groups[place].adjusted or groups[-1].adjusted, marks=(), note=NOTES[why], why=why)
+        effect = groups[place].effect or groups[-1].effect
+        changed = replace(groups[place], finding="higher", explained=True, adjusted=own, effect=effect)
+        groups = tuple(changed if i == place else group for i, group in enumerate(groups))
+    for first in range(0, len(result.messages), 12):
+        text = html(replace(result, groups=groups, messages=result.messages[first:]), "ja")
+        page = Japanese(text)
+        told = re.sub("epistemic mixture of experts|Unicode License v3|Natural Earth", "", page.shown)
+        assert page.english == "" and not re.search(r"[A-Za-z'’,]+( [a-z'’,]+){2,}", told)
+        for message in result.messages[first : first + 12]:
+            assert message.line("ja") in page.shown
+    for why in NOTES:
+        assert wording.texts()[f"note_{why}"]["ja"] in page.shown
+
+
+def test_a_result_without_codes_shows_its_sentences(result: AuditResult) -> None:
+    """What an audit of an earlier pack left: English sentences, and nothing beside them."""
+    kept = json.loads(json.dumps(result.as_dict()))
+    assert AuditResult.from_dict(kept) == result and kept["warnings"] == list(result.warnings)
+    del kept["messages"], kept["calibration_message"]
+    for group in kept["groups"]:
+        del (group["adjusted"] or {"why": ""})["why"]
+    old = AuditResult.from_dict(kept)
+    assert old.warnings == result.warnings and str(old.calibration) == str(result.calibration)
+    page = Japanese(html(old, "ja"))
+    assert "61 prompts have nothing in the column 'territory' and belong to no group of it." in page.english
+    assert "Calibration 'rule': 10 prompts." in page.english
 
 
 def test_no_sentence_is_left_over() -> None:

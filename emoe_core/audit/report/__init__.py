@@ -4,7 +4,7 @@
 
 The page may load nothing at all (its own content security policy forbids it), every text of the user is escaped, and its
 size is bounded by the number of groups, whatever the number of prompts. Drawings are inline SVG; the look is in
-style.css, the sentences in texts.json, the world map and the names in data/ (made by tools/world_map).
+style.css, the page's own sentences in texts.json, the world map and the names in data/ (made by tools/world_map).
 """
 
 from __future__ import annotations

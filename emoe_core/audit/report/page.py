@@ -11,8 +11,7 @@ from . import charts, details, tables, world
 from .charts import between, chance
 from .markup import Both, Content, Html, join, plain, prompt, tag, void
 from .names import Names
-from .notices import notice
-from .wording import LANGUAGES, listed, percent, say, texts, whole
+from .wording import LANGUAGES, listed, percent, say, texts, told, whole
 
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 _ENDONYMS = {"en": "English", "ja": "日本語"}
@@ -109,8 +108,8 @@ def _by_column(
 
 def _map(result: AuditResult, names: Names, column: str) -> Html:
     found = world.extremes(result, names, column)
-    told = tag("p", say("map_extremes", high=found[0], low=found[1])) if found else ""
-    return join(world.world_map(result, names, column), told)
+    ends = tag("p", say("map_extremes", high=found[0], low=found[1])) if found else ""
+    return join(world.world_map(result, names, column), ends)
 
 
 # --- the summary ------------------------------------------------------------------------------------------------------
@@ -122,11 +121,11 @@ def _summary(result: AuditResult, names: Names) -> Html:
     if not result.columns:
         parts.append(tag("p", say("no_columns"), cls="headline"))
     parts.append(_tiles(result))
-    told = [_how_sure(result, names, column) for column in result.columns]
-    parts.append(tag("ul", *(tag("li", line) for line in told if line), tag("li", say("higher_is_less")), cls="plain"))
-    if result.warnings:
-        lines = (tag("li", notice(text)) for text in result.warnings[:12])
-        rest = len(result.warnings) - 12
+    sure = [_how_sure(result, names, column) for column in result.columns]
+    parts.append(tag("ul", *(tag("li", line) for line in sure if line), tag("li", say("higher_is_less")), cls="plain"))
+    if result.messages:
+        lines = (tag("li", told(message)) for message in result.messages[:12])
+        rest = len(result.messages) - 12
         more = tag("li", say("more_notices", count=whole(rest))) if rest > 0 else ""
         parts.append(tag("aside", tag("h3", say("notices")), tag("ul", *lines, more), cls="notices"))
     return tag("section", *parts, id="summary", aria_labelledby="summary-title")
@@ -181,8 +180,8 @@ def _tiles(result: AuditResult) -> Html:
         tile(whole(sum(g.finding == HIGHER for g in compared)), say("tile_higher")),
     ]
     experts = [prompt(str(e.get("name", "")), 60) for e in result.experts]
-    told = tag("p", say("experts_are", names=Html(", ".join(experts))), cls="note") if experts else ""
-    return join(tag("dl", *found, cls="tiles"), told)
+    note = tag("p", say("experts_are", names=Html(", ".join(experts))), cls="note") if experts else ""
+    return join(tag("dl", *found, cls="tiles"), note)
 
 
 def _list(key: str, count: int) -> Html:

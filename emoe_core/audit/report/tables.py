@@ -9,7 +9,7 @@ from ..result import Adjusted, AuditResult, Effect, GroupStats
 from .charts import between
 from .markup import Both, Content, Html, join, plain, prompt, tag
 from .names import Names
-from .wording import listed, percent, say, short, signed, whole
+from .wording import commas, listed, percent, say, short, signed, texts, told, whole
 
 DASH = "–"
 
@@ -54,8 +54,10 @@ def figures(result: AuditResult, names: Names, column: str) -> Html:
         if e is None:
             cells += [DASH, DASH, DASH]
         else:
-            cells.append(f"{e.delta:.2f} ({e.delta_low:.2f} to {e.delta_high:.2f})".replace("-", "−"))
-            cells.append(join(signed(e.shift), " (", signed(e.shift_low), " to ", signed(e.shift_high), ")"))
+            cells.append(_with_range(e.delta, e.delta_low, e.delta_high))
+            cells.append(
+                join(signed(e.shift), " (", say("range", low=signed(e.shift_low), high=signed(e.shift_high)), ")")
+            )
             cells.append("< 0.0001" if e.p_holm < 1e-4 else f"{e.p_holm:.4f}")
         is_reference = f"{g.column}={g.value}" in result.references
         cells.append(say("key_reference" if is_reference else f"finding_{g.finding.replace(' ', '_')}"))
@@ -63,8 +65,13 @@ def figures(result: AuditResult, names: Names, column: str) -> Html:
     key = f"figures-{result.columns.index(column)}"
     inner = table(say("figures_of", column=names.column(column)), [say(f"head_{h}") for h in head], rows, key)
     tests = dict.fromkeys(g.effect.test for g in groups if g.effect)
-    note = tag("p", say("figures_note", tests=", ".join(tests) or DASH), cls="note")
+    note = tag("p", say("figures_note", tests=commas([_test(name) for name in tests]) if tests else DASH), cls="note")
     return tag("details", tag("summary", say("all_figures", column=names.column(column))), inner, note, cls="tail")
+
+
+def _test(name: str) -> Both:
+    key = f"test_{name.lower().replace(' ', '_').replace('-', '_')}"
+    return say(key) if key in texts() else Both(plain(name), plain(name))
 
 
 def _blocked(g: GroupStats) -> Html:
@@ -90,10 +97,15 @@ def _delta(effect: Effect) -> str:
     return f"{effect.delta:.2f}".replace("-", "−")
 
 
-def _adjusted(found: Adjusted | None) -> str:
+def _with_range(value: float, low: float, high: float) -> Html:
+    a, b, c = (f"{number:.2f}".replace("-", "−") for number in (value, low, high))
+    return join(a, " (", say("range", low=b, high=c), ")")
+
+
+def _adjusted(found: Adjusted | None) -> Content:
     if found is None or found.delta is None or found.low is None or found.high is None:
         return DASH
-    return f"{found.delta:.2f} ({found.low:.2f} to {found.high:.2f})".replace("-", "−")
+    return _with_range(found.delta, found.low, found.high)
 
 
 def _verdict(group: GroupStats) -> Both:
@@ -110,9 +122,9 @@ def _marks(found: Adjusted | None) -> Content:
         return DASH
     if found.marks:
         return listed([say(f"property_{name}") for name in found.marks])
-    known = {"no property of the text varies": "note_constant", "too few prompts": "note_few"}
-    key = known.get(found.note, "note_together" if found.note.startswith("the text's properties") else "")
-    return say(key) if key else plain(found.note) or DASH
+    if found.why:
+        return say(f"note_{found.why}")
+    return tag("span", plain(found.note), lang="en") if found.note else DASH  # of a result without codes
 
 
 def properties(result: AuditResult) -> Html:
@@ -139,7 +151,7 @@ def baselines(result: AuditResult, names: Names, column: str) -> Html:
         cells: list[Content] = [name_of(names, g), _delta(g.effect)]
         for kind in kinds:
             b = found.get(kind)
-            cells.append(f"{b.delta:.2f} ({b.delta_low:.2f} to {b.delta_high:.2f})".replace("-", "−") if b else DASH)
+            cells.append(_with_range(b.delta, b.delta_low, b.delta_high) if b else DASH)
         rows.append(cells)
     head = [say("head_group"), say("head_delta_score"), *(say(f"baseline_{kind}") for kind in kinds)]
     inner = table(
@@ -176,15 +188,15 @@ def settings(result: AuditResult) -> Html:
         [say("setting_fingerprint"), tag("code", result.fingerprint)],
         [say("setting_id"), prompt(result.id_column) if result.id_column else DASH],
         [say("setting_references"), prompt(", ".join(result.references)) if result.references else DASH],
-        [say("setting_calibration"), prompt(result.calibration) if result.calibration else DASH],
+        [say("setting_calibration"), told(result.calibration) if result.calibration else DASH],
         [say("setting_alpha"), f"{result.alpha:g}"],
     ]
     for expert in result.experts:
         file = str(expert.get("file") or "")
-        told: list[Content] = [prompt(file, 160) if file else ""]
+        made_of: list[Content] = [prompt(file, 160) if file else ""]
         if identity := str(expert.get("identity") or ""):
-            told.append(tag("code", identity[:16]))
-        rows.append([say("setting_expert", name=prompt(str(expert.get("name", "")), 80)), join(*told)])
+            made_of.append(tag("code", identity[:16]))
+        rows.append([say("setting_expert", name=prompt(str(expert.get("name", "")), 80)), join(*made_of)])
     for name, value in result.settings.items():
         if name in ("experts", "text_encoders"):
             value = [str(one)[:16] for one in value]

@@ -6,9 +6,10 @@ import json
 from functools import cache
 from pathlib import Path
 
-from .markup import Both, Content, Html, escaped, render
+from ...records.message import LANGUAGES, Code, Message
+from .markup import Both, Content, Html, escaped, plain, render, tag
 
-LANGUAGES = ("en", "ja")
+__all__ = ["LANGUAGES", "commas", "listed", "percent", "say", "short", "signed", "texts", "told", "whole"]
 
 
 @cache
@@ -31,12 +32,24 @@ def say(key: str, **values: Content) -> Both:
     return Both(side("en"), side("ja"))
 
 
+def told(message: Message) -> Content:
+    """The message in both languages; one that was stored as a sentence stays English."""
+    if message.code is Code.SENTENCE:
+        return tag("span", plain(str(message), 400), lang="en")
+    return Both(*(message.line(language, lambda text: plain(text, 60)) for language in LANGUAGES))
+
+
+def commas(items: list[Both]) -> Both:
+    """Items with commas between them."""
+    english, japanese = (escaped(item.en) for item in items), (escaped(item.ja) for item in items)
+    return Both(Html(", ".join(english)), Html("、".join(japanese)))
+
+
 def listed(items: list[Both]) -> Both:
     """Items with commas between them and an "and" before the last."""
     if len(items) < 2:
         return items[0] if items else Both("", "")
-    english, japanese = [escaped(item.en) for item in items], [escaped(item.ja) for item in items]
-    return Both(Html(", ".join(english[:-1]) + " and " + english[-1]), Html("、".join(japanese)))
+    return Both(Html(f"{commas(items[:-1]).en} and {escaped(items[-1].en)}"), commas(items).ja)
 
 
 def whole(value: int) -> str:

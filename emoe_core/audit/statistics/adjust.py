@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...stats.compare import Z95, ridits
-from ..result import Adjusted
+from ..result import NOTES, Adjusted
 
 Floats = NDArray[np.float64]
 FEWEST = 10
@@ -41,10 +41,14 @@ def adjusted_delta(group: Floats, others: Floats, controls: Mapping[str, tuple[F
     said = f"not held equal, as the group is told by it: {', '.join(marks)}" if marks else ""
     overlap = _overlap([np.split(values, [len(group)]) for values in kept.values()], len(group))
     names = tuple(kept)
+
+    def without(why: str, note: str = "") -> Adjusted:
+        return Adjusted(None, None, None, names, overlap, note or NOTES[why], tuple(marks), why)
+
     if not kept:
-        return Adjusted(None, None, None, (), overlap, said or "no property of the text varies", tuple(marks))
+        return without("", said) if said else without("constant")
     if min(len(group), len(others)) < FEWEST + len(kept):
-        return Adjusted(None, None, None, names, overlap, "too few prompts", tuple(marks))
+        return without("few")
     columns = [np.ones_like(indicator)]
     for values in kept.values():
         candidate = ridits(values) if len(np.unique(values)) > 2 else values
@@ -52,9 +56,7 @@ def adjusted_delta(group: Floats, others: Floats, controls: Mapping[str, tuple[F
         if _explained(candidate, columns) < 1 - 1e-9:
             columns.append(candidate)
     if _explained(indicator, columns) > INSEPARABLE:
-        return Adjusted(
-            None, None, None, names, overlap, "the text's properties and the group go together", tuple(marks)
-        )
+        return without("together")
     coefficient, error = _ols(ridits(np.concatenate([group, others])), indicator, columns)
     delta = 2 * coefficient
     return Adjusted(delta, delta - 2 * Z95 * error, delta + 2 * Z95 * error, names, overlap, said, tuple(marks))

@@ -75,9 +75,9 @@ class ComfyScorer:
         else:
             self._calibration = fitting(report, self._experts.calibrations)
         named = report.as_dict()["experts"]
-        line = "" if self._calibration is None else self._calibration.line()
-        told = (proof.line() for proof in proofs if proof.holds)
-        return About(asdict(report.settings), tuple(named), line, (*report.warnings, *told))
+        calibration = None if self._calibration is None else self._calibration.message()
+        proved = (proof.proved() for proof in proofs if proof.holds)
+        return About(asdict(report.settings), tuple(named), calibration, (*report.messages, *proved))
 
     def score(self, prompts: Sequence[str]) -> list[ScoredRow]:
         """See `emoe_core.audit.Scorer.score`."""
@@ -162,7 +162,7 @@ def audit(
     plan = read_plan(prompts.path(base / "prompts"), names(groups) or None, ids.strip() or None)
     options.check(plan)
     about = scorer.about()
-    what = [plan.sha256, plan.groups, plan.id_column, about.settings, about.calibration]
+    what = [plan.sha256, plan.groups, plan.id_column, about.settings, str(about.calibration or "")]
     key = engine.fingerprint({"audit": json.loads(json.dumps(what))})
     folder = base / f"{safe_name(name) or 'audit'}-{key[:8]}"
     bar = comfy.utils.ProgressBar(max(1, plan.total))

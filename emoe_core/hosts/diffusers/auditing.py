@@ -54,8 +54,8 @@ class DiffusersScorer:
             matching(report, (self._calibration,))
         else:
             self._calibration = fitting(report, self._experts.calibrations)
-        line = "" if self._calibration is None else self._calibration.line()
-        return About(asdict(report.settings), tuple(report.as_dict()["experts"]), line, report.warnings)
+        told = None if self._calibration is None else self._calibration.message()
+        return About(asdict(report.settings), tuple(report.as_dict()["experts"]), told, report.messages)
 
     def score(self, prompts: Sequence[str]) -> list[ScoredRow]:
         """See `emoe_core.audit.Scorer.score`; a batch that fails is halved until the prompt at fault is alone."""

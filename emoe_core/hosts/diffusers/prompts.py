@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ...errors import EMoEError
+from ...records.message import Code, Message
 from .networks import Encoded, place_of
 
 _ENCODERS = ("text_encoder", "text_encoder_2", "text_encoder_3")
@@ -82,7 +83,7 @@ class TextEncoders:
         tokenizers = [one for name in _TOKENIZERS if (one := getattr(self.pipeline, name, None)) is not None]
         return all(one(text)["input_ids"] == one("")["input_ids"] for one in tokenizers) if tokenizers else not text
 
-    def too_long(self, text: str) -> str | None:
+    def too_long(self, text: str) -> Message | None:
         """A warning when the encoders do not see the end of the text."""
         if any(getattr(self.pipeline, name, None) is not None for name in ("text_encoder_3",)):
             return None  # T5 reads on where CLIP stops
@@ -93,7 +94,7 @@ class TextEncoders:
         if not over:
             return None
         have, room = max(over)
-        return f"The prompt has {have} tokens and the text encoder reads {room}: what is beyond does not count."
+        return Message.of(Code.TOO_LONG, tokens=have, room=room)
 
     def _room(self, name: str, text: str) -> tuple[int, int] | None:
         """Tokens of the text, and how many the tokenizer's model reads."""

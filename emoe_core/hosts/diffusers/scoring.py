@@ -86,7 +86,7 @@ def score_many(
         probe = DiffusersProbe(experts, texts, width, height, noises, sigma, how.batch, device, key)
         found = score_latents(probe, experts, [settings] * len(texts), texts, progress, brief=brief)
         for text, scored in zip(texts, found, strict=True):
-            yield _with_warnings(scored, experts, text)
+            yield _with_messages(scored, experts, text)
 
 
 def settings_of(experts: ExpertSet, options: ScoreOptions) -> Settings:
@@ -165,9 +165,9 @@ def _refuse_empty(texts: Sequence[str], experts: ExpertSet, estimator: str) -> N
             raise says_nothing(text, estimator)
 
 
-def _with_warnings(scored: Scored, experts: ExpertSet, text: str) -> Scored:
-    found = dict.fromkeys(scored.report.warnings)
+def _with_messages(scored: Scored, experts: ExpertSet, text: str) -> Scored:
+    found = dict.fromkeys(scored.report.messages)
     for expert in experts.experts:
-        if expert.clip is not None and (warning := expert.clip.too_long(text)):
-            found[warning] = None
-    return replace(scored, report=replace(scored.report, warnings=tuple(found)))
+        if expert.clip is not None and (message := expert.clip.too_long(text)):
+            found[message] = None
+    return replace(scored, report=replace(scored.report, messages=tuple(found)))

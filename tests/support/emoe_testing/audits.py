@@ -12,6 +12,7 @@ from emoe_core.audit.engine import run
 from emoe_core.audit.plan import read_plan
 from emoe_core.audit.result import AuditResult
 from emoe_core.audit.scorer import About, ScoredRow
+from emoe_core.records.message import Message
 
 EVIL = "<script>alert(1)</script>\"'>&\u202etxt.exe\u2028"
 TERRITORIES = {"FI": 0.9, "JP": 0.3, "United States": 0.2, "BRA": 0.6, "Singapore": 0.8, "TV": 0.5, "Atlantis": 0.4}
@@ -28,7 +29,7 @@ class RuleScorer:
             {"name": "one", "identity": "0" * 64, "file": "one.safetensors"},
             {"name": EVIL, "identity": "1" * 64},
         )
-        return About(settings, experts, "Calibration 'rule': 10 prompts.")
+        return About(settings, experts, Message.load("Calibration 'rule': 10 prompts."))
 
     def score(self, prompts: Sequence[str]) -> list[ScoredRow]:
         return [self._row(text) for text in prompts]
@@ -42,7 +43,12 @@ class RuleScorer:
         return ScoredRow(score, response=1 - score, p_value=1 - min(score, 1.0), tokens=tokens, truncated=tokens > 75)
 
 
-def audit(folder: Path, rows: Sequence[Mapping[str, str]], options: Options | None = None) -> AuditResult:
+def audit(
+    folder: Path,
+    rows: Sequence[Mapping[str, str]],
+    options: Options | None = None,
+    scorer: RuleScorer | None = None,
+) -> AuditResult:
     """The result of an audit of these rows (all with the same columns), kept in `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "prompts.csv"
@@ -50,7 +56,7 @@ def audit(folder: Path, rows: Sequence[Mapping[str, str]], options: Options | No
         table = csv.DictWriter(file, list(rows[0]))
         table.writeheader()
         table.writerows(rows)
-    with run(read_plan(path), RuleScorer(), folder / "out") as store:
+    with run(read_plan(path), scorer or RuleScorer(), folder / "out") as store:
         return analyse(store, options)
 
 
