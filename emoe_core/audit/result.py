@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
-import types
-import typing
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -296,15 +293,23 @@ class AuditResult:
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> AuditResult:
-        """The result from JSON; an `EMoEError` when it is of another version."""
+        """The result from JSON; an `EMoEError` when it is damaged or of another version."""
         if data.get("schema") != RESULT_SCHEMA:
             raise EMoEError(
                 f"This audit result is of version {data.get('schema')}, and this node pack reads version "
                 f"{RESULT_SCHEMA}; analyse the audit again."
             )
         said = {"calibration": load_one("calibration", data), "messages": load_all(data)}
-        found: AuditResult = _build(cls, {**data, **said})
-        return found
+        from pydantic import TypeAdapter, ValidationError  # here: ComfyUI should not wait for it when it loads the pack
+
+        try:
+            return TypeAdapter(cls).validate_python({**data, **said})
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(map(str, first["loc"]))
+            raise EMoEError(
+                f"This audit result is damaged ({where}: {first['msg']}); analyse the audit again."
+            ) from error
 
     @classmethod
     def load(cls, path: str | Path) -> AuditResult:
@@ -330,22 +335,3 @@ class AuditResult:
         if kept is None:
             raise EMoEError(f"The audit '{path}' was not analysed yet; start the audit again to finish it.")
         return cls.from_dict(kept)
-
-
-def _build(kind: Any, value: Any) -> Any:
-    """A value of the type `kind` from what JSON made of it."""
-    origin, args = typing.get_origin(kind), typing.get_args(kind)
-    if value is None or kind is Any:
-        return value
-    if origin in (types.UnionType, typing.Union):
-        return _build(next(arg for arg in args if arg is not type(None)), value)
-    if isinstance(value, Message):
-        return value
-    if dataclasses.is_dataclass(kind):
-        hints = typing.get_type_hints(kind)
-        return kind(**{name: _build(hints[name], item) for name, item in value.items() if name in hints})  # type: ignore[operator]
-    if origin is tuple:
-        return tuple(_build(args[0], item) for item in value)
-    if origin is dict:
-        return dict(value)
-    return float(value) if kind is float else value
