@@ -14,20 +14,22 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 HELP = ROOT / "web" / "docs"
 READMES = (ROOT / "README.md", ROOT / "README.ja.md")
+NODES = (ROOT / "docs" / "nodes.md", ROOT / "docs" / "nodes.ja.md")
 DOCUMENTS = [*READMES, *sorted((ROOT / "docs").glob("*.md")), *sorted(HELP.rglob("*.md"))]
 
 #: English and Japanese titles of the README's sections, in order.
 SECTIONS = (
-    ("What it is", "これは何か"),
+    ("What it does", "何をするか"),
     ("Install", "インストール"),
-    ("The two commands", "2つのコマンド"),
-    ("First graph", "最初のグラフ"),
+    ("Your first gated picture", "最初の1枚"),
     ("How to read the score", "スコアの読み方"),
-    ("Nodes", "ノード"),
-    ("API and batch use", "APIとバッチ処理"),
-    ("Calibration", "キャリブレーション"),
-    ("Audit", "監査"),
+    ("With your own checkpoints", "自分のチェックポイントで使う"),
+    ("Calibrate", "キャリブレーション"),
+    ("Batch queues and HTTP", "バッチとHTTP"),
+    ("Bias audit", "偏りの監査"),
     ("Limits", "限界"),
+    ("Documentation", "ドキュメント"),
+    ("Demo and tests from a clone", "クローンからのデモとテスト"),
     ("Citation", "引用"),
 )
 
@@ -133,11 +135,9 @@ def test_the_sections_are_there_in_order(index: int) -> None:
     assert headings(READMES[index]) == [titles[index] for titles in SECTIONS]
 
 
-@pytest.mark.parametrize("path", READMES, ids=lambda p: p.name)
-def test_every_node_is_in_the_readmes_table(path: Path) -> None:
-    index = READMES.index(path)
-    table = section(path.read_text("utf-8"), SECTIONS[5][index])
-    rows = re.findall(r"^\| \[([^\]]+)\]\(web/docs/(\w+)\.md\)", table, flags=re.MULTILINE)
+@pytest.mark.parametrize("path", NODES, ids=lambda p: p.name)
+def test_every_node_is_in_the_table_of_nodes(path: Path) -> None:
+    rows = re.findall(r"^\| \[([^\]]+)\]\(\.\./web/docs/(\w+)\.md\)", path.read_text("utf-8"), flags=re.MULTILINE)
     assert {node_id: name for name, node_id in rows} == node_names()
 
 
@@ -185,6 +185,14 @@ def test_the_figures_are_filled_in(path: Path) -> None:
     numbers = [re.findall(r"\d+(?:\.\d+)?", block[1]) for block in blocks if block is not None]
     assert len(numbers[0]) > 20 and numbers[0] == numbers[1]
     assert path.read_text("utf-8").count("figures:demo") == 2
+
+
+def test_the_figures_by_group_are_filled_in() -> None:
+    text = (ROOT / "docs" / "validity.md").read_text("utf-8")
+    block = re.search(r"<!-- figures:groups -->(.*?)<!-- /figures:groups -->", text, flags=re.DOTALL)
+    assert block is not None and text.count("figures:groups") == 2
+    rows = re.findall(r"^\| (?!---|group )", block[1], flags=re.MULTILINE)
+    assert len(rows) == 21 and len(re.findall(r"\d+(?:\.\d+)?", block[1])) > 100
 
 
 def example(path: Path) -> str:

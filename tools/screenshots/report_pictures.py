@@ -30,6 +30,7 @@ from emoe_core.audit.result import AuditResult  # noqa: E402
 
 IMAGES = ROOT / "docs" / "images"
 SIZES = {"desktop": (1280, 1620, 1.0), "phone": (390, 1000, 1.5)}
+SHOWN = (("desktop", "light"), ("phone", "light"), ("phone", "dark"))
 
 
 def keep(shot: bytes, name: str) -> str:
@@ -49,19 +50,19 @@ def main() -> int:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder, open_browser() as browser:
         report = write(AuditResult.load(options.audit), Path(folder) / "report.html")
-        for name, (width, height, scale) in SIZES.items():
-            for scheme in ("light", "dark"):
-                context = browser.new_context(
-                    viewport={"width": width, "height": height}, device_scale_factor=scale, color_scheme=scheme
-                )
-                page = context.new_page()
-                page.goto(report.as_uri())
-                if name == "phone" and scheme == "dark":
-                    page.locator("label[for=show-ja]").click()
-                if name == "phone" and scheme == "light":
-                    page.locator("#spread").evaluate("(one) => one.scrollIntoView()")
-                print(keep(page.screenshot(), f"audit_report_{name}_{scheme}"), flush=True)
-                context.close()
+        for name, scheme in SHOWN:
+            width, height, scale = SIZES[name]
+            context = browser.new_context(
+                viewport={"width": width, "height": height}, device_scale_factor=scale, color_scheme=scheme
+            )
+            page = context.new_page()
+            page.goto(report.as_uri())
+            if (name, scheme) == ("phone", "dark"):
+                page.locator("label[for=show-ja]").click()
+            if (name, scheme) == ("phone", "light"):
+                page.locator("#spread").evaluate("(one) => one.scrollIntoView()")
+            print(keep(page.screenshot(), f"audit_report_{name}_{scheme}"), flush=True)
+            context.close()
         if options.map:
             report = write(AuditResult.load(options.map), Path(folder) / "map.html")
             page = browser.new_page(viewport={"width": 1280, "height": 900})

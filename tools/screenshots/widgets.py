@@ -19,6 +19,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "scripts"))
 
 from emoe_host.browser import SETTINGS, change_settings, open_browser, open_page, press_run  # noqa: E402
+from keeping import save_small  # noqa: E402
 from PIL import Image  # noqa: E402
 
 IMAGES = ROOT / "docs" / "images"
@@ -145,7 +146,7 @@ def widget_shot(page: Any, selector: str) -> Image.Image:
 def save(picture: Image.Image, file: str) -> None:
     target = IMAGES / file
     target.parent.mkdir(parents=True, exist_ok=True)
-    picture.save(target, optimize=True)
+    save_small(picture, target)
     print(f"{file}: {picture.width}x{picture.height}, {target.stat().st_size / 1000:.0f} kB", flush=True)
 
 
