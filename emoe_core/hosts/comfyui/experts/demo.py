@@ -5,7 +5,6 @@ The way is that of ComfyUI's checkpoint loader. The loader itself cannot be aske
 
 from __future__ import annotations
 
-import logging
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +22,7 @@ import transformers
 
 from .... import demo
 from ....errors import EMoEError
+from ....io.log import log
 from .patchers import give_weights, loads_again_by, new_patcher, not_dynamic
 
 _UNET = "model.diffusion_model."
@@ -191,7 +191,7 @@ def load_demo_expert(path: Path, disable_dynamic: bool = False) -> tuple[Any, An
     missing = [key for key in (*lacking, *without_memory) if not key.endswith(_NOT_IN_FILE)]
     if missing:
         raise EMoEError(f"{path} lacks {len(missing)} weights, {missing[0]} among them; install the node pack again.")
-    logging.debug("EMoE: loaded demo expert %s", path.name)
+    log.debug("EMoE: loaded the demo expert %s", path.name)
     return patcher, clip
 
 

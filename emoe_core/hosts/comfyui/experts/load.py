@@ -16,6 +16,7 @@ from safetensors import SafetensorError
 from ....errors import EMoEError
 from ....experts.sets import Expert, ExpertSet
 from ....io.files import file_sha256
+from ....io.log import timed
 from . import identity
 from .partial import NETWORK, eight_bits_in_file, load_encoder_only, quantised_in_file
 from .text_encoder import LazyClip
@@ -146,7 +147,8 @@ def load_experts(names: list[str], load: str = WHOLE) -> ExpertSet:
     progress = comfy.utils.ProgressBar(len(names))
     for name in names:
         comfy.model_management.throw_exception_if_processing_interrupted()
-        experts = experts.add(load_expert(name, load == ENCODER_ONLY))
+        with timed("loaded the expert '%s' (%s)", name, load):
+            experts = experts.add(load_expert(name, load == ENCODER_ONLY))
         progress.update(1)
     return experts
 

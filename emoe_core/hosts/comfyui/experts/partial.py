@@ -29,6 +29,7 @@ from torch import Tensor
 
 from ....errors import EMoEError
 from ....experts.weights_file import FileTensor, WeightsFile
+from ....io.log import timed
 from .patchers import give_weights, keeps_the_files_types, loads_again_by, new_patcher
 
 NETWORK = "diffusion_model."
@@ -183,7 +184,7 @@ def complete(model: Any) -> None:
         return
     modules = decoder.modules
     assert modules is not None
-    with _reopened(decoder) as file:
+    with timed("read the decoder of '%s', which this score needs", decoder.path.name), _reopened(decoder) as file:
         for attribute, module in modules.items():
             start = f"{attribute}."
             own = {name.removeprefix(start): f for name, f in decoder.names.items() if name.startswith(start)}

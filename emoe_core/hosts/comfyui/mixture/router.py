@@ -23,6 +23,7 @@ from torch import Tensor
 
 from ....errors import EMoEError
 from ....experts.sets import Expert
+from ....io.log import timed
 from ....mixture.router import router_row
 from ..prompts.conditioning import Conditioning, check_width, encode
 from .layers import entries_of
@@ -65,7 +66,8 @@ def expert_rows(
         return kept[key]
     positive, negative = (encode(clip, text) for text in prompts)
     check_width(positive, expert)
-    rows = _measure(expert, positive, negative, layers, latent, steps, cfg, seed, step_done)
+    with timed("drew the router's prompt of '%s'", expert.name):
+        rows = _measure(expert, positive, negative, layers, latent, steps, cfg, seed, step_done)
     if missing := [name for name in layers if name not in rows]:
         raise EMoEError(
             f"Expert '{expert.name}' did not call its layer {missing[0]} while it drew its gate's prompt; another node on "

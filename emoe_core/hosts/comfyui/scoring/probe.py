@@ -18,6 +18,7 @@ from torch import Tensor
 
 from ....errors import EMoEError
 from ....experts.sets import Expert, ExpertSet
+from ....io.log import log
 from ....scoring import empty_prompt
 from ....scoring.presets import NOISE_PRED, listed
 from ....scoring.probe import Answer, Latents, Request
@@ -64,6 +65,7 @@ class ComfyProbe:
         what = digest(self.empties[request.expert])
         key = None if what is None else f"{self.empty_key}:{what}:{','.join(request.taps)}"
         if key is not None and (kept := empty_prompt.recall(expert, key)) is not None:
+            log.debug("EMoE: the empty prompt of '%s' is known from an earlier score", expert.name)
             advance(len(self.noises))
             return Answer([kept])
         answer = self._measure(expert, [self.empties[request.expert]], request.taps, advance)
@@ -140,6 +142,7 @@ class ComfyProbe:
             if len(units) == 1:
                 raise
             half = len(units) // 2
+            log.info("EMoE: a call of %d latents did not fit into memory and is made in halves", len(units))
             return [
                 *self._call(tapped, prompts, units[:half], wanted),
                 *self._call(tapped, prompts, units[half:], wanted),
