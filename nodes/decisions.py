@@ -9,9 +9,10 @@ from comfy_api.latest import io, ui
 
 from ..emoe_core.charts import as_array
 from ..emoe_core.gating.decision_report import Choice, decisions
-from ..emoe_core.gating.policies import ALPHA, DELTA, POLICIES
+from ..emoe_core.gating.policies import ALPHA, DELTA
 from ..emoe_core.records.calibration import Calibration
 from ..emoe_core.show.decisions import picture
+from . import inputs
 from .api import ADVANCED
 from .search import found_by
 from .types import CATEGORY, CalibrationType
@@ -38,40 +39,19 @@ class DecisionReport(io.ComfyNode):
                 CalibrationType.Input(
                     "calibration", tooltip="From Calibrate Gate or Load Calibration, with bad prompts marked."
                 ),
-                io.Combo.Input(
-                    "policy",
-                    options=list(POLICIES),
-                    default="false_block_rate",
-                    tooltip="How the threshold is found, as in Confidence Gate.",
-                ),
-                io.Float.Input(
+                inputs.policy("How the threshold is found, as in Confidence Gate."),
+                inputs.rate(
                     "alpha",
-                    default=ALPHA,
-                    min=0.0,
-                    max=1.0,
-                    step=0.01,
-                    round=0.0001,
+                    ALPHA,
                     tooltip="The rate to keep, as in Confidence Gate.",
                 ),
-                io.Float.Input(
+                inputs.rate(
                     "delta",
-                    default=DELTA,
-                    min=0.0,
-                    max=1.0,
-                    step=0.01,
-                    round=0.0001,
+                    DELTA,
                     tooltip="With bad_among_passed: 1 minus the confidence, as in Confidence Gate.",
                     **ADVANCED,
                 ),
-                io.Float.Input(
-                    "threshold",
-                    default=0.5,
-                    min=-1e12,
-                    max=1e12,
-                    step=0.001,
-                    round=0.000001,
-                    tooltip="With raw_threshold: the highest score that passes.",
-                ),
+                inputs.threshold(),
                 io.Float.Input(
                     "seconds_generation",
                     default=10.0,
@@ -84,12 +64,10 @@ class DecisionReport(io.ComfyNode):
                     tooltip="How long one score takes on your machine, in seconds.",
                     **seconds,
                 ),
-                io.String.Input(
+                inputs.text(
                     "group",
-                    default="",
                     optional=True,
                     tooltip="Only the calibration's prompts of this group, such as ja or language=ja. Empty: all.",
-                    **ADVANCED,
                 ),
                 io.Combo.Input(
                     "theme",
