@@ -96,6 +96,17 @@ class Code(str, Enum):
         "These experts are the same model and cannot disagree: {pairs}; replace one of each pair.",
         "次のエキスパートは同じモデルなので、意見が割れません:{pairs}。どちらか一方を取り替えてください。",
     )
+    GUIDANCE = (
+        "guidance",
+        "Patches on {experts} act on guidance, which has no part in a score: they were left out.",
+        "{experts}には、ガイダンスに働くパッチがあります。スコアにはガイダンスが関わらないため、外して測りました。",
+    )
+    ALONE = (
+        "alone",
+        "Patches on {experts} may mix what goes through the network together, so each prompt and noise sample had a call of "
+        "its own.",
+        "{experts}には、一度に流したものを互いに混ぜるかもしれないパッチがあるため、プロンプトとノイズごとに別々に測りました。",
+    )
     TOO_LONG = (
         "too_long",
         "The prompt has {tokens} tokens and the text encoder reads {room}: what is beyond does not count.",

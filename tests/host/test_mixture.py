@@ -176,6 +176,7 @@ def path_squares(host: Any, mixture: Any, text: str, tap: str, seed: int) -> tor
         None,
         samples,
         [comfy.sample.prepare_noise(samples, seed)],
+        [seed],
         comfy.samplers.calculate_sigmas(sampling, "normal", 20),
         None,
     )

@@ -27,7 +27,7 @@ _PLAIN = (bool, int, float, str, torch.dtype, type(None))
 #: How the name of an object patch's place begins.
 _OBJECT = "object:"
 #: Wrappers and options that only change how the same numbers are computed.
-_ROUNDING_ONLY = frozenset({"torch.compile", "torch_compile_kwargs"})
+ROUNDING_ONLY = frozenset({"torch.compile", "torch_compile_kwargs"})
 
 
 def model_identity(patcher: Any, weights: Signature) -> str:
@@ -44,7 +44,7 @@ def model_identity(patcher: Any, weights: Signature) -> str:
     for key in sorted(objects):
         if isinstance(objects[key], SparseMoE):  # a mixture's layers have their identity
             digest.update(f"{key}={type(objects[key]).__qualname__};{objects[key].identity}".encode())
-    own = {kind: sorted(key for key in map(str, keys) if _is_ours(key)) for kind, keys in patcher.wrappers.items()}
+    own = {kind: sorted(key for key in map(str, keys) if is_ours(key)) for kind, keys in patcher.wrappers.items()}
     _feed(digest, {kind: keys for kind, keys in own.items() if keys})
     patches = dict(_patches(patcher))
     contents = Contents(_known_to(patcher), patches.values())
@@ -107,18 +107,19 @@ def _patches(patcher: Any) -> Iterator[tuple[str, Any]]:
     for key, option in patcher.model_options.items():
         if key == "transformer_options":
             yield from ((f"option:{key}:{name}", part) for name, part in option.items() if part)
-        elif option and key not in _ROUNDING_ONLY:
+        elif option and key not in ROUNDING_ONLY:
             yield f"option:{key}", option
     for kind, wrappers in patcher.wrappers.items():
         for key, functions in wrappers.items():
-            if functions and not _is_ours(str(key)) and key not in _ROUNDING_ONLY:
+            if functions and not is_ours(str(key)) and key not in ROUNDING_ONLY:
                 yield f"wrapper:{kind}:{key}", functions
     for kind in ("injections", "weight_wrapper_patches", "additional_models"):
         held = getattr(patcher, kind, {}).items()
-        yield from ((f"{kind}:{key}", value) for key, value in held if value and not _is_ours(str(key)))
+        yield from ((f"{kind}:{key}", value) for key, value in held if value and not is_ours(str(key)))
 
 
-def _is_ours(key: str) -> bool:
+def is_ours(key: str) -> bool:
+    """Whether the key of a wrapper, an injection or an additional model is one that this pack uses."""
     return key.startswith("emoe_")
 
 

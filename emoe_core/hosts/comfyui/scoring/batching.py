@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from ..prompts.conditioning import Conditioning
+from .patches import hooks_may_mix_rows, may_mix_rows
 
 #: Latent places a call, rows times height times width. That of KSampler with guidance on a 1024 x 1024 image: where such
 #: an image can be made, no call is too large. It must not depend on free memory, or equal inputs would round differently.
@@ -31,6 +32,8 @@ def units_a_call(latent: Tensor, model: Any = None) -> int:
 
     Without a MODEL: the most that it can be, on any device.
     """
+    if model is not None and may_mix_rows(model):
+        return 1
     places = latent.shape[0] * latent[0, 0].numel()
     most = PLACES_A_CALL
     if model is not None and model.load_device.type == "cpu":
@@ -42,6 +45,8 @@ def units_a_call(latent: Tensor, model: Any = None) -> int:
 
 def noise_stacks(prompt: Conditioning, items: int) -> bool:
     """Whether several noise samples of a batch of `items` may share a call under this conditioning."""
+    if hooks_may_mix_rows(prompt):
+        return False
     return all(items % rows == 0 for tensor, options in prompt for rows in (tensor.shape[0], *_rows_of(options)))
 
 

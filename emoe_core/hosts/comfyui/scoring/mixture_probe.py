@@ -32,6 +32,7 @@ class MixtureProbe:
         empties: list[cond.Conditioning] | None,
         latent: Tensor,
         noises: list[Tensor],
+        seeds: list[int],
         sigmas: Tensor,
         empty_key: str,
     ) -> None:
@@ -47,6 +48,7 @@ class MixtureProbe:
             None if empties is None else empties[:1],
             _each(latent, paths),
             [_each(noise, paths) for noise in noises],
+            seeds,
             sigmas,
             empty_key,
         )

@@ -25,6 +25,7 @@ from ....scoring.probe import Answer, Latents, Request
 from ..experts.partial import complete
 from ..prompts.conditioning import Conditioning, check_width, digest
 from . import batching, taps
+from .patches import drawing_from, without_guidance
 
 _DENOISED = "denoised"
 
@@ -38,6 +39,7 @@ class ComfyProbe:
         empties: one CONDITIONING of the empty prompt an expert, or None where none is needed.
         latent: samples of the LATENT, [B, C, ...].
         noises: one noise tensor a noise sample, of the latent's shape.
+        seeds: the seed of each noise sample; what patches of other nodes draw comes from it too.
         sigmas: the schedule from the scored step on; the first is the scored noise level.
         empty_key: digest of all that the empty pass depends on beside expert and CONDITIONING.
     """
@@ -47,6 +49,7 @@ class ComfyProbe:
     empties: list[Conditioning] | None
     latent: Tensor
     noises: list[Tensor]
+    seeds: list[int]
     sigmas: Tensor
     empty_key: str
 
@@ -137,7 +140,8 @@ class ComfyProbe:
         latent = torch.cat([self.latent] * len(units))
         step = _OneStep()
         try:
-            guider.sample(noise, latent, step, self.sigmas, disable_pbar=True)
+            with drawing_from(self.seeds[units[0][1]]):
+                guider.sample(noise, latent, step, self.sigmas, disable_pbar=True)
         except comfy.model_management.OOM_EXCEPTION:
             if len(units) == 1:
                 raise
@@ -151,7 +155,8 @@ class ComfyProbe:
             raise EMoEError(
                 "No part of the conditioning is active at this step and place; check its timestep range, mask and at_step."
             )
-        answer: Latents = {tap: _in_order(tapped.captured, tap, step.order) for tap in wanted if tap != NOISE_PRED}
+        rows = len(noise)
+        answer: Latents = {tap: _in_order(tapped, tap, step.order, rows) for tap in wanted if tap != NOISE_PRED}
         if NOISE_PRED in wanted:
             if step.prediction is None:
                 raise EMoEError(
@@ -179,6 +184,7 @@ def _tapped_model(expert: Expert, wanted: tuple[str, ...]) -> _Tapped:
     if NOISE_PRED in wanted:
         complete(expert.model)
     model = expert.model.clone()
+    without_guidance(model)
     captured: list[tuple[str, Any, Tensor]] = []
     taps.place(model, wanted, lambda *found: captured.append(found))
     return _Tapped(expert.name, model, captured)
@@ -237,11 +243,26 @@ def _has_a_say(entry: dict[str, Any], level: Tensor) -> bool:
     return entry.get("strength", 1.0) != 0 and (mask is None or bool(torch.any(mask)))
 
 
-def _in_order(captured: list[tuple[str, Any, Tensor]], tap: str, order: list[Any]) -> list[Tensor]:
-    """A tap's latents in the order of the conditioning's entries: the host may batch them in another order."""
-    rank = {entry: place for place, entry in enumerate(order)}
-    found = [(rank.get(entry, len(order)), latent) for here, entry, latent in captured if here == tap]
-    return [latent for _, latent in sorted(found, key=lambda item: item[0])]
+def _in_order(tapped: _Tapped, tap: str, order: list[Any], rows: int) -> list[Tensor]:
+    """A tap's latents in the order of the conditioning's entries: the host may batch them in another order.
+
+    Raises:
+        EMoEError: the network was asked for something else than each entry once, with these rows.
+    """
+    found = {entry: latent for here, entry, latent in tapped.captured if here == tap}
+    count = sum(here == tap for here, *_ in tapped.captured)
+    if count > len(found) or not found.keys() <= set(order):
+        raise EMoEError(
+            f"Another node asks the network of expert '{tapped.name}' more than once for a prompt, so it is not clear which "
+            f"latent at '{tap}' is the prompt's; score without that node, or choose the preset layout."
+        )
+    odd = next((len(latent) for latent in found.values() if len(latent) != rows), None)
+    if odd is not None:
+        raise EMoEError(
+            f"Another node changes how many latents go through the network of expert '{tapped.name}' ({odd} in place of "
+            f"{rows}); score without that node."
+        )
+    return [found[entry] for entry in order if entry in found]
 
 
 def _over_noise(samples: list[Latents]) -> Latents:

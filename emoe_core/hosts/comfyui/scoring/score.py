@@ -19,6 +19,7 @@ from ....errors import EMoEError
 from ....experts.sets import ExpertSet
 from ....mixture.experts import MODE, MixtureSet
 from ....records.calibration import Calibration
+from ....records.message import Message
 from ....records.settings import SHARED, Settings
 from ....scoring.collect import Progress, Reading
 from ....scoring.empty_prompt import says_nothing
@@ -27,7 +28,7 @@ from ....scoring.options import ScoreOptions
 from ....scoring.presets import resolve_tap
 from ....scoring.score import Scored, score_many
 from ..prompts import conditioning as cond
-from . import batching
+from . import batching, patches
 from .mixture_probe import MixtureProbe
 from .precision import in_precision
 from .probe import ComfyProbe, common_taps
@@ -210,19 +211,28 @@ class Run:
             if empties is not None and all(map(cond.same_words, prompt, empties)):
                 raise says_nothing(text, next(name for name in names if estimator(name).needs_empty))
         with torch.no_grad():
+            given = (self.samples, self.noises, self._seeds(), self.sigmas, key)
             if not isinstance(self.experts, MixtureSet):
-                probe = ComfyProbe(self.experts, own, empties, self.samples, self.noises, self.sigmas, key)
-                return score_many(probe, self.experts, settings, texts, progress, self.also, brief)
-            found = []
-            for number, prompt in enumerate(own):  # its batch is full of paths already
-                mixture = MixtureProbe(self.experts, prompt, empties, self.samples, self.noises, self.sigmas, key)
-                one = slice(number, number + 1)
-                found += score_many(mixture, self.experts, settings[one], texts[one], progress, self.also, brief)
-            return found
+                probe = ComfyProbe(self.experts, own, empties, *given)
+                found = score_many(probe, self.experts, settings, texts, progress, self.also, brief)
+            else:
+                found = []
+                for number, prompt in enumerate(own):  # its batch is full of paths already
+                    mixture = MixtureProbe(self.experts, prompt, empties, *given)
+                    one = slice(number, number + 1)
+                    found += score_many(mixture, self.experts, settings[one], texts[one], progress, self.also, brief)
+        return [_with_messages(scored, patches.messages(self.experts)) for scored in found]
+
+    def _seeds(self) -> list[int]:
+        return [(self.noise_seed or 0) + k for k in range(len(self.noises))]
 
 
 def _no_prompt() -> EMoEError:
     return EMoEError("Uncertainty Score's conditioning is empty; connect a prompt to the input 'positive'.")
+
+
+def _with_messages(scored: Scored, messages: tuple[Message, ...]) -> Scored:
+    return replace(scored, report=replace(scored.report, messages=(*scored.report.messages, *messages)))
 
 
 def _part_of(tell: Progress, before: int, share: int, whole: int) -> Progress:

@@ -21,6 +21,7 @@ import torch
 from comfy.patcher_extension import WrappersMP
 from torch import Tensor
 
+from ....errors import EMoEError
 from ....scoring.presets import NOISE_PRED, is_hidden
 from ..experts.patchers import forget_prefetched
 
@@ -57,6 +58,8 @@ def place(model: Any, taps: tuple[str, ...], keep: Keep) -> None:
 
     def take(tap: str, latent: Tensor) -> None:
         branches = options["cond_or_uncond"]
+        if latent.shape[0] % len(branches):
+            raise EMoEError("Another node changes how many latents go through the network; score without that node.")
         for branch, entry, part in zip(branches, options["uuids"], latent.chunk(len(branches)), strict=True):
             if branch == 0:  # a patch of another node may have asked for the unconditional branch as well
                 keep(tap, entry, part.detach().to(device="cpu", dtype=torch.float32, copy=True))
