@@ -60,7 +60,7 @@ _VAE_CONFIG = {
 _NOT_IN_FILE = (".logit_scale", ".text_projection.weight")
 
 
-class DemoTokenizer(comfy.sd1_clip.SDTokenizer):  # type: ignore[misc]
+class DemoTokenizer(comfy.sd1_clip.SDTokenizer):
     """The stock tokenizer with the experts' vocabulary and their 32 tokens."""
 
     def __init__(self, embedding_directory: Any = None, tokenizer_data: Any = None) -> None:
@@ -76,14 +76,14 @@ class DemoTokenizer(comfy.sd1_clip.SDTokenizer):  # type: ignore[misc]
         )
 
 
-class DemoTokenizers(comfy.sd1_clip.SD1Tokenizer):  # type: ignore[misc]
+class DemoTokenizers(comfy.sd1_clip.SD1Tokenizer):
     """The tokenizer as a CLIP object holds it."""
 
     def __init__(self, embedding_directory: Any = None, tokenizer_data: Any = None) -> None:
         super().__init__(embedding_directory, tokenizer_data or {}, tokenizer=DemoTokenizer)
 
 
-class DemoTextModel(comfy.sd1_clip.SDClipModel):  # type: ignore[misc]
+class DemoTextModel(comfy.sd1_clip.SDClipModel):
     """The stock text encoder at the experts' size."""
 
     def __init__(self, device: Any = "cpu", dtype: Any = None, model_options: Any = None) -> None:
@@ -104,14 +104,14 @@ class DemoTextModel(comfy.sd1_clip.SDClipModel):  # type: ignore[misc]
         self.freeze()
 
 
-class DemoTextModels(comfy.sd1_clip.SD1ClipModel):  # type: ignore[misc]
+class DemoTextModels(comfy.sd1_clip.SD1ClipModel):
     """The text encoder as a CLIP object holds it."""
 
     def __init__(self, device: Any = "cpu", dtype: Any = None, model_options: Any = None) -> None:
         super().__init__(device=device, dtype=dtype, model_options=model_options or {}, clip_model=DemoTextModel)
 
 
-class DemoLatents(comfy.latent_formats.SD15):  # type: ignore[misc]
+class DemoLatents(comfy.latent_formats.SD15):
     """Stable Diffusion 1's latents (the scale is the same) with the preview colours of our own autoencoder."""
 
     def __init__(self) -> None:
@@ -120,7 +120,7 @@ class DemoLatents(comfy.latent_formats.SD15):  # type: ignore[misc]
         self.taesd_decoder_name = None
 
 
-class DemoModel(comfy.supported_models.SD15):  # type: ignore[misc]
+class DemoModel(comfy.supported_models.SD15):
     """Stable Diffusion 1 at the experts' size. Never registered: ComfyUI's own list of families stays as it is."""
 
     unet_config = {"context_dim": _WIDTH, "model_channels": 32, "use_linear_in_transformer": False}

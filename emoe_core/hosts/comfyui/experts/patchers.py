@@ -17,7 +17,7 @@ import torch
 try:
     from comfy import model_prefetch
 except ImportError:  # older releases
-    model_prefetch = None
+    model_prefetch = None  # type: ignore[assignment]  # a module's name cannot be declared as a module or None
 
 
 def new_patcher(model: Any, load_device: Any, offload_device: Any, disable_dynamic: bool = False) -> Any:
@@ -45,7 +45,7 @@ def loads_again_by(patcher: Any, function: Callable[..., Any], *args: Any) -> No
     patcher.cached_patcher_init = (function, args)
 
 
-def not_dynamic(disable_dynamic: bool) -> dict[str, bool]:
+def not_dynamic(disable_dynamic: bool) -> dict[str, Any]:
     """That argument for the host's loaders; nothing for releases that know one kind of loading only."""
     return {"disable_dynamic": True} if disable_dynamic and hasattr(comfy.model_patcher, "CoreModelPatcher") else {}
 

@@ -192,7 +192,7 @@ def _own_weight(model: Any, key: str, source: nn.Module, name: str, loaded: Tens
     seed = comfy.model_patcher.string_to_seed(key)
     if store is not None:
         return store(value, seed=seed, return_weight=True)  # type: ignore[no-any-return]
-    return comfy.float.stochastic_rounding(value, weight.dtype, seed=seed)  # type: ignore[no-any-return]
+    return comfy.float.stochastic_rounding(value, weight.dtype, seed=seed)
 
 
 def mixture_model(

@@ -187,7 +187,7 @@ def common_taps(experts: ExpertSet) -> tuple[str, ...]:
     return tuple(tap for tap in each[0] if all(tap in other for other in each))
 
 
-class _OneStep(comfy.samplers.Sampler):  # type: ignore[misc]
+class _OneStep(comfy.samplers.Sampler):
     """A sampler that asks the model once, at the first noise level, and keeps what it predicts.
 
     Attributes:

@@ -270,7 +270,7 @@ def _latent_samples(model: Any, latent: dict[str, Any]) -> Tensor:
         )
     if not bool(torch.isfinite(samples).all()):
         raise EMoEError("Uncertainty Score's latent_image holds NaN or infinite values; look at the node that made it.")
-    return samples  # type: ignore[no-any-return]
+    return samples
 
 
 def _sigmas(experts: ExpertSet, options: ScoreOptions) -> Tensor:
@@ -306,7 +306,7 @@ def _sigmas(experts: ExpertSet, options: ScoreOptions) -> Tensor:
         raise EMoEError(
             f"At at_step {at_step} of {steps} no noise is left, so nothing can be scored; choose an earlier step."
         )
-    return sigmas  # type: ignore[no-any-return]
+    return sigmas
 
 
 def _rounded(sigma: Tensor) -> float:

@@ -1,0 +1,8 @@
+class LatentFormat:
+    latent_channels: int
+    latent_rgb_factors: list[list[float]] | None
+    latent_rgb_factors_bias: list[float] | None
+    taesd_decoder_name: str | None
+
+class SD15(LatentFormat):
+    def __init__(self, scale_factor: float = ...) -> None: ...
