@@ -1,5 +1,6 @@
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 class BaseModel(nn.Module):
@@ -8,4 +9,5 @@ class BaseModel(nn.Module):
     model_sampling: Any
     latent_format: Any
     diffusion_model: Any
+    device: torch.device | None
     def load_model_weights(self, sd: dict[str, Tensor], unet_prefix: str = ...) -> BaseModel: ...

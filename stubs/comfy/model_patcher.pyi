@@ -22,6 +22,8 @@ class ModelPatcher:
     injections: dict[str, list[Any]]
     attachments: dict[str, Any]
     wrappers: dict[str, dict[str | None, list[Callable[..., Any]]]]
+    # Read by newer hosts only.
+    cached_patcher_init: tuple[Callable[..., Any], tuple[Any, ...]] | None
     size: int
     load_device: torch.device
     offload_device: torch.device

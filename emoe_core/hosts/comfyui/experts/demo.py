@@ -20,6 +20,7 @@ import comfy.utils
 import folder_paths
 import torch
 import transformers
+from comfy.model_patcher import ModelPatcher
 
 from .... import demo
 from ....errors import EMoEError
@@ -139,7 +140,7 @@ def _read(path: Path) -> dict[str, torch.Tensor]:
     return {name: value.float() if value.is_floating_point() else value for name, value in state.items()}
 
 
-def _load_model(state: dict[str, torch.Tensor], path: Path, disable_dynamic: bool) -> tuple[Any, Any]:
+def _load_model(state: dict[str, torch.Tensor], path: Path, disable_dynamic: bool) -> tuple[ModelPatcher, DemoModel]:
     """The ModelPatcher, on the devices and in the precision ComfyUI chooses for checkpoints; and its family."""
     management = comfy.model_management
     parameters = comfy.utils.calculate_parameters(state, _UNET)
@@ -165,7 +166,7 @@ def _load_model(state: dict[str, torch.Tensor], path: Path, disable_dynamic: boo
     return patcher, family
 
 
-def load_demo_expert(path: Path, disable_dynamic: bool = False) -> tuple[Any, Any]:
+def load_demo_expert(path: Path, disable_dynamic: bool = False) -> tuple[ModelPatcher, comfy.sd.CLIP]:
     """One embedded expert as a ModelPatcher and a CLIP.
 
     Args:
@@ -195,15 +196,15 @@ def load_demo_expert(path: Path, disable_dynamic: bool = False) -> tuple[Any, An
     return patcher, clip
 
 
-def _model_again(path: Path, disable_dynamic: bool = False) -> Any:
+def _model_again(path: Path, disable_dynamic: bool = False) -> ModelPatcher:
     return load_demo_expert(path, disable_dynamic)[0]
 
 
-def _text_encoder_again(path: Path, disable_dynamic: bool = False) -> Any:
+def _text_encoder_again(path: Path, disable_dynamic: bool = False) -> ModelPatcher:
     return load_demo_expert(path, disable_dynamic)[1].patcher
 
 
-def load_demo_vae() -> Any:
+def load_demo_vae() -> comfy.sd.VAE:
     """The embedded autoencoder as a VAE: 128x128 pictures, 16x16 latents of 4 channels.
 
     Raises:

@@ -13,6 +13,7 @@ from typing import Any
 
 import comfy.model_patcher
 import torch
+from comfy.model_patcher import ModelPatcher
 
 try:
     from comfy import model_prefetch
@@ -20,7 +21,9 @@ except ImportError:  # older releases
     model_prefetch = None  # type: ignore[assignment]  # a module's name cannot be declared as a module or None
 
 
-def new_patcher(model: Any, load_device: Any, offload_device: Any, disable_dynamic: bool = False) -> Any:
+def new_patcher(
+    model: Any, load_device: torch.device, offload_device: torch.device, disable_dynamic: bool = False
+) -> ModelPatcher:
     """The ModelPatcher that the host's checkpoint loader makes for a network.
 
     Args:
@@ -31,12 +34,12 @@ def new_patcher(model: Any, load_device: Any, offload_device: Any, disable_dynam
     return kind(model, load_device=load_device, offload_device=offload_device)
 
 
-def keeps_the_files_types(patcher: Any) -> bool:
+def keeps_the_files_types(patcher: ModelPatcher) -> bool:
     """Whether the host leaves this model's weights in the types that they have in their file."""
     return bool(getattr(patcher, "is_dynamic", bool)())
 
 
-def loads_again_by(patcher: Any, function: Callable[..., Any], *args: Any) -> None:
+def loads_again_by(patcher: ModelPatcher, function: Callable[..., Any], *args: Any) -> None:
     """Tell the host how to load a model once more: for nodes that compile it, and for prompts with hooks.
 
     Args:

@@ -14,6 +14,7 @@ import comfy.model_management
 import comfy.sample
 import comfy.samplers
 import torch
+from comfy.model_patcher import ModelPatcher
 from torch import Tensor
 
 from ....errors import EMoEError
@@ -168,7 +169,7 @@ class _Tapped:
     """A private clone of an expert with taps on it, and what they caught."""
 
     name: str
-    model: Any
+    model: ModelPatcher
     captured: list[tuple[str, Any, Tensor]]
 
 

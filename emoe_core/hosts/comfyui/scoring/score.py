@@ -13,6 +13,7 @@ import comfy.sample
 import comfy.samplers
 import comfy.utils
 import torch
+from comfy.model_patcher import ModelPatcher
 from torch import Tensor
 
 from ....errors import EMoEError
@@ -246,7 +247,7 @@ def _node_progress() -> Progress:
     return lambda done, total, expert: bar.update_absolute(done, total)
 
 
-def _latent_samples(model: Any, latent: dict[str, Any]) -> Tensor:
+def _latent_samples(model: ModelPatcher, latent: dict[str, Any]) -> Tensor:
     samples = latent["samples"]
     if getattr(samples, "is_nested", False):
         raise EMoEError(
