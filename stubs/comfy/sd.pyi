@@ -21,6 +21,7 @@ class CLIP:
         no_init: bool = ...,
         tokenizer_data: dict[str, Any] = ...,
         parameters: int = ...,
+        *,
         model_options: dict[str, Any] = ...,
     ) -> None: ...
     def tokenize(self, text: str) -> dict[str, list[list[tuple[Any, float]]]]: ...

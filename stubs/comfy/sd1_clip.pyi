@@ -16,6 +16,7 @@ class SDTokenizer:
         has_start_token: bool = ...,
         has_end_token: bool = ...,
         pad_to_max_length: bool = ...,
+        *,
         tokenizer_data: dict[str, Any] = ...,
     ) -> None: ...
 

@@ -1,3 +1,6 @@
-from .supported_models_base import BASE
+from torch import Tensor
 
-class SD15(BASE): ...
+from .supported_models_base import BASE, ClipTarget
+
+class SD15(BASE):
+    def clip_target(self, state_dict: dict[str, Tensor] = ...) -> ClipTarget: ...

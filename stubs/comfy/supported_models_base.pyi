@@ -1,3 +1,4 @@
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -13,11 +14,12 @@ class BASE:
     unet_extra_config: dict[str, Any]
     # A class of latents in the class, an object of it in its objects.
     latent_format: Any
+    # Of the families, not of their base.
+    clip_target: Callable[..., ClipTarget | None]
     supported_inference_dtypes: list[torch.dtype]
     def __init__(self, unet_config: dict[str, Any]) -> None: ...
     @classmethod
     def matches(cls, unet_config: dict[str, Any]) -> bool: ...
-    def clip_target(self, state_dict: dict[str, Tensor] = ...) -> ClipTarget | None: ...
     def get_model(
         self, state_dict: dict[str, Tensor], prefix: str = ..., device: torch.device | str | None = ...
     ) -> BaseModel: ...

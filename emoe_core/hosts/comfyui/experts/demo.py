@@ -128,7 +128,7 @@ class DemoModel(comfy.supported_models.SD15):
     unet_extra_config = {"num_heads": 4, "num_head_channels": -1}
     latent_format = DemoLatents
 
-    def clip_target(self, state_dict: Any = None) -> Any:
+    def clip_target(self, state_dict: Any = None) -> comfy.supported_models_base.ClipTarget:
         """Which classes make the CLIP object."""
         return comfy.supported_models_base.ClipTarget(DemoTokenizers, DemoTextModels)
 
