@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import torch
 from comfy_api.latest import io, ui
@@ -25,7 +26,7 @@ class DecisionReport(io.ComfyNode):
 
     @classmethod
     def define_schema(cls) -> io.Schema:
-        seconds = {"min": 0.0, "max": 1e6, "step": 0.1, "round": 0.001}
+        seconds: dict[str, Any] = {"min": 0.0, "max": 1e6, "step": 0.1, "round": 0.001}
         return io.Schema(
             node_id="EMoE_DecisionReport",
             display_name="Gate Quality Report",

@@ -146,9 +146,7 @@ def plain(host: Any, pack: ModuleType, demo: Any) -> Callable[[dict[str, Any], s
     ],
     ids=["APG", "PAG", "SAG", "RescaleCFG", "CFGZeroStar", "CFGNorm", "TCFG", "Mahiro"],
 )
-def test_guidance_has_no_part_in_a_score(
-    host: Any, with_patch: Any, encoded: Any, plain: Any, patch: Patch
-) -> None:
+def test_guidance_has_no_part_in_a_score(host: Any, with_patch: Any, encoded: Any, plain: Any, patch: Patch) -> None:
     experts = with_patch(patch)
     model = experts.experts[0].model
     kept = {name: list(value) if isinstance(value, list) else value for name, value in model.model_options.items()}
@@ -214,7 +212,9 @@ def test_units_do_not_see_each_other(host: Any, with_patch: Any, encoded: Any, p
     assert [one.report.score for one in listed] == [report.score for report in alone]
     for text, report in zip(WORDS, alone, strict=True):
         each = [
-            score_prompt(host, experts, encoded(experts, text), LATENT, **FAST, noise_samples=1, noise_seed=k).report.score
+            score_prompt(
+                host, experts, encoded(experts, text), LATENT, **FAST, noise_samples=1, noise_seed=k
+            ).report.score
             for k in (0, 1)
         ]
         assert report.score == pytest.approx(sum(each) / 2, rel=1e-6)
@@ -239,7 +239,9 @@ def states() -> Iterator[Callable[[], Any]]:
 
 
 @pytest.mark.parametrize(
-    "patch", [node("TomePatchModel", ratio=0.5), node("HyperTile", tile_size=64, swap_size=4)], ids=["ToMe", "HyperTile"]
+    "patch",
+    [node("TomePatchModel", ratio=0.5), node("HyperTile", tile_size=64, swap_size=4)],
+    ids=["ToMe", "HyperTile"],
 )
 def test_what_patches_draw_comes_from_the_noise_seed(
     host: Any, with_patch: Any, encoded: Any, states: Any, patch: Patch

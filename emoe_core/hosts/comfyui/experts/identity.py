@@ -30,7 +30,7 @@ _OBJECT = "object:"
 ROUNDING_ONLY = frozenset({"torch.compile", "torch_compile_kwargs"})
 
 
-def model_identity(patcher: Any, weights: Signature) -> str:
+def model_identity(patcher: ModelPatcher, weights: Signature) -> str:
     """Digest of what a user chose: the weights, the patches on them, and the parameters of everything else in the model.
 
     Equal for equal choices, whichever road the model was loaded by, before and after a run. The code of a patch does not
@@ -68,7 +68,7 @@ def clip_identity(clip: Any, where: str) -> str:
     return digest.hexdigest()
 
 
-def family(patcher: Any) -> str:
+def family(patcher: ModelPatcher) -> str:
     """Architecture and latent format in words, equal for models whose latents mean the same."""
     base = patcher.model
     config = type(getattr(base, "model_config", base)).__name__
@@ -79,7 +79,7 @@ def family(patcher: Any) -> str:
     return f"{config} ({type(base).__name__}){purpose} with {channels}"
 
 
-def prediction(patcher: Any) -> str:
+def prediction(patcher: ModelPatcher) -> str:
     """What the network predicts, object patches such as ModelSamplingDiscrete counted."""
     sampling = patcher.get_model_object("model_sampling")
     kinds = ("V_PREDICTION", "EPS", "X0", "EDM", "CONST", "IMG_TO_IMG", "COSMOS_RFLOW")
@@ -87,19 +87,19 @@ def prediction(patcher: Any) -> str:
     return next((kind for kind in kinds if kind in names), str(base_type(patcher)))
 
 
-def base_type(patcher: Any) -> str:
+def base_type(patcher: ModelPatcher) -> str:
     """The host's own name of the model's prediction type."""
     return str(getattr(getattr(patcher.model, "model_type", None), "name", "unknown"))
 
 
-def compute_dtype(patcher: Any) -> str:
+def compute_dtype(patcher: ModelPatcher) -> str:
     """The type the network computes in, a user's choice of it counted, e.g. "float32"."""
     own = getattr(patcher.model, "manual_cast_dtype", None)
     dtype = patcher.object_patches.get("manual_cast_dtype", own) or patcher.model_dtype()
     return str(dtype).removeprefix("torch.")
 
 
-def _patches(patcher: Any) -> Iterator[tuple[str, Any]]:
+def _patches(patcher: ModelPatcher) -> Iterator[tuple[str, Any]]:
     """What other nodes put into a model besides weights, by its place; nothing for a model as it was loaded."""
     for key, patch in _object_patches(patcher).items():
         if not isinstance(patch, SparseMoE):
@@ -110,9 +110,9 @@ def _patches(patcher: Any) -> Iterator[tuple[str, Any]]:
         elif option and key not in ROUNDING_ONLY:
             yield f"option:{key}", option
     for kind, wrappers in patcher.wrappers.items():
-        for key, functions in wrappers.items():
-            if functions and not is_ours(str(key)) and key not in ROUNDING_ONLY:
-                yield f"wrapper:{kind}:{key}", functions
+        for owner, functions in wrappers.items():
+            if functions and not is_ours(str(owner)) and owner not in ROUNDING_ONLY:
+                yield f"wrapper:{kind}:{owner}", functions
     for kind in ("injections", "weight_wrapper_patches", "additional_models"):
         held = getattr(patcher, kind, {}).items()
         yield from ((f"{kind}:{key}", value) for key, value in held if value and not is_ours(str(key)))
@@ -123,12 +123,12 @@ def is_ours(key: str) -> bool:
     return key.startswith("emoe_")
 
 
-def _object_patches(patcher: Any) -> dict[str, Any]:
+def _object_patches(patcher: ModelPatcher) -> dict[str, Any]:
     """The object patches that change something: those with the value that the model has without them are left out."""
     return {key: patch for key, patch in patcher.object_patches.items() if not _same(patch, _own(patcher, key))}
 
 
-def _own(patcher: Any, key: str) -> Any:
+def _own(patcher: ModelPatcher, key: str) -> Any:
     """What the model has in the place of an object patch; None where it has nothing."""
     if key == "manual_cast_dtype" and not hasattr(patcher.model, "diffusion_model"):
         return torch.float32  # text encoders compute in it, and newer hosts put it on every one of them
@@ -144,7 +144,7 @@ def _same(patch: Any, own: Any) -> bool:
     return patch is own or (isinstance(patch, _PLAIN) and type(patch) is type(own) and bool(patch == own))
 
 
-def _known_to(patcher: Any) -> Callable[[Any], str | None]:
+def _known_to(patcher: ModelPatcher) -> Callable[[Any], str | None]:
     """A word for what patches refer to and what counts already, or has a signature of its own.
 
     Patches often hold the model they are for. Its weights are in the identity as they are without patches, so they must not
@@ -164,7 +164,7 @@ def _known_to(patcher: Any) -> Callable[[Any], str | None]:
     return known
 
 
-def _own_parts(patcher: Any) -> dict[int, str]:
+def _own_parts(patcher: ModelPatcher) -> dict[int, str]:
     """Names of a model's modules and weights by their id, those in whose place a loaded clone's patches are right now too."""
 
     def parts(module: torch.nn.Module) -> Iterator[tuple[str, Any]]:
@@ -179,7 +179,7 @@ def _own_parts(patcher: Any) -> dict[int, str]:
     return own
 
 
-def _other_model(patcher: Any) -> str:
+def _other_model(patcher: ModelPatcher) -> str:
     prefix = NETWORK if hasattr(patcher.model, "diffusion_model") else ""
     digest = hashlib.sha256(weights_signature(patcher, prefix, "a patch").digest.encode())
     for key in sorted(patcher.patches):

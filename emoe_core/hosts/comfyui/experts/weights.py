@@ -23,6 +23,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from comfy.model_patcher import ModelPatcher
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -44,7 +45,7 @@ _IDLE = {"Lumina2": ("diffusion_model.norm_final.weight",)}
 _PLAIN_BLOCKS = ("F64", "F32", "F16", "None")
 
 
-def weights_signature(patcher: Any, prefix: str, where: str, unused: tuple[str, ...] = ()) -> Signature:
+def weights_signature(patcher: ModelPatcher, prefix: str, where: str, unused: tuple[str, ...] = ()) -> Signature:
     """Signature of a ModelPatcher's own weights, patches not applied, whether or not they are merged in right now.
 
     Of a network without its decoder it is that of the whole one: the decoder's values are sampled from the file.
@@ -75,7 +76,7 @@ def _lasting(key: str) -> str:
     return _RENAMED.sub(r"\1.scale", key)
 
 
-def weight_type(patcher: Any, prefix: str) -> str:
+def weight_type(patcher: ModelPatcher, prefix: str) -> str:
     """What a model's matrices are stored in, e.g. "float16", "float8_e4m3fn", "nvfp4" or "Q4_K".
 
     The type of most of its numbers of eight bits and less, since those are rounded most; of most of all where it has none.
@@ -90,7 +91,7 @@ def weight_type(patcher: Any, prefix: str) -> str:
     return max(counts, key=lambda found: (found[0], counts[found]), default=(False, ""))[1]
 
 
-def is_quantised(patcher: Any, prefix: str) -> bool:
+def is_quantised(patcher: ModelPatcher, prefix: str) -> bool:
     """Whether some of a model's matrices are read through scales, tables or blocks."""
     found = (_readable(*stored) for stored in _stored(patcher, prefix).values())
     return any(not isinstance(one, Tensor) for one in found)
@@ -102,7 +103,7 @@ def is_quantised(patcher: Any, prefix: str) -> bool:
 _Stored = tuple[Any, Any, str]
 
 
-def _stored(patcher: Any, prefix: str) -> dict[str, _Stored]:
+def _stored(patcher: ModelPatcher, prefix: str) -> dict[str, _Stored]:
     """What the model's own weights are stored as, by key: what patches were merged into is read from the host's backup."""
 
     def untouched(key: str) -> Any:
@@ -298,7 +299,7 @@ def _shape(tensor: Any, owner: Any, name: str) -> tuple[int, ...]:
     return tuple(tensor.shape)
 
 
-def _with_own_loras(patcher: Any, found: Signature) -> Signature:
+def _with_own_loras(patcher: ModelPatcher, found: Signature) -> Signature:
     """Packs that cannot merge into packed weights keep LoRAs in the network itself, as (file, strength): they count too."""
     loras = getattr(getattr(patcher.model, "diffusion_model", None), "loras", None)
     if not isinstance(loras, list) or not loras:

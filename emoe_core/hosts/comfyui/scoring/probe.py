@@ -14,6 +14,7 @@ import comfy.model_management
 import comfy.sample
 import comfy.samplers
 import torch
+from comfy.model_patcher import ModelPatcher
 from torch import Tensor
 
 from ....errors import EMoEError
@@ -176,7 +177,7 @@ class _Tapped:
     """A private clone of an expert with taps on it, and what they caught."""
 
     name: str
-    model: Any
+    model: ModelPatcher
     captured: list[tuple[str, Any, Tensor]]
 
 
@@ -196,7 +197,7 @@ def common_taps(experts: ExpertSet) -> tuple[str, ...]:
     return tuple(tap for tap in each[0] if all(tap in other for other in each))
 
 
-class _OneStep(comfy.samplers.Sampler):  # type: ignore[misc]
+class _OneStep(comfy.samplers.Sampler):
     """A sampler that asks the model once, at the first noise level, and keeps what it predicts.
 
     Attributes:

@@ -18,6 +18,7 @@ from types import CodeType, FunctionType
 from typing import Any
 
 import torch
+from comfy.model_patcher import ModelPatcher
 from comfy.patcher_extension import WrappersMP
 from torch import Tensor
 
@@ -37,7 +38,7 @@ class Left(Exception):
     """Raised at the last tap to leave the network early; never leaves this module."""
 
 
-def taps_of(model: Any) -> tuple[str, ...]:
+def taps_of(model: ModelPatcher) -> tuple[str, ...]:
     """The taps of a ModelPatcher, in the order in which a pass comes by them."""
     network = model.get_model_object("diffusion_model")
     if _is_unet(network):
@@ -46,7 +47,7 @@ def taps_of(model: Any) -> tuple[str, ...]:
     return (*(f"block:{i}" for i in range(len(_blocks(network)))), NOISE_PRED)
 
 
-def place(model: Any, taps: tuple[str, ...], keep: Keep) -> None:
+def place(model: ModelPatcher, taps: tuple[str, ...], keep: Keep) -> None:
     """Put taps on a private clone; the pass ends at the last of them unless the prediction itself is wanted.
 
     `keep` hears of each conditioning entry of the prompt that the network sees; what it gets is on the CPU, in float32.
@@ -96,7 +97,7 @@ def _is_unet(network: Any) -> bool:
     return hasattr(network, "input_blocks") and hasattr(network, "output_blocks")
 
 
-def _tap_unet(model: Any, last_input: int, taps: list[str], take: Callable[[str, Tensor], None]) -> None:
+def _tap_unet(model: ModelPatcher, last_input: int, taps: list[str], take: Callable[[str, Tensor], None]) -> None:
     def after_inputs(h: Tensor, options: dict[str, Any]) -> Tensor:
         if options.get("block") == ("input", last_input):
             take("mid_in", h)
@@ -135,7 +136,7 @@ def _mentions(cls: type, word: str) -> bool:
 
 
 def _tap_blocks(
-    model: Any, points: list[tuple[str, int]], wanted: dict[int, str], take: Callable[[str, Tensor], None]
+    model: ModelPatcher, points: list[tuple[str, int]], wanted: dict[int, str], take: Callable[[str, Tensor], None]
 ) -> None:
     """Taps on blocks give the image's tokens alone: [rows, C, tokens].
 
