@@ -165,16 +165,17 @@ def decide(
 
 
 def _check_experts(report: Report) -> None:
-    """Copies of one model agree on everything, so every prompt would pass."""
-    experts = report.settings.experts
-    if len(experts) < 2 or len(set(experts)) > 1:
+    """Copies of one model agree on everything, whatever their digests say, so every prompt would pass."""
+    count, same = len(report.settings.experts), len(set(report.settings.experts)) == 1
+    if count < 2 or not (same or len(report.alike) == count * (count - 1) // 2):
         return
     from ..scoring.estimators import estimator  # here: what only reads verdicts must not wait for torch
 
     if estimator(report.settings.estimator).minimum_experts > 1:
+        what = "are the same model" if same else "give the same latents (copies, or patches that change nothing)"
         raise EMoEError(
-            f"All {len(experts)} experts are the same model and cannot disagree, so the Gate has nothing to judge by; load "
-            "different checkpoints, or choose the preset one_model on Uncertainty Score."
+            f"All {count} experts {what} and cannot disagree, so the Gate has nothing to judge by; load different checkpoints, "
+            "or choose the preset one_model on Uncertainty Score."
         )
 
 

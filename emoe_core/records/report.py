@@ -78,6 +78,7 @@ class Report:
         routing: what the gates did, for a mixture.
         maps: what there is to see, for Disagreement Map; no part of what the report says.
         proofs: of calibrations that were made by other digests, whether they hold for these models.
+        alike: pairs of experts, by their places, that gave the same latents but for rounding.
     """
 
     settings: Settings
@@ -92,6 +93,7 @@ class Report:
     routing: Routing | None = None
     maps: Maps | None = field(default=None, compare=False, repr=False)
     proofs: tuple[Proof, ...] = ()
+    alike: tuple[tuple[int, int], ...] = ()
 
     @property
     def score(self) -> float:

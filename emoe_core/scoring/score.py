@@ -21,9 +21,11 @@ from . import variance as var
 from .collect import Progress, Reading, Taken, collect, measured_of
 from .comparable import check_comparable
 from .disagreement import disagreement
-from .presets import NOISE_PRED
+from .presets import NOISE_PRED, is_hidden
 from .probe import Probe
 
+#: Mean squared distance of two experts, over the mean square of what the prompt changes, that is rounding.
+SAME = 1e-8
 BASELINES = ("response", "guidance")
 
 
@@ -121,6 +123,7 @@ def _scored(
     everything = {tap: _estimates(m, asked[tap], tap in comparable, brief) for tap, m in measured.items()}
     parts = var.decompose(main.prompt)
     pairwise = var.pairwise_distances(main.prompt)
+    alike = _alike(main, experts, settings.tap)
     baseline = everything.get("mid_out", everything[settings.tap])["response"]
     guidance = everything.get(NOISE_PRED, {}).get("guidance")
     chosen = everything[settings.tap][settings.estimator]
@@ -142,9 +145,10 @@ def _scored(
         experts=tuple(expert.name for expert in experts.experts),
         files=tuple(expert.file for expert in experts.experts),
         pairwise=tuple(tuple(float(x) for x in row) for row in pairwise),
-        messages=(*warnings, *_copies(pairwise, experts)),
+        messages=(*warnings, *_copies(alike, experts)),
         prompt=text,
         calibrations=experts.calibrations,
+        alike=alike,
     )
     if taken.routing is not None:
         report = _with_routing(report, taken.routing)
@@ -215,12 +219,23 @@ def _places(latents: list[list[Tensor]], empty: list[list[Tensor]] | None, layou
     return disagreement(prompt, [parts[largest] for parts in empty], layout)
 
 
-def _copies(pairwise: Tensor, experts: ExpertSet) -> list[Message]:
-    names = [expert.name for expert in experts.experts]
-    pairs = [
-        Message.of(Code.PAIR, one=names[i], other=names[j])
-        for i in range(len(names))
+def _alike(measured: est.Measured, experts: ExpertSet, tap: str) -> tuple[tuple[int, int], ...]:
+    """Pairs of experts that are one model, or give the same latents but for rounding."""
+    told = measured.prompt if measured.empty is None else measured.prompt - measured.empty
+    flat = told.float().flatten(1)
+    # Of a prediction without the empty prompt's, nearly all may be the noise that every expert was given.
+    allowed = SAME if measured.empty is not None or is_hidden(tap) else SAME**2
+    bound = allowed * float(flat.square().mean())
+    identities = [expert.identity for expert in experts.experts]
+    return tuple(
+        (i, j)
+        for i in range(len(flat))
         for j in range(i)
-        if float(pairwise[i, j]) < 1e-8
-    ]
+        if identities[i] == identities[j] or float((flat[i] - flat[j]).square().mean()) <= bound
+    )
+
+
+def _copies(alike: Sequence[tuple[int, int]], experts: ExpertSet) -> list[Message]:
+    names = [expert.name for expert in experts.experts]
+    pairs = [Message.of(Code.PAIR, one=names[i], other=names[j]) for i, j in alike]
     return [Message.of(Code.COPIES, pairs=pairs)] if pairs else []

@@ -14,6 +14,7 @@ from comfy.model_patcher import ModelPatcher
 from ....experts.contents import Contents
 from ....experts.signature import DIGEST_VALUES, Signature, sample_values
 from ....mixture.sparse import SparseMoE
+from .content import content
 from .demo import DemoTextModels
 from .partial import NETWORK
 from .weights import weights_signature
@@ -58,13 +59,18 @@ def model_identity(patcher: ModelPatcher, weights: Signature) -> str:
 
 
 def clip_identity(clip: Any, where: str) -> str:
-    """Digest of a text encoder with its patches and clip-skip; "" for None."""
+    """Digest of a text encoder with its patches, clip-skip, hooks and tokenizer options; "" for None."""
     if clip is None:
         return ""
     unused = () if isinstance(clip.cond_stage_model, DemoTextModels) else _UNUSED
     weights = weights_signature(clip.patcher, "", where, unused)
     digest = hashlib.sha256(model_identity(clip.patcher, weights).encode())
     digest.update(str(clip.layer_idx).encode())
+    for name in ("tokenizer_options", "apply_hooks_to_conds", "use_clip_schedule"):
+        if chosen := getattr(clip, name, None):
+            digest.update(f"{name}={content(chosen)};".encode())
+    if clip.patcher.forced_hooks:
+        digest.update(f"hooks={content(clip.patcher.forced_hooks)};".encode())
     return digest.hexdigest()
 
 

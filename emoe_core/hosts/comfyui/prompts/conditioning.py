@@ -15,6 +15,7 @@ import torch
 
 from ....errors import EMoEError
 from ....experts.sets import Expert, ExpertSet
+from ..experts.content import content
 
 if TYPE_CHECKING:
     from comfy.sd import CLIP
@@ -224,17 +225,29 @@ def _is_plain(value: Any) -> bool:
 
 
 def extras(conditioning: Conditioning) -> tuple[str, ...]:
-    """What the conditioning carries beside text, sorted: plain values as name=value, the rest by name.
+    """What the conditioning carries beside text, sorted: plain values as name=value, others by their content.
 
-    Where it is not one entry, their number stands last.
+    What an encoder writes of a text differs from prompt to prompt, and counts by its name. Where there is more than one entry,
+    their number stands last.
     """
     found = {
-        f"{key}={value}" if isinstance(value, (bool, int, float, str, tuple)) else key
+        _extra(key, value, key in _written_by_encoder(options))
         for _, options in conditioning
         for key, value in options.items()
         if value is not None and key not in _FROM_ENCODER
     }
     return (*sorted(found), f"{len(conditioning)} entries") if len(conditioning) > 1 else tuple(sorted(found))
+
+
+def _extra(key: str, value: Any, of_encoder: bool) -> str:
+    if isinstance(value, (bool, int, float, str, tuple)) and _is_plain(value):
+        return f"{key}={value}"
+    return key if of_encoder or _is_words(key) else f"{key}={content(value)}"
+
+
+def _written_by_encoder(options: dict[str, Any]) -> set[str]:
+    """Hooks that an encoder hands on are a user's choice all the same."""
+    return {*options[PER_EXPERT][0][1]} - {"hooks"} if PER_EXPERT in options else set()
 
 
 def prompt_text(conditioning: Conditioning) -> str:
