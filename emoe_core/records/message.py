@@ -107,6 +107,11 @@ class Code(str, Enum):
         "its own.",
         "{experts}には、一度に流したものを互いに混ぜるかもしれないパッチがあるため、プロンプトとノイズごとに別々に測りました。",
     )
+    NOISE_MASK = (
+        "noise_mask",
+        "The latent has a noise mask, which has no part in the score: the whole picture was scored.",
+        "latentにノイズマスクがありますが、スコアには使われません。画像全体を測りました。",
+    )
     TOO_LONG = (
         "too_long",
         "The prompt has {tokens} tokens and the text encoder reads {room}: what is beyond does not count.",

@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-import comfy.sample
 import comfy.utils
 from torch import Tensor, nn
 
@@ -16,6 +15,7 @@ from ....mixture import router as router_maths
 from ....mixture.experts import MixtureSet, check_mixable, network_identity, paths
 from ....mixture.layers import of_block, separation
 from ..experts import identity
+from ..experts.latents import sampled_shape
 from ..experts.partial import complete
 from .layers import expert_layer, mixture_model, sparse_layer_names
 from .router import Drawing, expert_rows
@@ -60,7 +60,7 @@ def build_mixture(
     for expert in experts.experts:
         complete(expert.model)
     sparse = sparse_layer_names(first.model, layers)
-    empty = comfy.sample.fix_empty_latent_channels(first.model, latent["samples"][:1] * 0)
+    empty = sampled_shape(first.model, latent["samples"][:1] * 0, latent)
     bar = comfy.utils.ProgressBar(count * steps)
     drawing = Drawing(sparse, empty, steps, cfg, seed, lambda: bar.update(1))
     rows = [

@@ -16,6 +16,7 @@ import torch
 from ....errors import EMoEError
 from ....experts.sets import Expert, ExpertSet
 from ..experts.content import content
+from .checks import check_embeddings, check_values
 
 if TYPE_CHECKING:
     from comfy.sd import CLIP
@@ -37,7 +38,8 @@ Conditioning = list[list[Any]]
 
 
 def encode(clip: CLIP, text: str) -> Conditioning:
-    """The host's own encoding of a text, as CLIPTextEncode makes it."""
+    """The host's own encoding of a text, as CLIPTextEncode makes it; an `EMoEError` for an embedding that is not there."""
+    check_embeddings(clip, text)
     return clip.encode_from_tokens_scheduled(clip.tokenize(text))
 
 
@@ -260,6 +262,8 @@ def check_width(conditioning: Conditioning, expert: Expert) -> None:
     config = getattr(getattr(expert.model.model, "model_config", None), "unet_config", {})
     expected = config.get("context_dim") if isinstance(config, dict) else None
     for tensor, _ in conditioning:
+        if isinstance(tensor, torch.Tensor):
+            check_values(tensor)
         if expected and isinstance(tensor, torch.Tensor) and tensor.shape[-1] != expected:
             raise EMoEError(
                 f"The conditioning has {tensor.shape[-1]} numbers a token and expert '{expert.name}' wants {expected}: it "

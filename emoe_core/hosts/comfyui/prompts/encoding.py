@@ -14,6 +14,7 @@ import comfy.model_base
 
 from ....experts.sets import ExpertSet
 from . import conditioning as cond
+from .checks import check_embeddings
 
 
 def encode_many(experts: ExpertSet, texts: Sequence[str], clip: Any = None) -> list[cond.Conditioning]:
@@ -30,6 +31,8 @@ def encode_many(experts: ExpertSet, texts: Sequence[str], clip: Any = None) -> l
 
 
 def _encode(clip: Any, texts: Sequence[str]) -> list[cond.Conditioning]:
+    for text in texts:
+        check_embeddings(clip, text)
     tokens = [clip.tokenize(text) for text in texts]
     windows = {place: known for place, entry in enumerate(tokens) if (known := _windows(entry))}
     length = max((len(known[0]) for known in windows.values()), default=0)

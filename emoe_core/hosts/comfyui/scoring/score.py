@@ -20,7 +20,7 @@ from ....errors import EMoEError
 from ....experts.sets import ExpertSet
 from ....mixture.experts import MODE, MixtureSet
 from ....records.calibration import Calibration
-from ....records.message import Message
+from ....records.message import Code, Message
 from ....records.settings import SHARED, Settings
 from ....scoring.collect import Progress, Reading
 from ....scoring.empty_prompt import says_nothing
@@ -28,7 +28,9 @@ from ....scoring.estimators import estimator
 from ....scoring.options import ScoreOptions
 from ....scoring.presets import resolve_tap
 from ....scoring.score import Scored, score_many
+from ..experts.latents import sampled_shape
 from ..prompts import conditioning as cond
+from ..prompts.checks import check_areas
 from . import batching, patches
 from .mixture_probe import MixtureProbe
 from .precision import in_precision
@@ -128,6 +130,7 @@ class Run:
     tap: str
     estimator: str
     also: tuple[Reading, ...]
+    said: tuple[Message, ...] = ()
 
     @classmethod
     def of(
@@ -150,7 +153,8 @@ class Run:
         tap, estimator_name = options.reading
         seed = options.noise_seed if options.add_noise else None
         kind = _kind(samples, latent)
-        return cls(experts, samples, kind, sigmas, noises, seed, resolve_tap(tap, has), estimator_name, readings)
+        said = () if latent.get("noise_mask") is None else (Message.of(Code.NOISE_MASK),)
+        return cls(experts, samples, kind, sigmas, noises, seed, resolve_tap(tap, has), estimator_name, readings, said)
 
     def settings(self, positive: cond.Conditioning) -> Settings:
         """Everything that the score of this prompt depends on besides its text."""
@@ -199,6 +203,8 @@ class Run:
         if not all(prompts):
             raise _no_prompt()
         names = [self.estimator, *(name for _, name in self.also)]
+        for prompt in prompts:
+            check_areas(prompt, self.samples.shape[2:])
         needs_empty = any(estimator(name).needs_empty for name in names)
         if needs_empty and any(_around(prompt) != _around(prompts[0]) for prompt in prompts):
             # What other nodes added to a prompt goes to its empty prompt too, so these have different ones.
@@ -222,7 +228,8 @@ class Run:
                     mixture = MixtureProbe(self.experts, prompt, empties, *given)
                     one = slice(number, number + 1)
                     found += score_many(mixture, self.experts, settings[one], texts[one], progress, self.also, brief)
-        return [_with_messages(scored, patches.messages(self.experts)) for scored in found]
+        said = (*self.said, *patches.messages(self.experts))
+        return [_with_messages(scored, said) for scored in found]
 
     def _seeds(self) -> list[int]:
         return [(self.noise_seed or 0) + k for k in range(len(self.noises))]
@@ -272,7 +279,7 @@ def _latent_samples(model: ModelPatcher, latent: dict[str, Any]) -> Tensor:
         )
     if samples.shape[0] == 0:
         raise EMoEError("Uncertainty Score's latent_image is a batch of zero; set its batch_size to 1 or more.")
-    samples = comfy.sample.fix_empty_latent_channels(model, samples)
+    samples = sampled_shape(model, samples, latent)
     wanted = model.get_model_object("latent_format").latent_channels
     if samples.shape[1] != wanted:
         raise EMoEError(
