@@ -104,6 +104,7 @@ class Audit(io.ComfyNode):
                     tooltip="Of a built-in set: topics, countries or areas, and how many things, with commas between, as in "
                     "food, animals, 100 or home, Africa, JP. Empty: all.",
                 ),
+                *settings.latest_inputs(),
             ],
             outputs=[
                 AuditType.Output(display_name="audit", tooltip="The whole result, for Audit Report."),

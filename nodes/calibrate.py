@@ -80,6 +80,7 @@ class Calibrate(io.ComfyNode):
                     **ADVANCED,
                 ),
                 *settings.later_inputs(),
+                *settings.latest_inputs(),
             ],
             outputs=[
                 CalibrationType.Output(

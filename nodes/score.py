@@ -68,6 +68,7 @@ class Score(io.ComfyNode):
                 settings.calibration_input(
                     "If the models have changed since, some of its prompts are scored again to see whether it still holds."
                 ),
+                *settings.latest_inputs(),
             ],
             outputs=[
                 io.Float.Output(display_name="score", tooltip="The uncertainty; of a batch, the highest item's."),

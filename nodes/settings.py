@@ -8,7 +8,7 @@ from typing import Any
 from comfy_api.latest import io
 
 from ..emoe_core.errors import EMoEError
-from ..emoe_core.hosts.comfyui.scoring.score import SCHEDULERS
+from ..emoe_core.hosts.comfyui.scoring.score import SAMPLERS, SCHEDULERS
 from ..emoe_core.records.calibration import Calibration
 from ..emoe_core.scoring.estimators import ESTIMATORS
 from ..emoe_core.scoring.options import MOST_NOISE_SAMPLES, BadOption, ScoreOptions
@@ -110,6 +110,23 @@ def later_inputs() -> list[Any]:
     ]
 
 
+def latest_inputs() -> list[Any]:
+    """The last of all inputs."""
+    return [
+        io.Combo.Input(
+            "sampler_name",
+            options=SAMPLERS,
+            default=PLAIN.sampler,
+            optional=True,
+            tooltip=(
+                "With add_noise off: the sampler that made the latent. Some (dpm_2, uni_pc) leave out the step before the "
+                "last, so that at_step means another noise level."
+            ),
+            **ADVANCED,
+        ),
+    ]
+
+
 def calibration_input(also: str = "") -> Any:
     """The last input of nodes whose scores are held against a calibration."""
     said = "From Load Calibration or Calibrate Gate: its settings are used instead of the ones above."
@@ -129,6 +146,7 @@ def options(
     estimator: str,
     block_index: int = MIDDLE_BLOCK,
     calibration: Calibration | None = None,
+    sampler_name: str = PLAIN.sampler,
 ) -> ScoreOptions:
     """What these inputs say.
 
@@ -154,12 +172,15 @@ def options(
             steps=steps,
             scheduler=scheduler,
             at_step=at_step,
+            sampler=sampler_name,
         )
     except BadOption as error:
         raise EMoEError(f"{node}'s {error}") from error
     if calibration is None:
         return said
-    return replace(ScoreOptions.of(calibration), steps=steps, scheduler=scheduler, at_step=at_step)
+    return replace(
+        ScoreOptions.of(calibration), steps=steps, scheduler=scheduler, at_step=at_step, sampler=sampler_name
+    )
 
 
 def used_line(calibration: Calibration | None) -> list[str]:

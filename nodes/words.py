@@ -56,6 +56,7 @@ class WordAttribution(io.ComfyNode):
                 ),
                 *settings.later_inputs(),
                 settings.calibration_input(),
+                *settings.latest_inputs(),
             ],
             outputs=[
                 io.String.Output(display_name="words", tooltip="A line a word with what it adds, the strongest first."),

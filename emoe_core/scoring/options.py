@@ -28,6 +28,7 @@ class ScoreOptions:
         noise_seed, noise_samples: noise sample k is made from noise_seed + k.
         steps, scheduler, at_step: the noise level, as in KSampler. Step 0 is pure noise. Which schedulers there are is the
             host's to say.
+        sampler: the one that a latent in mid-generation comes from; some leave out the step before the last.
         size: width and height of the picture in pixels, where no latent says it; None for the experts' own.
         sigma: a calibration's noise level, rounded to 6 digits; steps, scheduler and at_step do not count then.
         dtype: the type to compute in, such as "float32"; None leaves it to the host.
@@ -46,6 +47,7 @@ class ScoreOptions:
     steps: int = 20
     scheduler: str = "normal"
     at_step: int = 0
+    sampler: str = "euler"
     size: tuple[int, int] | None = None
     sigma: float | None = None
     dtype: str | None = None

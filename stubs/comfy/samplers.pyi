@@ -31,6 +31,20 @@ class CFGGuider:
         seed: int | None = ...,
     ) -> Tensor: ...
 
+class KSampler:
+    SAMPLERS: list[str]
+    sigmas: Tensor
+    def __init__(
+        self,
+        model: ModelPatcher,
+        steps: int,
+        device: Any,
+        sampler: str | None = ...,
+        scheduler: str | None = ...,
+        denoise: float | None = ...,
+        model_options: dict[str, Any] = ...,
+    ) -> None: ...
+
 def calculate_sigmas(model_sampling: object, scheduler_name: str, steps: int) -> Tensor: ...
 def ksampler(
     sampler_name: str, extra_options: dict[str, Any] = ..., inpaint_options: dict[str, Any] = ...

@@ -30,6 +30,8 @@ def promise(cls: Any) -> dict[str, Any]:
                 options["options"] = _FILES  # depends on the files that are there
             elif name == "scheduler":  # the host's own list
                 options["options"] = "(schedulers)"
+            elif name == "sampler_name":
+                options["options"] = "(samplers)"
             inputs[name] = {"type": str(kind), "group": group, **options}
     return {
         "inputs": inputs,
@@ -223,7 +225,7 @@ def test_what_an_artist_needs_stands_open(node_classes: dict[str, Any]) -> None:
     if host_takes("advanced"):
         assert open_widgets == ["preset", "noise_samples"]
     else:
-        assert len(open_widgets) == 10
+        assert len(open_widgets) == 11
 
 
 def test_a_cached_score_is_told_where_the_host_can(node_classes: dict[str, Any]) -> None:

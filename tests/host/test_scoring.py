@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 from emoe_testing.checkpoints import make_sd15
-from emoe_testing.scoring import score_prompt
+from emoe_testing.scoring import options, score_prompt
 
 Loaded = dict[str, Any]
 
@@ -341,7 +341,7 @@ def test_another_nodes_patch_on_the_decoder_does_not_reach_the_middle_block(
         patched = expert(name).model.clone()
         patched.set_model_output_block_patch(lambda h, skip, options: (h * 2, skip))
         made = made.add(host.expert_from_model(patched, None, name))
-    assert score(made).report.score == score().report.score
+    assert score(made, noise_samples=1).report.score == score(noise_samples=1).report.score
     assert made.experts[0].identity != expert("one").identity
 
 
@@ -516,3 +516,33 @@ def test_experts_from_loras(
     for name, said in (("foreign", "changes nothing"), ("cut", "damaged"), ("gone", "not in ComfyUI's loras folder")):
         with pytest.raises(wrong, match=f"'{name}.safetensors'.*{said}|{said}"):
             loras.experts_from_loras(model, None, [(f"{name}.safetensors", 1.0)])
+
+
+@pytest.mark.parametrize("sampler", ["euler", "dpm_2", "dpm_2_ancestral", "uni_pc", "uni_pc_bh2", "dpmpp_2m"])
+def test_a_latent_in_mid_generation_is_scored_at_its_own_noise_level(pack: ModuleType, sampler: str) -> None:
+    """What KSamplerAdvanced hands on after some steps of 20, and what is scored at that step."""
+    import nodes
+
+    host = pack.emoe_core.hosts.comfyui
+    experts = host.experts.demo_set.embedded_experts()
+    first = experts.experts[0]
+    words = nodes.CLIPTextEncode().encode(first.clip, "cat")[0]
+    seen: list[float] = []
+    for at_step in (2, 15):
+        import comfy.samplers
+
+        real = comfy.samplers.CFGGuider.sample
+
+        def look(self: Any, *args: Any, real: Any = real, **kwargs: Any) -> Any:
+            seen.append(float((kwargs.get("sigmas") if "sigmas" in kwargs else args[3])[-1]))
+            return real(self, *args, **kwargs)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(comfy.samplers.CFGGuider, "sample", look)
+            half = nodes.KSamplerAdvanced().sample(
+                first.model, "enable", 0, 20, 4.0, sampler, "normal", words, words,
+                {"samples": torch.zeros(1, 4, 16, 16)}, 0, at_step, "enable",
+            )[0]  # fmt: skip
+        said = options(host, preset="fast", add_noise=False, at_step=at_step, sampler=sampler)
+        run = host.scoring.score.Run.of(experts, half, said)
+        assert float(run.sigmas[0]) == pytest.approx(seen[-1], rel=1e-6)

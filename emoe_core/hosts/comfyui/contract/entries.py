@@ -234,7 +234,12 @@ ENTRIES: tuple[Entry, ...] = (
         "noise levels",
         "calculate_sigmas gives a scheduler's falling noise levels, one more than steps, and SCHEDULER_NAMES lists them.",
         "at_step means another noise level than the calibrations were made with",
-        ("comfy.samplers.calculate_sigmas(sampling, scheduler, steps)", "comfy.samplers.SCHEDULER_NAMES"),
+        (
+            "comfy.samplers.calculate_sigmas(sampling, scheduler, steps)",
+            "comfy.samplers.KSampler(model, steps, device, sampler, scheduler)",
+            "comfy.samplers.KSampler.SAMPLERS",
+            "comfy.samplers.SCHEDULER_NAMES",
+        ),
         behaviour.makes_sigmas,
     ),
     Entry(

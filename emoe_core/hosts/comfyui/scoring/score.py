@@ -38,6 +38,7 @@ from .probe import ComfyProbe, common_taps
 from .proving import Prover
 
 SCHEDULERS: list[str] = list(comfy.samplers.SCHEDULER_NAMES)
+SAMPLERS: list[str] = list(comfy.samplers.KSampler.SAMPLERS)
 #: How much is scored at once for lists of prompts: see `Run.prompts_a_block`.
 _CALLS_A_BLOCK = 4
 _PROMPTS_A_BLOCK = 64
@@ -302,8 +303,12 @@ def _sigmas(experts: ExpertSet, options: ScoreOptions) -> Tensor:
     scheduler, steps, at_step = options.scheduler, options.steps, options.at_step
     if scheduler not in SCHEDULERS:
         raise EMoEError(f"Uncertainty Score's scheduler is '{scheduler}'; the known ones are {', '.join(SCHEDULERS)}.")
+    if options.sampler not in SAMPLERS:
+        raise EMoEError(
+            f"Uncertainty Score's sampler_name is '{options.sampler}'; the known ones are {', '.join(SAMPLERS)}."
+        )
     schedules = [
-        comfy.samplers.calculate_sigmas(expert.model.get_model_object("model_sampling"), scheduler, steps)
+        comfy.samplers.KSampler(expert.model, steps, torch.device("cpu"), options.sampler, scheduler).sigmas
         for expert in experts.experts
     ]
     for expert, schedule in zip(experts.experts, schedules, strict=True):
