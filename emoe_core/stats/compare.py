@@ -20,12 +20,12 @@ from .signed_rank import signed_rank_p
 
 Floats = NDArray[np.float64]
 Z95 = NormalDist().inv_cdf(0.975)
-_FEW = 20_000  # differences that are simply sorted
+_FEW = 20_000  # up to this many differences are made and sorted
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """How a group differs: Cliff's delta and shift, each with a 95 % interval, and a two-sided p-value."""
+    """How a group differs: Cliff's delta and the shift, each with a 95 % interval, and a two-sided p-value."""
 
     test: str
     n: int
@@ -40,9 +40,10 @@ class Comparison:
 
 
 def between(group: Floats, others: Floats) -> Comparison:
-    """A group against others, prompts not paired: Mann-Whitney.
+    """A group [m] against others [n], not paired, by Mann-Whitney's test.
 
-    The shift is the median of all differences group - other.
+    Delta is 2 U / (m n) - 1 = P(x > y) - P(x < y) (Cliff 1993), with Newcombe's interval (2006, method 5). The shift is the
+    median of all differences x - y, with the interval that inverts the test (Hodges and Lehmann 1963).
     """
     from scipy.stats import mannwhitneyu
 
@@ -64,14 +65,14 @@ def between(group: Floats, others: Floats) -> Comparison:
 
 
 def paired(differences: Floats, tested: Floats | None = None) -> Comparison:
-    """Parallel prompts: Wilcoxon's signed-rank test.
+    """A group against a reference on parallel prompts, by Wilcoxon's signed-rank test (1945).
+
+    Delta is the share of prompts where the group is higher minus the share where it is lower, with Wilson's interval
+    (1927). The shift is the median of the Walsh averages (d_i + d_j) / 2, i <= j (Hodges and Lehmann 1963).
 
     Args:
-        differences: group minus reference, one a prompt.
-        tested: what the test is made on where that is something else than the differences (see `within_ranks`).
-
-    Delta is the share of prompts where the group is higher minus the share where it is lower, with Wilson's interval;
-    the shift is the median of all means of two differences (Walsh averages).
+        differences: group minus reference per prompt, [n].
+        tested: the values to test instead of the differences, [n] (see `within_ranks`).
     """
     d = np.sort(np.asarray(differences, dtype=np.float64))
     n = len(d)
@@ -95,10 +96,14 @@ def paired(differences: Floats, tested: Floats | None = None) -> Comparison:
 
 
 def within_ranks(table: Floats, column: int) -> Floats:
-    """For each prompt (row) the group's rank among all groups, centred to mean 0 and scaled to [-1, 1].
+    """Per prompt (row) the group's rank among all groups: (#lower - #higher) / #others, in [-1, 1] with mean 0, [rows].
 
-    A difference from the mean or median of several others is skewed even where nothing differs, and the signed-rank test
-    would be wrong; this rank is symmetric then. NaN cells are left out, rows where the group is missing or alone give NaN.
+    Ours: a difference from the mean or median of several others is skewed even where nothing differs, which would make the
+    signed-rank test wrong; this rank is symmetric there. NaN cells are left out; a row where the group is missing or alone
+    gives NaN.
+
+    Args:
+        table: scores by prompt and group, [rows, groups].
     """
     own = table[:, column : column + 1]
     with np.errstate(invalid="ignore"):
@@ -111,7 +116,7 @@ def within_ranks(table: Floats, column: int) -> Floats:
 
 
 def holm(p: Sequence[float]) -> list[float]:
-    """Holm's step-down adjusted p-values, in the order given."""
+    """Holm's step-down adjusted p-values (1979), in the order given: the running maximum of (n - i) p_(i), i from 0, cut at 1."""
     order = sorted(range(len(p)), key=lambda i: p[i])
     adjusted, highest = [0.0] * len(p), 0.0
     for place, index in enumerate(order):
@@ -121,7 +126,7 @@ def holm(p: Sequence[float]) -> list[float]:
 
 
 def ridits(values: Floats) -> Floats:
-    """Share of values below each, ties counted half, in (0, 1)."""
+    """Per value the share of values below it, ties counted half: (rank - 1/2) / n, in (0, 1), [n] (Bross 1958)."""
     found: Floats = (ranks(values) - 0.5) / len(values)
     return found
 
@@ -137,8 +142,8 @@ def _centre(
     """Median of `pairs` differences, and the interval that inverts the test (normal limits).
 
     Args:
-        at_most: counts the differences up to a value: of very many, none is ever made.
-        few: the differences themselves, where they are few.
+        at_most: counts the differences up to a value, so that a very long list of them is never made.
+        few: the differences themselves, where there are few.
     """
     below = max(1, math.floor(pairs / 2 - half))
     ordered = None if few is None else np.sort(few)
@@ -165,7 +170,7 @@ def _smallest(enough: Callable[[float], bool], low: float, high: float) -> float
 
 
 def _wilson(share: float, n: int) -> tuple[float, float]:
-    """Wilson's interval; scipy's takes whole numbers of wins only, and a tie is half of one."""
+    """Wilson's interval. scipy's takes whole numbers of wins only, but a tie is half a win."""
     z2 = Z95 * Z95
     centre = (share + z2 / (2 * n)) / (1 + z2 / n)
     half = Z95 / (1 + z2 / n) * math.sqrt(share * (1 - share) / n + z2 / (4 * n * n))
@@ -173,7 +178,7 @@ def _wilson(share: float, n: int) -> tuple[float, float]:
 
 
 def _newcombe(theta: float, m: int, n: int) -> tuple[float, float]:
-    """Interval of P(X > Y) + P(X = Y) / 2: the values whose own variance leaves `theta` within 1.96 deviations."""
+    """Newcombe's interval of P(X > Y) + P(X = Y) / 2: the values whose own variance leaves `theta` within 1.96 deviations."""
     extra = (m + n) / 2 - 1
 
     def outside(t: float) -> bool:
@@ -189,5 +194,5 @@ def _newcombe(theta: float, m: int, n: int) -> tuple[float, float]:
             inside, out = (inside, middle) if outside(middle) else (middle, out)
         return (inside + out) / 2
 
-    # At theta 0 or 1 the variance is 0 there: step inside first.
+    # At theta 0 or 1 the variance is 0, so step inside first.
     return limit(1e-12) if theta > 0 else 0.0, limit(1 - 1e-12) if theta < 1 else 1.0
