@@ -1,6 +1,6 @@
 """The probe on ComfyUI: network calls through the host's own sampling entry, with taps on a private clone.
 
-Going through `CFGGuider` leaves conditioning, areas, ControlNet, hooks, LoRA patches, loading, offloading and casting
+`CFGGuider` leaves conditioning, areas, ControlNet, hooks, LoRA patches, loading, offloading and casting
 to the host; the user's model is never touched. Prompts and noise samples share calls (batching.py).
 """
 
@@ -33,12 +33,12 @@ class ComfyProbe:
     """Implements `emoe_core.scoring.probe.Probe`.
 
     Attributes:
-        prompts: for each prompt one CONDITIONING an expert.
-        empties: one CONDITIONING of the empty prompt an expert, or None where none is needed.
+        prompts: for each prompt one CONDITIONING per expert.
+        empties: one CONDITIONING of the empty prompt per expert, or None where none is needed.
         latent: samples of the LATENT, [B, C, ...].
-        noises: one noise tensor a noise sample, of the latent's shape.
+        noises: one noise tensor per noise sample, of the latent's shape.
         sigmas: the schedule from the scored step on; the first is the scored noise level.
-        empty_key: digest of all that the empty pass depends on beside expert and CONDITIONING.
+        empty_key: digest of everything that the empty pass depends on, beside expert and CONDITIONING.
     """
 
     experts: ExpertSet
@@ -121,15 +121,15 @@ class ComfyProbe:
     def _call(
         self, tapped: _Tapped, prompts: list[Conditioning], units: list[tuple[int, int]], wanted: tuple[str, ...]
     ) -> list[Latents]:
-        """One pass of some units; in halves where the device has too little memory for all of them.
+        """One pass of some units; in halves if the device has too little memory for all of them.
 
-        Where the prediction is wanted, the denoised estimate comes with it, as `_DENOISED`.
+        If the prediction is wanted, the denoised estimate comes with it, as `_DENOISED`.
         """
         comfy.model_management.throw_exception_if_processing_interrupted()
         tapped.captured.clear()
         conditioning = batching.stack(prompts, [number for number, _ in units], self.latent.shape[0])
         guider = comfy.samplers.CFGGuider(tapped.model)
-        guider.inner_set_conds({"positive": conditioning})  # no negative: the conditional branch alone
+        guider.inner_set_conds({"positive": conditioning})  # no negative: only the conditional branch
         guider.set_cfg(1.0)
         noise = torch.cat([self.noises[k] for _, k in units])
         latent = torch.cat([self.latent] * len(units))
@@ -165,7 +165,7 @@ class ComfyProbe:
 
 @dataclass(frozen=True, eq=False)
 class _Tapped:
-    """A private clone of an expert with taps on it, and what they caught."""
+    """A private clone of an expert with taps on it, and what they recorded."""
 
     name: str
     model: Any
@@ -188,14 +188,14 @@ def common_taps(experts: ExpertSet) -> tuple[str, ...]:
 
 
 class _OneStep(comfy.samplers.Sampler):  # type: ignore[misc]
-    """A sampler that asks the model once, at the first noise level, and keeps what it predicts.
+    """A sampler that asks the model once, at the first noise level, and keeps its prediction.
 
     Attributes:
         prediction: (x - denoised) / sigma, the noise for noise-predicting models and the velocity for flow models.
-        denoised: what the model takes the picture to be, in its own scale.
+        denoised: the model's estimate of the picture, in its own scale.
         order: ids of the conditioning entries in the user's order.
-        active: whether any entry has a say at this step, at any place. Where none has, the host predicts nothing, which
-            would be the same for every prompt.
+        active: whether any entry counts at this step, at any place. If none does, the host predicts nothing, which would
+            be the same for every prompt.
     """
 
     def __init__(self) -> None:
@@ -227,7 +227,7 @@ class _OneStep(comfy.samplers.Sampler):  # type: ignore[misc]
 
 
 def _has_a_say(entry: dict[str, Any], level: Tensor) -> bool:
-    """Whether the host will ask the network about a processed entry at this noise level, and look at the answer."""
+    """Whether the host will call the network for a processed entry at this noise level, and use the answer."""
     if level > entry.get("timestep_start", level) or level < entry.get("timestep_end", level):
         return False
     mask = entry.get("mask")
@@ -235,14 +235,14 @@ def _has_a_say(entry: dict[str, Any], level: Tensor) -> bool:
 
 
 def _in_order(captured: list[tuple[str, Any, Tensor]], tap: str, order: list[Any]) -> list[Tensor]:
-    """A tap's latents in the order of the conditioning's entries: the host may batch them in another order."""
+    """A tap's latents in the order of the conditioning's entries, because the host may batch them in another order."""
     rank = {entry: place for place, entry in enumerate(order)}
     found = [(rank.get(entry, len(order)), latent) for here, entry, latent in captured if here == tap]
     return [latent for _, latent in sorted(found, key=lambda item: item[0])]
 
 
 def _over_noise(samples: list[Latents]) -> Latents:
-    """One prompt's noise samples as one: tensors [K, B, C, ...]."""
+    """Stacks one prompt's noise samples: tensors [K, B, C, ...]."""
     return {
         tap: [torch.stack([sample[tap][entry] for sample in samples]) for entry in range(len(parts))]
         for tap, parts in samples[0].items()
@@ -250,7 +250,7 @@ def _over_noise(samples: list[Latents]) -> Latents:
 
 
 def _as_picture(latent: Tensor, shape: torch.Size) -> Tensor:
-    """A transformer's tokens [B, C, tokens] as [B, C, h, w] where they are the patches of a latent of this shape."""
+    """A transformer's tokens [B, C, tokens] as [B, C, h, w] if they are the patches of a latent of this shape."""
     if latent.ndim != 3 or len(shape) != 4:
         return latent
     for patch in (1, 2, 4):
