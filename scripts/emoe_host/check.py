@@ -1,6 +1,6 @@
 """The test command: ruff, mypy, tsc and the four test tiers, in the prepared environment, against a real ComfyUI.
 
-Parts run side by side, one a core, each with its share of the threads: the tiers are separate processes with servers, ports
+Parts run side by side, one per core, each with its share of the threads: the tiers are separate processes with servers, ports
 and folders of their own.
 """
 
@@ -22,13 +22,13 @@ from .server import stopped_by_sigterm
 
 TIERS = ("core", "host", "server", "browser")
 PARTS = ("lint", *TIERS)
-#: The longest first, so that no lane ends long after the others; lint before them, since it tells the most in the least time.
+#: The longest first, so that no lane ends long after the others; but lint comes before them, since it says most in least time.
 _ORDER = ("lint", "browser", "host", "server", "core")
 
 
 @dataclass
 class Count:
-    """Tests (or lint checks) that passed and failed; skipped ones are said, not counted as passed."""
+    """Tests (or lint checks) that passed and failed; skipped ones are reported, but do not count as passed."""
 
     passed: int = 0
     failed: int = 0
@@ -57,7 +57,7 @@ def read_junit(report: Path) -> Count:
 
 
 def failures(report: Path) -> list[str]:
-    """A line for every test that failed, from pytest's own report: what to look for in the output above."""
+    """One line per failed test, from pytest's own report, to look for in the output above."""
     if not report.is_file():
         return []
     lines = []
@@ -71,10 +71,10 @@ def failures(report: Path) -> list[str]:
 
 
 def environment(host: Host, threads: int | None) -> dict[str, str]:
-    """What the parts get: the ComfyUI to use, and how many threads, unless the caller has said so."""
+    """The parts' environment: the ComfyUI to use, and the number of threads unless the caller has set it."""
     env = {
         k: v for k, v in os.environ.items() if k != "PYTHONPATH"
-    }  # the pack's root must not be importable, nor scripts/ twice
+    }  # neither the pack's root nor scripts/ a second time may be importable
     if threads is not None:
         env.setdefault("OMP_NUM_THREADS", str(threads))
     return env | {"COMFYUI_PATH": str(host.comfyui), "EMOE_PYTHON": str(host.python)}
@@ -91,13 +91,13 @@ def lint_commands(host: Host) -> list[list[str]]:
 
 
 def tier_command(host: Host, tier: str, report: Path, pytest_args: Sequence[str]) -> list[str]:
-    """One tier in one pytest of its own: the tiers import the same code in different ways."""
+    """One tier in its own pytest, because the tiers import the same code in different ways."""
     colour = ["--color=yes"] if sys.stdout.isatty() else []
     return [str(host.python), "-m", "pytest", f"tests/{tier}", f"--junitxml={report}", *colour, *pytest_args]
 
 
 def judge(part: Part, report: Path, pytest_args: Sequence[str]) -> Count:
-    """What a part that has ended counts as."""
+    """The counts of a part that has ended."""
     if part.name == "lint":
         return Count(passed=part.codes.count(0), failed=len(part.codes) - part.codes.count(0))
     (code,) = part.codes
@@ -110,7 +110,7 @@ def judge(part: Part, report: Path, pytest_args: Sequence[str]) -> Count:
 
 
 def run_parts(host: Host, names: Sequence[str], pytest_args: Sequence[str]) -> dict[str, Count]:
-    """Runs the parts, shows each one's output when it ends, and at last what failed; gives the counts by part."""
+    """Runs the parts, shows each one's output when it ends, and finally the failures; returns the counts by part."""
     lanes = min(cores(), len(names))
     beside = lanes > 1
     env = environment(host, max(cores() // lanes, 1) if beside else None)
@@ -151,7 +151,7 @@ def parse(argv: Sequence[str]) -> tuple[list[str], list[str]]:
         prog="scripts/test.sh",
         description="Runs ruff, mypy and the test tiers; the environment and a ComfyUI are prepared on the first run. "
         "COMFYUI_PATH names another ComfyUI, EMOE_PYTHON its Python. "
-        "Parts run side by side, one a core; a single part writes to the terminal as it goes.",
+        "Parts run side by side, one per core; a single part writes to the terminal as it goes.",
         epilog="What follows `--` goes to pytest: scripts/test.sh core -- -k gate -x",
     )
     parser.add_argument("parts", nargs="*", metavar="part", help=f"any of: {', '.join(PARTS)} (default: all)")
