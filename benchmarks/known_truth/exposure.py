@@ -1,4 +1,4 @@
-"""What a table says of exposure: every claim as a figure with a 95 % bootstrap interval over prompts."""
+"""What a table says about exposure: every claim as a figure with a 95 % bootstrap interval over prompts."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from .columns import BASELINES, PRESETS, Columns
 from .prompts import REFERENCE, WITHOUT_CONCEPT, Prompt
 
 WELL_KNOWN = 8
-"""Captions from which on a string counts as known."""
+"""A string counts as known from this many captions on."""
 
 WELL_SHOWN = 0.04
-"""Share of the captions from which on a language counts as well shown: the fifth of nine has 0.05, the sixth 0.02."""
+"""A language counts as well shown from this share of the captions on: the fifth of nine has 0.05, the sixth 0.02."""
 
 Figure = dict[str, float]
 
 
 class Exposure:
-    """One table of prompts and scores, asked for figures.
+    """Figures of one table of prompts and scores.
 
     Args:
         core: `emoe_core`, for the statistics.
         rows: the prompts.
-        columns: name -> one score a prompt, higher for less certain.
-        quality: measure -> quality a prompt, NaN where no picture is the right one.
-        rounds: bootstrap draws an interval.
+        columns: name -> one score per prompt, higher for less certain.
+        quality: measure -> quality per prompt, NaN where no picture is the right one.
+        rounds: bootstrap draws per interval.
     """
 
     def __init__(
@@ -98,12 +98,12 @@ class Exposure:
         return {name: (known, other) for name, other in found.items() if len(other)}
 
     def held_out_against_under_sampled(self) -> dict[str, Figure]:
-        """Column -> how often a thing never shown scores higher than one shown seldom: same language, like names."""
+        """Column -> how often a thing never shown scores higher than one shown seldom: same language, similar names."""
         seldom, never = self.where("under_sampled"), self.where("held_out")
         return {name: self._auroc(name, seldom, never) for name in self.columns} if len(never) and len(seldom) else {}
 
     def auroc(self) -> dict[str, dict[str, Figure]]:
-        """Task -> column -> how well the column tells unknown from known."""
+        """Task -> column -> how well the column separates unknown from known."""
         return {task: {name: self._auroc(name, *sets) for name in self.columns} for task, sets in self.tasks().items()}
 
     def over(self, name: str, other: str) -> dict[str, Figure]:
@@ -120,7 +120,7 @@ class Exposure:
         }
 
     def auroc_by_language(self) -> dict[str, dict[str, Figure]]:
-        """Language -> column -> how well it is told from the best sampled one."""
+        """Language -> column -> how well it is separated from the best sampled one."""
         known = self.where(REFERENCE)
         codes = sorted({row.group for row in self.rows if row.group == row.language}, key=self._share_of, reverse=True)
         return {
@@ -148,11 +148,11 @@ class Exposure:
         return self.where(REFERENCE if code == self.rows[0].language else code)
 
     def order_of_languages(self) -> dict[str, dict[str, Figure]]:
-        """Preset -> how far down the order of the languages goes: `spearman_share` has it for all of them.
+        """Preset -> how far down the scores follow the order of the languages; `spearman_share` covers all of them.
 
         `order_well_shown`: rank correlation of share and median score among the trained languages with a share of `WELL_SHOWN`
         or more. `never_against_well`, `never_against_seldom`: AUROC of prompts in languages never shown against prompts in
-        the trained ones on either side of it, the best sampled left out.
+        the trained ones on either side of it, without the best sampled one.
         """
         well = [code for code, share in self.trained.items() if share >= WELL_SHOWN]  # the best sampled first
         seldom = [code for code in self.trained if code not in well]
@@ -167,10 +167,10 @@ class Exposure:
         return found
 
     def within_language(self) -> dict[str, dict[str, Figure]]:
-        """Clean of the languages' differences: prompts of one language, told apart by the string's own exposure.
+        """Without the languages' differences: prompts of one language, separated by the string's own exposure.
 
-        `auroc`: never seen against seen at least `WELL_KNOWN` times, over the trained languages that have both, pairs
-        within a language only. `spearman`: of exposure and score in the best sampled language.
+        `auroc`: never seen against seen at least `WELL_KNOWN` times, over the trained languages that have both, only with
+        pairs within a language. `spearman`: of exposure and score in the best sampled language.
         """
         code = np.array(self.languages)
         pairs = []
@@ -199,8 +199,8 @@ class Exposure:
     def regression(self) -> dict[str, dict[str, Figure]]:
         """Column -> standardised weights of a linear model of the score's rank.
 
-        What exposure explains when tokens, characters and the language's share are held: a score that only counted tokens
-        would have no weight left on the others.
+        The weight of exposure when tokens, characters and the language's share are held constant: a score that only counted
+        tokens would have no weight left on the others.
         """
         causes = {
             "exposure": np.log1p(self.exposure),

@@ -1,4 +1,4 @@
-"""What a table says of failed pictures and of the ensemble's gain, and all of it together."""
+"""What a table says about failed pictures and about the ensemble's gain, and all figures together."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from .prompts import REFERENCE
 
 AREAS = ("aurc", "augrc", "auarc")
 VERSION = 2
-"""Raised when a figure is counted in another way, or of more columns, so that kept ones are made anew."""
+"""Raised when figures are computed in another way, or for more columns, so that stored ones are made again."""
 
 COVERAGES = tuple(i / 20 for i in range(1, 21))
 
 
 class Figures(Exposure):
-    """All that one table can be asked."""
+    """All figures of one table."""
 
     def judged(self) -> dict[str, Any]:
         """Sets of prompts with a true picture: all of them, those in the best sampled language, and its plain names."""
@@ -74,7 +74,7 @@ class Figures(Exposure):
         return {name: curve.risk_at(np.array(COVERAGES)).tolist() for name, curve in curves.items()}
 
     def quartiles(self) -> dict[str, dict[str, list[Figure]]]:
-        """Measure of quality -> preset -> its mean in each quarter of the prompts, from the most certain on."""
+        """Measure of quality -> preset -> its mean in each quarter of the prompts, the most certain first."""
         rows = self.judged()["all"]
         found: dict[str, dict[str, list[Figure]]] = {}
         for measure, quality in self.quality.items():
@@ -91,7 +91,7 @@ class Figures(Exposure):
     # --- does the ensemble earn its cost? ---------------------------------------------------------------
 
     def failed(self) -> dict[str, tuple[Any, Any]]:
-        """Prompts whose picture came out right against those whose did not, for each set that has both."""
+        """Prompts whose picture came out right against the others, for each set that has both."""
         found = {}
         for label, rows in self.judged().items():
             bad = self.quality["top1"][rows] < 0.5
@@ -100,9 +100,9 @@ class Figures(Exposure):
         return found
 
     def gain(self) -> dict[str, dict[str, Any]]:
-        """Task -> preset -> paired difference of its AUROC to the best number that one model gives, and which that is.
+        """Task -> preset -> paired difference of its AUROC to the best number from one model, and the name of that number.
 
-        Beside it the same over the better of two lengths of the text (`over_length`), and over the experts' mean guidance,
+        Also the same over the better of two lengths of the text (`over_length`), and over the experts' mean guidance,
         which costs as much as the ensemble and uses no disagreement (`over_mean_guidance`).
         """
         sets = dict(self.tasks()) | {f"failure_{label}": pair for label, pair in self.failed().items()}
@@ -122,7 +122,7 @@ class Figures(Exposure):
         return max(value, key=lambda n: value[n])
 
     def brief(self) -> dict[str, Any]:
-        """What is told of the sets of experts that are only compared with others."""
+        """The figures of sets of experts that are only compared with others."""
         failed = self.failed().get("all")
         return {
             "auroc": self.auroc(),
@@ -131,7 +131,7 @@ class Figures(Exposure):
         }
 
     def everything(self) -> dict[str, Any]:
-        """All of it, ready for JSON."""
+        """All figures, ready for JSON."""
         failures = self.failures()
         overall = failures["all"].get("columns", {})
         return {
