@@ -3,7 +3,7 @@
 WEB_DIRECTORY = "./web"
 
 
-async def comfy_entrypoint():
+async def comfy_entrypoint() -> object:
     """Called by ComfyUI; importing the pack alone does nothing."""
     from .nodes import EMoEExtension
 

@@ -2,7 +2,7 @@
 
     python benchmarks/batch_soak.py --rows 200 --server-kills 3 --command-kills 1 --json soak.json
 
-A TCP relay between the two cuts every socket after a few seconds, and also answers to requests that the server has already
+A TCP relay between the two cuts every socket after a few seconds, and some answers to requests that the server has already
 received. Claim: whatever is killed or cut, and whenever, every row has exactly one result in the end, none is lost, none
 counts twice, and the image of an interrupted run belongs to no result. The server itself records every run, so the results
 file can be compared with what really ran. Needs a ComfyUI, like the tests (COMFYUI_PATH, EMOE_PYTHON).

@@ -12,7 +12,7 @@ from ..emoe_core.experts.sets import ExpertSet
 from ..emoe_core.gating.policies import ALPHA
 from ..emoe_core.hosts.comfyui import audit_prompts, auditing
 from ..emoe_core.records.calibration import Calibration
-from . import settings
+from . import inputs, settings
 from .api import ADVANCED
 from .search import found_by
 from .types import CATEGORY, AuditType, CalibrationType, Experts
@@ -63,25 +63,17 @@ class Audit(io.ComfyNode):
                     tooltip="The column that is equal for translations of one prompt. Empty: id or the like, if there.",
                     **ADVANCED,
                 ),
-                io.String.Input(
+                inputs.text(
                     "reference",
-                    default="",
                     tooltip="Compare with one group of a column, as in language=en; commas between several. Empty: all others.",
-                    **ADVANCED,
                 ),
-                io.String.Input(
+                inputs.text(
                     "weight_column",
-                    default="",
                     tooltip="A column with numbers: how much a prompt's market counts in the priorities. Empty: all alike.",
-                    **ADVANCED,
                 ),
-                io.Float.Input(
+                inputs.rate(
                     "alpha",
-                    default=ALPHA,
-                    min=0.0,
-                    max=1.0,
-                    step=0.01,
-                    round=0.0001,
+                    ALPHA,
                     tooltip="With a calibration: the share of each group that a Gate with this alpha blocks.",
                     **ADVANCED,
                 ),

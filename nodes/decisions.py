@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import torch
 from comfy_api.latest import io, ui
 
 from ..emoe_core.charts import as_array
 from ..emoe_core.gating.decision_report import Choice, decisions
-from ..emoe_core.gating.policies import ALPHA, DELTA, POLICIES
+from ..emoe_core.gating.policies import ALPHA, DELTA
 from ..emoe_core.records.calibration import Calibration
 from ..emoe_core.show.decisions import picture
+from . import inputs
 from .api import ADVANCED
 from .search import found_by
 from .types import CATEGORY, CalibrationType
@@ -24,7 +26,7 @@ class DecisionReport(io.ComfyNode):
 
     @classmethod
     def define_schema(cls) -> io.Schema:
-        seconds = {"min": 0.0, "max": 1e6, "step": 0.1, "round": 0.001}
+        seconds: dict[str, Any] = {"min": 0.0, "max": 1e6, "step": 0.1, "round": 0.001}
         return io.Schema(
             node_id="EMoE_DecisionReport",
             display_name="Gate Quality Report",
@@ -38,40 +40,19 @@ class DecisionReport(io.ComfyNode):
                 CalibrationType.Input(
                     "calibration", tooltip="From Calibrate Gate or Load Calibration, with bad prompts marked."
                 ),
-                io.Combo.Input(
-                    "policy",
-                    options=list(POLICIES),
-                    default="false_block_rate",
-                    tooltip="How the threshold is found, as in Confidence Gate.",
-                ),
-                io.Float.Input(
+                inputs.policy("How the threshold is found, as in Confidence Gate."),
+                inputs.rate(
                     "alpha",
-                    default=ALPHA,
-                    min=0.0,
-                    max=1.0,
-                    step=0.01,
-                    round=0.0001,
+                    ALPHA,
                     tooltip="The rate to keep, as in Confidence Gate.",
                 ),
-                io.Float.Input(
+                inputs.rate(
                     "delta",
-                    default=DELTA,
-                    min=0.0,
-                    max=1.0,
-                    step=0.01,
-                    round=0.0001,
+                    DELTA,
                     tooltip="With bad_among_passed: 1 minus the confidence, as in Confidence Gate.",
                     **ADVANCED,
                 ),
-                io.Float.Input(
-                    "threshold",
-                    default=0.5,
-                    min=-1e12,
-                    max=1e12,
-                    step=0.001,
-                    round=0.000001,
-                    tooltip="With raw_threshold: the highest score that passes.",
-                ),
+                inputs.threshold(),
                 io.Float.Input(
                     "seconds_generation",
                     default=10.0,
@@ -84,12 +65,10 @@ class DecisionReport(io.ComfyNode):
                     tooltip="How long one score takes on your machine, in seconds.",
                     **seconds,
                 ),
-                io.String.Input(
+                inputs.text(
                     "group",
-                    default="",
                     optional=True,
                     tooltip="Only the calibration's prompts of this group, such as ja or language=ja. Empty: all.",
-                    **ADVANCED,
                 ),
                 io.Combo.Input(
                     "theme",

@@ -13,6 +13,7 @@ from ..emoe_core.hosts.comfyui.ledger import record
 from ..emoe_core.records.calibration import Calibration
 from ..emoe_core.records.report import Report
 from ..emoe_core.show.card import card
+from . import inputs
 from .api import ADVANCED
 from .search import found_by
 from .types import CATEGORY, CalibrationType, ReportType
@@ -47,28 +48,16 @@ class Gate(io.ComfyNode):
             ),
             inputs=[
                 ReportType.Input("report", tooltip="From Uncertainty Score."),
-                io.Combo.Input("policy", options=list(POLICIES), default="false_block_rate", tooltip=f"{policies}."),
-                io.Float.Input(
+                inputs.policy(f"{policies}."),
+                inputs.rate(
                     "alpha",
-                    default=ALPHA,
-                    min=0.0,
-                    max=1.0,
-                    step=0.01,
-                    round=0.0001,
+                    ALPHA,
                     tooltip=(
                         "The share that the policy keeps. With false_block_rate, 0.05 means: of good prompts like those of "
                         "the calibration at most 1 in 20 is blocked, whatever the model."
                     ),
                 ),
-                io.Float.Input(
-                    "threshold",
-                    default=0.5,
-                    min=-1e12,
-                    max=1e12,
-                    step=0.001,
-                    round=0.000001,
-                    tooltip="With raw_threshold: the highest score that passes.",
-                ),
+                inputs.threshold(),
                 io.Combo.Input(
                     "mode",
                     options=[DECIDE, OBSERVE],
@@ -89,13 +78,9 @@ class Gate(io.ComfyNode):
                         "whose report brings it. Demo Experts bring their own."
                     ),
                 ),
-                io.Float.Input(
+                inputs.rate(
                     "delta",
-                    default=DELTA,
-                    min=0.0,
-                    max=1.0,
-                    step=0.01,
-                    round=0.0001,
+                    DELTA,
                     optional=True,
                     tooltip=(
                         "With bad_among_passed: how often a calibration may be unlucky. 0.1 means that the rate holds with "
@@ -103,15 +88,13 @@ class Gate(io.ComfyNode):
                     ),
                     **ADVANCED,
                 ),
-                io.String.Input(
+                inputs.text(
                     "group",
-                    default="",
                     optional=True,
                     tooltip=(
                         "The prompt's group where the calibration has groups, such as ja or language=ja. Its own threshold "
                         "is used if the group has enough reference prompts, else that of all. Empty: that of all."
                     ),
-                    **ADVANCED,
                 ),
                 io.Boolean.Input(
                     "ledger",

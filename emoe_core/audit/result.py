@@ -9,6 +9,7 @@ from typing import Any
 
 from ..errors import EMoEError
 from ..records.message import Message, dump_all, dump_one, load_all, load_one
+from ..stats.compare import Comparison
 
 RESULT_SCHEMA = 1
 
@@ -39,31 +40,17 @@ class Distribution:
 
 
 @dataclass(frozen=True)
-class Effect:
-    """How much higher a group scores than its counterpart, and how sure that is. Intervals are 95 %.
+class Effect(Comparison):
+    """How much higher a group scores than its counterpart.
 
     Attributes:
         against: "the other groups", or the reference as "column=value".
         paired: whether each prompt was compared with the same prompt (same id) in the other groups.
-        test: the name of the test.
-        n, n_against: number of prompts in the group and in its counterpart; if paired, both are the number of pairs.
-        delta: Cliff's delta in [-1, 1]: share of pairs where the group is higher, minus share where it is lower.
-        shift: Hodges-Lehmann estimate of the difference, in the score's own unit.
-        p: two-sided p-value; `p_holm` has Holm's correction for all groups of the audit.
+        p_holm: `p` with Holm's correction for all groups of the audit.
     """
 
     against: str
     paired: bool
-    test: str
-    n: int
-    n_against: int
-    delta: float
-    delta_low: float
-    delta_high: float
-    shift: float
-    shift_low: float
-    shift_high: float
-    p: float
     p_holm: float
 
 

@@ -40,7 +40,6 @@ class Policy:
         threshold: `(references, alpha, delta) -> highest score that passes`; None where the user gives the number.
         alpha_is: what alpha is the share of, for messages.
         uses_delta: whether the guarantee has a confidence 1 - delta.
-        needs_marks: whether the calibration must say which prompts are bad.
     """
 
     name: str
@@ -48,7 +47,6 @@ class Policy:
     threshold: Callable[[References, float, float], float] | None
     alpha_is: str = ""
     uses_delta: bool = False
-    needs_marks: bool = False
 
 
 def false_block_rate(references: References, alpha: float, delta: float = DELTA) -> float:
@@ -162,7 +160,6 @@ POLICIES: dict[str, Policy] = {
             "let through at most the share alpha that is bad; needs prompts marked as bad in the calibration",
             bad_pass_rate,
             "prompts like the calibration's that are bad and pass",
-            needs_marks=True,
         ),
         Policy(
             "block_share",
@@ -177,7 +174,6 @@ POLICIES: dict[str, Policy] = {
             bad_among_passed,
             "passed prompts like the calibration's that are bad",
             uses_delta=True,
-            needs_marks=True,
         ),
     )
 }

@@ -25,34 +25,28 @@ def picture(report: Decisions, theme: str = "light", size: tuple[int, int] = SIZ
         marks=[Mark(report.threshold, f"threshold {report.threshold:.4g}")] if report.threshold is not None else [],
         **look,  # type: ignore[arg-type]
     )
-    risk = line_chart(
-        [
-            _series("by score", report, report.risk_band, curve.risk_at(report.coverage)),
-            Series("random order", _list(random.coverage), _list(random.risk), dashed=True),
-            Series("good ones first", _list(oracle.coverage), _list(oracle.risk), dashed=True),
-        ],
-        title=f"Bad among the passed: AURC {_area(report, 'aurc')}",
-        x_label="share of prompts that passes",
-        y_label="share of bad among them",
-        marks=[Mark(passed, "chosen", there["bad_among_passed"])] if there else [],
-        percent=(True, True),
-        x_range=(0, 1),
-        **look,  # type: ignore[arg-type]
-    )
-    joint = line_chart(
-        [
-            _series("by score", report, report.joint_band, curve.joint_at(report.coverage)),
-            Series("random order", _list(random.coverage), _list(random.joint), dashed=True),
-            Series("good ones first", _list(oracle.coverage), _list(oracle.joint), dashed=True),
-        ],
-        title=f"Bad and passed: AUGRC {_area(report, 'augrc')}",
-        x_label="share of prompts that passes",
-        y_label="share of all prompts that is bad and passes",
-        marks=[Mark(passed, "chosen", there["bad_and_passed"])] if there else [],
-        percent=(True, True),
-        x_range=(0, 1),
-        **look,  # type: ignore[arg-type]
-    )
+
+    def by_coverage(title: str, y_label: str, band: Floats, of: str, chosen: str) -> Image.Image:
+        return line_chart(
+            [
+                _series("by score", report, band, getattr(curve, f"{of}_at")(report.coverage)),
+                Series("random order", _list(random.coverage), _list(getattr(random, of)), dashed=True),
+                Series("good ones first", _list(oracle.coverage), _list(getattr(oracle, of)), dashed=True),
+            ],
+            title=title,
+            x_label="share of prompts that passes",
+            y_label=y_label,
+            marks=[Mark(passed, "chosen", there[chosen])] if there else [],
+            percent=(True, True),
+            x_range=(0, 1),
+            **look,  # type: ignore[arg-type]
+        )
+
+    title = f"Bad among the passed: AURC {_area(report, 'aurc')}"
+    risk = by_coverage(title, "share of bad among them", report.risk_band, "risk", "bad_among_passed")
+    title = f"Bad and passed: AUGRC {_area(report, 'augrc')}"
+    label = "share of all prompts that is bad and passes"
+    joint = by_coverage(title, label, report.joint_band, "joint", "bad_and_passed")
     money = line_chart(
         [
             Series(name, _list(one.kept), _list(report.seconds_saved(1 - one.coverage)), dashed=name != "by score")

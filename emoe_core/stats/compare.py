@@ -25,7 +25,15 @@ _FEW = 20_000  # up to this many differences are made and sorted
 
 @dataclass(frozen=True)
 class Comparison:
-    """How a group differs: Cliff's delta and the shift, each with a 95 % interval, and a two-sided p-value."""
+    """How a group differs from others, and how sure that is. Intervals are 95 %.
+
+    Attributes:
+        test: the name of the test.
+        n, n_against: number of prompts in the group and in the others; if paired, both are the number of pairs.
+        delta: Cliff's delta in [-1, 1]: share of pairs where the group is higher, minus share where it is lower.
+        shift: Hodges-Lehmann estimate of the difference, in the score's own unit.
+        p: two-sided p-value.
+    """
 
     test: str
     n: int

@@ -85,7 +85,7 @@ def lint_commands(host: Host) -> list[list[str]]:
     return [
         [*python, "ruff", "check", "."],
         [*python, "ruff", "format", "--check", "."],
-        [*python, "mypy"],
+        [*python, "emoe_host.mypy"],
         [*python, "emoe_host.typecheck"],
     ]
 

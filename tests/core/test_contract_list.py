@@ -12,6 +12,7 @@ from emoe_core.hosts.comfyui.contract.entries import ENTRIES
 
 ROOT = Path(__file__).resolve().parents[2]
 HOSTED = ROOT / "emoe_core" / "hosts" / "comfyui"
+STUBS = ROOT / "stubs"
 FILES = [
     *sorted((ROOT / "nodes").glob("*.py")),
     *(p for p in sorted(HOSTED.rglob("*.py")) if HOSTED / "contract" not in p.parents),
@@ -90,3 +91,22 @@ def test_the_reader_sees_what_is_used() -> None:
     }
     assert len(set().union(*(used(path.read_text("utf-8")) for path in FILES))) > 60
     assert list(missing({"comfy.sample.draw", "comfy.sample.prepare_noise"})) == ["comfy.sample.draw"]
+
+
+def named(stub: Path) -> Iterator[str]:
+    """Dotted names that a stub declares; what only it needs begins with an underscore."""
+    module = ".".join(stub.relative_to(STUBS).with_suffix("").parts)
+    for node in ast.parse(stub.read_text("utf-8")).body:
+        if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
+            name = node.name
+        elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+            name = node.target.id
+        else:
+            continue
+        if not name.startswith("_"):
+            yield f"{module}.{name}"
+
+
+@pytest.mark.parametrize("stub", sorted(STUBS.rglob("*.pyi")), ids=lambda p: str(p.relative_to(STUBS)))
+def test_the_stubs_name_nothing_that_the_contract_does_not(stub: Path) -> None:
+    assert list(missing(set(named(stub)))) == []

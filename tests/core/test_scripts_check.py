@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from emoe_host import check, lanes
+from emoe_host import ROOT, check, lanes, mypy
 from emoe_host.lanes import Part
 from emoe_host.prepare import Host
 
@@ -83,6 +83,14 @@ def test_a_tier_without_a_report_is_judged_by_its_exit_code(
 def test_each_lint_tool_counts_once(tmp_path: Path) -> None:
     part = Part("lint", [["x"]] * 4, {}, codes=[0, 1, 0, 0])
     assert check.judge(part, tmp_path / "none.xml", []) == check.Count(passed=3, failed=1)
+
+
+def test_lint_lets_mypy_see_the_clone_as_one_package() -> None:
+    assert ["/python", "-m", "emoe_host.mypy"] in check.lint_commands(HOST)
+    for _ in range(2):
+        mypy.link()
+    for name in ("__init__.py", "nodes/gate.py", "emoe_core/__init__.py"):
+        assert (mypy.FOLDER / name).samefile(ROOT / name)
 
 
 def python(name: str, code: str, output: Path | None, *arguments: object) -> Part:

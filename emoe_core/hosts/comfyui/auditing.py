@@ -22,6 +22,7 @@ from ...audit.text import words
 from ...errors import EMoEError
 from ...experts.sets import ExpertSet
 from ...gating.matching import fitting, matching
+from ...io.log import log
 from ...records.calibration import Calibration
 from ...records.report import ItemScore
 from ...scoring.options import ScoreOptions
@@ -97,9 +98,13 @@ class ComfyScorer:
         except EMoEError as error:
             if len(prompts) == 1:
                 return [str(error)]
+            log.debug(
+                "EMoE: a block of %d prompts failed and is halved to find the one at fault: %s", len(prompts), error
+            )
         except comfy.model_management.OOM_EXCEPTION:
             if len(prompts) == 1:
                 return ["There is not enough memory for this prompt at this size."]
+            log.info("EMoE: a block of %d prompts did not fit into memory and is scored in halves", len(prompts))
             comfy.model_management.soft_empty_cache()
         half = len(prompts) // 2
         return self._batch(prompts[:half]) + self._batch(prompts[half:])

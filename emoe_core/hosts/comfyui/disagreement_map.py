@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -12,8 +12,11 @@ from ...records.maps import Maps
 from ...records.report import Report
 from ...show.disagreement_map import Look, map_picture, mask
 
+if TYPE_CHECKING:
+    from comfy.sd import VAE
 
-def drawn(report: Report, look: Look, image: Tensor | None, vae: Any) -> tuple[Tensor, Tensor]:
+
+def drawn(report: Report, look: Look, image: Tensor | None, vae: VAE | None) -> tuple[Tensor, Tensor]:
     """The map as IMAGE and as MASK, over the given picture or else the decoded estimate.
 
     Raises:
@@ -27,7 +30,7 @@ def drawn(report: Report, look: Look, image: Tensor | None, vae: Any) -> tuple[T
     return map_picture(report, report.maps, under, look), mask(report, report.maps, under, look)
 
 
-def _decoded(maps: Maps, report: Report, vae: Any) -> Tensor:
+def _decoded(maps: Maps, report: Report, vae: VAE) -> Tensor:
     if maps.denoised is None:
         raise EMoEError(
             f"Disagreement Map has a vae and nothing to decode: the score stopped at '{report.settings.tap}', before the "
@@ -44,4 +47,4 @@ def _decoded(maps: Maps, report: Report, vae: Any) -> Tensor:
         picture = vae.decode(maps.denoised)
     if picture.ndim == 5:  # a video: its middle frame
         picture = picture[:, picture.shape[1] // 2]
-    return picture  # type: ignore[no-any-return]
+    return picture

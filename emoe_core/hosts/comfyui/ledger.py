@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import logging
 from pathlib import Path
 
 import folder_paths
 
 from ...gating.gate import Verdict
+from ...io.log import log
 from ...ledger.file import LedgerError
 from ...ledger.recalibrate import calibrate
 from ...ledger.store import Ledger, Place
 from ...records.calibration import Calibration
 from ...records.report import Report
-
-_log = logging.getLogger(__name__)
 
 
 def path() -> Path:
@@ -32,7 +30,7 @@ def record(verdict: Verdict) -> tuple[int | None, str | None]:
         return Ledger(path()).add(verdict, _place()), None
     except LedgerError as error:
         warning = f"The verdict stands, but it is not in the ledger. {error}"
-        _log.warning("EMoE: %s", warning)
+        log.warning("EMoE: %s", warning)
         return None, warning
 
 

@@ -14,6 +14,7 @@ from ...audit.text import words
 from ...errors import EMoEError
 from ...experts.sets import ExpertSet
 from ...gating.matching import fitting, matching
+from ...io.log import log
 from ...records.calibration import Calibration
 from ...records.report import Report
 from ...scoring.options import ScoreOptions
@@ -67,6 +68,7 @@ class DiffusersScorer:
                 said = str(error) if isinstance(error, EMoEError) else "There is not enough memory for this prompt."
                 return [ScoredRow(None, **self._facts(prompts[0]), error=said)]
             half = len(prompts) // 2
+            log.info("EMoE: %d prompts at once failed (%s) and are scored in halves", len(prompts), error)
             return self.score(prompts[:half]) + self.score(prompts[half:])
         return [self._row(prompt, report) for prompt, report in zip(prompts, found, strict=True)]
 

@@ -17,6 +17,7 @@ from safetensors import SafetensorError, safe_open
 from ...errors import EMoEError
 from ...experts.sets import Expert, ExpertSet
 from ...io.files import file_sha256
+from ...io.log import timed
 from .experts import expert_from_pipeline, first_line
 
 #: Pipelines with known networks (see `networks`).
@@ -52,7 +53,8 @@ def load_experts(
         config = next((path for path in paths if (Path(path) / "model_index.json").is_file()), None)
     experts = ExpertSet()
     for path in paths:
-        experts = experts.add(load_expert(path, config=config, dtype=dtype, clip_skip=clip_skip))
+        with timed("loaded the expert '%s'", Path(path).name):
+            experts = experts.add(load_expert(path, config=config, dtype=dtype, clip_skip=clip_skip))
     return experts
 
 

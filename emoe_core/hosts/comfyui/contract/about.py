@@ -48,7 +48,7 @@ def _comfyui() -> str:
         import comfyui_version
     except ImportError:
         return "of unknown version"
-    return str(comfyui_version.__version__)
+    return comfyui_version.__version__
 
 
 def _versions() -> dict[str, str]:

@@ -5,7 +5,6 @@ They are built as ComfyUI's checkpoint loader builds models. The loader itself o
 
 from __future__ import annotations
 
-import logging
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +19,11 @@ import comfy.utils
 import folder_paths
 import torch
 import transformers
+from comfy.model_patcher import ModelPatcher
 
 from .... import demo
 from ....errors import EMoEError
+from ....io.log import log
 from .patchers import give_weights, loads_again_by, new_patcher, not_dynamic
 
 _UNET = "model.diffusion_model."
@@ -60,7 +61,7 @@ _VAE_CONFIG = {
 _NOT_IN_FILE = (".logit_scale", ".text_projection.weight")
 
 
-class DemoTokenizer(comfy.sd1_clip.SDTokenizer):  # type: ignore[misc]
+class DemoTokenizer(comfy.sd1_clip.SDTokenizer):
     """The stock tokenizer with the experts' vocabulary and their 32 tokens."""
 
     def __init__(self, embedding_directory: Any = None, tokenizer_data: Any = None) -> None:
@@ -76,14 +77,14 @@ class DemoTokenizer(comfy.sd1_clip.SDTokenizer):  # type: ignore[misc]
         )
 
 
-class DemoTokenizers(comfy.sd1_clip.SD1Tokenizer):  # type: ignore[misc]
+class DemoTokenizers(comfy.sd1_clip.SD1Tokenizer):
     """The tokenizer as a CLIP object holds it."""
 
     def __init__(self, embedding_directory: Any = None, tokenizer_data: Any = None) -> None:
         super().__init__(embedding_directory, tokenizer_data or {}, tokenizer=DemoTokenizer)
 
 
-class DemoTextModel(comfy.sd1_clip.SDClipModel):  # type: ignore[misc]
+class DemoTextModel(comfy.sd1_clip.SDClipModel):
     """The stock text encoder at the experts' size."""
 
     def __init__(self, device: Any = "cpu", dtype: Any = None, model_options: Any = None) -> None:
@@ -104,14 +105,14 @@ class DemoTextModel(comfy.sd1_clip.SDClipModel):  # type: ignore[misc]
         self.freeze()
 
 
-class DemoTextModels(comfy.sd1_clip.SD1ClipModel):  # type: ignore[misc]
+class DemoTextModels(comfy.sd1_clip.SD1ClipModel):
     """The text encoder as a CLIP object holds it."""
 
     def __init__(self, device: Any = "cpu", dtype: Any = None, model_options: Any = None) -> None:
         super().__init__(device=device, dtype=dtype, model_options=model_options or {}, clip_model=DemoTextModel)
 
 
-class DemoLatents(comfy.latent_formats.SD15):  # type: ignore[misc]
+class DemoLatents(comfy.latent_formats.SD15):
     """Stable Diffusion 1's latents (the scale is the same) with the preview colours of the pack's own autoencoder."""
 
     def __init__(self) -> None:
@@ -120,14 +121,14 @@ class DemoLatents(comfy.latent_formats.SD15):  # type: ignore[misc]
         self.taesd_decoder_name = None
 
 
-class DemoModel(comfy.supported_models.SD15):  # type: ignore[misc]
+class DemoModel(comfy.supported_models.SD15):
     """Stable Diffusion 1 at the experts' size. Never registered: ComfyUI's own list of families stays as it is."""
 
     unet_config = {"context_dim": _WIDTH, "model_channels": 32, "use_linear_in_transformer": False}
     unet_extra_config = {"num_heads": 4, "num_head_channels": -1}
     latent_format = DemoLatents
 
-    def clip_target(self, state_dict: Any = None) -> Any:
+    def clip_target(self, state_dict: Any = None) -> comfy.supported_models_base.ClipTarget:
         """The classes of the CLIP object."""
         return comfy.supported_models_base.ClipTarget(DemoTokenizers, DemoTextModels)
 
@@ -139,7 +140,7 @@ def _read(path: Path) -> dict[str, torch.Tensor]:
     return {name: value.float() if value.is_floating_point() else value for name, value in state.items()}
 
 
-def _load_model(state: dict[str, torch.Tensor], path: Path, disable_dynamic: bool) -> tuple[Any, Any]:
+def _load_model(state: dict[str, torch.Tensor], path: Path, disable_dynamic: bool) -> tuple[ModelPatcher, DemoModel]:
     """The ModelPatcher, on the devices and in the precision that ComfyUI chooses for checkpoints, and its family."""
     management = comfy.model_management
     parameters = comfy.utils.calculate_parameters(state, _UNET)
@@ -165,7 +166,7 @@ def _load_model(state: dict[str, torch.Tensor], path: Path, disable_dynamic: boo
     return patcher, family
 
 
-def load_demo_expert(path: Path, disable_dynamic: bool = False) -> tuple[Any, Any]:
+def load_demo_expert(path: Path, disable_dynamic: bool = False) -> tuple[ModelPatcher, comfy.sd.CLIP]:
     """One embedded expert as a ModelPatcher and a CLIP.
 
     Args:
@@ -191,19 +192,19 @@ def load_demo_expert(path: Path, disable_dynamic: bool = False) -> tuple[Any, An
     missing = [key for key in (*lacking, *without_memory) if not key.endswith(_NOT_IN_FILE)]
     if missing:
         raise EMoEError(f"{path} lacks {len(missing)} weights, {missing[0]} among them; install the node pack again.")
-    logging.debug("EMoE: loaded demo expert %s", path.name)
+    log.debug("EMoE: loaded the demo expert %s", path.name)
     return patcher, clip
 
 
-def _model_again(path: Path, disable_dynamic: bool = False) -> Any:
+def _model_again(path: Path, disable_dynamic: bool = False) -> ModelPatcher:
     return load_demo_expert(path, disable_dynamic)[0]
 
 
-def _text_encoder_again(path: Path, disable_dynamic: bool = False) -> Any:
+def _text_encoder_again(path: Path, disable_dynamic: bool = False) -> ModelPatcher:
     return load_demo_expert(path, disable_dynamic)[1].patcher
 
 
-def load_demo_vae() -> Any:
+def load_demo_vae() -> comfy.sd.VAE:
     """The embedded autoencoder as a VAE: 128x128 pictures, 16x16 latents of 4 channels.
 
     Raises:

@@ -30,7 +30,7 @@ _OBJECT = "object:"
 _ROUNDING_ONLY = frozenset({"torch.compile", "torch_compile_kwargs"})
 
 
-def model_identity(patcher: Any, weights: Signature) -> str:
+def model_identity(patcher: ModelPatcher, weights: Signature) -> str:
     """Digest of what a user chose: the weights, the patches on them, and the parameters of everything else in the model.
 
     Equal for equal choices, however the model was loaded, before and after a run. A patch's code does not count, so an
@@ -68,7 +68,7 @@ def clip_identity(clip: Any, where: str) -> str:
     return digest.hexdigest()
 
 
-def family(patcher: Any) -> str:
+def family(patcher: ModelPatcher) -> str:
     """Architecture and latent format in words, equal for models whose latents mean the same."""
     base = patcher.model
     config = type(getattr(base, "model_config", base)).__name__
@@ -79,7 +79,7 @@ def family(patcher: Any) -> str:
     return f"{config} ({type(base).__name__}){purpose} with {channels}"
 
 
-def prediction(patcher: Any) -> str:
+def prediction(patcher: ModelPatcher) -> str:
     """What the network predicts, including object patches such as ModelSamplingDiscrete."""
     sampling = patcher.get_model_object("model_sampling")
     kinds = ("V_PREDICTION", "EPS", "X0", "EDM", "CONST", "IMG_TO_IMG", "COSMOS_RFLOW")
@@ -87,19 +87,19 @@ def prediction(patcher: Any) -> str:
     return next((kind for kind in kinds if kind in names), str(base_type(patcher)))
 
 
-def base_type(patcher: Any) -> str:
+def base_type(patcher: ModelPatcher) -> str:
     """The host's own name for the model's prediction type."""
     return str(getattr(getattr(patcher.model, "model_type", None), "name", "unknown"))
 
 
-def compute_dtype(patcher: Any) -> str:
+def compute_dtype(patcher: ModelPatcher) -> str:
     """The type the network computes in, including a user's choice of it, e.g. "float32"."""
     own = getattr(patcher.model, "manual_cast_dtype", None)
     dtype = patcher.object_patches.get("manual_cast_dtype", own) or patcher.model_dtype()
     return str(dtype).removeprefix("torch.")
 
 
-def _patches(patcher: Any) -> Iterator[tuple[str, Any]]:
+def _patches(patcher: ModelPatcher) -> Iterator[tuple[str, Any]]:
     """Everything besides weights that other nodes put into a model, by its place; nothing for a model as it was loaded."""
     for key, patch in _object_patches(patcher).items():
         if not isinstance(patch, SparseMoE):
@@ -110,9 +110,9 @@ def _patches(patcher: Any) -> Iterator[tuple[str, Any]]:
         elif option and key not in _ROUNDING_ONLY:
             yield f"option:{key}", option
     for kind, wrappers in patcher.wrappers.items():
-        for key, functions in wrappers.items():
-            if functions and not _is_ours(str(key)) and key not in _ROUNDING_ONLY:
-                yield f"wrapper:{kind}:{key}", functions
+        for owner, functions in wrappers.items():
+            if functions and not _is_ours(str(owner)) and owner not in _ROUNDING_ONLY:
+                yield f"wrapper:{kind}:{owner}", functions
     for kind in ("injections", "weight_wrapper_patches", "additional_models"):
         held = getattr(patcher, kind, {}).items()
         yield from ((f"{kind}:{key}", value) for key, value in held if value and not _is_ours(str(key)))
@@ -122,12 +122,12 @@ def _is_ours(key: str) -> bool:
     return key.startswith("emoe_")
 
 
-def _object_patches(patcher: Any) -> dict[str, Any]:
+def _object_patches(patcher: ModelPatcher) -> dict[str, Any]:
     """The object patches that change something, so not those equal to the model's own value."""
     return {key: patch for key, patch in patcher.object_patches.items() if not _same(patch, _own(patcher, key))}
 
 
-def _own(patcher: Any, key: str) -> Any:
+def _own(patcher: ModelPatcher, key: str) -> Any:
     """The model's own value in the place of an object patch, or None."""
     if key == "manual_cast_dtype" and not hasattr(patcher.model, "diffusion_model"):
         return torch.float32  # text encoders compute in it, and newer hosts put this patch on all of them
@@ -143,7 +143,7 @@ def _same(patch: Any, own: Any) -> bool:
     return patch is own or (isinstance(patch, _PLAIN) and type(patch) is type(own) and bool(patch == own))
 
 
-def _known_to(patcher: Any) -> Callable[[Any], str | None]:
+def _known_to(patcher: ModelPatcher) -> Callable[[Any], str | None]:
     """A function that gives a word for values that are identified elsewhere: the model's own parts, and other models.
 
     Patches often hold the model they are for. Its weights are already in the identity without their patches, so their
@@ -163,7 +163,7 @@ def _known_to(patcher: Any) -> Callable[[Any], str | None]:
     return known
 
 
-def _own_parts(patcher: Any) -> dict[int, str]:
+def _own_parts(patcher: ModelPatcher) -> dict[int, str]:
     """Names of a model's modules and weights by their id, including those that a loaded clone's patches replace now."""
 
     def parts(module: torch.nn.Module) -> Iterator[tuple[str, Any]]:
@@ -178,7 +178,7 @@ def _own_parts(patcher: Any) -> dict[int, str]:
     return own
 
 
-def _other_model(patcher: Any) -> str:
+def _other_model(patcher: ModelPatcher) -> str:
     prefix = NETWORK if hasattr(patcher.model, "diffusion_model") else ""
     digest = hashlib.sha256(weights_signature(patcher, prefix, "a patch").digest.encode())
     for key in sorted(patcher.patches):

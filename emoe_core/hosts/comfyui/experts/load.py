@@ -11,11 +11,13 @@ import comfy.model_management
 import comfy.sd
 import comfy.utils
 import folder_paths
+from comfy.model_patcher import ModelPatcher
 from safetensors import SafetensorError
 
 from ....errors import EMoEError
 from ....experts.sets import Expert, ExpertSet
 from ....io.files import file_sha256
+from ....io.log import timed
 from . import identity
 from .partial import NETWORK, eight_bits_in_file, load_encoder_only, quantised_in_file
 from .text_encoder import LazyClip
@@ -28,7 +30,7 @@ NONE = "none"
 LOAD = (ENCODER_ONLY, WHOLE) = ("encoder only", "whole")
 
 
-def expert_from_model(model: Any, clip: Any, name: str, file: str = "") -> Expert:
+def expert_from_model(model: ModelPatcher, clip: Any, name: str, file: str = "") -> Expert:
     """An expert from a MODEL (a ModelPatcher, with its LoRAs and patches) and its CLIP, or None."""
     where = f"expert '{name}'" if name else "the model"
     weights = weights_signature(model, NETWORK, where)
@@ -84,10 +86,10 @@ def load_expert(name: str, encoder_only: bool = False) -> Expert:
     try:
         part = load_encoder_only(path) if encoder_only else None
         if part is not None:
-            model, has_text = part
+            encoder, has_text = part
             with_text = has_text and not _is_diffusion_model(name)
-            clip = LazyClip(path, path.stem) if with_text else None
-            return _from_file(model, clip, path, f"{path.stat().st_size} bytes")
+            lazy = LazyClip(path, path.stem) if with_text else None
+            return _from_file(encoder, lazy, path, f"{path.stat().st_size} bytes")
         model, clip = _load_whole(path, _is_diffusion_model(name))
     except EMoEError:
         raise
@@ -115,7 +117,7 @@ def load_expert(name: str, encoder_only: bool = False) -> Expert:
     return _from_file(model, clip, path, f"sha256:{file_sha256(path)}")
 
 
-def _from_file(model: Any, clip: Any, path: Path, mark: str) -> Expert:
+def _from_file(model: ModelPatcher, clip: Any, path: Path, mark: str) -> Expert:
     expert = expert_from_model(model, clip, path.stem, f"{path.name} {mark}")
     in_file = "" if is_quantised(model, NETWORK) else eight_bits_in_file(path)
     return replace(expert, weights=in_file or expert.weights)
@@ -125,7 +127,7 @@ def _is_diffusion_model(name: str) -> bool:
     return name.startswith(f"{DIFFUSION_MODELS}/")
 
 
-def _load_whole(path: Path, is_diffusion_model: bool) -> tuple[Any, Any]:
+def _load_whole(path: Path, is_diffusion_model: bool) -> tuple[ModelPatcher | None, comfy.sd.CLIP | None]:
     """MODEL and CLIP (or None) through ComfyUI's own loaders."""
     if is_diffusion_model:
         return comfy.sd.load_diffusion_model(str(path)), None
@@ -146,7 +148,8 @@ def load_experts(names: list[str], load: str = WHOLE) -> ExpertSet:
     progress = comfy.utils.ProgressBar(len(names))
     for name in names:
         comfy.model_management.throw_exception_if_processing_interrupted()
-        experts = experts.add(load_expert(name, load == ENCODER_ONLY))
+        with timed("loaded the expert '%s' (%s)", name, load):
+            experts = experts.add(load_expert(name, load == ENCODER_ONLY))
         progress.update(1)
     return experts
 

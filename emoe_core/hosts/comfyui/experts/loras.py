@@ -8,6 +8,7 @@ from typing import Any
 import comfy.sd
 import comfy.utils
 import folder_paths
+from comfy.model_patcher import ModelPatcher
 
 from .... import demo
 from ....errors import EMoEError
@@ -41,7 +42,7 @@ def _file(name: str) -> Path:
         ) from None
 
 
-def experts_from_loras(model: Any, clip: Any, chosen: list[tuple[str, float]]) -> ExpertSet:
+def experts_from_loras(model: ModelPatcher, clip: Any, chosen: list[tuple[str, float]]) -> ExpertSet:
     """One expert per (file name, strength): the model, and its text encoder if there is one, with that LoRA alone.
 
     Raises:

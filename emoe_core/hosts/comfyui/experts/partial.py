@@ -25,10 +25,13 @@ import comfy.supported_models_base
 import comfy.utils
 import torch
 from comfy.ldm.modules.diffusionmodules.openaimodel import TimestepEmbedSequential, UNetModel
+from comfy.model_base import BaseModel
+from comfy.model_patcher import ModelPatcher
 from torch import Tensor
 
 from ....errors import EMoEError
 from ....experts.weights_file import FileTensor, WeightsFile
+from ....io.log import timed
 from .patchers import give_weights, keeps_the_files_types, loads_again_by, new_patcher
 
 NETWORK = "diffusion_model."
@@ -89,7 +92,7 @@ class Decoder:
     keep_types: bool
 
 
-def load_encoder_only(path: Path, disable_dynamic: bool = False) -> tuple[Any, bool] | None:
+def load_encoder_only(path: Path, disable_dynamic: bool = False) -> tuple[ModelPatcher, bool] | None:
     """A MODEL without decoder from a file, and whether the file has a text encoder.
 
     None where this is impossible and the file must be loaded whole: another format than safetensors, a network that is no
@@ -134,7 +137,7 @@ def load_encoder_only(path: Path, disable_dynamic: bool = False) -> tuple[Any, b
     return patcher, has_text
 
 
-def _again(decoder: Decoder, disable_dynamic: bool = False) -> Any:
+def _again(decoder: Decoder, disable_dynamic: bool = False) -> ModelPatcher:
     """The model of this decoder, loaded again from its file, with as much of it as is in memory now."""
     with _reopened(decoder):
         loaded = load_encoder_only(decoder.path, disable_dynamic)
@@ -144,19 +147,19 @@ def _again(decoder: Decoder, disable_dynamic: bool = False) -> Any:
     return loaded[0]
 
 
-def _decoder_of(model: Any) -> Decoder | None:
+def _decoder_of(model: ModelPatcher) -> Decoder | None:
     """The part of this MODEL's network that is still in its file; None for a whole model."""
     decoder: Decoder | None = getattr(getattr(model.model, "diffusion_model", None), _DECODER_OF, None)
     return None if decoder is None or decoder.modules is None else decoder
 
 
-def is_encoder_only(model: Any) -> bool:
+def is_encoder_only(model: ModelPatcher) -> bool:
     """Whether this MODEL's decoder is still in its file."""
     return _decoder_of(model) is not None
 
 
 @contextmanager
-def unread_weights(model: Any) -> Iterator[list[tuple[str, FileTensor]]]:
+def unread_weights(model: ModelPatcher) -> Iterator[list[tuple[str, FileTensor]]]:
     """The weights that are still in the file, by their name in the model, for its signature. None for a whole model."""
     decoder = _decoder_of(model)
     if decoder is None:
@@ -170,7 +173,7 @@ def unread_weights(model: Any) -> Iterator[list[tuple[str, FileTensor]]]:
         yield [(NETWORK + n, FileTensor(file, decoder.names[n], dtype)) for n, dtype in types.items()]
 
 
-def complete(model: Any) -> None:
+def complete(model: ModelPatcher) -> None:
     """Reads the decoder from the file into the network; does nothing for a whole model.
 
     The model is unloaded first and loaded again with its true size, so that the host's memory accounting stays right.
@@ -183,7 +186,7 @@ def complete(model: Any) -> None:
         return
     modules = decoder.modules
     assert modules is not None
-    with _reopened(decoder) as file:
+    with timed("read the decoder of '%s', which this score needs", decoder.path.name), _reopened(decoder) as file:
         for attribute, module in modules.items():
             start = f"{attribute}."
             own = {name.removeprefix(start): f for name, f in decoder.names.items() if name.startswith(start)}
@@ -245,7 +248,7 @@ def _prefix(names: dict[str, Tensor]) -> str | None:
     return next((prefix for prefix in (found, "") if f"{prefix}input_blocks.0.0.weight" in names), None)
 
 
-def _empty_model(config: Any, shells: dict[str, Tensor], prefix: str) -> Any:
+def _empty_model(config: comfy.supported_models_base.BASE, shells: dict[str, Tensor], prefix: str) -> BaseModel:
     """ComfyUI's model as its checkpoint loader builds it, with no memory for weights.
 
     The type of the weights is chosen as for the whole model, so that encoder only computes the same numbers.
@@ -263,7 +266,7 @@ def _empty_model(config: Any, shells: dict[str, Tensor], prefix: str) -> Any:
     return model
 
 
-def _names(network: Any, prefix: str, file: WeightsFile) -> dict[str, str] | None:
+def _names(network: torch.nn.Module, prefix: str, file: WeightsFile) -> dict[str, str] | None:
     """Name in the file of each of the network's weights, or None if the file does not have exactly these."""
     if type(network) is not UNetModel or network.middle_block is None:
         return None
@@ -285,7 +288,7 @@ def _read_into(module: torch.nn.Module, names: dict[str, str], file: WeightsFile
             setattr(owner, name, torch.nn.Parameter(filled, requires_grad=weight.requires_grad))
 
 
-def _has_text_encoder(config: Any, file: WeightsFile, shells: dict[str, Tensor]) -> bool:
+def _has_text_encoder(config: comfy.supported_models_base.BASE, file: WeightsFile, shells: dict[str, Tensor]) -> bool:
     text = config.process_clip_state_dict(dict(shells))
     return len(text) > 0 and config.clip_target(state_dict=shells) is not None
 
@@ -303,12 +306,8 @@ def _reopened(decoder: Decoder) -> WeightsFile:
     return file
 
 
-def _unload(model: Any) -> None:
+def _unload(model: ModelPatcher) -> None:
     """Asks the host to unload this model and no other: its size is about to change."""
     management = comfy.model_management
-    others = [loaded for loaded in management.current_loaded_models if not _same(loaded, model)]
+    others = [one for one in management.current_loaded_models if one.model is None or not one.model.is_clone(model)]
     management.free_memory(1e30, model.load_device, keep_loaded=others)
-
-
-def _same(loaded: Any, model: Any) -> bool:
-    return loaded.model is not None and bool(loaded.model.is_clone(model))

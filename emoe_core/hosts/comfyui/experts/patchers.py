@@ -13,14 +13,17 @@ from typing import Any
 
 import comfy.model_patcher
 import torch
+from comfy.model_patcher import ModelPatcher
 
 try:
     from comfy import model_prefetch
 except ImportError:  # older releases
-    model_prefetch = None
+    model_prefetch = None  # type: ignore[assignment]  # a module's name cannot be declared as a module or None
 
 
-def new_patcher(model: Any, load_device: Any, offload_device: Any, disable_dynamic: bool = False) -> Any:
+def new_patcher(
+    model: Any, load_device: torch.device, offload_device: torch.device, disable_dynamic: bool = False
+) -> ModelPatcher:
     """The ModelPatcher that the host's checkpoint loader makes for a network.
 
     Args:
@@ -31,12 +34,12 @@ def new_patcher(model: Any, load_device: Any, offload_device: Any, disable_dynam
     return kind(model, load_device=load_device, offload_device=offload_device)
 
 
-def keeps_the_files_types(patcher: Any) -> bool:
+def keeps_the_files_types(patcher: ModelPatcher) -> bool:
     """Whether the host leaves this model's weights in the types of their file."""
     return bool(getattr(patcher, "is_dynamic", bool)())
 
 
-def loads_again_by(patcher: Any, function: Callable[..., Any], *args: Any) -> None:
+def loads_again_by(patcher: ModelPatcher, function: Callable[..., Any], *args: Any) -> None:
     """Tells the host how to load a model again, for nodes that compile it and for prompts with hooks.
 
     Args:
@@ -45,7 +48,7 @@ def loads_again_by(patcher: Any, function: Callable[..., Any], *args: Any) -> No
     patcher.cached_patcher_init = (function, args)
 
 
-def not_dynamic(disable_dynamic: bool) -> dict[str, bool]:
+def not_dynamic(disable_dynamic: bool) -> dict[str, Any]:
     """The argument for the host's loaders; empty for releases that know only one kind of loading."""
     return {"disable_dynamic": True} if disable_dynamic and hasattr(comfy.model_patcher, "CoreModelPatcher") else {}
 

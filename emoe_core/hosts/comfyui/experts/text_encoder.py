@@ -9,6 +9,7 @@ import comfy.sd
 import folder_paths
 
 from ....errors import EMoEError
+from ....io.log import timed
 from . import identity
 
 
@@ -41,13 +42,14 @@ class LazyClip:
     def _loaded(self) -> Any:
         if self._clip is None:
             try:
-                self._clip = comfy.sd.load_checkpoint_guess_config(
-                    str(self._path),
-                    output_vae=False,
-                    output_clip=True,
-                    embedding_directory=folder_paths.get_folder_paths("embeddings"),
-                    output_model=False,
-                )[1]
+                with timed("loaded the text encoder of '%s'", self._name):
+                    self._clip = comfy.sd.load_checkpoint_guess_config(
+                        str(self._path),
+                        output_vae=False,
+                        output_clip=True,
+                        embedding_directory=folder_paths.get_folder_paths("embeddings"),
+                        output_model=False,
+                    )[1]
             except (RuntimeError, ValueError, KeyError, OSError) as error:
                 raise EMoEError(
                     f"The text encoder of expert '{self._name}' cannot be read from '{self._path.name}', since the file is "

@@ -23,6 +23,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from comfy.model_patcher import ModelPatcher
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -44,7 +45,7 @@ _IDLE = {"Lumina2": ("diffusion_model.norm_final.weight",)}
 _PLAIN_BLOCKS = ("F64", "F32", "F16", "None")
 
 
-def weights_signature(patcher: Any, prefix: str, where: str, unused: tuple[str, ...] = ()) -> Signature:
+def weights_signature(patcher: ModelPatcher, prefix: str, where: str, unused: tuple[str, ...] = ()) -> Signature:
     """Signature of a ModelPatcher's own weights, patches not applied, whether or not they are merged in right now.
 
     A network without its decoder has the signature of the whole one: the decoder's values are sampled from the file.
@@ -75,7 +76,7 @@ def _lasting(key: str) -> str:
     return _RENAMED.sub(r"\1.scale", key)
 
 
-def weight_type(patcher: Any, prefix: str) -> str:
+def weight_type(patcher: ModelPatcher, prefix: str) -> str:
     """The stored type of a model's matrices, e.g. "float16", "float8_e4m3fn", "nvfp4" or "Q4_K".
 
     It is the commonest type among numbers of eight bits or less, since those are rounded most; without any, among all.
@@ -90,7 +91,7 @@ def weight_type(patcher: Any, prefix: str) -> str:
     return max(counts, key=lambda found: (found[0], counts[found]), default=(False, ""))[1]
 
 
-def is_quantised(patcher: Any, prefix: str) -> bool:
+def is_quantised(patcher: ModelPatcher, prefix: str) -> bool:
     """Whether some of a model's matrices are read through scales, tables or blocks."""
     found = (_readable(*stored) for stored in _stored(patcher, prefix).values())
     return any(not isinstance(one, Tensor) for one in found)
@@ -102,7 +103,7 @@ def is_quantised(patcher: Any, prefix: str) -> bool:
 _Stored = tuple[Any, Any, str]
 
 
-def _stored(patcher: Any, prefix: str) -> dict[str, _Stored]:
+def _stored(patcher: ModelPatcher, prefix: str) -> dict[str, _Stored]:
     """The stored form of the model's own weights, by key. Where patches are merged in, it comes from the host's backup."""
 
     def untouched(key: str) -> Any:
@@ -298,7 +299,7 @@ def _shape(tensor: Any, owner: Any, name: str) -> tuple[int, ...]:
     return tuple(tensor.shape)
 
 
-def _with_own_loras(patcher: Any, found: Signature) -> Signature:
+def _with_own_loras(patcher: ModelPatcher, found: Signature) -> Signature:
     """Includes the LoRAs that packs keep in the network itself, as (file, strength), if they cannot merge them."""
     loras = getattr(getattr(patcher.model, "diffusion_model", None), "loras", None)
     if not isinstance(loras, list) or not loras:

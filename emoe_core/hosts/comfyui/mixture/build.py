@@ -18,7 +18,7 @@ from ....mixture.layers import of_block, separation
 from ..experts import identity
 from ..experts.partial import complete
 from .layers import expert_layer, mixture_model, sparse_layer_names
-from .router import expert_rows
+from .router import Drawing, expert_rows
 
 
 def build_mixture(
@@ -63,10 +63,9 @@ def build_mixture(
     sparse = sparse_layer_names(first.model, layers)
     empty = comfy.sample.fix_empty_latent_channels(first.model, latent["samples"][:1] * 0)
     bar = comfy.utils.ProgressBar(count * steps)
+    drawing = Drawing(sparse, empty, steps, cfg, seed, lambda: bar.update(1))
     rows = [
-        expert_rows(
-            expert, *clips[i], (positives[i], negatives[i]), sparse, empty, steps, cfg, seed, lambda: bar.update(1)
-        )
+        expert_rows(expert, *clips[i], (positives[i], negatives[i]), drawing)
         for i, expert in enumerate(experts.experts)
     ]
     return assemble(

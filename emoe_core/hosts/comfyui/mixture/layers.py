@@ -21,6 +21,7 @@ import comfy.lora
 import comfy.model_patcher
 import comfy.ops
 import torch
+from comfy.model_patcher import ModelPatcher
 from comfy.patcher_extension import WrappersMP
 from torch import Tensor, nn
 
@@ -100,7 +101,7 @@ class MixtureWeights(nn.Module):
         )
 
 
-def sparse_layer_names(model: Any, layers: str) -> list[str]:
+def sparse_layer_names(model: ModelPatcher, layers: str) -> list[str]:
     """The layers of a ModelPatcher's network that a mixture replaces, in the order in which they are called.
 
     Raises:
@@ -116,7 +117,7 @@ def sparse_layer_names(model: Any, layers: str) -> list[str]:
     return [f"{block}.{layer}" for block in blocks for layer in names.of_block(layers)]
 
 
-def expert_layer(expert: Expert, base: Any, name: str) -> nn.Module:
+def expert_layer(expert: Expert, base: ModelPatcher, name: str) -> nn.Module:
     """An expert's own version of one layer, with its LoRAs and other weight patches merged in.
 
     Args:
@@ -176,7 +177,7 @@ def _unloaded(module: nn.Module, memo: dict[int, Any]) -> nn.Module:
     return copied
 
 
-def _own_weight(model: Any, key: str, source: nn.Module, name: str, loaded: Tensor) -> Tensor:
+def _own_weight(model: ModelPatcher, key: str, source: nn.Module, name: str, loaded: Tensor) -> Tensor:
     """An expert's weight with its patches, whatever is loaded or merged right now."""
     kept, hooked = model.backup.get(key), model.hook_backup.get(key)
     weight = hooked[0] if hooked is not None else kept.weight if kept is not None else loaded
@@ -192,17 +193,17 @@ def _own_weight(model: Any, key: str, source: nn.Module, name: str, loaded: Tens
     seed = comfy.model_patcher.string_to_seed(key)
     if store is not None:
         return store(value, seed=seed, return_weight=True)  # type: ignore[no-any-return]
-    return comfy.float.stochastic_rounding(value, weight.dtype, seed=seed)  # type: ignore[no-any-return]
+    return comfy.float.stochastic_rounding(value, weight.dtype, seed=seed)
 
 
 def mixture_model(
-    base: Any,
+    base: ModelPatcher,
     layer_names: Sequence[str],
     layer_of: Callable[[int, str], nn.Module],
     routers: Mapping[str, Tensor],
     top_k: int,
     identity: str,
-) -> Any:
+) -> ModelPatcher:
     """A clone of `base` with sparse layers in it; `base` itself does not change.
 
     Args:

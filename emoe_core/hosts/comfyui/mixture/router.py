@@ -13,6 +13,7 @@ import json
 import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import comfy.model_management
@@ -24,6 +25,7 @@ from torch import Tensor
 
 from ....errors import EMoEError
 from ....experts.sets import Expert
+from ....io.log import timed
 from ....mixture.router import router_row
 from ..prompts.conditioning import Conditioning, check_width, encode
 from .layers import entries_of
@@ -37,36 +39,43 @@ Rows = dict[str, Tensor]
 _measured: weakref.WeakKeyDictionary[Expert, OrderedDict[str, Rows]] = weakref.WeakKeyDictionary()
 
 
-def expert_rows(
-    expert: Expert,
-    clip: Any,
-    clip_identity: str,
-    prompts: tuple[str, str],
-    layers: Sequence[str],
-    latent: Tensor,
-    steps: int,
-    cfg: float,
-    seed: int,
-    step_done: Callable[[], None],
-) -> Rows:
+@dataclass(frozen=True, eq=False)
+class Drawing:
+    """How the experts draw their prompts.
+
+    Attributes:
+        layers: names within the network, from `layers.sparse_layer_names`.
+        latent: an empty latent of the size to draw, [1, C, h, w].
+        steps, cfg, seed: as in KSampler.
+        step_done: called after every step.
+    """
+
+    layers: Sequence[str]
+    latent: Tensor
+    steps: int
+    cfg: float
+    seed: int
+    step_done: Callable[[], None]
+
+
+def expert_rows(expert: Expert, clip: Any, clip_identity: str, prompts: tuple[str, str], drawing: Drawing) -> Rows:
     """The router row of every layer for one expert, float32 on the CPU.
 
     Args:
         prompts: the expert's positive and negative prompt.
-        layers: names within the network, from `layers.sparse_layer_names`.
-        latent: an empty latent of the size to draw, [1, C, h, w].
-        step_done: called after every step.
     """
-    plain = [*prompts, clip_identity, sorted(layers), list(latent.shape), steps, cfg, seed]
+    layers, latent = drawing.layers, drawing.latent
+    plain = [*prompts, clip_identity, sorted(layers), list(latent.shape), drawing.steps, drawing.cfg, drawing.seed]
     key = hashlib.sha256(json.dumps(plain).encode()).hexdigest()
     kept = _measured.setdefault(expert, OrderedDict())
     if key in kept:
-        for _ in range(steps):
-            step_done()
+        for _ in range(drawing.steps):
+            drawing.step_done()
         return kept[key]
     positive, negative = (encode(clip, text) for text in prompts)
     check_width(positive, expert)
-    rows = _measure(expert, positive, negative, layers, latent, steps, cfg, seed, step_done)
+    with timed("drew the router's prompt of '%s'", expert.name):
+        rows = _measure(expert, positive, negative, drawing)
     if missing := [name for name in layers if name not in rows]:
         raise EMoEError(
             f"Expert '{expert.name}' did not call its layer {missing[0]} while it drew its gate's prompt; another node on "
@@ -78,19 +87,10 @@ def expert_rows(
     return rows
 
 
-def _measure(
-    expert: Expert,
-    positive: Conditioning,
-    negative: Conditioning,
-    layers: Sequence[str],
-    latent: Tensor,
-    steps: int,
-    cfg: float,
-    seed: int,
-    step_done: Callable[[], None],
-) -> Rows:
+def _measure(expert: Expert, positive: Conditioning, negative: Conditioning, drawing: Drawing) -> Rows:
     model, rows = expert.model.clone(), {}
-    sigmas = comfy.samplers.calculate_sigmas(model.get_model_object("model_sampling"), SCHEDULER, steps)
+    latent, seed = drawing.latent, drawing.seed
+    sigmas = comfy.samplers.calculate_sigmas(model.get_model_object("model_sampling"), SCHEDULER, drawing.steps)
     last = float(sigmas[-2])
 
     def look(executor: Any, x: Tensor, *args: Any, **kwargs: Any) -> Any:
@@ -109,7 +109,7 @@ def _measure(
 
         handles = []
         try:
-            for name in layers:
+            for name in drawing.layers:
                 handles.append(executor.class_obj.get_submodule(name).register_forward_pre_hook(reader(name)))
             return executor(x, *args, **kwargs)
         finally:
@@ -118,12 +118,12 @@ def _measure(
 
     def after_step(*_: Any) -> None:
         comfy.model_management.throw_exception_if_processing_interrupted()
-        step_done()
+        drawing.step_done()
 
     model.add_wrapper_with_key(WrappersMP.DIFFUSION_MODEL, WRAPPER_KEY, look)
     guider = comfy.samplers.CFGGuider(model)
     guider.set_conds(positive, negative)
-    guider.set_cfg(cfg)
+    guider.set_cfg(drawing.cfg)
     noise = comfy.sample.prepare_noise(latent, seed)
     with torch.no_grad():
         guider.sample(

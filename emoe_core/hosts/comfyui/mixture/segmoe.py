@@ -11,11 +11,12 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import comfy.sd
 import comfy.utils
 import folder_paths
+from comfy.model_patcher import ModelPatcher
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
@@ -36,6 +37,7 @@ _CONFIG = Path("unet", "config.json")
 _EXPERT = re.compile(r"(.+)\.experts\.(\d+)\.(.+)")
 _ROUTER = ".gate.weight"
 Weights = dict[str, Tensor]
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,8 +45,8 @@ class Loaded:
     """The contents of a SegMoE folder; `clip` and `vae` are None if it has none."""
 
     experts: MixtureSet
-    clip: Any
-    vae: Any
+    clip: comfy.sd.CLIP | None
+    vae: comfy.sd.VAE | None
 
 
 def folders() -> list[str]:
@@ -136,12 +138,12 @@ class _Parts:
     experts: list[dict[str, Weights]]
 
 
-def _network(parts: _Parts, disable_dynamic: bool = False) -> Any:
+def _network(parts: _Parts, disable_dynamic: bool = False) -> ModelPatcher | None:
     """The base as a MODEL; None if ComfyUI does not know such a network."""
     return comfy.sd.load_diffusion_model_state_dict(dict(parts.base), **not_dynamic(disable_dynamic))
 
 
-def _network_again(folder: Path, name: str, disable_dynamic: bool = False) -> Any:
+def _network_again(folder: Path, name: str, disable_dynamic: bool = False) -> ModelPatcher | None:
     _, _, count = _mixture_of(_config(folder, name), name)
     return _network(_taken_apart(_weights(folder, name), count, name), disable_dynamic)
 
@@ -250,7 +252,7 @@ def _name(config: dict[str, Any], index: int) -> str:
         return f"expert {index + 1}"
 
 
-def _part(what: str, name: str, load: Callable[[], Any]) -> Any:
+def _part(what: str, name: str, load: Callable[[], _T]) -> _T:
     """A part beside the U-Net, through the host's own loader, whose errors are of many kinds."""
     try:
         return load()
@@ -262,14 +264,14 @@ def _part(what: str, name: str, load: Callable[[], Any]) -> Any:
         ) from error
 
 
-def _clip(folder: Path) -> Any:
+def _clip(folder: Path) -> comfy.sd.CLIP | None:
     files = [file for part in ("text_encoder", "text_encoder_2") if (file := _first(folder / part, "model"))]
     if not files:
         return None
     return comfy.sd.load_clip(files, embedding_directory=folder_paths.get_folder_paths("embeddings"))
 
 
-def _vae(folder: Path) -> Any:
+def _vae(folder: Path) -> comfy.sd.VAE | None:
     file = _first(folder / "vae", "diffusion_pytorch_model")
     return None if file is None else comfy.sd.VAE(sd=comfy.utils.load_torch_file(file, safe_load=True))
 

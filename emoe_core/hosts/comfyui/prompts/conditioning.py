@@ -9,12 +9,15 @@ would reach only the first expert, and are refused.
 from __future__ import annotations
 
 import hashlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from ....errors import EMoEError
 from ....experts.sets import Expert, ExpertSet
+
+if TYPE_CHECKING:
+    from comfy.sd import CLIP
 
 PER_EXPERT = "emoe_per_expert"
 PROMPT = "emoe_prompt"
@@ -32,9 +35,9 @@ _ROUNDING = 2e-3
 Conditioning = list[list[Any]]
 
 
-def encode(clip: Any, text: str) -> Conditioning:
+def encode(clip: CLIP, text: str) -> Conditioning:
     """The host's own encoding of a text, like CLIPTextEncode's."""
-    return clip.encode_from_tokens_scheduled(clip.tokenize(text))  # type: ignore[no-any-return]
+    return clip.encode_from_tokens_scheduled(clip.tokenize(text))
 
 
 def encode_for_experts(experts: ExpertSet, text: str) -> Conditioning:

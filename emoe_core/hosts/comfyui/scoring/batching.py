@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from comfy.model_patcher import ModelPatcher
 from torch import Tensor
 
 from ..prompts.conditioning import Conditioning
@@ -26,7 +27,7 @@ PLACES_ON_A_PROCESSOR, _CHANNELS = 32 * 32, 320
 _A_PROMPT = "pooled_output"
 
 
-def units_a_call(latent: Tensor, model: Any = None) -> int:
+def units_a_call(latent: Tensor, model: ModelPatcher | None = None) -> int:
     """How many units of a latent [B, C, ...] share one call of a MODEL's network; at least one.
 
     Without a MODEL: the highest possible number, on any device.

@@ -8,6 +8,7 @@ from dataclasses import replace
 import torch
 
 from ....experts.sets import Expert, ExpertSet
+from ....io.log import log
 
 _kept: weakref.WeakKeyDictionary[Expert, dict[str, Expert]] = weakref.WeakKeyDictionary()
 
@@ -30,6 +31,7 @@ def _computing(expert: Expert, dtype: str, known: torch.dtype) -> Expert:
         return expert
     made = _kept.setdefault(expert, {})
     if dtype not in made:
+        log.debug("EMoE: '%s' computes in %s on a copy, as its calibration did", expert.name, dtype)
         model = expert.model.clone()
         model.set_model_compute_dtype(known)
         made[dtype] = replace(expert, model=model, dtype=dtype)

@@ -14,10 +14,12 @@ import comfy.model_management
 import comfy.sample
 import comfy.samplers
 import torch
+from comfy.model_patcher import ModelPatcher
 from torch import Tensor
 
 from ....errors import EMoEError
 from ....experts.sets import Expert, ExpertSet
+from ....io.log import log
 from ....scoring import empty_prompt
 from ....scoring.presets import NOISE_PRED, listed
 from ....scoring.probe import Answer, Latents, Request
@@ -64,6 +66,7 @@ class ComfyProbe:
         what = digest(self.empties[request.expert])
         key = None if what is None else f"{self.empty_key}:{what}:{','.join(request.taps)}"
         if key is not None and (kept := empty_prompt.recall(expert, key)) is not None:
+            log.debug("EMoE: the empty prompt of '%s' is known from an earlier score", expert.name)
             advance(len(self.noises))
             return Answer([kept])
         answer = self._measure(expert, [self.empties[request.expert]], request.taps, advance)
@@ -140,6 +143,7 @@ class ComfyProbe:
             if len(units) == 1:
                 raise
             half = len(units) // 2
+            log.info("EMoE: a call of %d latents did not fit into memory and is made in halves", len(units))
             return [
                 *self._call(tapped, prompts, units[:half], wanted),
                 *self._call(tapped, prompts, units[half:], wanted),
@@ -168,7 +172,7 @@ class _Tapped:
     """A private clone of an expert with taps on it, and what they recorded."""
 
     name: str
-    model: Any
+    model: ModelPatcher
     captured: list[tuple[str, Any, Tensor]]
 
 
@@ -187,7 +191,7 @@ def common_taps(experts: ExpertSet) -> tuple[str, ...]:
     return tuple(tap for tap in each[0] if all(tap in other for other in each))
 
 
-class _OneStep(comfy.samplers.Sampler):  # type: ignore[misc]
+class _OneStep(comfy.samplers.Sampler):
     """A sampler that asks the model once, at the first noise level, and keeps its prediction.
 
     Attributes:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ import comfy.model_management
 
 from ....experts.sets import ExpertSet
 from ....gating.proof import chosen, needs_proof, prove, unproved
+from ....io.log import log, timed
 from ....records.calibration import Calibration
 from ....records.proof import Proof
 from ....records.settings import SHARED, Settings
@@ -21,7 +21,6 @@ from ..prompts import conditioning as cond
 from ..prompts.encoding import encode_many
 from .progress import show_text
 
-_log = logging.getLogger(__name__)
 #: How many proofs are kept; the oldest is dropped.
 _MOST = 256
 _kept: OrderedDict[tuple[str, ...], Proof] = OrderedDict()
@@ -62,8 +61,9 @@ class Prover:
         """A proof for each calibration that needs one; `progress` gets (done, total, its name) for each."""
         for calibration in self.waiting(calibrations):
             show_text(f"proving the calibration '{calibration.name}' on {self.cost(calibration)} of its prompts")
-            proof = self._prove(calibration, progress)
-            _log.info("EMoE: %s", proof.line())
+            with timed("tried the calibration '%s' on %d of its prompts", calibration.name, self.cost(calibration)):
+                proof = self._prove(calibration, progress)
+            log.info("EMoE: %s", proof.line())
             _kept[self._key(calibration)] = proof
             if len(_kept) > _MOST:
                 _kept.popitem(last=False)

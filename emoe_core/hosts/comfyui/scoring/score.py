@@ -13,6 +13,7 @@ import comfy.sample
 import comfy.samplers
 import comfy.utils
 import torch
+from comfy.model_patcher import ModelPatcher
 from torch import Tensor
 
 from ....errors import EMoEError
@@ -246,7 +247,7 @@ def _node_progress() -> Progress:
     return lambda done, total, expert: bar.update_absolute(done, total)
 
 
-def _latent_samples(model: Any, latent: dict[str, Any]) -> Tensor:
+def _latent_samples(model: ModelPatcher, latent: dict[str, Any]) -> Tensor:
     samples = latent["samples"]
     if getattr(samples, "is_nested", False):
         raise EMoEError(
@@ -270,7 +271,7 @@ def _latent_samples(model: Any, latent: dict[str, Any]) -> Tensor:
         )
     if not bool(torch.isfinite(samples).all()):
         raise EMoEError("Uncertainty Score's latent_image holds NaN or infinite values; look at the node that made it.")
-    return samples  # type: ignore[no-any-return]
+    return samples
 
 
 def _sigmas(experts: ExpertSet, options: ScoreOptions) -> Tensor:
@@ -306,7 +307,7 @@ def _sigmas(experts: ExpertSet, options: ScoreOptions) -> Tensor:
         raise EMoEError(
             f"At at_step {at_step} of {steps} no noise is left, so nothing can be scored; choose an earlier step."
         )
-    return sigmas  # type: ignore[no-any-return]
+    return sigmas
 
 
 def _rounded(sigma: Tensor) -> float:

@@ -18,6 +18,7 @@ from types import CodeType, FunctionType
 from typing import Any
 
 import torch
+from comfy.model_patcher import ModelPatcher
 from comfy.patcher_extension import WrappersMP
 from torch import Tensor
 
@@ -36,7 +37,7 @@ class Left(Exception):
     """Raised at the last tap to leave the network early; never leaves this module."""
 
 
-def taps_of(model: Any) -> tuple[str, ...]:
+def taps_of(model: ModelPatcher) -> tuple[str, ...]:
     """The taps of a ModelPatcher, in the order in which a pass reaches them."""
     network = model.get_model_object("diffusion_model")
     if _is_unet(network):
@@ -45,7 +46,7 @@ def taps_of(model: Any) -> tuple[str, ...]:
     return (*(f"block:{i}" for i in range(len(_blocks(network)))), NOISE_PRED)
 
 
-def place(model: Any, taps: tuple[str, ...], keep: Keep) -> None:
+def place(model: ModelPatcher, taps: tuple[str, ...], keep: Keep) -> None:
     """Puts taps on a private clone; the pass ends at the last of them unless the prediction itself is wanted.
 
     `keep` is called for each conditioning entry of the prompt that the network sees, with float32 latents on the CPU.
@@ -93,7 +94,7 @@ def _is_unet(network: Any) -> bool:
     return hasattr(network, "input_blocks") and hasattr(network, "output_blocks")
 
 
-def _tap_unet(model: Any, last_input: int, taps: list[str], take: Callable[[str, Tensor], None]) -> None:
+def _tap_unet(model: ModelPatcher, last_input: int, taps: list[str], take: Callable[[str, Tensor], None]) -> None:
     def after_inputs(h: Tensor, options: dict[str, Any]) -> Tensor:
         if options.get("block") == ("input", last_input):
             take("mid_in", h)
@@ -132,7 +133,7 @@ def _mentions(cls: type, word: str) -> bool:
 
 
 def _tap_blocks(
-    model: Any, points: list[tuple[str, int]], wanted: dict[int, str], take: Callable[[str, Tensor], None]
+    model: ModelPatcher, points: list[tuple[str, int]], wanted: dict[int, str], take: Callable[[str, Tensor], None]
 ) -> None:
     """Taps on blocks give only the image's tokens: [rows, C, tokens].
 

@@ -1,0 +1,18 @@
+"""The pack's logger: INFO says what takes long, DEBUG why. Levels and handlers are the host's to choose."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+log = logging.getLogger("emoe")
+
+
+@contextmanager
+def timed(text: str, *values: object) -> Iterator[None]:
+    """Says at INFO what was done, and in how many seconds; nothing where it failed, since the error says it."""
+    begun = time.perf_counter()
+    yield
+    log.info(f"EMoE: {text} in %.1f s", *values, time.perf_counter() - begun)

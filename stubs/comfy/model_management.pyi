@@ -1,0 +1,39 @@
+from collections.abc import Sequence
+
+import torch
+
+from .model_patcher import ModelPatcher
+
+OOM_EXCEPTION: type[Exception]
+
+class _LoadedModel:
+    # None once nothing else holds the model.
+    @property
+    def model(self) -> ModelPatcher | None: ...
+
+current_loaded_models: list[_LoadedModel]
+
+def get_torch_device() -> torch.device: ...
+def unet_offload_device() -> torch.device: ...
+def unet_inital_load_device(parameters: int, dtype: torch.dtype) -> torch.device: ...
+def unet_dtype(
+    device: torch.device | None = ...,
+    model_params: int = ...,
+    supported_dtypes: list[torch.dtype] = ...,
+    weight_dtype: torch.dtype | None = ...,
+) -> torch.dtype: ...
+def unet_manual_cast(
+    weight_dtype: torch.dtype, inference_device: torch.device, supported_dtypes: list[torch.dtype] = ...
+) -> torch.dtype | None: ...
+def load_models_gpu(
+    models: Sequence[ModelPatcher],
+    memory_required: float = ...,
+    force_patch_weights: bool = ...,
+    minimum_memory_required: float | None = ...,
+    force_full_load: bool = ...,
+) -> None: ...
+def free_memory(
+    memory_required: float, device: torch.device, keep_loaded: Sequence[_LoadedModel] = ...
+) -> list[_LoadedModel]: ...
+def soft_empty_cache(force: bool = ...) -> None: ...
+def throw_exception_if_processing_interrupted() -> None: ...

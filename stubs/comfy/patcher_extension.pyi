@@ -1,0 +1,3 @@
+class WrappersMP:
+    APPLY_MODEL: str
+    DIFFUSION_MODEL: str
