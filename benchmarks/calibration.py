@@ -12,8 +12,8 @@ number whose one fresh prompt goes wrong is binomial with a chance of at most al
 a share delta of calibrations gives a threshold whose risk, known exactly here, is above alpha. A promise is broken where
 a count lies above the 99.9 % quantile of its binomial distribution.
 
-Two more tables follow: thresholds of groups, by language; and for the calibrations that ship with the demo experts, the share
-of fresh English prompts blocked, and the shares of nonsense and of prompts in languages never seen.
+Two more tables follow: thresholds of groups, by language; and the shares of fresh English prompts, nonsense and languages
+never seen that the calibrations shipped with the demo experts block.
 """
 
 from __future__ import annotations

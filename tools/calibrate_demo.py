@@ -31,7 +31,7 @@ from emoe_core.scoring.presets import PRESETS  # noqa: E402
 WORKFLOW = "gate_before_generation"
 GROUP = "calibration"
 REFERENCE = "Names of emoji in English that the demo experts were trained on."
-#: A threshold that passes everything, so that only the score matters.
+#: Passes everything, so only the score matters.
 OPEN_GATE = {"policy": "raw_threshold", "threshold": 1e12, "mode": "observe", "filename_prefix": "calibrate/verdict"}
 
 

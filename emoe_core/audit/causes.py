@@ -13,7 +13,7 @@ from .store import Store
 from .text import words
 
 SHOWN = 10
-_SHRINK = 2.0  # shrinks as if by this many neutral prompts: a word seen once counts a third of its apparent effect
+_SHRINK = 2.0  # this many neutral prompts are added: a word seen once counts a third of its effect
 _PROMPT = "p.row, p.line, p.id, p.prompt, p.score, p.p_value, p.response"
 _EXAMPLE = 120
 

@@ -58,7 +58,7 @@ class Canvas:
             self._drawing.rectangle((left * _FINE, top * _FINE, right * _FINE - 1, bottom * _FINE - 1), fill=colour)
 
     def dot(self, x: float, y: float, radius: float, colour: Colour) -> None:
-        """A filled circle with a thin rim in the background's colour, so that it stands out on a line."""
+        """A filled circle with a thin rim in the background's colour, to stand out on a line."""
         for r, fill in ((radius + 1.5, self.theme.paper), (radius, colour)):
             r *= self.scale * _FINE
             self._drawing.ellipse((x * _FINE - r, y * _FINE - r, x * _FINE + r, y * _FINE + r), fill=fill)

@@ -47,7 +47,7 @@ __all__ = ["DESCRIPTION", "EPILOG", "add_arguments", "run"]
 
 
 def run(args: argparse.Namespace) -> int:
-    """Runs the command; returns its exit code."""
+    """The command; returns its exit code."""
 
     source = _source(args)
     plan = read_plan(_prompts(args), args.group, args.id, _english(args.english))

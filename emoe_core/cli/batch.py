@@ -68,7 +68,7 @@ def _at_least_one(text: str) -> int:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Runs the command; returns its exit code."""
+    """The command; returns its exit code."""
     if not args.out and not args.dry_run:
         raise EMoEError("Where the results go is not said; give --out results.jsonl.")
     if args.out and Path(args.out).resolve() in (Path(args.prompts).resolve(), Path(args.workflow).resolve()):

@@ -30,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Runs the command; returns its exit code."""
+    """The command; returns its exit code."""
     with _quiet():
         try:
             found = _looked_at(args.comfyui, ("--cpu",) if args.cpu else ())

@@ -74,7 +74,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Runs the command; returns its exit code."""
+    """The command; returns its exit code."""
     rows, bad = _prompts(args)
     if args.out and Path(args.out).resolve() in {Path(p).resolve() for p in (args.prompts, *args.experts) if p}:
         raise EMoEError(f"--out names '{args.out}', which is read; give the results a file of their own.")

@@ -1,9 +1,8 @@
 """A digest of what a user chose: the parameters of the objects that other node packs patch into a model.
 
-The digest is the same for the same choice in every process and on every release of the host and of Python. It therefore
-leaves out code, module names, addresses, Python's own hashes, the order of sets and dicts, and anything that a run leaves
-behind. An update of a node pack that only moves or rewrites its code keeps the digest. An object whose content cannot be
-read counts by the name of its type.
+The digest is the same for the same choice in every process and on every release of the host and of Python. So it leaves out
+code, module names, addresses, Python's own hashes, the order of sets and dicts, and anything that a run leaves behind. A node
+pack that only moves or rewrites its code keeps the digest. An object that cannot be read counts by the name of its type.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Policies: from a calibration and a rate to the threshold that keeps it.
 
-Every guarantee is for prompts that are exchangeable with the calibration's: drawn from the same distribution, in any order.
+Every guarantee is for prompts exchangeable with the calibration's: drawn from one distribution, in any order.
 To add a policy, write its function and one line in `POLICIES`.
 
 Sources: split conformal p-values, Vovk, Gammerman and Shafer, "Algorithmic Learning in a Random World" (2005),

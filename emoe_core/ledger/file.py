@@ -103,7 +103,7 @@ class LedgerFile:
         database.execute("PRAGMA synchronous = NORMAL")
 
     def _switch_to_wal(self, database: sqlite3.Connection) -> None:
-        """Sets WAL mode, which stays with the file. SQLite does not wait for its lock here, so this does."""
+        """Sets WAL mode, which stays with the file. SQLite would not wait for its lock here."""
         deadline = time.monotonic() + self._patience
         while one(database, "PRAGMA journal_mode") != "wal":
             try:

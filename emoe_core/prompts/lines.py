@@ -22,7 +22,7 @@ class Undecoded:
 Line = str | Undecoded
 Lines = Iterator[tuple[int, Line]]
 
-#: Byte order marks of unsupported encodings; UTF-32 comes before UTF-16 because its mark starts with UTF-16's.
+#: Byte order marks of unsupported encodings; UTF-32 first, because its mark starts with UTF-16's.
 _MARKS = (
     (b"\xff\xfe\0\0", "UTF-32"),
     (b"\0\0\xfe\xff", "UTF-32"),

@@ -12,8 +12,7 @@ class LayerRouting:
 
     Attributes:
         name: the layer's name in its network.
-        entropy: entropy of the router's softmax over all experts, mean over tokens, divided by its maximum: 0 always picks
-            one expert, 1 is undecided.
+        entropy: of the router's softmax over all experts, mean over tokens, over its maximum: 0 picks one, 1 is undecided.
         load: each expert's share of the routing weight; sums to 1.
         separated: whether the paths were separated here, so the router's choice was not followed.
     """

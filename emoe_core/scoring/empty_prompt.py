@@ -13,7 +13,7 @@ from ..errors import EMoEError
 from ..experts.sets import Expert
 from .probe import Latents
 
-#: Limit for one expert's latents together; the latest are kept even if they alone exceed it.
+#: Limit for one expert's latents; the latest are kept even if they exceed it.
 MOST_BYTES = 128 * 2**20
 
 _kept: weakref.WeakKeyDictionary[Expert, OrderedDict[str, Latents]] = weakref.WeakKeyDictionary()

@@ -15,7 +15,7 @@ def across_expert_variance(latents: Tensor) -> Tensor:
     """Unbiased variance across experts, Var_i m[i, k, b, d] with divisor M - 1: [M, K, B, D] -> [K, B, D].
 
     The variance in the paper's score (arXiv 2505.13273, section 4); M - 1 lets sets of different M estimate one quantity.
-    The first expert is subtracted first: identical experts then give exactly 0, and a large common offset costs no digits.
+    The first expert is subtracted first, so identical experts give exactly 0 and a large common offset costs no digits.
     """
     latents = latents.float()
     return (latents - latents[:1]).var(dim=0, correction=1)

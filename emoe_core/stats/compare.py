@@ -1,9 +1,4 @@
-"""Two groups: tests, Cliff's delta, Hodges-Lehmann shift, and Holm's correction for many groups.
-
-Sources: Mann and Whitney 1947; Wilcoxon 1945; Hodges and Lehmann 1963 (estimates and, by inverting the tests,
-intervals); Cliff 1993; Newcombe 2006 (Statistics in Medicine 25, method 5, the interval of a Mann-Whitney share);
-Wilson 1927; Holm 1979.
-"""
+"""Two groups: tests, Cliff's delta, Hodges-Lehmann shift, and Holm's correction for many groups."""
 
 from __future__ import annotations
 
@@ -48,10 +43,10 @@ class Comparison:
 
 
 def between(group: Floats, others: Floats) -> Comparison:
-    """A group [m] against others [n], not paired, by Mann-Whitney's test.
+    """A group [m] against others [n], not paired, by Mann and Whitney's test (1947).
 
-    Delta is 2 U / (m n) - 1 = P(x > y) - P(x < y) (Cliff 1993), with Newcombe's interval (2006, method 5). The shift is the
-    median of all differences x - y, with the interval that inverts the test (Hodges and Lehmann 1963).
+    Delta is 2 U / (m n) - 1 = P(x > y) - P(x < y) (Cliff 1993), with Newcombe's interval (Statistics in Medicine 25, 2006,
+    method 5). The shift is the median of all x - y; its interval inverts the test (Hodges and Lehmann 1963).
     """
     from scipy.stats import mannwhitneyu
 
@@ -75,8 +70,8 @@ def between(group: Floats, others: Floats) -> Comparison:
 def paired(differences: Floats, tested: Floats | None = None) -> Comparison:
     """A group against a reference on parallel prompts, by Wilcoxon's signed-rank test (1945).
 
-    Delta is the share of prompts where the group is higher minus the share where it is lower, with Wilson's interval
-    (1927). The shift is the median of the Walsh averages (d_i + d_j) / 2, i <= j (Hodges and Lehmann 1963).
+    Delta is the share of prompts where the group is higher minus the share where it is lower (Wilson's interval, 1927).
+    The shift is the median of the Walsh averages (d_i + d_j) / 2, i <= j (Hodges and Lehmann 1963).
 
     Args:
         differences: group minus reference per prompt, [n].
@@ -106,9 +101,8 @@ def paired(differences: Floats, tested: Floats | None = None) -> Comparison:
 def within_ranks(table: Floats, column: int) -> Floats:
     """Per prompt (row) the group's rank among all groups: (#lower - #higher) / #others, in [-1, 1] with mean 0, [rows].
 
-    Ours: a difference from the mean or median of several others is skewed even where nothing differs, which would make the
-    signed-rank test wrong; this rank is symmetric there. NaN cells are left out; a row where the group is missing or alone
-    gives NaN.
+    Ours: a difference from the mean or median of several others is skewed even where nothing differs, and the signed-rank
+    test would be wrong. NaN cells are left out; a row where the group is missing or alone gives NaN.
 
     Args:
         table: scores by prompt and group, [rows, groups].

@@ -1,8 +1,4 @@
-"""How well a score separates two groups of prompts. Only ranks count, so any estimators can be compared.
-
-Sources: AUROC as the Mann-Whitney statistic (Hanley and McNeil 1982); Spearman's rho with mid-ranks for ties;
-percentile bootstrap intervals (Efron and Tibshirani 1993).
-"""
+"""How well a score separates two groups of prompts. Only ranks count, so any estimators can be compared."""
 
 from __future__ import annotations
 
@@ -25,7 +21,7 @@ def ranks(values: Sequence[float] | Floats) -> Floats:
 
 
 def auroc(known: Sequence[float] | Floats, unknown: Sequence[float] | Floats) -> float:
-    """P(an unknown prompt scores higher than a known one), ties counted half: U / (m n), from [m] and [n]; 0.5 is chance.
+    """P(unknown > known), ties counted half: U / (m n), from [m] and [n] (Hanley and McNeil 1982). 0.5 is chance.
 
     Raises:
         EMoEError: one of the groups is empty.

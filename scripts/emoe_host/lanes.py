@@ -99,7 +99,7 @@ class Part:
 
 
 def _hear_interrupts() -> None:
-    """Makes SIGINT work again: a shell's background job starts with it ignored, and its children inherit that."""
+    """Makes SIGINT work: a shell's background job starts with it ignored, and children inherit that."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 

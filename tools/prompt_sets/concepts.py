@@ -1,7 +1,7 @@
 """The set `concepts`: things that can be drawn, under the same name in about a hundred languages.
 
 The names are those of emoji in Unicode CLDR. CLDR keeps them unique within a language, so no two concepts are the same
-prompt. These are the choices and their reasons:
+prompt. The choices:
 
 * Emoji of things, beings and scenes (`TOPICS`), not of symbols, flags, hands, clocks or yellow faces. For people, the forms
   for women and men: the form for both is a gloss in many languages ("cuisinier (tous genres)").

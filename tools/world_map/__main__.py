@@ -3,8 +3,8 @@
     python tools/world_map [FOLDER]
 
 Shapes come from Natural Earth (public domain) through the npm package world-atlas (ISC), names and codes from Unicode CLDR
-(Unicode License v3) through two of its npm packages, all at fixed versions and with their files checked. The files stay
-in FOLDER (a temporary one by default), so that a second run need not fetch them. Needs numpy and npm.
+(Unicode License v3) through two of its npm packages, at fixed versions, with their files checked. FOLDER (a temporary
+one by default) keeps the files for a second run. Needs numpy and npm.
 
 * world.json: `width` and `height` of the drawing, `shapes` (SVG paths by ISO 3166 alpha-2 code, "" for land without
   one), `places` (for each territory the point of its dot), `small` (territories drawn as a dot).

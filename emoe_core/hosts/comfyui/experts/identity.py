@@ -144,7 +144,7 @@ def _same(patch: Any, own: Any) -> bool:
 
 
 def _known_to(patcher: ModelPatcher) -> Callable[[Any], str | None]:
-    """A function that gives a word for values that are identified elsewhere: the model's own parts, and other models.
+    """A function that names values identified elsewhere: the model's own parts, and other models.
 
     Patches often hold the model they are for. Its weights are already in the identity without their patches, so their
     current values must not count as well.

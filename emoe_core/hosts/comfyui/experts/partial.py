@@ -35,8 +35,8 @@ from ....io.log import timed
 from .patchers import give_weights, keeps_the_files_types, loads_again_by, new_patcher
 
 NETWORK = "diffusion_model."
-#: The network's attribute that holds its `Decoder`. It is on the network and not on the patcher, because clones share the
-#: network, and a second network that the host makes for a clone has its own.
+#: The network's attribute that holds its `Decoder`. Not on the patcher: clones share the network, and a
+#: second network that the host makes for a clone has its own.
 _DECODER_OF = "emoe_decoder"
 _DECODER = ("output_blocks", "out")
 _DECODER_NAMES = ("output_blocks.", "out.")

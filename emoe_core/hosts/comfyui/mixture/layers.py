@@ -35,7 +35,7 @@ NETWORK = "diffusion_model."
 WRAPPER_KEY = WEIGHTS_KEY = "emoe_mixture"
 #: While a score is measured: the plan for a network call of (rows, conditioning entries). Otherwise sampling's own plan.
 scoring: ContextVar[Callable[[int, int], Assignment] | None] = ContextVar("emoe_mixture_scoring", default=None)
-#: Attributes that the host's loaders put on a module, and that they take for their own wherever they find them.
+#: Attributes that the host's loaders put on a module, and take for their own on any.
 LOADERS_OWN = frozenset(
     (
         # weights to cast or patch when the layer is called

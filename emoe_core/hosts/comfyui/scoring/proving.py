@@ -27,7 +27,7 @@ _kept: OrderedDict[tuple[str, ...], Proof] = OrderedDict()
 
 
 def forget() -> None:
-    """Drops all proofs, so that they are made again."""
+    """Drops all proofs."""
     _kept.clear()
 
 
