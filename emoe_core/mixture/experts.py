@@ -39,7 +39,7 @@ class MixtureSet(ExpertSet):
     def add(self, expert: Expert) -> ExpertSet:
         """Refused: a mixture is made as a whole."""
         raise EMoEError(
-            f"'{expert.name}' cannot be added to a mixture: its gates were made for its own experts. Add it to the experts "
+            f"'{expert.name}' cannot be added to a mixture: its router was made for its own experts. Add it to the experts "
             "before Build Mixture."
         )
 

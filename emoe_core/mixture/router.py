@@ -37,7 +37,7 @@ def stack_rows(rows: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
         bad = [name for name, row in expert.items() if not bool(torch.isfinite(row).all())]
         if bad:
             raise EMoEError(
-                f"Expert {index + 1} gives NaN or infinite values at {bad[0]} while it draws its gate's prompt: its "
+                f"Expert {index + 1} gives NaN or infinite values at {bad[0]} while it draws its router prompt: its "
                 "weights are damaged or its precision is too low."
             )
     return {name: torch.stack([expert[name] for expert in rows]) for name in rows[0]}

@@ -78,7 +78,7 @@ def expert_rows(expert: Expert, clip: Any, clip_identity: str, prompts: tuple[st
         rows = _measure(expert, positive, negative, drawing)
     if missing := [name for name in layers if name not in rows]:
         raise EMoEError(
-            f"Expert '{expert.name}' did not call its layer {missing[0]} while it drew its gate's prompt; another node on "
+            f"Expert '{expert.name}' did not call its layer {missing[0]} while it drew its router prompt; another node on "
             "its MODEL skips parts of the network: use the expert without it."
         )
     kept[key] = rows
