@@ -127,7 +127,7 @@ def _clips(experts: ExpertSet, clip: Any) -> list[tuple[Any, str]]:
     spare = next((one for one in own if one[0] is not None), None)
     if spare is None:
         raise EMoEError(
-            "Build Mixture has no text encoder for the router prompts: none of the experts brings one; connect a CLIP to "
+            "Build Mixture has no text encoder for the gates' prompts: none of the experts brings one; connect a CLIP to "
             "its input 'clip'."
         )
     return [spare if one[0] is None else one for one in own]
