@@ -1,4 +1,4 @@
-"""The test command: ruff, mypy, tsc and the four test tiers, in the prepared environment, against a real ComfyUI.
+"""The test command: ruff, mypy, tsc and the five test tiers, in the prepared environment, against a real ComfyUI.
 
 Parts run side by side, one a core, each with its share of the threads: the tiers are separate processes with servers, ports
 and folders of their own.
@@ -20,10 +20,10 @@ from .lanes import Part, cores, run_in_lanes, show
 from .prepare import Host, prepare, say
 from .server import stopped_by_sigterm
 
-TIERS = ("core", "host", "server", "browser")
+TIERS = ("core", "project", "host", "server", "browser")
 PARTS = ("lint", *TIERS)
 #: The longest first, so that no lane ends long after the others; lint before them, since it tells the most in the least time.
-_ORDER = ("lint", "browser", "host", "server", "core")
+_ORDER = ("lint", "browser", "host", "server", "core", "project")
 
 
 @dataclass

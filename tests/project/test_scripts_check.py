@@ -24,7 +24,7 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> dict[str, check.Count]:
 
 
 def test_all_parts_run_by_default() -> None:
-    assert check.parse([]) == (["lint", "core", "host", "server", "browser"], [])
+    assert check.parse([]) == (["lint", "core", "project", "host", "server", "browser"], [])
     assert check.parse(["server", "core", "--", "-k", "gate"]) == (["core", "server"], ["-k", "gate"])
     with pytest.raises(SystemExit):
         check.parse(["everything"])
@@ -33,7 +33,7 @@ def test_all_parts_run_by_default() -> None:
 def test_a_good_run_ends_with_its_count(counted: dict, capsys: pytest.CaptureFixture[str]) -> None:
     counted["server"] = check.Count(passed=3, skipped=1)
     assert check.main([]) == 0
-    assert capsys.readouterr().out.splitlines()[-1] == "7 passed, 0 failed, 1 skipped"
+    assert capsys.readouterr().out.splitlines()[-1] == "8 passed, 0 failed, 1 skipped"
 
 
 @pytest.mark.parametrize("part", check.PARTS)
