@@ -89,17 +89,14 @@ def python(name: str, code: str, output: Path | None, *arguments: object) -> Par
     return Part(name, [[sys.executable, "-c", code, *map(str, arguments)]], dict(os.environ), output)
 
 
-MEET = """
-import sys, time
+WATCH = """
+import signal, sys, time
 from pathlib import Path
-mine, other = map(Path, sys.argv[1:])
-mine.touch()
-until = time.monotonic() + 60
-while not other.exists():
-    assert time.monotonic() < until, "the other part never came"
+signal.alarm(60)  # ends what would wait for ever
+while not all(map(Path.exists, map(Path, sys.argv[1:]))):
     time.sleep(0.02)
-print("met", mine.name)
 """
+MEET = f"open(__import__('sys').argv[1], 'w').close()\n{WATCH}\nprint('met', Path(sys.argv[1]).name)"
 
 
 def test_two_parts_run_side_by_side_and_their_outputs_are_kept_apart(
@@ -123,9 +120,7 @@ def test_a_lane_takes_the_next_part_and_a_part_all_its_commands(tmp_path: Path) 
     assert parts[1].codes == [0, 3]
 
 
-def test_a_stopped_run_lets_every_part_clean_up(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_a_stopped_run_lets_every_part_clean_up(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     """Stopped from outside (SystemExit), each child gets SIGINT and its time, not a kill."""
     code = (
         "import sys, time\n"
@@ -134,13 +129,13 @@ def test_a_stopped_run_lets_every_part_clean_up(
     )
     started, cleaned = [tmp_path / f"started{n}" for n in (1, 2)], [tmp_path / f"cleaned{n}" for n in (1, 2)]
     parts = [python(f"p{n}", code, tmp_path / f"{n}.log", started[n], cleaned[n]) for n in (0, 1)]
+    parts.append(python("watch", WATCH, tmp_path / "watch.log", *started))
 
-    def stop_when_both_run() -> None:
-        if all(path.exists() for path in started):
-            raise SystemExit(143)
+    def stop_when_both_run(part: Part) -> None:
+        assert part.name == "watch" and part.codes == [0]
+        raise SystemExit(143)
 
-    monkeypatch.setattr(lanes, "_pause", stop_when_both_run)
     with pytest.raises(SystemExit):
-        lanes.run_in_lanes(parts, 2, lambda part: None)
+        lanes.run_in_lanes(parts, 3, stop_when_both_run)
     assert all(path.exists() for path in cleaned)
     assert capfd.readouterr().out.count("\nas far as it came") == 2

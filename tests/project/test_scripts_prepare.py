@@ -100,16 +100,14 @@ def test_a_python_that_cannot_run_comfyui_is_named(tmp_path: Path) -> None:
         prepare.prepare({"COMFYUI_PATH": comfyui, "EMOE_PYTHON": str(bare)})
 
 
-def test_no_python_of_the_locks_version(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(prepare, "_answers", lambda python, code: False)
+def test_no_python_of_the_locks_version() -> None:
     with pytest.raises(HostError, match=r"Python 3\.11 was not found.*COMFYUI_PATH and EMOE_PYTHON"):
-        prepare.find_lock_python({})
+        prepare.find_lock_python({}, lambda python, code: False)
 
 
-def test_a_python_without_venv(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(prepare, "_answers", lambda python, code: "venv" not in code)
+def test_a_python_without_venv() -> None:
     with pytest.raises(HostError, match=r"cannot make virtual environments.*python3\.11-venv"):
-        prepare.find_lock_python({})
+        prepare.find_lock_python({}, lambda python, code: "venv" not in code)
 
 
 def test_another_platform_is_told_what_to_do() -> None:

@@ -59,8 +59,8 @@ def weights_signature(patcher: Any, prefix: str, where: str, unused: tuple[str, 
     """
     try:
         idle = (*unused, *_IDLE.get(type(patcher.model).__name__, ()))
-        stored = {_lasting(key): one for key, one in _stored(patcher, prefix).items() if key not in idle}
-        here = [(key, _readable(*one)) for key, one in stored.items()]
+        stored = {_lasting(key): one for key, one in stored_weights(patcher, prefix).items() if key not in idle}
+        here = [(key, readable(*one)) for key, one in stored.items()]
         if prefix != NETWORK:
             return signature(here)
         with unread_weights(patcher) as in_file:
@@ -81,7 +81,7 @@ def weight_type(patcher: Any, prefix: str) -> str:
     The type of most of its numbers of eight bits and less, since those are rounded most; of most of all where it has none.
     """
     counts: Counter[tuple[bool, str]] = Counter()
-    for tensor, owner, name in _stored(patcher, prefix).values():
+    for tensor, owner, name in stored_weights(patcher, prefix).values():
         shape = _shape(tensor, owner, name)
         if len(shape) >= 2:
             kind = _kind(tensor, owner)
@@ -92,17 +92,17 @@ def weight_type(patcher: Any, prefix: str) -> str:
 
 def is_quantised(patcher: Any, prefix: str) -> bool:
     """Whether some of a model's matrices are read through scales, tables or blocks."""
-    found = (_readable(*stored) for stored in _stored(patcher, prefix).values())
+    found = (readable(*stored) for stored in stored_weights(patcher, prefix).values())
     return any(not isinstance(one, Tensor) for one in found)
 
 
 # --- where the weights are --------------------------------------------------------------------------------------------
 
 #: A tensor as it is stored, the layer that holds it, and its name there.
-_Stored = tuple[Any, Any, str]
+Stored = tuple[Any, Any, str]
 
 
-def _stored(patcher: Any, prefix: str) -> dict[str, _Stored]:
+def stored_weights(patcher: Any, prefix: str) -> dict[str, Stored]:
     """What the model's own weights are stored as, by key: what patches were merged into is read from the host's backup."""
 
     def untouched(key: str) -> Any:
@@ -122,7 +122,7 @@ def _stored(patcher: Any, prefix: str) -> dict[str, _Stored]:
     return found
 
 
-def _listed(model: Any, prefix: str, untouched: Callable[[str], Any]) -> Iterator[tuple[str, _Stored]]:
+def _listed(model: Any, prefix: str, untouched: Callable[[str], Any]) -> Iterator[tuple[str, Stored]]:
     for key, value in model.state_dict().items():
         if not key.startswith(prefix):
             continue
@@ -157,7 +157,7 @@ def _is_quantised(owner: Any) -> bool:
 # --- what they stand for ----------------------------------------------------------------------------------------------
 
 
-def _readable(tensor: Any, owner: Any, name: str) -> Tensor | Sampled | Unread:
+def readable(tensor: Any, owner: Any, name: str) -> Tensor | Sampled | Unread:
     """A stored weight as what it stands for, or as what cannot be read."""
     if name == "qweight":
         parts = (part for key, part in owner.named_parameters(recurse=False) if key != "bias")
