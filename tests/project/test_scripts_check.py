@@ -123,8 +123,8 @@ def test_a_lane_takes_the_next_part_and_a_part_all_its_commands(tmp_path: Path) 
 def test_a_stopped_run_lets_every_part_clean_up(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     """Stopped from outside (SystemExit), each child gets SIGINT and its time, not a kill."""
     code = (
-        "import sys, time\n"
-        "try:\n    open(sys.argv[1], 'w').close(); time.sleep(60)\n"
+        "import signal, sys\n"
+        "try:\n    open(sys.argv[1], 'w').close(); signal.pause()\n"
         "except KeyboardInterrupt:\n    print('as far as it came', flush=True); open(sys.argv[2], 'w').close()\n"
     )
     started, cleaned = [tmp_path / f"started{n}" for n in (1, 2)], [tmp_path / f"cleaned{n}" for n in (1, 2)]
