@@ -24,8 +24,8 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> dict[str, check.Count]:
 
 
 def test_all_parts_run_by_default() -> None:
-    assert check.parse([]) == (["lint", "core", "project", "host", "server", "browser"], [])
-    assert check.parse(["server", "core", "--", "-k", "gate"]) == (["core", "server"], ["-k", "gate"])
+    assert check.parse([]) == (["lint", "core", "project", "host", "server", "browser"], [], None)
+    assert check.parse(["server", "core", "--", "-k", "gate"]) == (["core", "server"], ["-k", "gate"], None)
     with pytest.raises(SystemExit):
         check.parse(["everything"])
 
