@@ -49,7 +49,7 @@ class Exposure:
         """Indices of the prompts of these groups."""
         return np.flatnonzero(np.isin(self.group, groups))
 
-    def _interval(self, statistic: Callable[[list[Any]], float], sets: Sequence[Any]) -> Figure:
+    def interval(self, statistic: Callable[[list[Any]], float], sets: Sequence[Any]) -> Figure:
         """A statistic of sets of prompt indices, and its interval under resampling each set."""
         low, high = self.evaluation.bootstrap(
             lambda drawn: statistic([s[d] for s, d in zip(sets, drawn, strict=True)]),
@@ -58,7 +58,7 @@ class Exposure:
         )
         return {"value": float(statistic(list(sets))), "low": low, "high": high}
 
-    def _auroc(self, name: str, known: Any, unknown: Any, minus: str | None = None) -> Figure:
+    def auroc_of(self, name: str, known: Any, unknown: Any, minus: str | None = None) -> Figure:
         """AUROC of a column, or its paired difference to another column's."""
         wins = self._wins(name, known, unknown)
         if minus is not None:
@@ -100,11 +100,13 @@ class Exposure:
     def held_out_against_under_sampled(self) -> dict[str, Figure]:
         """Column -> how often a thing never shown scores higher than one shown seldom: same language, similar names."""
         seldom, never = self.where("under_sampled"), self.where("held_out")
-        return {name: self._auroc(name, seldom, never) for name in self.columns} if len(never) and len(seldom) else {}
+        return {name: self.auroc_of(name, seldom, never) for name in self.columns} if len(never) and len(seldom) else {}
 
     def auroc(self) -> dict[str, dict[str, Figure]]:
-        """Task -> column -> how well the column separates unknown from known."""
-        return {task: {name: self._auroc(name, *sets) for name in self.columns} for task, sets in self.tasks().items()}
+        """Task -> column -> how well the column tells unknown from known."""
+        return {
+            task: {name: self.auroc_of(name, *sets) for name in self.columns} for task, sets in self.tasks().items()
+        }
 
     def over(self, name: str, other: str) -> dict[str, Figure]:
         """Task -> paired difference of a column's AUROC to another column's; the mean over the tasks as `mean`."""
@@ -115,8 +117,8 @@ class Exposure:
             return float(np.mean([(self._wins(name, known, u) - self._wins(other, known, u)).mean() for u in unknown]))
 
         every = [self.where(REFERENCE), *(unknown for _, unknown in sets.values())]
-        return {task: self._auroc(name, *pair, minus=other) for task, pair in sets.items()} | {
-            "mean": self._interval(mean, every)
+        return {task: self.auroc_of(name, *pair, minus=other) for task, pair in sets.items()} | {
+            "mean": self.interval(mean, every)
         }
 
     def auroc_by_language(self) -> dict[str, dict[str, Figure]]:
@@ -125,7 +127,7 @@ class Exposure:
         codes = sorted({row.group for row in self.rows if row.group == row.language}, key=self._share_of, reverse=True)
         return {
             code: {"share": {"value": self._share_of(code)}}
-            | {name: self._auroc(name, known, self.where(code)) for name in self.columns}
+            | {name: self.auroc_of(name, known, self.where(code)) for name in self.columns}
             for code in codes
         }
 
@@ -139,7 +141,7 @@ class Exposure:
     def _order(self, name: str, codes: list[str]) -> Figure:
         """Rank correlation of share and median score among these languages."""
         column, shares = self.columns[name], [self.trained[code] for code in codes]
-        return self._interval(
+        return self.interval(
             lambda drawn: self.evaluation.spearman(shares, [float(np.median(column[d])) for d in drawn]),
             [self._of_language(code) for code in codes],
         )
@@ -161,8 +163,8 @@ class Exposure:
             if name in self.columns:
                 found[preset] = {
                     "order_well_shown": self._order(name, well),
-                    "never_against_well": self._auroc(name, self.where(*well[1:]), never),
-                    "never_against_seldom": self._auroc(name, self.where(*seldom), never),
+                    "never_against_well": self.auroc_of(name, self.where(*well[1:]), never),
+                    "never_against_seldom": self.auroc_of(name, self.where(*seldom), never),
                 }
         return found
 
@@ -189,7 +191,7 @@ class Exposure:
             if pairs
             else {},
             "spearman": {
-                name: self._interval(
+                name: self.interval(
                     lambda s, c=self.columns[name]: self.evaluation.spearman(self.exposure[s[0]], c[s[0]]), [best]
                 )
                 for name in self.columns

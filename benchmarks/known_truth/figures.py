@@ -42,7 +42,7 @@ class Figures(Exposure):
                 continue
             good, bad = rows[~failed], rows[failed]
             measured = {
-                name: {"fail_auroc": self._auroc(name, good, bad)} | self._areas(name, rows, risk)
+                name: {"fail_auroc": self.auroc_of(name, good, bad)} | self._areas(name, rows, risk)
                 for name in self.columns
             }
             ends = {"random": self.curves.at_random(failed), "oracle": self.curves.by_oracle(failed)}
@@ -83,7 +83,7 @@ class Figures(Exposure):
                     continue
                 ordered = rows[np.argsort(self.columns[name][rows], kind="stable")]
                 found.setdefault(measure, {})[preset] = [
-                    self._interval(lambda s, q=quality: float(np.mean(q[s[0]])), [part])
+                    self.interval(lambda s, q=quality: float(np.mean(q[s[0]])), [part])
                     for part in np.array_split(ordered, 4)
                 ]
         return found
@@ -112,9 +112,9 @@ class Figures(Exposure):
             found[task] = {"best_rival": single, "longer": length, "over_length": {}, "over_mean_guidance": {}}
             for preset, name in PRESETS.items():
                 if name in self.columns:
-                    found[task][preset] = self._auroc(name, *pair, minus=single)
-                    found[task]["over_length"][preset] = self._auroc(name, *pair, minus=length)
-                    found[task]["over_mean_guidance"][preset] = self._auroc(name, *pair, minus=MEAN)
+                    found[task][preset] = self.auroc_of(name, *pair, minus=single)
+                    found[task]["over_length"][preset] = self.auroc_of(name, *pair, minus=length)
+                    found[task]["over_mean_guidance"][preset] = self.auroc_of(name, *pair, minus=MEAN)
         return found
 
     def _best(self, names: Sequence[str], pair: tuple[Any, Any]) -> str:
@@ -127,7 +127,7 @@ class Figures(Exposure):
         return {
             "auroc": self.auroc(),
             "spearman_share_score": self.spearman_share(),
-            "fail_auroc": {name: self._auroc(name, *failed) for name in self.columns} if failed else {},
+            "fail_auroc": {name: self.auroc_of(name, *failed) for name in self.columns} if failed else {},
         }
 
     def everything(self) -> dict[str, Any]:

@@ -82,7 +82,7 @@ def run(
         ) from error
     own = not ray.is_initialized()
     if own:
-        _start(ray, workers, address)
+        start(ray, workers, address)
     try:
         DataContext.get_current().enable_progress_bars = False
         about = _ask(ray, source)
@@ -114,7 +114,8 @@ def run(
             ray.shutdown()
 
 
-def _start(ray: Any, workers: int, address: str) -> None:
+def start(ray: Any, workers: int, address: str) -> None:
+    """Starts a cluster of this machine, or joins the one at `address`; a start that Ray gives up is tried again."""
     package = str(Path(__file__).resolve().parents[2])
     paths = os.pathsep.join(path for path in (package, os.environ.get("PYTHONPATH", "")) if path)
     carried = {"PYTHONPATH": paths, **{n: os.environ[n] for n in ("COMFYUI_PATH",) if n in os.environ}}

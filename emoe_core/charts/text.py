@@ -58,11 +58,11 @@ def _has(font: Font, letter: str) -> bool:
 
 
 @lru_cache(maxsize=8192)
-def _font_for(letter: str, size: int) -> Font | None:
+def _font_for(letter: str, size: int, others: tuple[str, ...]) -> Font | None:
     own = own_font(size)
     if _has(own, letter):
         return own
-    for name in SYSTEM_FONTS:
+    for name in others:
         font = system_font(name, size)
         if font is not None and _has(font, letter):
             return font
@@ -73,7 +73,7 @@ def runs(text: str, size: int) -> list[tuple[str, Font]]:
     """The text in pieces of one font each; letters in no font are written as escapes."""
     found: list[tuple[str, Font]] = []
     for letter in text.replace("\n", " ").replace("\t", " "):
-        font = _font_for(letter, size) if letter.isprintable() else None
+        font = _font_for(letter, size, SYSTEM_FONTS) if letter.isprintable() else None
         if font is None:
             letter = _PLAIN.get(letter) or letter.encode("unicode_escape").decode("ascii")
             font = own_font(size)

@@ -15,7 +15,8 @@ from .signed_rank import signed_rank_p
 
 Floats = NDArray[np.float64]
 Z95 = NormalDist().inv_cdf(0.975)
-_FEW = 20_000  # up to this many differences are made and sorted
+#: Up to this many differences are made and sorted.
+FEW = 20_000
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ class Comparison:
     p: float
 
 
-def between(group: Floats, others: Floats) -> Comparison:
+def between(group: Floats, others: Floats, *, few: int = FEW) -> Comparison:
     """A group [m] against others [n], not paired, by Mann and Whitney's test (1947).
 
     Delta is 2 U / (m n) - 1 = P(x > y) - P(x < y) (Cliff 1993), with Newcombe's interval (Statistics in Medicine 25, 2006,
@@ -59,15 +60,15 @@ def between(group: Floats, others: Floats) -> Comparison:
     def at_most(t: float) -> int:  # how many differences x_i - y_j are <= t
         return int(np.searchsorted(x, y + t, side="right").sum())
 
-    few = np.subtract.outer(x, y).ravel() if len(x) * len(y) <= _FEW else None
-    shift, shift_low, shift_high = _centre(at_most, len(x) * len(y), half, x[0] - y[-1], x[-1] - y[0], few)
+    made = np.subtract.outer(x, y).ravel() if len(x) * len(y) <= few else None
+    shift, shift_low, shift_high = _centre(at_most, len(x) * len(y), half, x[0] - y[-1], x[-1] - y[0], made)
     delta = 2 * theta - 1
     return Comparison(
         "Mann-Whitney", len(x), len(y), delta, 2 * low - 1, 2 * high - 1, shift, shift_low, shift_high, _p(tested)
     )
 
 
-def paired(differences: Floats, tested: Floats | None = None) -> Comparison:
+def paired(differences: Floats, tested: Floats | None = None, *, few: int = FEW) -> Comparison:
     """A group against a reference on parallel prompts, by Wilcoxon's signed-rank test (1945).
 
     Delta is the share of prompts where the group is higher minus the share where it is lower (Wilson's interval, 1927).
@@ -91,8 +92,8 @@ def paired(differences: Floats, tested: Floats | None = None) -> Comparison:
         upto = np.searchsorted(d, 2 * t - d, side="right")
         return int(np.maximum(upto - own, 0).sum())
 
-    few = (np.add.outer(d, d) / 2)[np.triu_indices(n)] if pairs <= _FEW else None
-    shift, shift_low, shift_high = _centre(at_most, pairs, half, d[0], d[-1], few)
+    made = (np.add.outer(d, d) / 2)[np.triu_indices(n)] if pairs <= few else None
+    shift, shift_low, shift_high = _centre(at_most, pairs, half, d[0], d[-1], made)
     name = "Wilcoxon signed-rank" if tested is None else "Wilcoxon signed-rank on ranks within each prompt"
     delta = 2 * wins / n - 1
     return Comparison(name, n, n, delta, 2 * low - 1, 2 * high - 1, shift, shift_low, shift_high, p)
@@ -139,16 +140,16 @@ def _p(tested: object) -> float:
 
 
 def _centre(
-    at_most: Callable[[float], int], pairs: int, half: float, low: float, high: float, few: Floats | None
+    at_most: Callable[[float], int], pairs: int, half: float, low: float, high: float, made: Floats | None
 ) -> tuple[float, float, float]:
     """Median of `pairs` differences, and the interval that inverts the test (normal limits).
 
     Args:
         at_most: counts the differences up to a value, so that a very long list of them is never made.
-        few: the differences themselves, where there are few.
+        made: the differences themselves, where there are few.
     """
     below = max(1, math.floor(pairs / 2 - half))
-    ordered = None if few is None else np.sort(few)
+    ordered = None if made is None else np.sort(made)
 
     def nth(k: int) -> float:
         return _smallest(lambda t: at_most(t) >= k, low, high) if ordered is None else float(ordered[k - 1])

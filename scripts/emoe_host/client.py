@@ -180,11 +180,11 @@ async def _queue(session: aiohttp.ClientSession, graph: Graph, client_id: str | 
     async with session.post("/prompt", json=body) as answer:
         reply = await answer.json()
         if answer.status != 200 or reply.get("node_errors"):
-            raise GraphRefused(f"ComfyUI refused the graph: {_refusal(graph, reply)}")
+            raise GraphRefused(f"ComfyUI refused the graph: {refusal(graph, reply)}")
         return str(reply["prompt_id"])
 
 
-def _refusal(graph: Graph, reply: dict[str, Any]) -> str:
+def refusal(graph: Graph, reply: dict[str, Any]) -> str:
     """Every node error in one line, or else the general message."""
     parts = [
         f"node {node} ({graph.get(node, {}).get('class_type', '?')}): {error.get('message')} ({error.get('details')})"

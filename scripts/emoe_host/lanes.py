@@ -103,10 +103,6 @@ def _hear_interrupts() -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
-def _pause() -> None:
-    time.sleep(0.1)
-
-
 def cores() -> int:
     """Cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -128,7 +124,7 @@ def run_in_lanes(parts: Sequence[Part], lanes: int, ended: Callable[[Part], None
             for part in [part for part in running if part.ended()]:
                 running.remove(part)
                 ended(part)
-            _pause()
+            time.sleep(0.1)
 
 
 @contextlib.contextmanager

@@ -103,19 +103,20 @@ def comfyui_version(tree: Path) -> str:
 # --- Python ---------------------------------------------------------------------------------------
 
 
-def _answers(python: str, code: str) -> bool:
+def answers(python: str, code: str) -> bool:
+    """Whether this Python runs the code without an error."""
     try:
         return subprocess.run([python, "-c", code], capture_output=True, timeout=60).returncode == 0
     except (OSError, subprocess.TimeoutExpired):
         return False
 
 
-def find_lock_python(env: Mapping[str, str] = os.environ) -> str:
+def find_lock_python(env: Mapping[str, str] = os.environ, answers: Callable[[str, str], bool] = answers) -> str:
     """A Python of the lock's own version that can make virtual environments."""
     wanted = ".".join(map(str, LOCK_PYTHON))
     candidates = [env.get("EMOE_PYTHON", ""), f"python{wanted}", "python3", "python", sys.executable]
     right_version = [
-        c for c in candidates if c and _answers(c, f"import sys; sys.exit(sys.version_info[:2] != {LOCK_PYTHON})")
+        c for c in candidates if c and answers(c, f"import sys; sys.exit(sys.version_info[:2] != {LOCK_PYTHON})")
     ]
     if not right_version:
         raise HostError(
@@ -123,7 +124,7 @@ def find_lock_python(env: Mapping[str, str] = os.environ) -> str:
             f"or name a ComfyUI and its Python (3.10 or newer) with COMFYUI_PATH and EMOE_PYTHON."
         )
     for candidate in right_version:
-        if _answers(candidate, "import venv, ensurepip"):
+        if answers(candidate, "import venv, ensurepip"):
             return candidate
     raise HostError(
         f"{right_version[0]} cannot make virtual environments (no venv module); "
@@ -253,7 +254,7 @@ def prepare(env: Mapping[str, str] = os.environ) -> Host:
         if python is None:
             raise HostError(f"EMOE_PYTHON is {env['EMOE_PYTHON']}, which is not a program.")
         for module in ("torch", "aiohttp"):
-            if not _answers(
+            if not answers(
                 python, f"import importlib.util, sys; sys.exit(importlib.util.find_spec('{module}') is None)"
             ):
                 raise HostError(

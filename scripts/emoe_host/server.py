@@ -160,6 +160,11 @@ class Server:
             process.kill()
             process.wait()
 
+    @property
+    def pid(self) -> int | None:
+        """The server's process; None where none was started."""
+        return None if self._process is None else self._process.pid
+
     def alive(self) -> bool:
         return self._process is not None and self._process.poll() is None
 

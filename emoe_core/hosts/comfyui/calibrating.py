@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import time
 from pathlib import Path
@@ -14,6 +13,7 @@ import folder_paths
 from ...errors import EMoEError
 from ...experts.sets import ExpertSet
 from ...gating.reference_prompts import ReferencePrompts, from_file, from_text
+from ...io.kept_scores import KeptScores
 from ...records.calibration import Calibration
 from ...records.settings import Settings
 from ...scoring.options import ScoreOptions
@@ -136,13 +136,13 @@ def calibrate(
             "Calibrate Gate's latent_image is a batch; set its batch_size to 1: every prompt gets the same one."
         )
     settings = run.settings(encoded(prompts[0]))
-    begun = _key(settings, clip)
-    scores = _unfinished(begun)
+    kept = unfinished(settings, clip)
+    scores = kept.read()
     progress.update(sum(p in scores for p in prompts))
     todo = [prompt for prompt in prompts if prompt not in scores]
     for prompt, scored in zip(todo, score_prompts(experts, map(encoded, todo), latent, options), strict=True):
         scores[prompt] = scored.report.score
-        _write_down(begun, prompt, scored.report.score)
+        kept.add(prompt, scored.report.score)
         progress.update(sum(p in scores for p in prompts))
     made = Calibration(
         name or "calibration",
@@ -152,7 +152,7 @@ def calibrate(
         bad=references.bad,
         groups=references.groups,
     )
-    _unfinished_file(begun).unlink(missing_ok=True)
+    kept.remove()
     return made
 
 
@@ -182,43 +182,8 @@ def _duration(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
-def _key(settings: Settings, clip: Any) -> str:
-    """The key under which an earlier try is resumed. The settings say of a shared text encoder only that it is shared."""
+def unfinished(settings: Settings, clip: Any) -> KeptScores:
+    """The scores of an earlier try that was not ended, and agrees in all that they depend on."""
+    # The settings say of a shared text encoder only that it is shared.
     own = "" if clip is None else f"-{clip_identity(clip, 'the clip of Calibrate Gate')[:16]}"
-    return f"{settings.fingerprint()}{own}"
-
-
-def _unfinished_file(key: str) -> Path:
-    return folder() / "unfinished" / f"{key}.jsonl"
-
-
-def _unfinished(key: str) -> dict[str, float]:
-    """Scores of an earlier try with the same key; a line cut short by a crash is left out."""
-    found: dict[str, float] = {}
-    path = _unfinished_file(key)
-    if path.exists():
-        # Bytes, since a line may be cut inside a character, and a prompt may hold a line end of text files (U+2028).
-        for line in path.read_bytes().split(b"\n"):
-            try:
-                entry = json.loads(line)
-                found[str(entry["prompt"])] = float(entry["score"])
-            except (ValueError, KeyError, TypeError):
-                continue
-    return found
-
-
-def _write_down(key: str, prompt: str, score: float) -> None:
-    path = _unfinished_file(key)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a", encoding="utf-8", errors="backslashreplace") as file:  # lone surrogates as JSON writes them
-        file.write("\n" if _cut_short(path) else "")
-        file.write(json.dumps({"prompt": prompt, "score": score}, ensure_ascii=False) + "\n")
-
-
-def _cut_short(path: Path) -> bool:
-    with path.open("rb") as file:
-        end = file.seek(0, 2)
-        if end == 0:
-            return False
-        file.seek(end - 1)
-        return file.read(1) != b"\n"
+    return KeptScores(folder() / "unfinished" / f"{settings.fingerprint()}{own}.jsonl")

@@ -60,8 +60,8 @@ def weights_signature(patcher: ModelPatcher, prefix: str, where: str, unused: tu
     """
     try:
         idle = (*unused, *_IDLE.get(type(patcher.model).__name__, ()))
-        stored = {_lasting(key): one for key, one in _stored(patcher, prefix).items() if key not in idle}
-        here = [(key, _readable(*one)) for key, one in stored.items()]
+        stored = {_lasting(key): one for key, one in stored_weights(patcher, prefix).items() if key not in idle}
+        here = [(key, readable(*one)) for key, one in stored.items()]
         if prefix != NETWORK:
             return signature(here)
         with unread_weights(patcher) as in_file:
@@ -82,7 +82,7 @@ def weight_type(patcher: ModelPatcher, prefix: str) -> str:
     It is the commonest type among numbers of eight bits or less, since those are rounded most; without any, among all.
     """
     counts: Counter[tuple[bool, str]] = Counter()
-    for tensor, owner, name in _stored(patcher, prefix).values():
+    for tensor, owner, name in stored_weights(patcher, prefix).values():
         shape = _shape(tensor, owner, name)
         if len(shape) >= 2:
             kind = _kind(tensor, owner)
@@ -93,17 +93,17 @@ def weight_type(patcher: ModelPatcher, prefix: str) -> str:
 
 def is_quantised(patcher: ModelPatcher, prefix: str) -> bool:
     """Whether some of a model's matrices are read through scales, tables or blocks."""
-    found = (_readable(*stored) for stored in _stored(patcher, prefix).values())
+    found = (readable(*stored) for stored in stored_weights(patcher, prefix).values())
     return any(not isinstance(one, Tensor) for one in found)
 
 
 # --- where the weights are --------------------------------------------------------------------------------------------
 
 #: A tensor as it is stored, the layer that holds it, and its name there.
-_Stored = tuple[Any, Any, str]
+Stored = tuple[Any, Any, str]
 
 
-def _stored(patcher: ModelPatcher, prefix: str) -> dict[str, _Stored]:
+def stored_weights(patcher: ModelPatcher, prefix: str) -> dict[str, Stored]:
     """The stored form of the model's own weights, by key. Where patches are merged in, it comes from the host's backup."""
 
     def untouched(key: str) -> Any:
@@ -123,7 +123,7 @@ def _stored(patcher: ModelPatcher, prefix: str) -> dict[str, _Stored]:
     return found
 
 
-def _listed(model: Any, prefix: str, untouched: Callable[[str], Any]) -> Iterator[tuple[str, _Stored]]:
+def _listed(model: Any, prefix: str, untouched: Callable[[str], Any]) -> Iterator[tuple[str, Stored]]:
     for key, value in model.state_dict().items():
         if not key.startswith(prefix):
             continue
@@ -158,7 +158,7 @@ def _is_quantised(owner: Any) -> bool:
 # --- their values -----------------------------------------------------------------------------------------------------
 
 
-def _readable(tensor: Any, owner: Any, name: str) -> Tensor | Sampled | Unread:
+def readable(tensor: Any, owner: Any, name: str) -> Tensor | Sampled | Unread:
     """A stored weight in a form whose values can be read, or marked as unreadable."""
     if name == "qweight":
         parts = (part for key, part in owner.named_parameters(recurse=False) if key != "bias")

@@ -36,8 +36,8 @@ from .proving import Prover
 
 SCHEDULERS: list[str] = list(comfy.samplers.SCHEDULER_NAMES)
 #: How much is scored at once for lists of prompts: see `Run.prompts_a_block`.
-_CALLS_A_BLOCK = 4
-_PROMPTS_A_BLOCK = 64
+CALLS_A_BLOCK = 4
+PROMPTS_A_BLOCK = 64
 #: What to connect, by the number of dimensions of a latent beside batch and channels.
 _LATENT_OF = {
     1: "a latent of their family, such as an empty audio latent",
@@ -139,7 +139,7 @@ class Run:
         """Checks the request against the experts and the latent, and resolves the tap."""
         if len(experts) == 0:
             raise EMoEError("Uncertainty Score has no experts; connect Demo Experts, Load Experts or Add Expert.")
-        samples = _latent_samples(experts.experts[0].model, latent)
+        samples = latent_samples(experts.experts[0].model, latent)
         if options.dtype is not None:
             experts = in_precision(experts, options.dtype)
         sigmas = _sigmas(experts, options)
@@ -183,9 +183,9 @@ class Run:
 
         A transformer's hidden tokens are large, so there it is one call's worth.
         """
-        calls = 1 if self.tap.startswith("block:") else _CALLS_A_BLOCK
+        calls = 1 if self.tap.startswith("block:") else CALLS_A_BLOCK
         units = calls * batching.units_a_call(self.samples)
-        return max(1, min(_PROMPTS_A_BLOCK, units // len(self.noises)))
+        return max(1, min(PROMPTS_A_BLOCK, units // len(self.noises)))
 
     def score(
         self,
@@ -247,7 +247,12 @@ def _node_progress() -> Progress:
     return lambda done, total, expert: bar.update_absolute(done, total)
 
 
-def _latent_samples(model: ModelPatcher, latent: dict[str, Any]) -> Tensor:
+def latent_samples(model: ModelPatcher, latent: dict[str, Any]) -> Tensor:
+    """The latent's samples as this model takes them, checked.
+
+    Raises:
+        EMoEError: the latent is of another family, or holds nothing that can be scored.
+    """
     samples = latent["samples"]
     if getattr(samples, "is_nested", False):
         raise EMoEError(
