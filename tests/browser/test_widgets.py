@@ -150,7 +150,7 @@ def test_over_a_card_the_canvas_still_zooms_and_moves(frontend: Any) -> None:
 def test_a_second_copy_of_a_workflow_has_results_of_its_own(frontend: Any) -> None:
     page = frontend.page
     saved = json.loads((TEMPLATES / f"{FIRST}.json").read_text("utf-8"))
-    saved["id"] = "d0b2419b-1b5a-595a-aae3-4c106f5261f7"  # as in every copy of a file that has one
+    saved["id"] = str(uuid.uuid4())  # the same in every copy of a file; no other test has it
     frontend.open(saved, "copied")
     frontend.write_prompt(UNKNOWN)
     assert press_run(page) == "success"
