@@ -8,9 +8,9 @@ import { executionIdOf, forget, isOpen, noteOpened, receive, restore, shownNodes
 import { showOwn } from "./room.js";
 import { addMark, outlineDomNodes, showRoutes } from "./routes.js";
 import { addStyle } from "./style.js";
-import { listenToToasts, tellBlocked } from "./toast.js";
+import { tellBlocked } from "./toast.js";
 import { say, speak } from "./words.js";
-import { giveOwnId } from "./workflows.js";
+import { separateCopies } from "./workflows.js";
 
 
 /** @type {Record<string, (node: GraphNode, executionIdOf: (node: GraphNode) => string | undefined) => () => void>} */
@@ -82,13 +82,12 @@ app.registerExtension({
     safely(() => {
       speak(setting("Comfy.Locale"));
       addStyle();
-      listenToToasts();
+      separateCopies();
       api.addEventListener("executed", (event) => inTurn(() => onExecuted(/** @type {any} */ (event).detail)));
       api.addEventListener("execution_start", (event) => inTurn(() => onStart(/** @type {any} */ (event).detail)));
       for (const end of /** @type {const} */ (["execution_success", "execution_error", "execution_interrupted"]))
         api.addEventListener(end, (event) => inTurn(() => onEnd(/** @type {any} */ (event).detail)));
       app.canvas.canvas.addEventListener("litegraph:set-graph", () => safely(outlineDomNodes));
-      app.canvas.canvas.addEventListener("litegraph:set-graph", () => safely(showOwn));
       app.canvas.canvas.addEventListener("subgraph-opened", (event) => safely(() => onOpened(/** @type {any} */ (event).detail)));
     });
   },
@@ -110,7 +109,6 @@ app.registerExtension({
   afterConfigureGraph() {
     safely(showAll);
     safely(showOwn);
-    safely(giveOwnId);
     inTurn(async () => (await restore()) && showAll());
   },
 });

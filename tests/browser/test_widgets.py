@@ -213,7 +213,7 @@ def test_a_blocked_branch_is_marked_and_told_and_the_notice_leads_to_the_gate(fr
     gate = frontend.node("EMoE_Gate")
     page.evaluate("() => { app.canvas.ds.offset = [5000, 5000]; }")
     start_run(page)  # the notice comes while the rest runs, and goes away by itself
-    frontend.notice("blocked: p = 0.009, alpha 0.1").get_by_text("Click to see the Gate").click(force=True)
+    frontend.follow(frontend.notice("blocked: p = 0.009, alpha 0.1"))
     assert page.evaluate("() => Object.keys(app.canvas.selected_nodes).map(Number)") == [gate]
     frontend.wait_until_still()
     assert end_of_run(page) == "success"
@@ -265,7 +265,7 @@ def test_a_notice_leads_to_its_own_gate_from_another_tab_too(frontend: Any) -> N
     page.wait_for_function("() => app.graph.nodes.length === 0")
     expect(notices[1]).to_be_visible()
     for node, notice in zip((gate, other), notices, strict=True):
-        notice.get_by_text("Click to see the Gate").click(force=True)
+        frontend.follow(notice)
         page.wait_for_function(
             "(id) => String(Object.keys(app.canvas.selected_nodes)) === id && app.canvas.graph.getNodeById(id)",
             arg=str(node),

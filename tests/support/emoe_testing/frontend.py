@@ -215,6 +215,12 @@ class Frontend:
         """The last notice that says so; each frontend has its own kind."""
         return self.page.locator(".emoe-toast, [data-testid='toast']").filter(has_text=text).last
 
+    def follow(self, notice: Locator) -> None:
+        """Goes where a notice leads: by its button, in older frontends by a click on its text."""
+        has_buttons = self.page.evaluate("() => Boolean(app.extensionManager.toast.warning)")
+        way = notice.get_by_role("button", name="See the Gate") if has_buttons else notice.get_by_text("Click to see the Gate")
+        way.click(force=True)
+
     def images(self, node: int) -> list[int]:
         """Widths of the pictures that a node shows, once they are loaded."""
         if self.renderer == "classic":  # drawn on the canvas, from image elements that the node holds
