@@ -57,13 +57,28 @@ def switch_away_and_back(page: Page, name: str) -> None:
     page.wait_for_function("() => app.graph.nodes.length > 0")
 
 
+def run(frontend: Any) -> None:
+    """Presses Run; returns when the cards show this run, and no longer one before it: messages are taken in one by one."""
+    before = set(frontend.server.get("/history"))
+    assert press_run(frontend.page) == "success"
+    while not (
+        new := set(history := frontend.server.get("/history")) - before
+    ):  # written right after the run's last message
+        frontend.page.wait_for_timeout(50)
+    (run_id,) = new
+    for node, output in history[run_id]["outputs"].items():
+        if told := output.get("emoe_card"):
+            score = frontend.card(int(node)).locator(".emoe-score")
+            expect(score).to_have_text(f"{max(card['score'] for card in told):.4g}")
+
+
 def look(frontend: Any, name: str) -> list[list[int]]:
     """Runs the open template and looks at all that it shows: whole, and nothing of it saved. Gives the pictures' widths."""
     page = frontend.page
     assert not page.locator(".comfy-missing-nodes, .p-toast-message-error").count()
     assert not page.locator(".p-toast-message-warn:not(.emoe-toast)").count()
     assert node_types(page) == node_types(saved(name))
-    assert press_run(page) == "success"
+    run(frontend)
     drawn = pictures(frontend)
     assert all(frontend.text(node) for node in frontend.ids("PreviewAny")) and all(drawn)
     for node in [*frontend.ids("EMoE_Score"), *frontend.ids("EMoE_Gate")]:
