@@ -66,15 +66,13 @@ export function addElement(node, name, root, { least, full, most, width = 0 }) {
   node.setSize([Math.max(node.size[0], width), Math.max(node.size[1], node.computeSize()[1] + full - least + missing(node))]); // a saved size is set after this
 }
 
-/** In so many frames the page has drawn what was put into the graph. */
-const FRAMES = 30;
-let left = 0;
-
 /**
- * Nodes 2.0 keeps what it drew for a node when another one comes with the same id, as after an undo: the element of the
- * node that is gone. The one of the node that is there takes its place.
+ * The page shows the open graph's own elements. Nodes 2.0 puts a widget's element into the page when the component for the
+ * node's id is mounted, and keeps that component when another node comes with the same id, as after an undo: then the element
+ * of the node that is gone stays. It is exchanged here, since no frontend has a call that mounts an element anew. A component
+ * that is mounted later takes the element of the node that is there by itself.
  */
-function showOwn() {
+export function showOwn() {
   for (const node of app.canvas?.graph?.nodes ?? []) {
     for (const widget of node.widgets ?? []) {
       const own = /** @type {any} */ (widget).element;
@@ -83,15 +81,4 @@ function showOwn() {
       if (shown && shown !== own) shown.replaceWith(own);
     }
   }
-}
-
-/** Sees to it that the page shows the open graph's own elements, now and in the frames in which it draws. */
-export function keepOwn() {
-  const next = () => {
-    showOwn();
-    if (--left > 0) requestAnimationFrame(next);
-  };
-  const idle = left <= 0;
-  left = FRAMES;
-  if (idle) next();
 }

@@ -133,8 +133,7 @@ def test_a_signal_stops_the_server_too(host: Host, tmp_path: Path, number: int) 
     process.send_signal(number)
     assert process.wait(30) != 0
     assert number == signal.SIGKILL or not Path(base).exists()
-    deadline = time.monotonic() + 20
     with pytest.raises(ProcessLookupError):
-        while time.monotonic() < deadline:
+        for _ in range(200):
             os.kill(int(pid), 0)
             time.sleep(0.1)
