@@ -2,9 +2,9 @@
 
     python benchmarks/audit_scale.py [--sizes 1000,10000] [--kill 10000] [--pairs 96] [--ray N] [--folder DIR] [--json FILE]
 
-Audits made-up prompts (pairs of emoji names in fourteen languages) with the demo experts on the CPU, each size in a process
-of its own started with the command that users start. Memory is that process's peak resident set. With --folder the audits
-are kept there, so that a run that was stopped goes on; --short uses one noise sample (for 100,000 prompts and more).
+Audits made-up prompts (pairs of emoji names in fourteen languages) with the demo experts on the CPU. Each size runs in its own
+process, started with the users' command. Memory is that process's peak resident set. With --folder the audits are kept
+there, so that a stopped run can continue; --short uses one noise sample (for 100,000 prompts and more).
 `--kill N` audits N prompts in a process that is killed twice on the way, and counts every prompt afterwards.
 `--ray N` audits N prompts with the engine ray on two workers and compares the table with the local engine's.
 """
@@ -30,7 +30,7 @@ sys.path.insert(0, str(ROOT / "scripts"))
 
 
 def write_prompts(path: Path, count: int) -> Path:
-    """`count` different prompts, the same for the same count; every prompt is there in all languages."""
+    """`count` different prompts, the same for the same count; every prompt occurs in all languages."""
     truth = json.loads((ROOT / "emoe_core" / "demo" / "ground_truth.json").read_text("utf-8"))
     names = [concept["names"] for concept in truth["concepts"]]
     languages, rng, seen = sorted(truth["languages"]), random.Random(0), set()
@@ -55,7 +55,7 @@ def command(prompts: Path, out: Path, *more: str) -> list[str]:
 
 
 def rows(out: Path) -> int:
-    """How many prompts are in an audit that may be running."""
+    """How many prompts are in an audit, which may be running."""
     try:
         with sqlite3.connect(f"{(out / 'audit.sqlite').as_uri()}?mode=ro", uri=True, timeout=10) as db:
             return int(db.execute("SELECT COUNT(*) FROM prompts").fetchone()[0])
@@ -88,7 +88,7 @@ def audit(prompts: Path, out: Path, *more: str) -> dict[str, Any]:
 
 
 def killed_twice(prompts: Path, out: Path, count: int, *more: str) -> dict[str, Any]:
-    """Kills the audit after a third and after two thirds, lets it end, and looks at what is there."""
+    """Kills the audit after a third and after two thirds, lets it end, and checks the result."""
     at = []
     for share in (1, 2):
         child = subprocess.Popen(
@@ -122,7 +122,7 @@ def killed_twice(prompts: Path, out: Path, count: int, *more: str) -> dict[str, 
 
 
 def batched_against_single(count: int) -> dict[str, Any]:
-    """Processor seconds a prompt, in turns of 16 in one process, so that both see the same machine."""
+    """Processor seconds per prompt, in turns of 16 in one process, so that both see the same machine."""
     import torch
     from emoe_host.inprocess import import_comfyui, load_pack
 
@@ -224,7 +224,7 @@ def main() -> None:
     if options.pairs:
         found = figures["batched"] = batched_against_single(options.pairs)
         print(
-            f"batched {found['batched_ms']:.1f} ms, one by one {found['single_ms']:.1f} ms a prompt: "
+            f"batched {found['batched_ms']:.1f} ms, one by one {found['single_ms']:.1f} ms per prompt: "
             f"{found['times_as_fast']:.1f} times as fast; scores differ by {found['largest_relative_difference']:.1g}"
         )
     if options.json:

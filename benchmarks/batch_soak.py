@@ -2,10 +2,10 @@
 
     python benchmarks/batch_soak.py --rows 200 --server-kills 3 --command-kills 1 --json soak.json
 
-Between the two stands a TCP relay that cuts every socket after a few seconds, and answers to requests that the server has
-had already. Claim: whatever is killed or cut, and whenever, every row has exactly one result in the end, none is lost, none
-counts twice, and the image of an interrupted run belongs to no result. The server writes down every run by itself, so that
-what the results file says is compared with what really ran. Needs a ComfyUI, as the tests do (COMFYUI_PATH, EMOE_PYTHON).
+A TCP relay between the two cuts every socket after a few seconds, and some answers to requests that the server has already
+received. Claim: whatever is killed or cut, and whenever, every row has exactly one result in the end, none is lost, none
+counts twice, and the image of an interrupted run belongs to no result. The server itself records every run, so the results
+file can be compared with what really ran. Needs a ComfyUI, like the tests (COMFYUI_PATH, EMOE_PYTHON).
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from test_batch import RECORDER, SETS, OwnServer, Wire, workflow  # noqa: E402
 
 
 class Soak:
-    """One batch of many rows, and what is done to it."""
+    """One batch of many rows, and the faults it suffers."""
 
     def __init__(self, folder: Path, server: OwnServer, rows: int, wire: Wire) -> None:
         self.folder, self.server, self.out = folder, server, folder / "out.jsonl"
@@ -59,7 +59,7 @@ class Soak:
             time.sleep(0.05)
 
     def strike(self, what: str, at: int) -> None:
-        """Kills the server or the command once `at` rows are done, at a moment nobody chose, and starts it again."""
+        """Kills the server or the command once `at` rows are done, at a random moment, and starts it again."""
         assert self.process is not None
         self.wait_for(at)
         time.sleep(random.uniform(0, 1))
@@ -111,7 +111,7 @@ class Soak:
 
 
 def holds(figures: dict[str, Any]) -> bool:
-    """The claim. A kill may cut one run at its very end, after it has been written down."""
+    """The claim. A kill may cut one run at its very end, after the run has been recorded."""
     nothing = ("lost", "twice", "wrong", "rows_never_run", "images_named_twice", "images_missing_on_disk", "exit_code")
     return (
         all(figures[name] == 0 for name in nothing)
@@ -131,7 +131,7 @@ def main() -> int:
     parser.add_argument("--command-kills", type=int, default=1)
     parser.add_argument("--socket-life", type=float, default=5.0, help="seconds until a socket is cut (default 5)")
     parser.add_argument("--answers-lost", type=float, default=0.02, help="share of HTTP answers that are cut (0.02)")
-    parser.add_argument("--seed", type=int, default=None, help="of the moments; another each time without one")
+    parser.add_argument("--seed", type=int, default=None, help="of the moments; a new one each time without it")
     parser.add_argument("--json", type=Path, help="where the figures go")
     args = parser.parse_args()
     seed = random.randrange(2**32) if args.seed is None else args.seed

@@ -1,19 +1,19 @@
-"""Does the Gate keep its promises? Counted over random splits, with the binomial interval that each count must stay in.
+"""Does the Gate keep its promises? Counted over random splits, with a binomial limit for each count.
 
     python benchmarks/calibration.py [--json FILE] [--splits N] [--preset NAME] [--simulated-only]
 
-Two kinds of scores. Simulated ones, where every rate is known exactly: without ties, and rounded so that many are equal.
-And the demo experts' scores of the prompts in emoe_core/demo/prompts.json, made once and kept in the cache folder outside
-the clone: names in the five best-sampled languages, where a prompt is bad when its exact text was seen less than three
-times in training, as ground_truth.json knows. Each split draws a calibration and a fresh prompt at random.
+There are two kinds of scores. Simulated ones, where every rate is known exactly: without ties, and rounded so that many are
+equal. And the demo experts' scores of the prompts in emoe_core/demo/prompts.json, made once and kept in the cache folder
+outside the clone: names in the five best-sampled languages, where a prompt is bad when training saw its exact text less than
+three times, according to ground_truth.json. Each split draws a calibration and a fresh prompt at random.
 
-false_block_rate, block_share and bad_pass_rate promise something on average over calibration and prompt: of N splits, the
+false_block_rate, block_share and bad_pass_rate promise something on average over calibration and prompt: among N splits, the
 number whose one fresh prompt goes wrong is binomial with a chance of at most alpha. bad_among_passed promises that at most
-the share delta of calibrations gives a threshold whose risk, known exactly here, is above alpha. A promise is broken where
+a share delta of calibrations gives a threshold whose risk, known exactly here, is above alpha. A promise is broken where
 a count lies above the 99.9 % quantile of its binomial distribution.
 
-Then thresholds of groups, by language; and the calibrations that ship with the demo experts: the share of fresh English
-prompts blocked, and the shares of nonsense and of prompts in languages never seen.
+Two more tables follow: thresholds of groups, by language; and the shares of fresh English prompts, nonsense and languages
+never seen that the calibrations shipped with the demo experts block.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ sys.path.insert(0, str(ROOT / "scripts"))
 ALPHAS = (0.01, 0.05, 0.1, 0.2)
 DELTA = 0.1
 SIZES = {"false_block_rate": 300, "block_share": 300, "bad_pass_rate": 300, "bad_among_passed": 1000}
-SEEN = 3  # a caption seen less often in training than this is bad
+SEEN = 3  # a caption that training saw less often is bad
 LANGUAGES = ("en", "fr", "de", "es", "it")
 UNSEEN = ("tr", "vi", "hu", "ru", "zh")
 QUANTILE = 0.999
@@ -48,7 +48,7 @@ Risk = Callable[[float], float]  # threshold -> share of bad among all that pass
 
 
 def demo_scores(pack: ModuleType, preset: str, folder: Path) -> dict[str, float]:
-    """Score of every prompt of the demo; those that an earlier run has scored are read from `folder`."""
+    """The score of every demo prompt; scores from an earlier run are read from `folder`."""
     import torch
 
     host, chosen = pack.emoe_core.hosts.comfyui, pack.emoe_core.scoring.presets.PRESETS[preset]
@@ -66,7 +66,7 @@ def demo_scores(pack: ModuleType, preset: str, folder: Path) -> dict[str, float]
     for line in path.read_text("utf-8").splitlines() if path.exists() else []:
         try:
             entry = json.loads(line)
-        except ValueError:  # the line in which an earlier run died
+        except ValueError:  # the line that an earlier run was writing when it died
             continue
         found[entry["prompt"]] = entry["score"]
     missing, started = [text for text in texts if text not in found], time.monotonic()
@@ -83,7 +83,7 @@ def demo_scores(pack: ModuleType, preset: str, folder: Path) -> dict[str, float]
 
 
 def simulated(levels: int) -> tuple[Draw, Risk]:
-    """Uniform scores s, bad with chance 0.6 s^3: of all with s <= t the share 0.15 t^3 is bad. `levels` makes ties."""
+    """Uniform scores s, bad with chance 0.6 s^3: of all with s <= t, the share 0.15 t^3 is bad. `levels` makes ties."""
     import numpy as np
 
     def draw(rng: Any, count: int) -> tuple[Any, Any]:
@@ -98,7 +98,7 @@ def simulated(levels: int) -> tuple[Draw, Risk]:
 
 
 def finite(scores: Any, bad: Any) -> tuple[Draw, Risk]:
-    """A population that is drawn from with replacement, so that its own shares are the truth."""
+    """A population to draw from with replacement, so that its own shares are the truth."""
 
     def draw(rng: Any, count: int) -> tuple[Any, Any]:
         chosen = rng.integers(0, len(scores), count)
@@ -108,7 +108,7 @@ def finite(scores: Any, bad: Any) -> tuple[Draw, Risk]:
 
 
 def count_wrong(pack: ModuleType, policy: str, alpha: float, draw: Draw, risk: Risk, splits: int) -> dict[str, Any]:
-    """How often a policy's promise goes wrong over the splits, and what it may."""
+    """How often a policy's promise goes wrong over the splits, and how often it may."""
     import numpy as np
     from scipy.stats import binom
 
@@ -145,7 +145,7 @@ def count_wrong(pack: ModuleType, policy: str, alpha: float, draw: Draw, risk: R
 
 
 def groups(pack: ModuleType, columns: dict[str, Any], splits: int, alpha: float = 0.1) -> list[dict[str, Any]]:
-    """Of each language's good prompts, the share blocked by the threshold of all and by its own; 60 prompts a language."""
+    """For each language's good prompts, the shares blocked by the common and by its own threshold; 60 prompts per language."""
     import numpy as np
     from scipy.stats import binom
 
@@ -177,7 +177,7 @@ def groups(pack: ModuleType, columns: dict[str, Any], splits: int, alpha: float 
 
 
 def shipped(pack: ModuleType, preset: str, scores: dict[str, float]) -> list[dict[str, Any]]:
-    """What the shipped calibration blocks of fresh English names, of nonsense and of languages never seen."""
+    """The shares of fresh English names, nonsense and languages never seen that the shipped calibration blocks."""
     from scipy.stats import betabinom
 
     core = pack.emoe_core
@@ -191,7 +191,7 @@ def shipped(pack: ModuleType, preset: str, scores: dict[str, float]) -> list[dic
             for name, wanted in (("fresh", ("fresh",)), ("nonsense", ("nonsense",)), ("unseen_languages", UNSEEN))
         }
         k, count = math.floor(alpha * (n + 1) + 1e-9), len(blocked["fresh"])
-        most = int(betabinom.ppf(QUANTILE, count, k, n + 1 - k))  # the calibration is one draw as well
+        most = int(betabinom.ppf(QUANTILE, count, k, n + 1 - k))  # the calibration is a single draw as well
         rows.append(
             {"alpha": alpha, **{name: sum(hits) / len(hits) for name, hits in blocked.items()}}
             | {"most_fresh": most / count, "holds": sum(blocked["fresh"]) <= most}
@@ -202,10 +202,10 @@ def shipped(pack: ModuleType, preset: str, scores: dict[str, float]) -> list[dic
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every figure to FILE")
-    parser.add_argument("--splits", type=int, default=2000, help="random splits a line (default 2000)")
+    parser.add_argument("--splits", type=int, default=2000, help="random splits per line (default 2000)")
     parser.add_argument("--preset", default="layout", help="preset of the demo's scores (default layout)")
     parser.add_argument(
-        "--simulated-only", action="store_true", help="leave out the demo experts, who take some minutes"
+        "--simulated-only", action="store_true", help="leave out the demo experts, which take some minutes"
     )
     options = parser.parse_args()
     from common import enter_host

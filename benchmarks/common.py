@@ -1,6 +1,6 @@
-"""What the benchmarks of cost, memory and scale share: full-size networks with random weights, and arms run in turn.
+"""Shared parts of the cost, memory and scale benchmarks: full-size networks with random weights, and arms run in turn.
 
-Neither operations nor memory depend on the values of weights, so none are downloaded.
+Neither operations nor memory depend on the weights' values, so none are downloaded.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ FAMILIES = {
 
 
 def enter_host() -> None:
-    """Starts this script again in the Python that ComfyUI is prepared for, once."""
+    """Starts this script again, once, in the Python that ComfyUI is prepared for."""
     if os.environ.get(TREE):
         return
     from emoe_host.prepare import prepare
@@ -62,7 +62,7 @@ def enter_host() -> None:
 
 @contextlib.contextmanager
 def comfyui(*flags: str, base: Path | None = None) -> Iterator[ModuleType]:
-    """The pack inside ComfyUI in this process, without gradients as ComfyUI runs its nodes."""
+    """The pack inside ComfyUI in this process, without gradients, as ComfyUI runs its nodes."""
     from emoe_host.inprocess import import_comfyui, load_pack
 
     with tempfile.TemporaryDirectory() as folder:
@@ -109,7 +109,7 @@ def experts(pack: ModuleType, family: Family, count: int, dtype: Any, one_networ
         if number and one_network:
             expert = replace(first, name=f"expert {number + 1}", model=first.model.clone())
         elif number:
-            # Other seeds would be of no common descent and be refused; which weights they are does not matter here.
+            # Other seeds would have no common descent and be refused; the weights themselves do not matter here.
             moved = host.experts.load.expert_from_model(model(family, number, dtype), None, f"expert {number + 1}")
             expert = replace(moved, signature=first.signature)
         made = made.add(replace(expert, clip=FixedClip(family)))
@@ -126,7 +126,7 @@ def prompt(family: Family, seed: int) -> Any:
 
 
 class FixedClip:
-    """Stands for a text encoder whose work is done: any text becomes one fixed encoding."""
+    """Replaces a text encoder whose work is done: any text becomes one fixed encoding."""
 
     def __init__(self, family: Family) -> None:
         self.family = family
@@ -145,7 +145,7 @@ def latent(family: Family, batch: int = 1) -> dict[str, Any]:
 
 
 def for_warming(family: Family) -> Family:
-    """The family with a small picture: what is made, read or first touched at the first call is so at any size."""
+    """The family with a small picture: whatever is made, read or first touched in the first call is so at any size."""
     return replace(family, side=min(family.side, 16))
 
 
@@ -155,9 +155,9 @@ def in_turn(
     rounds: int,
     after_round: Callable[[dict[str, dict[str, float]]], None],
 ) -> dict[str, dict[str, float]]:
-    """Runs the arms of `warm` once, then all arms in turn, forwards and backwards, and gives medians in seconds.
+    """Runs the arms of `warm` once, then all arms in turn, forwards and backwards, and returns medians in seconds.
 
-    `cpu` is the process's own computing time, all threads together: other work on the machine disturbs it least. `wall`
+    `cpu` is the process's own computing time over all threads, which other work on the machine disturbs least. `wall`
     is the clock's.
     """
     for arm in warm.values():
@@ -177,7 +177,7 @@ def in_turn(
 
 
 def conditions() -> dict[str, Any]:
-    """What the figures were measured on."""
+    """The conditions of the measurement."""
     import torch
 
     cpu = next((x.split(":")[1].strip() for x in _cpuinfo() if x.startswith("model name")), platform.processor())
@@ -191,7 +191,7 @@ def _cpuinfo() -> list[str]:
 
 @dataclass(frozen=True)
 class Claim:
-    """A figure and the most it may be."""
+    """A figure and its limit."""
 
     what: str
     value: float
@@ -207,13 +207,13 @@ class Claim:
 
 
 def write(path: Path | None, figures: dict[str, Any]) -> None:
-    """Saves what is known so far."""
+    """Saves the figures so far."""
     if path is not None:
         path.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
 
 
 def report(claims: list[Claim], figures: dict[str, Any], path: Path | None) -> int:
-    """Prints the table, saves it, and gives the exit code: 1 when a claim fails."""
+    """Prints the table, saves it, and returns the exit code: 1 when a claim fails."""
     print("\n".join(claim.line() for claim in claims))
     listed = [{"what": c.what, "value": c.value, "most": c.most, "holds": c.holds} for c in claims]
     write(path, {**figures, "claims": listed, "claims_hold": all(c.holds for c in claims)})

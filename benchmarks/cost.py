@@ -1,15 +1,15 @@
-"""What a score costs, beside the least that it could cost and beside the image that it may save.
+"""What a score costs, compared with the least possible cost and with the image that it may save.
 
     python benchmarks/cost.py [--family sd15|sdxl|tiny] [--experts N] [--rounds N] [--dtype float32|bfloat16]
                               [--side N] [--one-network] [--no-thorough] [--json FILE]
 
 Arms, run in turn in one process, warm, on the CPU, one noise sample:
 
-    floor       the network's own modules called by hand to the end of the middle block, once an expert
+    floor       the network's own modules called by hand to the end of the middle block, once per expert
     fast        Score with preset fast
-    floor whole the whole network called by hand, once an expert
+    floor whole the whole network called by hand, once per expert
     thorough    Score with preset thorough, the empty prompt's pass kept from the prompt before
-    one step    ComfyUI's sampler with one step and no guidance, once an expert
+    one step    ComfyUI's sampler with one step and no guidance, once per expert
     image       ComfyUI's sampler with guidance: the first of 20 steps of one image, times 20
 
 Every figure is a ratio of medians from the same run. The full networks of four SD1.5 experts need 14 GB in float32; with
@@ -48,7 +48,7 @@ STEPS, GUIDANCE = 20, 7.0
 
 
 def by_hand(network: Any, family: Family, whole: bool) -> Callable[[], Any]:
-    """The arithmetic alone: the network on tensors that are ready, to the middle block's end or to its own."""
+    """Only the arithmetic: the network on prepared tensors, to the middle block's end or to its own."""
     import torch
     from comfy.ldm.modules.diffusionmodules.openaimodel import forward_timestep_embed
     from comfy.ldm.modules.diffusionmodules.util import timestep_embedding

@@ -2,9 +2,9 @@
 
     python benchmarks/drift.py --json drift.json
 
-Claim: while new scores come from where the calibration's came from, an alarm at level L is raised in at most the share
+Claim: while new scores have the same distribution as the calibration's, an alarm at level L is raised in at most a share
 1 / L of all ledgers, however long they grow and however often one looks. The other half of the table has no bound: how
-many new prompts a real change takes until it is seen, after a short and after a long quiet time.
+many new prompts it takes to see a real change, after a short and after a long quiet time.
 """
 
 from __future__ import annotations

@@ -1,12 +1,12 @@
-"""Whether a calibration survives an update, and whether it lets anything else pass: proofs on other hosts and other models.
+"""Whether a calibration survives an update, and refuses anything else: proofs on other hosts and with other models.
 
     python benchmarks/hosts.py save FOLDER       with one ComfyUI: make models, calibrate on them
     python benchmarks/hosts.py compare FOLDER    with another one: the same models, the calibrations of the first
-    python benchmarks/hosts.py judge [N]         with either: N altered sets that must be refused, N like sets that must not
+    python benchmarks/hosts.py judge [N]         with either: N altered sets to be refused, N equivalent ones to be accepted
 
-`COMFYUI_PATH` and `EMOE_PYTHON` choose the ComfyUI. All figures of differences are in standard deviations of the scores, as
-the tolerance is (`emoe_core.gating.proof`). The demo experts are trained. The other models have random weights, so their
-scores say nothing and lie close together: a harder test of rounding.
+`COMFYUI_PATH` and `EMOE_PYTHON` choose the ComfyUI. All differences are in standard deviations of the scores, like
+the tolerance (`emoe_core.gating.proof`). The demo experts are trained. The other models have random weights, so their
+scores say nothing and lie close together, which is a harder test of rounding.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ STEPS, LATER = 20, 6
 
 
 class Words:
-    """Stands for a text encoder: each text has an encoding of its own, the same everywhere."""
+    """Replaces a text encoder: each text has its own encoding, the same everywhere."""
 
     def __init__(self, width: int, pooled: int) -> None:
         self.width, self.pooled = width, pooled
@@ -101,7 +101,7 @@ def random_lora(path: Path) -> Path:
 
 
 def transformer(make: Callable[..., Any], folder: Path, name: str, seed: int) -> Any:
-    """A small transformer with the weights that the first host made, whatever each host calls them."""
+    """A small transformer with the weights that the first host made, whatever names each host gives them."""
     from safetensors.torch import load_file, save_file
 
     model, path = make(seed), folder / f"{name}_{seed}.safetensors"
@@ -121,7 +121,7 @@ def transformer(make: Callable[..., Any], folder: Path, name: str, seed: int) ->
 
 
 def sets(pack: ModuleType, folder: Path) -> Iterator[tuple[str, Any, tuple[int, ...], dict[str, Any]]]:
-    """Name, experts, shape of the latent and settings of each set; files lie in the folder once the first host made them."""
+    """Name, experts, shape of the latent and settings of each set; once the first host made the files, they are reused."""
     import comfy.sd
     import torch
     from emoe_testing import checkpoints, transformers
@@ -184,7 +184,7 @@ def question(pack: ModuleType, preset: str) -> dict[str, Any]:
 
 
 def prompts() -> list[str]:
-    """Reference prompts of the demo, evenly over their scores."""
+    """Reference prompts of the demo, evenly spaced over their scores."""
     kept = json.loads((ROOT / "emoe_core/demo/calibrations/layout.json").read_text(encoding="utf-8"))
     ranked = [prompt for _, prompt in sorted(zip(kept["scores"], kept["prompts"], strict=True))]
     return [ranked[round(k * (len(ranked) - 1) / (PROMPTS - 1))] for k in range(PROMPTS)]
@@ -239,7 +239,7 @@ def compare(pack: ModuleType, folder: Path, only: str) -> int:
 
 
 def proved(pack: ModuleType, experts: Any, kept: Any, shape: tuple[int, ...], how: dict[str, Any]) -> Any:
-    """The proof as Uncertainty Score makes it; None where the digests are equal."""
+    """The proof as Uncertainty Score makes it; None if the digests are equal."""
     import torch
 
     host = pack.emoe_core.hosts.comfyui
@@ -255,7 +255,7 @@ def proved(pack: ModuleType, experts: Any, kept: Any, shape: tuple[int, ...], ho
 
 
 def judge(pack: ModuleType, count: int) -> int:
-    """Altered sets of the demo experts that must be refused, and like ones that must be accepted."""
+    """Altered sets of the demo experts that must be refused, and equivalent ones that must be accepted."""
     demo = pack.emoe_core.hosts.comfyui.experts.demo_set.embedded_experts()
     kept = {one.settings.estimator: one for one in demo.calibrations}
     presets = pack.emoe_core.scoring.presets.PRESETS
@@ -266,7 +266,7 @@ def judge(pack: ModuleType, count: int) -> int:
         for number, (kind, make) in enumerate(itertools.islice(kinds, count)):
             name = ("layout", "fast", "thorough", "paper", "layout")[(number + number // 5) % 5]
             if kind.startswith("FreeU"):
-                name = ("layout", "thorough")[number % 2]  # it works behind the middle of the network
+                name = ("layout", "thorough")[number % 2]  # the change has its effect after the middle of the network
             calibration = kept[presets[name].estimator]
             models, clips = make()
             proof = proved(pack, expert_set(pack, models, clips), calibration, (4, 16, 16), question(pack, name))
@@ -291,7 +291,7 @@ def put(things: list[Any], place: int, thing: Any) -> list[Any]:
 
 
 def altered(demo: Any) -> Iterator[tuple[str, Callable[[], tuple[list[Any], list[Any]]]]]:
-    """Sets that differ by what a user may have changed, the smallest changes that somebody makes."""
+    """Sets with changes that a user may have made, down to the smallest realistic ones."""
     import torch
 
     models, clips = [e.model for e in demo.experts], [e.clip for e in demo.experts]
@@ -372,7 +372,7 @@ def alike(demo: Any) -> Iterator[tuple[str, Callable[[], tuple[list[Any], list[A
         return made
 
     def stored(dtype: Any) -> list[Any]:
-        """The weights as a file of half the size keeps them."""
+        """The weights as a file of half the size stores them."""
         made = []
         for model in models:
             clone = model.clone()

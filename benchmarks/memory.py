@@ -1,18 +1,18 @@
-"""What experts cost in memory and in reading, beside stock checkpoint models.
+"""What experts cost in memory and in reading, compared with stock checkpoint models.
 
     python benchmarks/memory.py [--family sd15|sdxl|tiny] [--experts N] [--weights bf16|host] [--memory GB]
                                 [--files DIR] [--json FILE]
 
-Every arm is a process of its own that loads N checkpoints, scores two prompts and tells its peak of resident memory:
+Every arm is its own process, which loads N checkpoints, scores two prompts and reports its peak of resident memory:
 
     stock           N times ComfyUI's checkpoint loader (MODEL, CLIP and VAE, as Load Checkpoint), each to Add Expert
     encoder only    Load Experts; the prompt comes encoded
     with text       Load Experts; the prompt is encoded by each expert's own text encoder
 
 The file has random weights in fp16 and the stock layout: U-Net, text encoder, VAE. All N names are one file. Bytes are
-counted twice: those asked for with read calls, and those that came from the disk, for which the file is dropped from
-the system's cache before. Where N do not fit into --memory (by default 80 % of what is free), as many as fit are
-measured, and the peak of N is the one of a single expert plus N - 1 times the measured growth; the output says so.
+counted twice: those requested by read calls, and those that came from the disk, for which the file is first dropped from
+the system's cache. If N do not fit into --memory (by default 80 % of the free memory), as many as fit are measured, and the
+peak of N is that of a single expert plus N - 1 times the measured growth; the output says so.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ def checkpoint_shapes(family: Family) -> Shapes:
 
 
 def write_checkpoint(path: Path, family: Family) -> None:
-    """A checkpoint in fp16, a tensor at a time: one stretch of random numbers over and over, scaled by the fan-in."""
+    """A checkpoint in fp16, written tensor by tensor: one stretch of random numbers repeated, scaled by the fan-in."""
     import torch
 
     shapes = dict(checkpoint_shapes(family))
@@ -109,7 +109,7 @@ def write_checkpoint(path: Path, family: Family) -> None:
 
 
 def state() -> dict[str, int]:
-    """Resident memory and what was read so far, in bytes (Linux)."""
+    """Resident memory and bytes read so far (Linux)."""
     status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
     io = dict(line.split(":", 1) for line in Path("/proc/self/io").read_text().splitlines())
     resident = {"peak": "VmHWM", "resident": "VmRSS", "anonymous": "RssAnon"}
@@ -143,7 +143,7 @@ def child(arm: str, count: int, family: Family, file: Path, flags: list[str]) ->
         def score(number: int) -> float:
             encode = host.prompts.conditioning.encode_for_experts
             words = encode(made, f"prompt {number}") if arm == "with text" else prompt(family, number)
-            how = {**HOW, "tap": "mid_out", "estimator": "response"}  # it does with a single expert, too
+            how = {**HOW, "tap": "mid_out", "estimator": "response"}  # this works with a single expert, too
             return float(score_prompt(host, made, words, latent(family), **how).report.score)
 
         score(1)
@@ -170,7 +170,7 @@ def run(arm: str, count: int, options: argparse.Namespace, file: Path) -> dict[s
 
 
 def fitting(arm: str, options: argparse.Namespace, family: Family) -> int:
-    """How many experts of an arm fit into memory; at least two, which the growth is measured from."""
+    """How many experts of an arm fit into memory; at least two, since the growth is measured from them."""
     item = 2 if options.weights == "bf16" else 4
     unet = sum(math.prod(shape) for _, shape in family.plan.shapes())
     part = 0.41 if family.plan.adm is None else 0.49

@@ -3,7 +3,7 @@
     python benchmarks/mixture.py [--json FILE] [--prompts N] [--layers attn|ff|all] [--top-k K]
 
 Makes a SegMoE mixture of the demo experts, scores prompts of every group of benchmarks/validity.py in both modes, and
-prints how well each column tells a group from the well-sampled English names: AUROC, with 95 % bootstrap intervals over
+prints how well each column separates a group from the well-sampled English names: AUROC, with 95 % bootstrap intervals over
 prompts in the JSON file. Entropy has no direction of its own: its column counts a higher entropy as less certain.
 """
 
@@ -116,7 +116,7 @@ def table(figures: dict[str, Any]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every figure to FILE")
-    parser.add_argument("--prompts", type=int, default=40, help="prompts a group, spread over its list (default 40)")
+    parser.add_argument("--prompts", type=int, default=40, help="prompts per group, spread over its list (default 40)")
     parser.add_argument("--layers", choices=("attn", "ff", "all"), default="attn", help="mixed layers (default attn)")
     parser.add_argument("--top-k", type=int, default=2, help="experts a layer routes to (default 2)")
     options = parser.parse_args()

@@ -4,8 +4,8 @@
                                [--dtype float32|bfloat16] [--one-network] [--json FILE]
 
 Preset fast, warm, every size run in turn in one process. A size's time over that of the smallest, divided by the sizes'
-ratio, is 1 where time is linear, and less where a fixed cost is shared. A batch is one call for all prompts; it is held
-against as many calls with one prompt each. Times are process CPU time, medians over the rounds.
+ratio, is 1 where time is linear, and less where a fixed cost is shared. A batch is one call for all prompts; it is compared
+with as many calls of one prompt each. Times are process CPU time, medians over the rounds.
 """
 
 from __future__ import annotations

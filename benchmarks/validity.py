@@ -4,12 +4,12 @@
 
 Measures prompts of every group (languages at known training shares, under-sampled and held-out concepts, other words for
 the same thing, nonsense, word salad, typos) with every estimator at every tap and with every baseline that needs no
-ensemble, draws the prompts that have a true picture, and says how well each number tells unknown from known prompts and
+ensemble. Draws the prompts that have a true picture, and says how well each number separates unknown from known prompts and
 bad pictures from good ones. All figures have 95 % bootstrap intervals over prompts.
 
-With --worlds the same for every world and split that `python -m tools.worlds --cache CACHE` has trained. Measurements are
-kept in the cache, so a run that was stopped goes on. The figures of these worlds are held against those of earlier
-trainings (`known_truth/trainings.json`): whether they are within what those state of a further one.
+--worlds does the same for every world and split that `python -m tools.worlds --cache CACHE` has trained. Measurements are
+kept in the cache, so that a stopped run can continue. The figures of these worlds are compared with earlier trainings'
+(`known_truth/trainings.json`): whether they are within the intervals for a further one.
 """
 
 from __future__ import annotations
@@ -31,18 +31,18 @@ sys.path[:0] = [str(ROOT / "scripts"), str(ROOT / "benchmarks")]
 QUICK_PROMPTS, FULL_PROMPTS = 10, 40
 QUICK_SEEDS, FULL_SEEDS = (3,), (3, 5)
 QUICK_ABLATED = 4
-"""Prompts a group of the ablations, which are seven measurements more."""
+"""Prompts per group in the ablations, which are seven more measurements."""
 
 QUICK_ROUNDS, FULL_ROUNDS = 200, 400
 WORLD_PROMPTS, WORLD_ROUNDS = 60, 200
-"""Of every world, whatever is asked of the shipped experts: its nets are small."""
+"""Prompts per group in every world, even if the shipped experts get fewer: its nets are small."""
 
 MAIN_SET, OWN_SET = "base_4", "independent_4"
-"""The set of experts of a world that is told in full, and the one of their own seeds that it is compared with."""
+"""The set of experts of a world with full tables, and the set with its own seeds for comparison."""
 
 
 def kept(folder: Path, name: str, key: Any, make: Any) -> Any:
-    """What `make` gives, from the cache when it was made before for the same key."""
+    """The result of `make`, from the cache if it was made before for the same key."""
     digest = hashlib.sha256(json.dumps([name, key], sort_keys=True, ensure_ascii=False).encode()).hexdigest()[:16]
     path = folder / f"{name}-{digest}.json"
     if path.is_file():
@@ -54,7 +54,7 @@ def kept(folder: Path, name: str, key: Any, make: Any) -> Any:
     return found
 
 
-def say(text: str, _last: list[float] = [0.0]) -> None:  # noqa: B006 - remembers when it spoke last
+def say(text: str, _last: list[float] = [0.0]) -> None:  # noqa: B006 - remembers when it last spoke
     """A line of progress, every few seconds."""
     if time.monotonic() - _last[0] > 5:
         _last[0] = time.monotonic()
@@ -62,7 +62,7 @@ def say(text: str, _last: list[float] = [0.0]) -> None:  # noqa: B006 - remember
 
 
 def table_of(core: ModuleType, rows: list[Any], columns: Any, quality: Any, rounds: int) -> Any:
-    """A table of prompts, scores and qualities, to be asked for figures."""
+    """A table of prompts, scores and qualities, which gives the figures."""
     import numpy as np
     from known_truth.columns import TEXT
     from known_truth.figures import Figures
@@ -111,8 +111,8 @@ def by_group(rows: list[Any], columns: dict[str, list[float]]) -> dict[str, dict
 def worlds(core: ModuleType, options: argparse.Namespace, cache: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     """Figures of every trained world: experts of one base, few and many, near copies, and experts of their own seeds.
 
-    Beside the sets: how far down the order of the languages goes (`languages`), and what experts of their own seeds add to
-    those of one base (`own_seeds`). And the choice among the candidates for a better estimator.
+    Beside the sets: how far down the scores follow the order of the languages (`languages`), and what experts with their own
+    seeds add to those of one base (`own_seeds`). And the choice among the candidates for a better estimator.
     """
     sys.path.insert(0, str(ROOT))
     from known_truth import candidates
@@ -159,8 +159,10 @@ def main() -> None:
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every figure to FILE")
     parser.add_argument("--png", type=Path, metavar="FOLDER", help="write the plots to FOLDER")
     parser.add_argument("--document", type=Path, metavar="FILE", help="write the tables into docs/validity.md")
-    parser.add_argument("--quick", action="store_true", help="few prompts a group: under 3 minutes on 2 cores")
-    parser.add_argument("--prompts", type=int, help=f"prompts a group (default {FULL_PROMPTS}, quick {QUICK_PROMPTS})")
+    parser.add_argument("--quick", action="store_true", help="few prompts per group: under 3 minutes on 2 cores")
+    parser.add_argument(
+        "--prompts", type=int, help=f"prompts per group (default {FULL_PROMPTS}, quick {QUICK_PROMPTS})"
+    )
     parser.add_argument("--worlds", type=Path, metavar="CACHE", help="also measure the worlds trained in CACHE")
     parser.add_argument("--keep-training", metavar="LABEL", help="keep the worlds' figures beside earlier trainings'")
     options = parser.parse_args()
@@ -180,7 +182,7 @@ def main() -> None:
         import torch
 
         pack = load_pack(Path(base))
-        torch.set_grad_enabled(False)  # as ComfyUI's executor does; else every picture keeps the whole of its making
+        torch.set_grad_enabled(False)  # as in ComfyUI's executor; else every picture keeps its whole computation graph
         found = shipped(pack, options, cache)
         if options.worlds:
             found["worlds"], found["choice"] = worlds(pack.emoe_core, options, cache)
@@ -190,7 +192,7 @@ def main() -> None:
             run, every, label = trainings.of_run(found), trainings.kept(), options.keep_training or "this run"
             others = {name: training for name, training in every.items() if name != label}
             found["within_earlier_trainings"] = trainings.within(run, others)
-            found["again"] = trainings.summary(every | {label: run})  # a kept training keeps its place
+            found["again"] = trainings.summary(every | {label: run})  # a stored training keeps its place
             if options.keep_training:
                 trainings.keep(options.keep_training, run)
         print(tables.text(found))

@@ -8,7 +8,7 @@ class EMoEError(ValueError):
 
 
 class SettingsMismatch(EMoEError):
-    """A score is compared with a calibration that was made under other settings."""
+    """A score is compared with a calibration that has other settings."""
 
 
 class PromptBlocked(RuntimeError):

@@ -1,6 +1,6 @@
-"""What newer hosts' node API offers beyond that of the oldest one: used where it is there, left out where it is not.
+"""What newer hosts' node API offers beyond that of the oldest one: used if the host has it, left out otherwise.
 
-A host is asked what it takes; its version number says nothing about forks and backports.
+A host's signatures are asked, because its version number says nothing about forks and backports.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from comfy_api.latest import io
 
 
 def known(*makers: Callable[..., Any], **wanted: Any) -> dict[str, Any]:
-    """Those of the named arguments that all of these classes take: an older host refuses an argument that it does not know."""
+    """The named arguments that all of these classes take: an older host refuses an argument that it does not know."""
     taken = [signature(maker).parameters for maker in makers]
     return {name: value for name, value in wanted.items() if all(name in one for one in taken)}
 
 
-#: For an input that stands folded until a person asks for the advanced ones. Its value is sent and kept as ever.
+#: For an input that stays folded until a person asks for the advanced ones. Its value is sent and stored as usual.
 ADVANCED = known(io.Boolean.Input, io.Combo.Input, io.Float.Input, io.Int.Input, io.String.Input, advanced=True)
 
-#: For a node that shows something and is no output node: when it comes from the cache, clients are told of it all the same.
+#: For a node that shows something and is no output node: clients then hear of it even when it comes from the cache.
 TOLD_FROM_CACHE = known(io.Schema, has_intermediate_output=True)

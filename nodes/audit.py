@@ -1,4 +1,4 @@
-"""The bias audit: which groups of prompts the experts know too little of."""
+"""The bias audit: which groups of prompts the experts know too little about."""
 
 from __future__ import annotations
 
@@ -146,14 +146,14 @@ class Audit(io.ComfyNode):
 
     @classmethod
     def fingerprint_inputs(cls, file: str | None, **others: Any) -> str:
-        """A file that was replaced is audited anew. None: another node names it, and has not run yet."""
+        """Audits a replaced file anew. None: another node gives the name, and has not run yet."""
         return "" if file is None else audit_prompts.Prompts(file).state()
 
     @classmethod
     def validate_inputs(cls, file: str | None, languages: str | None = "", part: str | None = "") -> bool | str:
-        """Refuse a file, a language or a part that is not there when the graph is queued.
+        """Refuses a missing file, language or part when the graph is queued.
 
-        What another node gives is None until that has run, and is checked then.
+        A value from another node is None until that node has run, and is checked then.
         """
         if file is None:
             return True

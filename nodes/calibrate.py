@@ -114,7 +114,7 @@ class Calibrate(io.ComfyNode):
 
     @classmethod
     def fingerprint_inputs(cls, prompt_file: str | None = "", **_: Any) -> str:
-        """A prompt file that was changed is read again. None: another node names it, and has not run yet."""
+        """Reads a changed prompt file again. None: another node gives the name, and has not run yet."""
         named = (prompt_file or "").strip()
         return calibrating.file_state(calibrating.prompt_file(named)) if named else ""
 
@@ -126,7 +126,7 @@ def _left_out(rows: Sequence[BadRow]) -> list[str]:
 
 
 class SaveCalibration(io.ComfyNode):
-    """Keeps a calibration for other graphs and other days."""
+    """Stores a calibration for other graphs and other days."""
 
     @classmethod
     def define_schema(cls) -> io.Schema:
@@ -154,7 +154,7 @@ class SaveCalibration(io.ComfyNode):
 
 
 class LoadCalibration(io.ComfyNode):
-    """A kept calibration."""
+    """Loads a stored calibration."""
 
     @classmethod
     def define_schema(cls) -> io.Schema:
@@ -179,14 +179,14 @@ class LoadCalibration(io.ComfyNode):
 
     @classmethod
     def validate_inputs(cls, name: str | None) -> bool | str:
-        """Refuse a calibration that is not there when the graph is queued. None: another node names it, and has not run."""
+        """Refuses a missing calibration when the graph is queued. None: another node gives the name, and has not run."""
         if name is None or name in calibrating.names():
             return True
         return f"There is no calibration named '{name}'; make one with Calibrate Gate and Save Calibration, or refresh the list."
 
     @classmethod
     def fingerprint_inputs(cls, name: str | None) -> str:
-        """A calibration that was replaced is loaded again."""
+        """Loads a replaced calibration again."""
         if name is None:
             return ""
         try:

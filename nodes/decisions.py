@@ -1,4 +1,4 @@
-"""The decision report: what a Gate's threshold would do, before it is let loose."""
+"""The decision report: what a Gate's threshold would do, before it is used."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from .types import CATEGORY, ReportType
 
 
 class DisagreementMap(io.ComfyNode):
-    """Draws what Uncertainty Score has seen."""
+    """Draws the maps of a score."""
 
     @classmethod
     def define_schema(cls) -> io.Schema:

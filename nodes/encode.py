@@ -1,4 +1,4 @@
-"""Text to conditioning, one encoding an expert."""
+"""Text to conditioning, one encoding per expert."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .types import CATEGORY, Experts
 
 
 class EncodeForExperts(io.ComfyNode):
-    """As CLIPTextEncode, for every expert at once."""
+    """Like CLIPTextEncode, for every expert at once."""
 
     @classmethod
     def define_schema(cls) -> io.Schema:

@@ -49,7 +49,7 @@ class DemoExperts(io.ComfyNode):
 
 
 class AddExpert(io.ComfyNode):
-    """One more expert: the main way, works with every loader and every client."""
+    """Adds one expert: the main way, which works with every loader and every client."""
 
     @classmethod
     def define_schema(cls) -> io.Schema:
@@ -136,7 +136,7 @@ class LoadExperts(io.ComfyNode):
 
     @classmethod
     def validate_inputs(cls, **files: str) -> bool | str:
-        """Refuse a file that is not there when the graph is queued, before anything runs."""
+        """Refuses a missing file when the graph is queued, before anything runs."""
         known = host.model_files()
         missing = [name for name in _chosen(files) if name not in known]
         if not missing:
@@ -145,7 +145,7 @@ class LoadExperts(io.ComfyNode):
 
     @classmethod
     def fingerprint_inputs(cls, **files: str) -> str:
-        """A file that was replaced under the same name is loaded again."""
+        """Loads a file again that was replaced under the same name."""
         return host.files_fingerprint(_chosen(files))
 
 
@@ -203,7 +203,7 @@ class ExpertsFromLoras(io.ComfyNode):
 
     @classmethod
     def validate_inputs(cls, **pairs: Any) -> bool | str:
-        """Refuse a LoRA that is not there when the graph is queued."""
+        """Refuses a missing LoRA when the graph is queued."""
         known = {host.NONE, *loras.lora_files()}
         for i in range(1, _MOST_FILES + 1):
             name = pairs.get(f"lora_{i}")

@@ -1,4 +1,4 @@
-"""Lists that stay aligned: what passed goes one way, what was blocked the other, prompt beside picture."""
+"""Lists that stay aligned: passed items go one way, blocked ones the other, and prompts stay beside their pictures."""
 
 from __future__ import annotations
 
@@ -77,12 +77,12 @@ class FilterList(io.ComfyNode):
 
 
 def _bearable(items: list[Any]) -> list[Any]:
-    """The host's nodes fail on an empty list; a silent blocker makes them rest instead."""
+    """The items, or a silent blocker for an empty list, on which the host's nodes would fail."""
     return items or [ExecutionBlocker(None)]
 
 
 class PromptList(io.ComfyNode):
-    """Where a list of prompts begins: the host has no node that makes one of a text."""
+    """Starts a list of prompts: the host has no node that makes one from a text."""
 
     @classmethod
     def define_schema(cls) -> io.Schema:

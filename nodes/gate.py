@@ -20,7 +20,7 @@ from .types import CATEGORY, CalibrationType, ReportType
 
 
 class Gate(io.ComfyNode):
-    """An output node: it runs whatever becomes of the branches, and its verdict stays in the history."""
+    """An output node: it runs whatever happens to the branches, and its verdict stays in the history."""
 
     @classmethod
     def define_schema(cls) -> io.Schema:

@@ -1,4 +1,4 @@
-"""What the ledger remembers, as a calibration."""
+"""The prompts in the ledger, as a calibration."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .types import CATEGORY, CalibrationType, ReportType
 
 
 class CalibrationFromLedger(io.ComfyNode):
-    """Reference scores of prompts that a Gate has seen before, instead of scoring a list."""
+    """Takes reference scores from prompts that a Gate has seen before, instead of scoring a list."""
 
     @classmethod
     def define_schema(cls) -> io.Schema:
@@ -50,7 +50,7 @@ class CalibrationFromLedger(io.ComfyNode):
 
     @classmethod
     def fingerprint_inputs(cls, **_: object) -> str:
-        """A ledger that was written to is read again."""
+        """Reads a changed ledger again."""
         return ledger.state()
 
 

@@ -167,14 +167,14 @@ class LoadSegMoE(io.ComfyNode):
 
     @classmethod
     def validate_inputs(cls, folder: str | None) -> bool | str:
-        """Refuse a folder that is not there when the graph is queued. None: another node names it, and has not run."""
+        """Refuses a missing folder when the graph is queued. None: another node gives the name, and has not run."""
         if folder is None or folder in segmoe.folders():
             return True
         return f"The folder '{folder}' is not in ComfyUI's models/diffusers; refresh the list and choose another."
 
     @classmethod
     def fingerprint_inputs(cls, folder: str | None) -> str:
-        """A folder that was replaced under the same name is loaded again."""
+        """Loads a folder again that was replaced under the same name."""
         return "" if folder is None else segmoe.fingerprint(folder)
 
 

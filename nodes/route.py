@@ -1,4 +1,4 @@
-"""Route and Stop: what happens after the gate's decision. What is not needed is never computed."""
+"""Route and Stop: what happens after the gate's decision. A branch that is not needed is never computed."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ..emoe_core.errors import PromptBlocked
 from .search import found_by
 from .types import CATEGORY
 
-_OPEN = object()  # tells an unconnected input from one that is connected and not computed yet (None)
+_OPEN = object()  # an unconnected input; None is one that is connected and not computed yet
 
 
 class Route(io.ComfyNode):

@@ -1,4 +1,4 @@
-"""The words that a node is found by beside its name, on hosts whose search reads them."""
+"""Words by which a node is found beside its name, on hosts whose search reads them."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from .api import known
 
 
 def found_by(*words: str, schema: type = io.Schema) -> dict[str, Any]:
-    """What to add to a node's schema so that the search finds it by these words too.
+    """The addition to a node's schema by which the search also finds it under these words.
 
-    The first is the node's display name: in a translated frontend the search no longer knows it, and guides name nodes by it.
-    ComfyUI has the field `search_aliases` since 0.11. In an older one only id and display name are searched, so the words
-    that matter most are in the display name.
+    The first is the node's display name: the search in a translated frontend lacks it, but guides use it. ComfyUI has the
+    field `search_aliases` since 0.11. Older ones search only id and display name, so the most important words are in the
+    display name.
     """
     return known(schema, search_aliases=list(words))

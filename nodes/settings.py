@@ -94,7 +94,7 @@ def inputs() -> list[Any]:
 
 
 def later_inputs() -> list[Any]:
-    """Inputs that came later: they stand after all others, so that saved workflows keep their widgets."""
+    """Inputs that were added later: they come after all others, so that saved workflows keep their widgets."""
     return [
         io.Int.Input(
             "block_index",
@@ -128,7 +128,7 @@ def latest_inputs() -> list[Any]:
 
 
 def calibration_input(also: str = "") -> Any:
-    """The last input of nodes whose scores are held against a calibration."""
+    """The last input of nodes whose scores are compared with a calibration."""
     said = "From Load Calibration or Calibrate Gate: its settings are used instead of the ones above."
     return CalibrationType.Input("calibration", optional=True, tooltip=f"{said} {also}".strip())
 
@@ -148,14 +148,14 @@ def options(
     calibration: Calibration | None = None,
     sampler_name: str = PLAIN.sampler,
 ) -> ScoreOptions:
-    """What these inputs say.
+    """The options in these inputs.
 
     Args:
-        node: the node whose inputs they are, for messages.
-        calibration: one whose settings are used instead, except for the size, which the latent decides.
+        node: the node that has these inputs, for messages.
+        calibration: its settings are used instead, except for the size, which the latent decides.
 
     Raises:
-        EMoEError: a value that cannot be.
+        EMoEError: an impossible value.
     """
     if add_noise not in _ADD_NOISE:
         raise EMoEError(f"{node}'s add_noise is '{add_noise}'; choose {' or '.join(_ADD_NOISE)}.")
@@ -184,7 +184,7 @@ def options(
 
 
 def used_line(calibration: Calibration | None) -> list[str]:
-    """What to tell about the settings that are used: nothing where they are the node's own."""
+    """A line about the settings in use; none if they are the node's own."""
     if calibration is None:
         return []
     made = calibration.settings

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs lint, types and the four test tiers. See --help.
+# Runs lint, types and the five test tiers. See --help.
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/python.sh"
 exec "$start_python" -m emoe_host.check "$@"

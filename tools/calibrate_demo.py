@@ -31,7 +31,7 @@ from emoe_core.scoring.presets import PRESETS  # noqa: E402
 WORKFLOW = "gate_before_generation"
 GROUP = "calibration"
 REFERENCE = "Names of emoji in English that the demo experts were trained on."
-#: Passes everything, so that only the score matters.
+#: Passes everything, so only the score matters.
 OPEN_GATE = {"policy": "raw_threshold", "threshold": 1e12, "mode": "observe", "filename_prefix": "calibrate/verdict"}
 
 
@@ -51,7 +51,7 @@ def scoring_graph(preset: str) -> dict[str, Any]:
 
 
 def report_of(client: Client, graph: dict[str, Any], prompt: str, output: Path) -> dict[str, Any]:
-    """The report of one prompt, from the verdict's file."""
+    """One prompt's report, from the verdict's file."""
     graphs.set_prompt(graph, prompt)
     result = client.run(graph)
     if not result.ok:

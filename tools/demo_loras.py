@@ -1,10 +1,10 @@
-"""Makes the demo LoRAs: what tells experts 2, 3 and 4 from expert 1, as low-rank patches of expert 1.
+"""Makes the demo LoRAs: the differences of experts 2, 3 and 4 from expert 1, as low-rank patches of expert 1.
 
     python tools/demo_loras.py [--rank 4]
 
 Each weight matrix's difference is cut to its strongest directions (truncated singular value decomposition, the best
 approximation of that rank: Eckart and Young, 1936). A convolution is taken as a matrix of outputs by everything else.
-Biases, norms and embeddings stay as expert 1's. Names are the checkpoint's with the prefixes of kohya's trainers, which
+Biases, norms and embeddings stay those of expert 1. Names are the checkpoint's, with the prefixes of kohya's trainers, which
 ComfyUI's loader knows.
 """
 
@@ -27,7 +27,7 @@ UNET, TEXT = "model.diffusion_model.", "cond_stage_model.transformer."
 
 
 def lora_name(key: str) -> str | None:
-    """kohya's name of a weight; None for what a LoRA does not change (embeddings are no matrix product)."""
+    """kohya's name of a weight; None for a weight that a LoRA does not change (embeddings are no matrix product)."""
     if not key.endswith(".weight") or "embedding" in key:
         return None
     stem = key.removesuffix(".weight")
@@ -39,7 +39,7 @@ def lora_name(key: str) -> str | None:
 
 
 def low_rank(difference: Tensor, rank: int) -> tuple[Tensor, Tensor]:
-    """Up and down, whose product is the best approximation of this rank."""
+    """Up and down: two matrices whose product is the best approximation of this rank."""
     u, s, v = torch.linalg.svd(difference.flatten(start_dim=1).double(), full_matrices=False)
     root = s[:rank].sqrt()
     up, down = u[:, :rank] * root, root[:, None] * v[:rank]

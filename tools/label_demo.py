@@ -3,8 +3,9 @@
     python tools/label_demo.py
 
 Names of emoji in the five best-sampled languages, scored by the pack's own Calibrate from a prompt file. A name is marked as
-bad when the experts saw this exact text less than three times in training, which ground_truth.json knows: that it is not
-known well, not that its picture came out wrong. The settings are those of the default preset and the example workflows.
+bad when the experts saw this exact text less than three times in training, according to ground_truth.json. So bad means that
+it is not known well, not that its picture came out wrong. The settings are those of the default preset and the example
+workflows.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ TARGET = ROOT / "emoe_core" / "demo" / "labelled.json"
 
 
 def rows(demo: Any) -> list[tuple[str, str, str]]:
-    """Prompt, language, and yes where it is bad."""
+    """Prompt, language, and "yes" for a bad one."""
     seen: dict[str, int] = {}
     for concept in demo.ground_truth()["concepts"]:
         for text, times in concept["exposure"].items():

@@ -48,7 +48,7 @@ EMOJIBASE = Package(
 
 
 def run(command: list[str], cwd: Path) -> None:
-    """Runs an ordinary package client; its message is the error's message."""
+    """Runs an ordinary package client; an error shows the client's own message."""
     if shutil.which(command[0]) is None:
         raise SystemExit(f"{command[0]} is not installed: it is needed to fetch the raw material")
     done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
@@ -57,7 +57,7 @@ def run(command: list[str], cwd: Path) -> None:
 
 
 def archive(package: Package, downloads: Path) -> Path:
-    """The package's archive; fetched when it is not there, and refused when it is another."""
+    """The package's archive; fetched if it is missing, and refused if its digest differs."""
     downloads.mkdir(parents=True, exist_ok=True)
     path = downloads / f"{package.name}-{package.version}.tgz"
     if not path.exists():
@@ -69,7 +69,7 @@ def archive(package: Package, downloads: Path) -> Path:
 
 
 def members(package: Package, downloads: Path, wanted: Callable[[str], bool]) -> dict[str, bytes]:
-    """Contents of the files whose name (below the package's folder) is wanted."""
+    """Contents of the files with a wanted name (below the package's folder)."""
     found: dict[str, bytes] = {}
     with tarfile.open(archive(package, downloads)) as tar:
         for member in tar:

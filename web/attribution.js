@@ -5,7 +5,7 @@ import { addElement } from "./room.js";
 import { element } from "./style.js";
 import { say, short } from "./words.js";
 
-const HEIGHTS = { least: 44, full: 110 }; // no run makes a node grow; more words can be scrolled to
+const HEIGHTS = { least: 44, full: 110 }; // a run never makes a node grow; a long prompt scrolls
 const RAISES = "#e69f00";
 const LOWERS = "#56b4e9";
 
@@ -17,7 +17,7 @@ function colour(change, highest) {
 
 /** @param {import("./results.js").Card} card */
 function content(card) {
-  const letters = [...String(card.prompt)]; // places are counted in characters, as Python does
+  const letters = [...String(card.prompt)]; // places are counted in characters, as in Python
   const highest = Math.max(...card.words.map((/** @type {any} */ word) => Math.abs(word.change ?? 0)), 0);
   /** @type {(Node | string)[]} */
   const parts = [];
@@ -36,7 +36,7 @@ function content(card) {
 /**
  * @param {GraphNode} node
  * @param {(node: GraphNode) => string | undefined} executionIdOf
- * @returns {() => void} draws it anew from the last result
+ * @returns {() => void} redraws it from the last result
  */
 export function addWords(node, executionIdOf) {
   const root = element("div", { class: "emoe-words widget-expands", role: "group", "aria-label": say("words"), tabindex: "0" });

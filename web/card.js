@@ -1,5 +1,5 @@
 // @ts-check
-/** The widget on Score and Gate: the verdict, the gauge, the last scores, and on hover or focus the experts. */
+/** The widget on Score and Gate: the verdict, the gauge, the last scores, and the experts on hover or focus. */
 import { gauge } from "./gauge.js";
 import { resultOf } from "./results.js";
 import { addElement } from "./room.js";
@@ -12,7 +12,7 @@ import { record } from "./workflows.js";
  * @typedef {import("./results.js").Result} Result
  */
 
-/** From one line with the verdict to the gauge, the prompt and the history too. No run makes a node grow. */
+/** From one line with the verdict up to the gauge, the prompt and the history. A run never makes a node grow. */
 const HEIGHTS = { least: 32, full: 172 };
 const RAW = "raw_threshold";
 
@@ -27,7 +27,7 @@ function isLinked(node, name) {
   return slot >= 0 && node.isInputConnected(slot);
 }
 
-/** Where the score stands: a phrase, and the p-value where there is one. @param {Card} card @returns {[string, string]} */
+/** The place of the score: a phrase, and the p-value if there is one. @param {Card} card @returns {[string, string]} */
 function placeOf(card) {
   if (card.percentile === null || card.percentile === undefined) return [say("uncalibrated"), ""];
   return [say("above", { share: Math.round(card.percentile) }), say("p_value", { p: short(card.p_value, 2) })];
@@ -38,7 +38,7 @@ function sentenceOf(card) {
   return placeOf(card).filter(Boolean).join(say("comma"));
 }
 
-/** The line of text, whole at any width: what has no room on the node is left out and not cut. @param {Card} card */
+/** The line of text, whole at any width: parts that do not fit on the node are left out, not cut. @param {Card} card */
 function lineOf(card) {
   const [phrase, p] = placeOf(card);
   const place = p ? [element("span", { class: "emoe-phrase" }, `${phrase}${say("comma")}`), element("span", { class: "emoe-p" }, p)] : [phrase];
@@ -89,14 +89,14 @@ function historyOf(cards) {
  * Adds the widget to a Score or a Gate.
  * @param {GraphNode} node
  * @param {(node: GraphNode) => string | undefined} executionIdOf
- * @returns {() => void} draws it anew from the last result
+ * @returns {() => void} redraws it from the last result
  */
 export function addCard(node, executionIdOf) {
-  // `widget-expands` is the host's word in Nodes 2.0 for a widget that takes the node's spare height
+  // `widget-expands` is Nodes 2.0's class for a widget that takes the node's spare height
   const root = element("div", { class: "emoe-card widget-expands", role: "group", "data-empty": "" });
   addElement(node, "emoe_card", root, HEIGHTS);
 
-  /** What is shown: the same again is left alone, with the details open or a slider held. */
+  /** What is shown: the same content is not drawn again while the details are open or a slider is held. */
   let shown = "";
   const draw = () => {
     const id = executionIdOf(node);

@@ -5,12 +5,12 @@ import { app } from "../../scripts/app.js";
 import { addWords } from "./attribution.js";
 import { addCard } from "./card.js";
 import { executionIdOf, forget, isOpen, noteOpened, receive, restore, shownNodes, workflowId } from "./results.js";
-import { keepOwn } from "./room.js";
+import { showOwn } from "./room.js";
 import { addMark, outlineDomNodes, showRoutes } from "./routes.js";
 import { addStyle } from "./style.js";
-import { listenToToasts, tellBlocked } from "./toast.js";
+import { tellBlocked } from "./toast.js";
 import { say, speak } from "./words.js";
-import { giveOwnId } from "./workflows.js";
+import { separateCopies } from "./workflows.js";
 
 
 /** @type {Record<string, (node: GraphNode, executionIdOf: (node: GraphNode) => string | undefined) => () => void>} */
@@ -51,13 +51,11 @@ function inTurn(work) {
 
 /**
  * The widget shows all that a node's picture does, so on the node the picture would only be a second one. App mode, the
- * history and the queue keep it.
+ * history and the queue keep it. In Nodes 2.0 the host's word for this is `hideOutputImages`.
  * @param {GraphNode} node
  */
 function hidePicture(node) {
-  const host = /** @type {any} */ (node);
-  host.hideOutputImages = true; // the host's word for it, in Nodes 2.0
-  Object.defineProperty(host, "imgs", { configurable: true, get: () => undefined, set: () => {} }); // on the canvas
+  /** @type {any} */ (node).hideOutputImages = true;
   const before = node.onExecuted;
   node.onExecuted = function (output) {
     before?.call(this, output);
@@ -84,15 +82,20 @@ app.registerExtension({
     safely(() => {
       speak(setting("Comfy.Locale"));
       addStyle();
-      listenToToasts();
+      separateCopies();
       api.addEventListener("executed", (event) => inTurn(() => onExecuted(/** @type {any} */ (event).detail)));
       api.addEventListener("execution_start", (event) => inTurn(() => onStart(/** @type {any} */ (event).detail)));
       for (const end of /** @type {const} */ (["execution_success", "execution_error", "execution_interrupted"]))
         api.addEventListener(end, (event) => inTurn(() => onEnd(/** @type {any} */ (event).detail)));
       app.canvas.canvas.addEventListener("litegraph:set-graph", () => safely(outlineDomNodes));
-      app.canvas.canvas.addEventListener("litegraph:set-graph", () => safely(keepOwn));
       app.canvas.canvas.addEventListener("subgraph-opened", (event) => safely(() => onOpened(/** @type {any} */ (event).detail)));
     });
+  },
+  beforeRegisterNodeDef(nodeType, definition) {
+    const add = WIDGETS[definition.name];
+    // On the canvas no frontend heeds `hideOutputImages`: there a node type's pictures are drawn by this handler, which the
+    // host gives to every type and which does nothing else for ours.
+    if (add && add !== addMark) delete nodeType.prototype.onDrawBackground;
   },
   nodeCreated(created) {
     const node = /** @type {GraphNode} */ (created);
@@ -105,8 +108,7 @@ app.registerExtension({
   },
   afterConfigureGraph() {
     safely(showAll);
-    safely(keepOwn);
-    safely(giveOwnId);
+    safely(showOwn);
     inTurn(async () => (await restore()) && showAll());
   },
 });

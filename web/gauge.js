@@ -1,5 +1,5 @@
 // @ts-check
-/** The gauge: the calibration's histogram, where the score stands, and the threshold, which may be dragged. */
+/** The gauge: the calibration's histogram, the place of the score, and the threshold, which may be dragged. */
 import { element } from "./style.js";
 import { say, short } from "./words.js";
 
@@ -8,7 +8,7 @@ import { say, short } from "./words.js";
 const SVG = "http://www.w3.org/2000/svg";
 
 /**
- * Lowest and highest score that is shown, as on the score card.
+ * Lowest and highest score on the scale, as on the score card.
  * @param {Card} card
  * @param {number | null} threshold
  * @returns {[number, number]}
@@ -56,7 +56,7 @@ function bars(card, [low, high], label) {
 }
 
 /**
- * A dragged value with no more digits than a pixel is worth.
+ * A dragged value with no more digits than a pixel can show.
  * @param {number} value
  * @param {[number, number]} range
  */
@@ -67,10 +67,10 @@ function rounded(value, [low, high]) {
 
 /**
  * @param {Card} card
- * @param {number | null} threshold where the line stands; null for none
- * @param {string} label what a screen reader says of the picture
- * @param {((value: number) => void) | null} onDrag called while the line is dragged; null where it stands fast
- * @param {() => void} onDone called when it was dragged
+ * @param {number | null} threshold the line's value; null for no line
+ * @param {string} label the picture's text for a screen reader
+ * @param {((value: number) => void) | null} onDrag called while the line is dragged; null if it is fixed
+ * @param {() => void} onDone called after dragging
  * @returns {HTMLElement}
  */
 export function gauge(card, threshold, label, onDrag, onDone) {
@@ -133,7 +133,7 @@ function listen(track, line, range, now, move, done) {
     const box = track.getBoundingClientRect();
     to(low + ((event.clientX - box.left) / box.width) * (high - low));
   });
-  line.addEventListener("lostpointercapture", done); // after every release, wherever it was
+  line.addEventListener("lostpointercapture", done); // after every release, wherever the pointer is
   const step = (high - low) / 100;
   /** @type {Record<string, () => number>} */
   const keys = {

@@ -1,6 +1,6 @@
 // @ts-check
 /**
- * What the server said of each EMoE node, by workflow and by execution id ("5", or "12:5" inside a subgraph).
+ * The server's results for each EMoE node, by workflow and by execution id ("5", or "12:5" inside a subgraph).
  *
  * Live results come with the socket's messages. After a reload, or when a tab is opened again, they come from the
  * server's own history: nothing is written into the workflow.
@@ -9,9 +9,9 @@ import { api } from "../../scripts/api.js";
 import { app } from "../../scripts/app.js";
 
 /**
- * @typedef {Record<string, any>} Card what `emoe_core.show.card` tells of one prompt
- * @typedef {{ cards: Card[], earlier: Card[] }} Result of one node: the last run's cards, and those of runs before it
- * @typedef {{ card: Card, mixed: boolean, blocked: number, all: number }} Gate what a Gate said in the last run
+ * @typedef {Record<string, any>} Card what `emoe_core.show.card` says about one prompt
+ * @typedef {{ cards: Card[], earlier: Card[] }} Result one node's cards: those of the last run, and of earlier runs
+ * @typedef {{ card: Card, mixed: boolean, blocked: number, all: number }} Gate a Gate's decisions in the last run
  * @typedef {Record<string, { class_type: string, inputs: Record<string, any>, _meta?: { title?: string } }>} ApiGraph
  * @typedef {{ workflow: string, graph: ApiGraph }} Run
  */
@@ -28,18 +28,18 @@ const results = new Map();
 const runs = new Map();
 /** @type {Map<string, Record<string, Gate>>} by workflow and execution id */
 const verdicts = new Map();
-/** @type {Map<string, ApiGraph>} the graph that a workflow ran last */
+/** @type {Map<string, ApiGraph>} the graph of a workflow's last run */
 const graphs = new Map();
-/** @type {Set<string>} workflows whose history was asked for */
+/** @type {Set<string>} workflows whose history was fetched */
 const asked = new Set();
 
-/** The graph that holds all others. */
+/** The graph that contains all others. */
 export function rootGraph() {
   const host = /** @type {any} */ (app);
   return host.rootGraph ?? host.graph;
 }
 
-/** The id that the open workflow is saved with. */
+/** The saved id of the open workflow. */
 export function workflowId() {
   return String(rootGraph()?.id ?? "");
 }
@@ -57,16 +57,16 @@ export function* allNodes(graph = rootGraph(), prefix = "") {
   }
 }
 
-/** @type {WeakMap<object, string>} what stands before the ids of a subgraph's nodes, from the node that it was opened by last */
+/** @type {WeakMap<object, string>} the prefix of the ids of a subgraph's nodes, from the node that last opened it */
 const openedBy = new WeakMap();
 
-/** Several nodes may use one subgraph: whose it is that is looked at. @param {any} subgraph @param {any} node */
+/** Several nodes may use one subgraph; this records which of them was opened. @param {any} subgraph @param {any} node */
 export function noteOpened(subgraph, node) {
   if (subgraph && node) openedBy.set(subgraph, `${executionIdOf(node) ?? node.id}:`);
 }
 
 /**
- * Which result a node shows: in a subgraph that several nodes use, that of the one by which it was opened, or of the first.
+ * The execution id of a node's result; in a subgraph that several nodes use, that of the opened node, else of the first.
  * @param {GraphNode} node
  * @returns {string | undefined}
  */
@@ -74,7 +74,7 @@ export function executionIdOf(node) {
   return shownNodes().get(node);
 }
 
-/** All nodes, each once, with the execution id whose result it shows. @returns {Map<GraphNode, string>} */
+/** All nodes, each once, with the execution id of the result they show. @returns {Map<GraphNode, string>} */
 export function shownNodes() {
   /** @type {Map<GraphNode, string>} */
   const found = new Map();
@@ -104,20 +104,20 @@ function remember(workflow, executionId, cards) {
   verdicts.set(workflow, { ...verdicts.get(workflow), [executionId]: gate });
 }
 
-/** @param {Card} card what a Gate adds to it is left out */
+/** @param {Card} card without a Gate's additions */
 function scoreOf(card) {
   const { verdict, passed, mode, policy, alpha, threshold, reason, ...score } = card;
   return { ...score, kind: "score" };
 }
 
-/** What was scored: a Score may tell it itself and be told of by its Gate, in either order. @param {Card[]} cards */
+/** The scores: a Score may report its own, and its Gate may report it too, in either order. @param {Card[]} cards */
 function toldOf(cards) {
   return JSON.stringify(cards.map(({ fingerprint, prompt, items }) => [fingerprint, prompt, items]));
 }
 
 /**
- * A Score that ComfyUI has in its cache sends nothing (newer hosts send it last), and would show an older prompt's score or
- * none. The Gate that reads its report always sends what it decided on.
+ * Takes a Score's card from its Gate. A Score in ComfyUI's cache sends nothing (newer hosts send its last result), and would
+ * show an older prompt's score or none. The Gate that reads its report always sends the card it decided on.
  * @param {string} workflow
  * @param {ApiGraph} graph
  * @param {string} gate
@@ -149,7 +149,7 @@ async function ask(path) {
 }
 
 /**
- * What was queued under a prompt id, from the queue while it runs and from the history later.
+ * The run under a prompt id, from the queue while it runs and from the history later.
  * @param {string} promptId
  * @returns {Promise<Run | null>}
  */
@@ -166,7 +166,7 @@ async function runWithId(promptId) {
 }
 
 /**
- * Takes one `executed` message in; gives the workflow it belongs to, or null when it holds no card.
+ * Takes one `executed` message; returns the workflow it belongs to, or null without a card.
  * @param {{ node?: string | number, display_node?: string | number, prompt_id?: string, output?: Record<string, any> }} message
  * @returns {Promise<{ workflow: string, executionId: string, cards: Card[], graph: ApiGraph } | null>}
  */
@@ -183,7 +183,7 @@ export async function receive(message) {
 }
 
 /**
- * Fills in, once a page, what the server's history knows of the open workflow.
+ * Adds, once per page, what the server's history knows about the open workflow.
  * @returns {Promise<boolean>} whether anything was found
  */
 export async function restore() {
@@ -199,7 +199,7 @@ export async function restore() {
     const run = runOf(entry?.prompt);
     if (run?.workflow !== workflow) continue;
     let ours = false;
-    if (!ran) verdicts.delete(workflow); // those of the last run are shown
+    if (!ran) verdicts.delete(workflow); // only those of the last run are shown
     const sent = Object.entries(entry.outputs ?? {})
       .filter(([id]) => !live.has(`${workflow} ${id}`))
       .map(([id, output]) => ({ id, cards: cardsOf(output) }))
@@ -222,18 +222,18 @@ export function resultOf(executionId) {
   return results.get(`${workflowId()} ${executionId}`);
 }
 
-/** What the Gates said in the open workflow's last run, and the graph that ran. */
+/** The Gates' decisions in the open workflow's last run, and the graph that ran. */
 export function lastRun() {
   const workflow = workflowId();
   return { gates: verdicts.get(workflow) ?? {}, graph: graphs.get(workflow) ?? {} };
 }
 
-/** Whether a run that has ended was one of the open workflow. @param {string} promptId */
+/** Whether a finished run was one of the open workflow. @param {string} promptId */
 export async function isOpen(promptId) {
   return (await runWithId(promptId))?.workflow === workflowId();
 }
 
-/** A new run begins: what the Gates said before is no longer how things stand. @param {string} promptId */
+/** A new run begins, so the Gates' earlier decisions no longer count. @param {string} promptId */
 export async function forget(promptId) {
   const run = await runWithId(promptId);
   if (!run) return;

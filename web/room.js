@@ -2,11 +2,11 @@
 /** Where a widget is: how much of its node it takes, that the page shows it, and that the canvas under it can be moved. */
 import { app } from "../../scripts/app.js";
 
-/** Nodes 2.0 counts the title as part of a node and draws taller widgets than the host computes the size from. */
+/** Nodes 2.0 counts the title as part of a node, and draws widgets taller than in the host's computed size. */
 const TITLE = 48;
 const TALLER = 8;
 
-/** A widget's row, and the button that shows those that are folded. */
+/** A widget's row, and the button that shows the folded ones. */
 const ROW = 24;
 const BUTTON = 32;
 
@@ -19,7 +19,7 @@ function missing(node) {
 }
 
 /**
- * The wheel and the middle button are the canvas's, also over a widget; in Nodes 2.0 the host passes them on by itself.
+ * The wheel and the middle button belong to the canvas, even over a widget; in Nodes 2.0 the host itself passes them on.
  * @param {HTMLElement} root
  */
 function shareWithCanvas(root) {
@@ -43,8 +43,8 @@ function shareWithCanvas(root) {
 }
 
 /**
- * Adds an element to a node and makes a new node tall enough for `full`. Where a node is smaller (saved by an older version,
- * or made smaller by hand) the element gets what is left, down to `least`: it should not lie over the node's neighbours.
+ * Adds an element to a node and makes a new node tall enough for `full`. On a smaller node (saved by an older version, or
+ * made smaller by hand) the element gets the remaining height, down to `least`, so that it does not cover other nodes.
  * @param {GraphNode} node
  * @param {string} name
  * @param {HTMLElement} root
@@ -63,18 +63,16 @@ export function addElement(node, name, root, { least, full, most, width = 0 }) {
   const widget = node.addDOMWidget(name, name, root, options);
   widget.serialize = false;
   shareWithCanvas(root);
-  node.setSize([Math.max(node.size[0], width), Math.max(node.size[1], node.computeSize()[1] + full - least + missing(node))]); // a saved size comes later
+  node.setSize([Math.max(node.size[0], width), Math.max(node.size[1], node.computeSize()[1] + full - least + missing(node))]); // a saved size is set after this
 }
 
-/** In so many frames the page has drawn what was put into the graph. */
-const FRAMES = 30;
-let left = 0;
-
 /**
- * Nodes 2.0 keeps what it drew for a node when another one comes with the same id, as after an undo: the element of the
- * node that is gone. The one of the node that is there takes its place.
+ * The page shows the open graph's own elements. Nodes 2.0 puts a widget's element into the page when the component for the
+ * node's id is mounted, and keeps that component when another node comes with the same id, as after an undo: then the element
+ * of the node that is gone stays. It is exchanged here, since no frontend has a call that mounts an element anew. A component
+ * that is mounted later takes the element of the node that is there by itself.
  */
-function showOwn() {
+export function showOwn() {
   for (const node of app.canvas?.graph?.nodes ?? []) {
     for (const widget of node.widgets ?? []) {
       const own = /** @type {any} */ (widget).element;
@@ -83,15 +81,4 @@ function showOwn() {
       if (shown && shown !== own) shown.replaceWith(own);
     }
   }
-}
-
-/** Sees to it that the page shows the open graph's own elements, now and in the frames in which it draws. */
-export function keepOwn() {
-  const next = () => {
-    showOwn();
-    if (--left > 0) requestAnimationFrame(next);
-  };
-  const idle = left <= 0;
-  left = FRAMES;
-  if (idle) next();
 }

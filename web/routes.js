@@ -16,14 +16,14 @@ const ROUTE = "EMoE_Route";
 const STOP = "EMoE_Stop";
 const COLOUR = "#d98a00";
 const STYLE = "emoe-skipped";
-/** One line, and room for all of it in a node that is tall enough. */
+/** One line, or the whole text on a node that is tall enough. */
 const ROOM = { least: 32, full: 64, most: 64, width: 210 };
 /** @type {WeakMap<GraphNode, HTMLElement>} */
 const marks = new WeakMap();
 /** @type {Set<string>} execution ids of the nodes that did not run */
 let skipped = new Set();
 
-/** Why a Gate decided as it did, in a few words. @param {Card} card */
+/** The reason for a Gate's decision, in a few words. @param {Card} card */
 export function why(card) {
   if (card.policy === "false_block_rate" && card.p_value !== null)
     return say("why_p", { p: short(card.p_value, 2), alpha: short(card.alpha) });
@@ -45,13 +45,13 @@ function armOf(node, passed) {
 }
 
 /**
- * The nodes that a run with these verdicts leaves out: what only the other arms need, and what stands after a stop.
+ * The nodes that a run with these verdicts leaves out: those that only the other arms need, and those after a stop.
  * @param {ApiGraph} graph
  * @param {Record<string, Gate>} gates
  * @returns {Set<string>}
  */
 export function leftOut(graph, gates) {
-  /** @type {Map<string, string[]>} what each node waits for */
+  /** @type {Map<string, string[]>} the nodes that each node waits for */
   const sources = new Map();
   const stopped = new Set();
   for (const [id, node] of Object.entries(graph)) {
@@ -94,7 +94,7 @@ function sentence(node, asked, gate) {
 
 /**
  * Adds the line to a Route or Stop, empty until a run. @param {GraphNode} node
- * @returns {() => void} draws it anew
+ * @returns {() => void} redraws it
  */
 export function addMark(node) {
   const root = element("div", { class: "emoe-mark", role: "status", "data-empty": "" });
@@ -104,8 +104,8 @@ export function addMark(node) {
 }
 
 /**
- * Marks every Route and Stop whose decision is known from the last run, and the nodes that did not run.
- * @param {boolean} [ended] whether the run is over: what it did not decide has no mark then
+ * Marks every Route and Stop with a known decision from the last run, and the nodes that did not run.
+ * @param {boolean} [ended] whether the run is over: nodes without a decision then have no mark
  */
 export function showRoutes(ended = false) {
   const { gates, graph } = lastRun();
@@ -134,7 +134,7 @@ export function showRoutes(ended = false) {
   app.canvas?.setDirty(true, true);
 }
 
-/** Nodes 2.0 are elements of the page: the ones of the open graph get their outline from a style sheet. */
+/** Nodes 2.0 are elements of the page: a style sheet outlines those of the open graph. */
 export function outlineDomNodes() {
   const open = /** @type {any} */ (app.canvas)?.graph ?? rootGraph();
   const names = [...shownNodes()].filter(([node, id]) => skipped.has(id) && node.graph === open).map(([node]) => node.id);

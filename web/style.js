@@ -67,7 +67,7 @@ const RULES = `
 .emoe-mark b { color: var(--emoe-tone); }
 .emoe-words { white-space: normal; min-height: 36px; height: 100%; overflow: auto; line-height: 1.9; font-size: 14px; border-left-width: 1px; }
 .emoe-words mark { color: #111; border-radius: 3px; padding: 1px 3px; }
-/* What a low card leaves out. Heights: head 26, line 17 (34 when narrow), prompt 17 or 34, gauge 54, history 17. */
+/* Hidden on a low card. Heights: head 26, line 17 (34 when narrow), prompt 17 or 34, gauge 54, history 17. */
 @container (max-height: 147px) { .emoe-prompt { -webkit-line-clamp: 1; } }
 @container (max-height: 164px) and (max-width: 244px) { .emoe-prompt { -webkit-line-clamp: 1; } }
 @container (max-height: 130px) { .emoe-prompt { display: none; } }
@@ -94,7 +94,7 @@ export function addStyle() {
 }
 
 /**
- * An element with attributes and children; an attribute that is null is left out.
+ * An element with attributes and children; attributes that are null are left out.
  * @param {string} tag
  * @param {Record<string, string | number | null>} [attributes]
  * @param {...(Node | string)} children
@@ -111,7 +111,7 @@ export function element(tag, attributes = {}, ...children) {
 const VIRIDIS = ["#440154", "#482475", "#414487", "#345f8d", "#2a768e", "#21918c", "#22a884", "#44bf70", "#7ad151", "#bdde26", "#fde725"];
 
 /**
- * Background and readable text of a place on the scale from 0 to 1.
+ * Background and readable text for a place on the scale from 0 to 1.
  * @param {number} share
  */
 export function heat(share) {

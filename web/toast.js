@@ -18,11 +18,12 @@ const LONGEST = 60; // of a prompt's letters
 let pausing = false;
 /** @type {Map<string, { place: Place, card: Card }>} the last block of each Gate that is still to be told */
 const waiting = new Map();
-/** @type {Map<string, Place>} what a notice says, and the Gate that it is about */
+/** @type {Map<string, Place>} by the class of a notice, the Gate that it is about */
 const told = new Map();
+let number = 0;
 
 /** Shows a Gate, in its tab and in its subgraph if it is in one. Nothing is done when the tab was closed. @param {Place} place */
-async function goTo({ workflow, executionId }) {
+async function showGate({ workflow, executionId }) {
   if (!(await show(workflow))) return;
   for (const [id, node] of allNodes()) {
     if (id !== executionId) continue;
@@ -33,6 +34,11 @@ async function goTo({ workflow, executionId }) {
     canvas.centerOnNode(node);
     canvas.setDirty(true, true);
   }
+}
+
+/** @param {Place} place */
+function goTo(place) {
+  showGate(place).catch((error) => console.error("EMoE: the Gate could not be shown.", error));
 }
 
 /**
@@ -63,20 +69,31 @@ function tellNext() {
   setTimeout(tellNext, PAUSE);
   const [key, { place, card }] = next;
   waiting.delete(key);
-  const detail = [`${say("blocked")}: ${why(card)}`, where(place, card), say("to_gate")].filter(Boolean).join(". ");
-  told.delete(detail);
-  told.set(detail, place);
-  for (const old of [...told.keys()].slice(0, -MOST)) told.delete(old);
-  const message = { severity: "warn", summary: say("toast"), detail, life: LIFE, styleClass: "emoe-toast" };
-  app.extensionManager.toast.add(/** @type {any} */ (message));
+  tell(place, [`${say("blocked")}: ${why(card)}`, where(place, card)].filter(Boolean).join(". "));
 }
 
-/** A click on a notice, wherever it is shown; the frontends have no word for that, and each its own kind of notice. */
-export function listenToToasts() {
-  document.addEventListener("click", (event) => {
-    const target = /** @type {HTMLElement | null} */ (event.target);
-    const text = target?.closest("button") ? null : target?.closest("[role='alert']")?.textContent;
-    const found = text && [...told].find(([detail]) => text.includes(detail));
-    if (found) goTo(found[1]).catch((error) => console.error("EMoE: the Gate could not be shown.", error));
-  });
+/** @param {Place} place @param {string} detail */
+function tell(place, detail) {
+  const toast = /** @type {any} */ (app.extensionManager.toast);
+  if (toast.warning) {
+    const action = { label: say("see_gate"), onClick: () => goTo(place) };
+    toast.warning(say("toast"), { description: detail, duration: LIFE, action });
+    return;
+  }
+  // Older frontends have notices without actions, and pass nothing of a message to the page but its texts and its class. So
+  // the click is listened to in the boxes that hold the notices; to add the same listener again does nothing.
+  for (const box of document.querySelectorAll(".p-toast")) box.addEventListener("click", onClick);
+  const name = `emoe-toast-${++number}`;
+  told.set(name, place);
+  for (const old of [...told.keys()].slice(0, -MOST)) told.delete(old);
+  const message = { severity: "warn", summary: say("toast"), detail: `${detail}. ${say("to_gate")}`, life: LIFE };
+  toast.add({ ...message, styleClass: `emoe-toast ${name}` });
+}
+
+/** @param {Event} event a click on a notice, its button to close it apart */
+function onClick(event) {
+  const target = /** @type {HTMLElement} */ (event.target);
+  const notice = target.closest("button") ? null : target.closest(".emoe-toast");
+  const place = told.get([...(notice?.classList ?? [])].find((name) => told.has(name)) ?? "");
+  if (place) goTo(place);
 }

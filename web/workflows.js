@@ -39,33 +39,37 @@ export async function show(id) {
   return workflowId() === id;
 }
 
-/** So many frames the host is given to make a workflow that it has put into the graph the open one. */
-const FRAMES = 60;
-let turn = 0;
-
 function newId() {
   return crypto.randomUUID?.() ?? /** @type {any} */ (window.LiteGraph).uuidv4(); // the former in secure contexts alone
 }
 
 /**
- * A template that is opened twice has the same id both times, and with it would have the same results. The copy gets an id
- * of its own: the host is given the very graph again, as it does itself after an undo, since the id of a graph that holds
- * nodes cannot be changed. A workflow that comes back (its tab, an undo, a reload) has no other with its id and keeps it.
+ * A file that is opened twice has the same id in both tabs, and with it would have the same results: ids are all that the
+ * server's history knows workflows by. So the tab that was opened last gets an id of its own, in the way in which the host
+ * itself duplicates a workflow: its graph is loaded again under a new id. What does not do instead:
+ *  - to set the id of the graph: newer frontends refuse to for one that holds nodes, as their stores go by it;
+ *  - to set it in `beforeConfigureGraph`, before there are nodes: a hook is not told whether the graph that comes is a copy, or
+ *    the same tab that comes back (an undo, a switch of tabs, a reload of the page), which must keep its id and results;
+ *  - `afterLoadGraph`, which comes at the right time: only the newest frontends have it, and it may not load a graph.
+ * The store of the open workflows tells when one of them has become the open one; nobody can have changed it yet.
  */
-export async function giveOwnId() {
-  const mine = ++turn;
-  const view = JSON.stringify(rootGraph()?.extra?.ds ?? null); // as it came: what is looked at is set in a later frame
-  for (let frame = 0; frame < FRAMES; frame++) {
-    await new Promise(requestAnimationFrame);
-    if (mine !== turn) return;
-    const { activeWorkflow: active, openWorkflows: open = [] } = store() ?? {};
-    const id = workflowId();
-    if (!active || String(active.activeState?.id) !== id) continue;
-    if (!open.some((/** @type {any} */ one) => one.path !== active.path && String(one.activeState?.id) === id)) continue;
-    const now = rootGraph().serialize();
-    const copy = { ...now, id: newId(), extra: { ...now.extra, ds: JSON.parse(view) ?? undefined } };
-    const quiet = { showMissingNodesDialog: false, showMissingModelsDialog: false, silentAssetErrors: true };
-    await app.loadGraphData(copy, true, true, active, quiet);
-    return;
-  }
+export function separateCopies() {
+  store()?.$onAction((/** @type {any} */ { name, after }) => {
+    if (name !== "openWorkflow") return;
+    after((/** @type {any} */ opened) => {
+      const view = rootGraph()?.extra?.ds; // as it came: what is looked at is set in a later frame
+      setTimeout(() => giveOwnId(opened, view).catch((error) => console.error("EMoE: a copy keeps its file's id.", error)));
+    });
+  });
+}
+
+/** @param {any} opened @param {unknown} view where the file was looked at; it may have none, and then the host chooses */
+async function giveOwnId(opened, view) {
+  const { activeWorkflow: active, openWorkflows: open = [] } = store();
+  const id = workflowId();
+  if (active?.path !== opened?.path || String(active?.activeState?.id) !== id) return;
+  if (!open.some((/** @type {any} */ one) => one.path !== active.path && String(one.activeState?.id) === id)) return;
+  const now = rootGraph().serialize();
+  const quiet = { showMissingNodesDialog: false, showMissingModelsDialog: false, silentAssetErrors: true };
+  await app.loadGraphData({ ...now, id: newId(), extra: { ...now.extra, ds: view } }, true, true, active, quiet);
 }

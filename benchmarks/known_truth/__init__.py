@@ -1,1 +1,1 @@
-"""Parts of `benchmarks/validity.py`: prompts with a known history, every score of them, and what the figures say."""
+"""Parts of `benchmarks/validity.py`: prompts with a known history, every score of them, and the resulting figures."""

@@ -12,7 +12,7 @@ from .columns import PRESETS, Columns
 from .figures import Figures
 from .prompts import Prompt
 
-#: label -> experts (None: all), noise samples, step of 20 that is scored.
+#: label -> experts (None: all), noise samples, the scored step of 20.
 CASES: dict[str, tuple[int | None, int, int]] = {
     "as shipped": (None, 2, 0),
     "2 experts": (2, 2, 0),

@@ -1,4 +1,4 @@
-"""Estimators that might be better than those of the pack: made from measured columns, chosen on some splits only.
+"""Estimators that might be better than the pack's: made from measured columns, chosen only on some splits.
 
 Every candidate is computed from numbers that one thorough pass gives anyway, so none costs more than that pass:
 
@@ -36,11 +36,11 @@ MEANS = {
 
 
 def add(columns: Columns, known: Any, experts: int) -> Columns:
-    """The candidates beside the columns they are made of.
+    """The candidates and the columns they are made from.
 
     Args:
-        known: indices of well-sampled prompts, as a calibration has them.
-        experts: how many the columns were measured with.
+        known: indices of well-sampled prompts, like a calibration's.
+        experts: number of experts in the measurement.
     """
     found: Columns = {}
     for tap, plain in (("noise_pred", "centred"), ("mid_out", "variance"), ("mid_out", "centred")):
@@ -72,7 +72,7 @@ def _in_spreads(values: Any, known: Any) -> Any:
 
 
 def merit(table: Figures) -> dict[str, dict[str, float]]:
-    """Column -> task -> AUROC, failed pictures among the tasks; what the choice is made by."""
+    """Column -> task -> AUROC, with failed pictures among the tasks; the choice is made by these."""
     sets = dict(table.tasks()) | {f"failure_{name}": pair for name, pair in table.failed().items()}
     auroc: Callable[..., float] = table.evaluation.auroc
     return {
@@ -82,7 +82,7 @@ def merit(table: Figures) -> dict[str, dict[str, float]]:
 
 
 def choose(merits: dict[int, list[dict[str, dict[str, float]]]]) -> dict[str, Any]:
-    """The column with the best mean AUROC over tasks and worlds of `CHOOSE_ON`, and every column's on both sides.
+    """The column with the best mean AUROC over tasks and worlds of `CHOOSE_ON`, and every column's means on both sides.
 
     Args:
         merits: split -> `merit` of each world.

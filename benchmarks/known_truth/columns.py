@@ -1,4 +1,4 @@
-"""Which numbers stand in the table: every estimator at every tap, and what costs less than an ensemble."""
+"""The numbers in the table: every estimator at every tap, and cheaper numbers than an ensemble's."""
 
 from __future__ import annotations
 
@@ -8,36 +8,36 @@ from typing import Any
 import numpy as np
 
 TAPS = ("mid_in", "mid_out", "noise_pred")
-#: The presets, under the names that reports use.
+#: The presets, by the names in reports.
 PRESETS = {
     "fast": "mid_out.relative",
     "thorough": "noise_pred.centred_relative",
     "layout": "noise_pred.centred_layout",
     "paper": "mid_out.variance",
 }
-#: The default: what is told of one preset is told of it.
+#: The default: figures for a single preset are for this one.
 TOLD = "layout"
 #: Known before any network runs.
 TEXT = ("characters", "tokens", "unseen_words")
-#: One expert alone.
+#: From one expert alone.
 SINGLE = ("response", "guidance", "seed_variance", "denoiser_norm")
-#: All experts, but not their disagreement: the fair rival of a score that is divided by size.
+#: From all experts, but without their disagreement: the fair rival of a score that is divided by size.
 MEAN = "guidance_mean"
-#: Mixture mode: how undecided the gates are. It has no direction of its own; more counts as less certain.
+#: Mixture mode: how undecided the router is. It has no direction of its own; more counts as less certain.
 ROUTING = "routing_entropy"
 BASELINES = (*TEXT, *SINGLE, MEAN, ROUTING)
-#: Known of a text before any network runs. Not `unseen_words`: to know it one needs the training captions, which nobody
-#: has of a public model.
+#: Known from a text before any network runs. Not `unseen_words`: that needs the training captions, which nobody
+#: has for a public model.
 LENGTHS = ("characters", "tokens")
 
-#: What a measurement holds; kept measurements of other columns are not used again.
+#: The columns of a measurement; stored measurements with other columns are not used again.
 MEASURED = (*TAPS, *SINGLE, MEAN, ROUTING, PRESETS["layout"])
 
 Columns = dict[str, "np.ndarray[Any, np.dtype[np.float64]]"]
 
 
 def of_ensemble(reports: Iterable[Any]) -> dict[str, list[float]]:
-    """Every `tap.estimator` that the reports carry, a list each."""
+    """Every `tap.estimator` in the reports, with one list each."""
     found: dict[str, list[float]] = {}
     for report in reports:
         for tap, estimates in report.items[0].all.items():
@@ -50,7 +50,7 @@ def of_ensemble(reports: Iterable[Any]) -> dict[str, list[float]]:
 def of_singles(reports: Sequence[Sequence[Any]]) -> dict[str, list[float]]:
     """Columns of one expert and of their mean, from `reports[expert][prompt]` read at the noise prediction.
 
-    All are the higher the less certain: sizes are inverted.
+    All are higher for less certain prompts: sizes are inverted.
     """
     first = reports[0]
     hidden = "mid_out" if "mid_out" in first[0].items[0].all else "noise_pred"

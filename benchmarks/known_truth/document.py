@@ -14,7 +14,7 @@ from .trainings import NUMBERS
 
 Found = dict[str, Any]
 ENDS = ("random", "oracle")
-#: The presets that are worth a column each where they are held against a single model's numbers.
+#: The presets with their own column in comparisons with a single model's numbers.
 COMPARED = ("fast", "thorough", "layout")
 QUARTERS = ("first quarter", "second", "third", "last")
 LABELS = {
@@ -32,7 +32,7 @@ LABELS = {
 
 
 def update(found: Found, path: Path) -> None:
-    """Fill every mark that the figures have a table for."""
+    """Fills every mark that the figures have a table for."""
     text = path.read_text("utf-8")
     for name, make in TABLES.items():
         rows = make(found)
@@ -60,7 +60,7 @@ def _shown(row: Found) -> list[str]:
 
 
 def _in_full(found: Found) -> Found:
-    """The sets of experts that are told in full: the shipped ones, and four of every world."""
+    """The sets of experts with full tables: the shipped ones, and four of every world."""
     return {"shipped": found} | {name: world["base_4"] for name, world in found.get("worlds", {}).items()}
 
 
@@ -206,7 +206,7 @@ WORLD_TASKS = ("unseen_language", "held_out_concept", "under_sampled", "nonsense
 
 
 def within(found: Found) -> list[str]:
-    """Shipped experts and every world: strings of one language told apart, and what the score's rank hangs on."""
+    """Shipped experts and every world: strings of one language told apart, and the causes of the score's rank."""
     rows = []
     for name, figures in _in_full(found).items():
         auroc, weights = figures["within_language"]["auroc"], figures["regression"]
@@ -237,7 +237,7 @@ def sets(found: Found) -> list[str]:
 
 
 def languages(found: Found) -> list[str]:
-    """Shipped experts and every world: how far down the order of the languages goes."""
+    """Shipped experts and every world: how far down the scores follow the order of the languages."""
     told = ("order_well_shown", "never_against_well", "never_against_seldom")
     limits = {"shipped": found["languages"]} | {n: w["languages"] for n, w in found.get("worlds", {}).items()}
     rows = []
@@ -274,7 +274,7 @@ def choice(found: Found) -> list[str]:
 
 
 def again(found: Found) -> list[str]:
-    """Worlds that were trained more than once from nothing: mean AUROC over six tasks, training by training."""
+    """Worlds that were trained more than once from scratch: mean AUROC over six tasks, training by training."""
     told = found.get("again")
     if not told:
         return []

@@ -1,4 +1,4 @@
-"""What a table says of exposure: every claim as a figure with a 95 % bootstrap interval over prompts."""
+"""What a table says about exposure: every claim as a figure with a 95 % bootstrap interval over prompts."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from .columns import BASELINES, PRESETS, Columns
 from .prompts import REFERENCE, WITHOUT_CONCEPT, Prompt
 
 WELL_KNOWN = 8
-"""Captions from which on a string counts as known."""
+"""A string counts as known from this many captions on."""
 
 WELL_SHOWN = 0.04
-"""Share of the captions from which on a language counts as well shown: the fifth of nine has 0.05, the sixth 0.02."""
+"""A language counts as well shown from this share of the captions on: the fifth of nine has 0.05, the sixth 0.02."""
 
 Figure = dict[str, float]
 
 
 class Exposure:
-    """One table of prompts and scores, asked for figures.
+    """Figures of one table of prompts and scores.
 
     Args:
         core: `emoe_core`, for the statistics.
         rows: the prompts.
-        columns: name -> one score a prompt, higher for less certain.
-        quality: measure -> quality a prompt, NaN where no picture is the right one.
-        rounds: bootstrap draws an interval.
+        columns: name -> one score per prompt, higher for less certain.
+        quality: measure -> quality per prompt, NaN where no picture is the right one.
+        rounds: bootstrap draws per interval.
     """
 
     def __init__(
@@ -49,7 +49,7 @@ class Exposure:
         """Indices of the prompts of these groups."""
         return np.flatnonzero(np.isin(self.group, groups))
 
-    def _interval(self, statistic: Callable[[list[Any]], float], sets: Sequence[Any]) -> Figure:
+    def interval(self, statistic: Callable[[list[Any]], float], sets: Sequence[Any]) -> Figure:
         """A statistic of sets of prompt indices, and its interval under resampling each set."""
         low, high = self.evaluation.bootstrap(
             lambda drawn: statistic([s[d] for s, d in zip(sets, drawn, strict=True)]),
@@ -58,7 +58,7 @@ class Exposure:
         )
         return {"value": float(statistic(list(sets))), "low": low, "high": high}
 
-    def _auroc(self, name: str, known: Any, unknown: Any, minus: str | None = None) -> Figure:
+    def auroc_of(self, name: str, known: Any, unknown: Any, minus: str | None = None) -> Figure:
         """AUROC of a column, or its paired difference to another column's."""
         wins = self._wins(name, known, unknown)
         if minus is not None:
@@ -98,13 +98,15 @@ class Exposure:
         return {name: (known, other) for name, other in found.items() if len(other)}
 
     def held_out_against_under_sampled(self) -> dict[str, Figure]:
-        """Column -> how often a thing never shown scores higher than one shown seldom: same language, like names."""
+        """Column -> how often a thing never shown scores higher than one shown seldom: same language, similar names."""
         seldom, never = self.where("under_sampled"), self.where("held_out")
-        return {name: self._auroc(name, seldom, never) for name in self.columns} if len(never) and len(seldom) else {}
+        return {name: self.auroc_of(name, seldom, never) for name in self.columns} if len(never) and len(seldom) else {}
 
     def auroc(self) -> dict[str, dict[str, Figure]]:
         """Task -> column -> how well the column tells unknown from known."""
-        return {task: {name: self._auroc(name, *sets) for name in self.columns} for task, sets in self.tasks().items()}
+        return {
+            task: {name: self.auroc_of(name, *sets) for name in self.columns} for task, sets in self.tasks().items()
+        }
 
     def over(self, name: str, other: str) -> dict[str, Figure]:
         """Task -> paired difference of a column's AUROC to another column's; the mean over the tasks as `mean`."""
@@ -115,17 +117,17 @@ class Exposure:
             return float(np.mean([(self._wins(name, known, u) - self._wins(other, known, u)).mean() for u in unknown]))
 
         every = [self.where(REFERENCE), *(unknown for _, unknown in sets.values())]
-        return {task: self._auroc(name, *pair, minus=other) for task, pair in sets.items()} | {
-            "mean": self._interval(mean, every)
+        return {task: self.auroc_of(name, *pair, minus=other) for task, pair in sets.items()} | {
+            "mean": self.interval(mean, every)
         }
 
     def auroc_by_language(self) -> dict[str, dict[str, Figure]]:
-        """Language -> column -> how well it is told from the best sampled one."""
+        """Language -> column -> how well it is separated from the best sampled one."""
         known = self.where(REFERENCE)
         codes = sorted({row.group for row in self.rows if row.group == row.language}, key=self._share_of, reverse=True)
         return {
             code: {"share": {"value": self._share_of(code)}}
-            | {name: self._auroc(name, known, self.where(code)) for name in self.columns}
+            | {name: self.auroc_of(name, known, self.where(code)) for name in self.columns}
             for code in codes
         }
 
@@ -139,7 +141,7 @@ class Exposure:
     def _order(self, name: str, codes: list[str]) -> Figure:
         """Rank correlation of share and median score among these languages."""
         column, shares = self.columns[name], [self.trained[code] for code in codes]
-        return self._interval(
+        return self.interval(
             lambda drawn: self.evaluation.spearman(shares, [float(np.median(column[d])) for d in drawn]),
             [self._of_language(code) for code in codes],
         )
@@ -148,11 +150,11 @@ class Exposure:
         return self.where(REFERENCE if code == self.rows[0].language else code)
 
     def order_of_languages(self) -> dict[str, dict[str, Figure]]:
-        """Preset -> how far down the order of the languages goes: `spearman_share` has it for all of them.
+        """Preset -> how far down the scores follow the order of the languages; `spearman_share` covers all of them.
 
         `order_well_shown`: rank correlation of share and median score among the trained languages with a share of `WELL_SHOWN`
         or more. `never_against_well`, `never_against_seldom`: AUROC of prompts in languages never shown against prompts in
-        the trained ones on either side of it, the best sampled left out.
+        the trained ones on either side of it, without the best sampled one.
         """
         well = [code for code, share in self.trained.items() if share >= WELL_SHOWN]  # the best sampled first
         seldom = [code for code in self.trained if code not in well]
@@ -161,16 +163,16 @@ class Exposure:
             if name in self.columns:
                 found[preset] = {
                     "order_well_shown": self._order(name, well),
-                    "never_against_well": self._auroc(name, self.where(*well[1:]), never),
-                    "never_against_seldom": self._auroc(name, self.where(*seldom), never),
+                    "never_against_well": self.auroc_of(name, self.where(*well[1:]), never),
+                    "never_against_seldom": self.auroc_of(name, self.where(*seldom), never),
                 }
         return found
 
     def within_language(self) -> dict[str, dict[str, Figure]]:
-        """Clean of the languages' differences: prompts of one language, told apart by the string's own exposure.
+        """Without the languages' differences: prompts of one language, separated by the string's own exposure.
 
-        `auroc`: never seen against seen at least `WELL_KNOWN` times, over the trained languages that have both, pairs
-        within a language only. `spearman`: of exposure and score in the best sampled language.
+        `auroc`: never seen against seen at least `WELL_KNOWN` times, over the trained languages that have both, only with
+        pairs within a language. `spearman`: of exposure and score in the best sampled language.
         """
         code = np.array(self.languages)
         pairs = []
@@ -189,7 +191,7 @@ class Exposure:
             if pairs
             else {},
             "spearman": {
-                name: self._interval(
+                name: self.interval(
                     lambda s, c=self.columns[name]: self.evaluation.spearman(self.exposure[s[0]], c[s[0]]), [best]
                 )
                 for name in self.columns
@@ -199,8 +201,8 @@ class Exposure:
     def regression(self) -> dict[str, dict[str, Figure]]:
         """Column -> standardised weights of a linear model of the score's rank.
 
-        What exposure explains when tokens, characters and the language's share are held: a score that only counted tokens
-        would have no weight left on the others.
+        The weight of exposure when tokens, characters and the language's share are held constant: a score that only counted
+        tokens would have no weight left on the others.
         """
         causes = {
             "exposure": np.log1p(self.exposure),

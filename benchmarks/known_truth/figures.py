@@ -1,4 +1,4 @@
-"""What a table says of failed pictures and of the ensemble's gain, and all of it together."""
+"""What a table says about failed pictures and about the ensemble's gain, and all figures together."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from .prompts import REFERENCE
 
 AREAS = ("aurc", "augrc", "auarc")
 VERSION = 2
-"""Raised when a figure is counted in another way, or of more columns, so that kept ones are made anew."""
+"""Raised when figures are computed in another way, or for more columns, so that stored ones are made again."""
 
 COVERAGES = tuple(i / 20 for i in range(1, 21))
 
 
 class Figures(Exposure):
-    """All that one table can be asked."""
+    """All figures of one table."""
 
     def judged(self) -> dict[str, Any]:
         """Sets of prompts with a true picture: all of them, those in the best sampled language, and its plain names."""
@@ -42,7 +42,7 @@ class Figures(Exposure):
                 continue
             good, bad = rows[~failed], rows[failed]
             measured = {
-                name: {"fail_auroc": self._auroc(name, good, bad)} | self._areas(name, rows, risk)
+                name: {"fail_auroc": self.auroc_of(name, good, bad)} | self._areas(name, rows, risk)
                 for name in self.columns
             }
             ends = {"random": self.curves.at_random(failed), "oracle": self.curves.by_oracle(failed)}
@@ -74,7 +74,7 @@ class Figures(Exposure):
         return {name: curve.risk_at(np.array(COVERAGES)).tolist() for name, curve in curves.items()}
 
     def quartiles(self) -> dict[str, dict[str, list[Figure]]]:
-        """Measure of quality -> preset -> its mean in each quarter of the prompts, from the most certain on."""
+        """Measure of quality -> preset -> its mean in each quarter of the prompts, the most certain first."""
         rows = self.judged()["all"]
         found: dict[str, dict[str, list[Figure]]] = {}
         for measure, quality in self.quality.items():
@@ -83,7 +83,7 @@ class Figures(Exposure):
                     continue
                 ordered = rows[np.argsort(self.columns[name][rows], kind="stable")]
                 found.setdefault(measure, {})[preset] = [
-                    self._interval(lambda s, q=quality: float(np.mean(q[s[0]])), [part])
+                    self.interval(lambda s, q=quality: float(np.mean(q[s[0]])), [part])
                     for part in np.array_split(ordered, 4)
                 ]
         return found
@@ -91,7 +91,7 @@ class Figures(Exposure):
     # --- does the ensemble earn its cost? ---------------------------------------------------------------
 
     def failed(self) -> dict[str, tuple[Any, Any]]:
-        """Prompts whose picture came out right against those whose did not, for each set that has both."""
+        """Prompts whose picture came out right against the others, for each set that has both."""
         found = {}
         for label, rows in self.judged().items():
             bad = self.quality["top1"][rows] < 0.5
@@ -100,9 +100,9 @@ class Figures(Exposure):
         return found
 
     def gain(self) -> dict[str, dict[str, Any]]:
-        """Task -> preset -> paired difference of its AUROC to the best number that one model gives, and which that is.
+        """Task -> preset -> paired difference of its AUROC to the best number from one model, and the name of that number.
 
-        Beside it the same over the better of two lengths of the text (`over_length`), and over the experts' mean guidance,
+        Also the same over the better of two lengths of the text (`over_length`), and over the experts' mean guidance,
         which costs as much as the ensemble and uses no disagreement (`over_mean_guidance`).
         """
         sets = dict(self.tasks()) | {f"failure_{label}": pair for label, pair in self.failed().items()}
@@ -112,9 +112,9 @@ class Figures(Exposure):
             found[task] = {"best_rival": single, "longer": length, "over_length": {}, "over_mean_guidance": {}}
             for preset, name in PRESETS.items():
                 if name in self.columns:
-                    found[task][preset] = self._auroc(name, *pair, minus=single)
-                    found[task]["over_length"][preset] = self._auroc(name, *pair, minus=length)
-                    found[task]["over_mean_guidance"][preset] = self._auroc(name, *pair, minus=MEAN)
+                    found[task][preset] = self.auroc_of(name, *pair, minus=single)
+                    found[task]["over_length"][preset] = self.auroc_of(name, *pair, minus=length)
+                    found[task]["over_mean_guidance"][preset] = self.auroc_of(name, *pair, minus=MEAN)
         return found
 
     def _best(self, names: Sequence[str], pair: tuple[Any, Any]) -> str:
@@ -122,16 +122,16 @@ class Figures(Exposure):
         return max(value, key=lambda n: value[n])
 
     def brief(self) -> dict[str, Any]:
-        """What is told of the sets of experts that are only compared with others."""
+        """The figures of sets of experts that are only compared with others."""
         failed = self.failed().get("all")
         return {
             "auroc": self.auroc(),
             "spearman_share_score": self.spearman_share(),
-            "fail_auroc": {name: self._auroc(name, *failed) for name in self.columns} if failed else {},
+            "fail_auroc": {name: self.auroc_of(name, *failed) for name in self.columns} if failed else {},
         }
 
     def everything(self) -> dict[str, Any]:
-        """All of it, ready for JSON."""
+        """All figures, ready for JSON."""
         failures = self.failures()
         overall = failures["all"].get("columns", {})
         return {

@@ -1,7 +1,7 @@
 """Is the picture right? Every caption has one true picture, so alignment needs no judge from outside.
 
-Three measures that may disagree: is the true picture the nearest of all concepts' (`top1`), how far up the list of the
-nearest it comes (`rank`), and how near the picture is to it at all (`likeness`).
+Three measures, which may disagree: whether the true picture is the nearest of all concepts' (`top1`), how far up it is in the
+list of the nearest (`rank`), and how near the picture is to it at all (`likeness`).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ MEASURES = ("top1", "rank", "likeness")
 
 @dataclass(frozen=True)
 class Drawn:
-    """Quality a prompt, higher is better, NaN where no picture is the right one; the mean over seeds.
+    """Quality per prompt, higher is better, NaN where no picture is the right one; the mean over seeds.
 
     Nothing is drawn for a prompt without a right picture.
     """
@@ -33,7 +33,7 @@ class Drawn:
         return cls(**{name: np.mean([part[name] for part in parts], axis=0) for name in MEASURES})
 
     def among(self, prompts: Sequence[Any]) -> Drawn:
-        """For all `prompts`, from the qualities of those that have a right picture: the others were not drawn."""
+        """For all `prompts`, from the qualities of those with a right picture: the others were not drawn."""
         drawn = np.array([bool(prompt.concepts) for prompt in prompts])
         every = {name: np.full(len(prompts), np.nan) for name in MEASURES}
         for name in MEASURES:
@@ -50,7 +50,7 @@ def judge(pictures: Any, true: Any, concepts: Sequence[tuple[int, ...]]) -> dict
 
     Args:
         pictures: [P, 3, h, w] in 0..1.
-        true: [N, 3, 32, 32] in 0..1, a picture a concept.
+        true: [N, 3, 32, 32] in 0..1, one picture per concept.
         concepts: the right concepts of each picture; the best one counts.
     """
     import torch

@@ -26,13 +26,13 @@ NAMES = {
 }
 WIDE = (900, 460)
 DRAWN = "top1"
-"""The measure of quality that is plotted: whether the picture is the right one."""
+"""The plotted measure of quality: whether the picture is the right one."""
 
 CURVES = (*PRESETS, "response", "guidance")
 
 
 def save(core: ModuleType, found: dict[str, Any], folder: Path) -> list[Path]:
-    """Write every plot that the figures allow."""
+    """Writes every plot that the figures allow."""
     folder.mkdir(parents=True, exist_ok=True)
     written = []
     for name, picture in (*_shipped(core, found), *_worlds(core, found)):
@@ -92,7 +92,7 @@ def _shipped(core: ModuleType, found: dict[str, Any]) -> Iterator[tuple[str, Any
         )
     for measure, presets in found["quality_by_quartile"].items():
         if measure != DRAWN:
-            continue  # the others are in the table
+            continue  # the table has the others
         series = [
             charts.Series(
                 name,
@@ -114,7 +114,7 @@ def _shipped(core: ModuleType, found: dict[str, Any]) -> Iterator[tuple[str, Any
 
 
 def _kind(name: str) -> str:
-    """The world of "world A, split 0"."""
+    """The world in "world A, split 0"."""
     return name.split(",")[0]
 
 
@@ -150,7 +150,7 @@ def _worlds(core: ModuleType, found: dict[str, Any]) -> Iterator[tuple[str, Any]
         counts.setdefault(_kind(name), []).append(means)
     lines = []
     for kind, splits in counts.items():
-        most = max(splits, key=len).keys()  # only splits with all sets, or another split would look like another number
+        most = max(splits, key=len).keys()  # only splits with all sets, or their mean would mix different splits
         whole = [[means[count] for count in sorted(most)] for means in splits if means.keys() == most]
         if len(most) > 1:
             lines.append(_over_splits(core, kind, sorted(most), whole))

@@ -1,4 +1,4 @@
-"""Prompts of which it is known what the experts saw: how often the string, its language and its concept."""
+"""Prompts with a known history: how often the experts saw the string, its language and its concept."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
-#: Of the experts that come with the pack, best sampled first after English; the last five were never shown.
+#: Languages of the experts that come with the pack, best sampled first after English; the last five were never shown.
 LANGUAGES = ("fr", "de", "es", "it", "fi", "pl", "sw", "ja", "tr", "vi", "hu", "ru", "zh")
 UNSEEN = LANGUAGES[-5:]
 #: How they are scored.
@@ -23,11 +23,11 @@ class Prompt:
 
     Attributes:
         group: 'fresh' for well-sampled names in the best sampled language, a language's code, or one of `GROUPS`.
-        language: code of the language it is written in, the best sampled one for the groups that are none.
-        concepts: indices of the concepts that bear this name; empty where no picture is the right one.
-        exposure: captions of the training corpus that are this very string.
+        language: code of the language it is written in, the best sampled one for groups that are no language.
+        concepts: indices of the concepts with this name; empty where no picture is the right one.
+        exposure: captions of the training corpus that are exactly this string.
         share: the language's share of the training captions.
-        tokens: tokens of the text encoder, start and end left out.
+        tokens: tokens of the text encoder, without start and end.
         characters: length of the text.
         unseen_words: share of its words that no training caption has.
     """
@@ -58,7 +58,7 @@ def collect(
     Args:
         truth: `ground_truth.json` of the experts.
         lists: their `prompts.json`.
-        count: tokens of a text, start and end left out.
+        count: tokens of a text, without start and end.
     """
     reference = str(truth.get("reference", "en"))
     shares = {code: float(entry["share"]) for code, entry in truth["languages"].items()}
@@ -93,5 +93,5 @@ def collect(
 
 
 def spread(prompts: list[str], count: int) -> list[str]:
-    """At most `count` prompts at even distances through the list."""
+    """At most `count` prompts, evenly spaced through the list."""
     return prompts if len(prompts) <= count else [prompts[i * len(prompts) // count] for i in range(count)]

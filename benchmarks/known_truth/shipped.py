@@ -16,7 +16,7 @@ from .prompts import HOW
 MAIN = {"tap": "noise_pred", "estimator": "centred_relative"}
 BATCH = 32
 GUIDANCE = 4.0
-#: What each of the four experts draws for its gate. They were trained on the same emoji, so none has a speciality.
+#: What each of the four experts draws for its router row. They were trained on the same emoji, so none has a speciality.
 GATE_PROMPTS = "sunflower\ndog\ncar\nhouse"
 
 
@@ -42,7 +42,7 @@ class Shipped:
         (chunk, *rest) = next(iter(clip.tokenize(text).values()))
         ends = clip.tokenizer.clip_l.end_token if hasattr(clip.tokenizer, "clip_l") else chunk[-1][0]
         inner = [token for part in (chunk, *rest) for token, *_ in part if token != ends]
-        return len(inner) - 1 - len(rest)  # one start token a chunk
+        return len(inner) - 1 - len(rest)  # one start token per chunk
 
     def measure(self, wanted: list[prompts.Prompt], say: Any) -> dict[str, list[float]]:
         """Every column."""
@@ -67,7 +67,7 @@ class Shipped:
         return found | columns.of_singles(singles) | {columns.ROUTING: self._routing(texts, say)}
 
     def _routing(self, texts: list[str], say: Any) -> list[float]:
-        """Entropy of the gates' choices in the paper's mixture, made of the same experts."""
+        """Entropy of the router's choices in the paper's mixture, made of the same experts."""
         import torch
 
         latent = {"samples": torch.zeros(1, 4, 16, 16)}
@@ -83,7 +83,7 @@ class Shipped:
         return found
 
     def _encoded(self, experts: Any, text: str) -> Any:
-        """The prompt through each expert's own text encoder; kept, since every case asks for it again."""
+        """The prompt through each expert's own text encoder; cached, since every case asks for it again."""
         key = (tuple(expert.identity for expert in experts.experts), text)
         if key not in self._texts:
             self._texts[key] = self.host.prompts.conditioning.encode_for_experts(experts, text)

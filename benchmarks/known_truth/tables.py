@@ -20,7 +20,7 @@ def _cell(figure: dict[str, float]) -> str:
 
 
 def text(found: dict[str, Any]) -> str:
-    """Tables of the shipped experts, and a line a world."""
+    """Tables of the shipped experts, and one line per world."""
     lines = [f"{'AUROC against the best sampled':32}" + "".join(f"{name:>22}" for name in SHOWN)]
     for task, row in found["auroc"].items():
         lines.append(f"{task:32}" + "".join(f"{_cell(row[column]):>22}" for column in SHOWN.values()))

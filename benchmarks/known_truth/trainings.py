@@ -1,11 +1,11 @@
-"""How much a figure changes when the whole pipeline is run again from nothing, and whether a new run is within that.
+"""How much a figure changes when the whole pipeline runs again from scratch, and whether a new run is within that range.
 
-The bootstrap intervals of the other tables are over prompts: they say nothing of what another training of the same experts
-would give, since rounding alone makes two trainings drift apart. `trainings.json` keeps the figures of whole trainings.
-From worlds that were trained more than once follows how far apart two trainings are, number by number and task by task;
-from that, an interval that a further training should fall into.
+The bootstrap intervals of the other tables are over prompts. They say nothing about another training of the same experts,
+although rounding alone makes two trainings drift apart. `trainings.json` keeps the figures of whole trainings.
+Worlds that were trained more than once show how far apart two trainings are, number by number and task by task, and
+that gives an interval for a further training.
 
-A training that was kept before a number was there has no figures of it: every comparison takes the trainings that have.
+A training that is older than a number has no figures of it: every comparison takes the trainings that have.
 
 AUROCs are compared on the scale asin(sqrt(x)), on which differences near 1 count as much as those in the middle.
 """
@@ -28,12 +28,12 @@ RANK, BAD = "rank_correlation", "bad_picture"
 SET = "base_4"
 COVERAGE = 0.95
 
-#: number -> task -> figure, of one world
+#: number -> task -> figure, for one world
 Training = dict[str, dict[str, float]]
 
 
 def of_run(found: dict[str, Any]) -> dict[str, Training]:
-    """World -> its figures in this run, as `trainings.json` keeps them."""
+    """World -> its figures in this run, in the form of `trainings.json`."""
     return {name: _figures(world[SET]) for name, world in found.get("worlds", {}).items() if SET in world}
 
 
@@ -55,13 +55,13 @@ def kept(path: Path = FILE) -> dict[str, dict[str, Training]]:
 
 
 def keep(label: str, run: dict[str, Training], path: Path = FILE) -> None:
-    """Add a training, or replace the one of the same label."""
+    """Adds a training, or replaces the one with the same label."""
     path.write_text(json.dumps(kept(path) | {label: run}, indent=1, ensure_ascii=False) + "\n", "utf-8")
 
 
 @dataclass(frozen=True)
 class Stated:
-    """What earlier trainings say a further one should give."""
+    """What earlier trainings predict for a further one."""
 
     world: str
     number: str
@@ -75,7 +75,7 @@ def stated(trainings: dict[str, dict[str, Training]]) -> Iterator[Stated]:
     """Mean over the trainings of a world, with the interval for a further one.
 
     The spread is pooled over all worlds that were trained more than once; the interval is Student's, with as many degrees
-    of freedom as there are trainings beyond a world's first. Nothing where no world was trained twice.
+    of freedom as there are trainings beyond each world's first. Yields nothing if no world was trained twice.
     """
     worlds = _by_world(trainings)
     for number in NUMBERS:
@@ -94,7 +94,7 @@ def stated(trainings: dict[str, dict[str, Training]]) -> Iterator[Stated]:
 
 
 def _reach(series: list[list[float]]) -> float | None:
-    """How far a value lies from its own mean at most, with the chance `COVERAGE`; None where no series has two values."""
+    """How far a value is from its own mean at most, with the chance `COVERAGE`; None if no series has two values."""
     from scipy.stats import t
 
     series = [values for values in series if values]
@@ -106,7 +106,7 @@ def _reach(series: list[list[float]]) -> float | None:
 
 
 def within(run: dict[str, Training], trainings: dict[str, dict[str, Training]]) -> dict[str, list[int]]:
-    """Number -> how many of a run's figures are within what the trainings state, and how many there are."""
+    """Number -> how many of a run's figures are within the trainings' intervals, and how many there are."""
     count: dict[str, list[int]] = {}
     for one in stated(trainings):
         if one.number in run.get(one.world, {}):
@@ -118,7 +118,7 @@ def within(run: dict[str, Training], trainings: dict[str, dict[str, Training]]) 
 
 
 def left_out(trainings: dict[str, dict[str, Training]]) -> dict[str, list[int]]:
-    """`within` for the last training of each world, by a spread that is known from the other worlds alone."""
+    """`within` for the last training of each world, with a spread from the other worlds alone."""
     total: dict[str, list[int]] = {}
     for world, runs in _by_world(trainings).items():
         if len(runs) < 2:
@@ -152,7 +152,7 @@ def summary(trainings: dict[str, dict[str, Training]]) -> dict[str, Any]:
     reach: dict[str, list[float]] = {}
     for number in NUMBERS:
         half = _reach([_series(runs, number, task) for runs in again.values() for task in TASKS])
-        if half is None:  # no world was trained twice since the number is there
+        if half is None:  # no world was trained twice since this number exists
             continue
         reach[number] = [_back("", _flat("", 0.9) + side * half * math.sqrt(2)) for side in (-1, 1)]
     return {"mean_auroc": means, "reach": reach, "left_out": left_out(trainings)}
@@ -167,7 +167,7 @@ def _by_world(trainings: dict[str, dict[str, Training]]) -> dict[str, list[Train
 
 
 def _series(runs: list[Training], number: str, task: str) -> list[float]:
-    """The figure in every training that has it, on the scale that it is compared on."""
+    """The figure in every training that has it, on the scale for comparisons."""
     return [_flat(task, one[number][task]) for one in runs if number in one]
 
 

@@ -31,7 +31,7 @@ BATCH = 128
 
 
 class Passes:
-    """A trained net and its passes: computed once, for all the sets of experts that the net is in."""
+    """A trained net and its passes, which are computed once for all sets of experts with this net."""
 
     def __init__(self, net: Net, ids: Tensor, empty: Tensor, noises: list[Tensor]) -> None:
         self.net, self.ids, self.empty, self.noises = net, ids, empty, noises
@@ -82,7 +82,7 @@ def _forward(net: Net, x: Tensor, context: Tensor) -> dict[str, Tensor]:
 
 
 def trained(cache: Path) -> list[Place]:
-    """Places of the cache whose training has begun, in order."""
+    """Places in the cache whose training has begun, in order."""
     sources = prepare(cache)
     found = []
     for folder in sorted((cache / "worlds").glob("split_*")):
@@ -112,7 +112,7 @@ class WorldSource:
         """Sets of experts whose training is done, by a label.
 
         `base_N`: fine-tuned from one base; `early_S`: four of these, stopped after S steps; `near_copy_2`: one of them and
-        a near copy; `independent_N`: of their own seeds, with no base in common.
+        a near copy; `independent_N`: from their own seeds, with no base in common.
         """
         done = [plan.name for plan in design.EXPERTS if self.place.done(plan)]
         found = {f"base_{count}": done[:count] for count in (2, 3, 4, 8) if len(done) >= count}
@@ -145,13 +145,13 @@ class WorldSource:
         return found
 
     def measure(self, wanted: list[prompts.Prompt], names: Sequence[str]) -> dict[str, list[float]]:
-        """Every column for the experts of these names; hidden taps only for experts of one base."""
+        """Every column for the experts with these names; hidden taps only for experts of one base."""
         hidden = not names[0].startswith("independent")
         found = columns.of_ensemble(self._score(names, wanted, columns.readings(hidden), "centred_relative"))
         return found | columns.of_singles([self._single(name, wanted) for name in names])
 
     def _single(self, name: str, wanted: list[prompts.Prompt]) -> list[Any]:
-        """Reports of one expert alone: the same in every set that it is in."""
+        """Reports of one expert alone, which are the same in every set."""
         passes = self.passes(name, wanted)
         if passes not in self._alone:
             also = [("mid_out", "response"), ("noise_pred", "response")]
@@ -159,7 +159,7 @@ class WorldSource:
         return self._alone[passes]
 
     def passes(self, name: str, wanted: list[prompts.Prompt]) -> Passes:
-        """Those of one net."""
+        """The passes of one net."""
         texts = tuple(prompt.text for prompt in wanted)
         if (name, texts) not in self._passes:
             noises = [torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(seed)) for seed in SEEDS]

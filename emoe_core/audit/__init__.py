@@ -1,1 +1,1 @@
-"""The bias audit: which groups of prompts (languages, regions, topics) the models know too little of."""
+"""The bias audit: which groups of prompts (languages, regions, topics) the models know too little about."""

@@ -16,7 +16,7 @@ from .priorities import rank
 from .result import HIGHER, LOWER, NONE, Adjusted, AuditResult, Confounder, GroupStats
 from .store import Store
 
-NEGLIGIBLE = 0.147  # Cliff's delta that is too small to matter (Romano et al. 2006), whatever its p-value
+NEGLIGIBLE = 0.147  # a Cliff's delta below this is too small to matter (Romano et al. 2006), whatever its p-value
 SURE = 0.05
 REJECTED = 100
 
@@ -24,7 +24,7 @@ __all__ = ["Options", "analyse"]
 
 
 def analyse(store: Store, options: Options | None = None) -> AuditResult:
-    """The result of a finished (or half-finished) audit; it is also kept in the store."""
+    """The result of a finished (or half-finished) audit; it is also stored."""
     options = options or Options()
     plan, about = store.get("plan") or {}, store.get("about") or {}
     numbers = Numbers.load(store)
@@ -94,8 +94,8 @@ def _judged(groups: list[GroupStats]) -> list[GroupStats]:
 
 
 def _remains(adjusted: Adjusted | None, finding: str) -> bool:
-    """Whether the difference is there at equal length and wording. Other languages share fewer words with English by their
-    nature, so that mark alone does not count against it."""
+    """Whether the difference remains at equal length and wording. Other languages naturally share fewer words with English,
+    so that mark alone does not count against it."""
     if adjusted is None or adjusted.low is None or adjusted.high is None or set(adjusted.marks) - {"shared_english"}:
         return False
     return adjusted.low >= NEGLIGIBLE if finding == HIGHER else adjusted.high <= -NEGLIGIBLE

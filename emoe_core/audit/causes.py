@@ -13,13 +13,13 @@ from .store import Store
 from .text import words
 
 SHOWN = 10
-_SHRINK = 2.0  # prompts' worth of doubt: a word seen once counts a third of what it seems to
+_SHRINK = 2.0  # this many neutral prompts are added: a word seen once counts a third of its effect
 _PROMPT = "p.row, p.line, p.id, p.prompt, p.score, p.p_value, p.response"
 _EXAMPLE = 120
 
 
 def extremes(store: Store, group: int | None, most: int = SHOWN) -> tuple[tuple[PromptScore, ...], ...]:
-    """The prompts with the highest and with the lowest scores, of a group or of all."""
+    """The prompts with the highest and with the lowest scores, of one group or of all."""
     inside = "" if group is None else "JOIN members m ON m.row = p.row AND m.group_id = ?"
     values: tuple[Any, ...] = (most,) if group is None else (group, most)
 
@@ -35,7 +35,7 @@ def raising_words(prompts: Iterable[tuple[str, float]], fewest: int = 2, most: i
 
     Args:
         prompts: text and score of the group's prompts.
-        fewest: prompts that a word must be in.
+        fewest: a word must be in at least this many prompts.
     """
     seen: dict[str, list[Any]] = {}
     count, total = 0, 0.0
@@ -60,10 +60,10 @@ def raising_words(prompts: Iterable[tuple[str, float]], fewest: int = 2, most: i
 def lacking_concepts(
     numbers: Numbers, table: Indices, scores: Floats, column: int, first: int, most: int = SHOWN
 ) -> tuple[Cause, ...]:
-    """Parallel prompts that score highest in this group above what they score in the others (their median).
+    """Parallel prompts whose score in this group is highest above their median score in the others.
 
     Args:
-        table: places of the prompts, [ids, groups]; `scores` the same with scores, NaN where there is none.
+        table: indices of the prompts, [ids, groups]; `scores` has the same shape, with NaN for a missing prompt.
         column: the group; `first`: the group whose prompts name the concepts.
     """
     others = np.delete(scores, column, axis=1)

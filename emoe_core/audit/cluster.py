@@ -1,7 +1,7 @@
-"""The audit on several processes or machines: Ray Data, an actor a worker that holds the experts once.
+"""The audit on several processes or machines: Ray Data, with one actor per worker that holds the experts once.
 
-The driver reads the prompt file and writes the results; prompts wait in Ray's object store, which spills to disk, so
-neither the file nor its prompts have to be where the workers are. Model files do.
+The driver reads the prompt file and writes the results; prompts wait in Ray's object store, which spills to disk. So the
+workers need neither the file nor its prompts, only the model files.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from .plan import AuditPlan
 from .scorer import About, ScoredRow, Scorer
 from .store import Store
 
-_LEAST, _MOST = 32, 256  # prompts that go to a worker at a time; each is a task's worth of overhead
+_LEAST, _MOST = 32, 256  # prompts per task for a worker; each task has its overhead
 _STARTS = 3
 _FIELDS = tuple(field.name for field in fields(ScoredRow))
 
 
 class Makes(Protocol):
-    """What is sent to a worker: words that a scorer is made of there (see `source.Source`)."""
+    """The description that a worker gets and makes its scorer from (see `source.Source`)."""
 
     def scorer(self) -> Scorer:
         """Loads the experts."""
@@ -48,7 +48,7 @@ class Worker:
         rows: list[ScoredRow] = []
         for start in range(0, len(prompts), self._scorer.batch_size):
             rows += self._scorer.score(prompts[start : start + self._scorer.batch_size])
-        # As JSON: a column that is None throughout would have another type in the next block.
+        # As JSON, because a column of None throughout would have another type in the next block.
         scores = pa.array([json.dumps(asdict(row)) for row in rows], pa.string())
         return batch.append_column("scores", scores)
 
@@ -62,14 +62,14 @@ def run(
     progress: Progress | None = None,
     retry: bool = False,
 ) -> Store:
-    """As `engine.run`, with `workers` processes; the store is open and the caller's to close.
+    """Like `engine.run`, with `workers` processes; the store is open, and the caller closes it.
 
     Args:
-        source: what each worker makes its scorer of.
+        source: each worker makes its scorer from it.
         address: of a Ray cluster, or "local" for one that begins and ends with this call.
 
     Raises:
-        EMoEError: Ray is missing, a worker cannot score, or what `engine.run` raises.
+        EMoEError: Ray is missing, a worker cannot score, or for the reasons of `engine.run`.
     """
     try:
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is sent anywhere
@@ -82,7 +82,7 @@ def run(
         ) from error
     own = not ray.is_initialized()
     if own:
-        _start(ray, workers, address)
+        start(ray, workers, address)
     try:
         DataContext.get_current().enable_progress_bars = False
         about = _ask(ray, source)
@@ -114,7 +114,8 @@ def run(
             ray.shutdown()
 
 
-def _start(ray: Any, workers: int, address: str) -> None:
+def start(ray: Any, workers: int, address: str) -> None:
+    """Starts a cluster of this machine, or joins the one at `address`; a start that Ray gives up is tried again."""
     package = str(Path(__file__).resolve().parents[2])
     paths = os.pathsep.join(path for path in (package, os.environ.get("PYTHONPATH", "")) if path)
     carried = {"PYTHONPATH": paths, **{n: os.environ[n] for n in ("COMFYUI_PATH",) if n in os.environ}}
@@ -127,14 +128,14 @@ def _start(ray: Any, workers: int, address: str) -> None:
             return
         except (ConnectionError, ValueError, RuntimeError) as error:
             raise EMoEError(f"The Ray cluster '{address}' does not answer ({str(error).splitlines()[0]}).") from error
-        except Exception as error:  # what Ray raises itself where its processes are not up after half a minute
+        except Exception as error:  # Ray raises it itself when its processes are not up after half a minute
             ray.shutdown()
             said = str(error).splitlines()[0]
     raise EMoEError(f"Ray did not start in {_STARTS} attempts ({said}); try again when the machine is less busy.")
 
 
 def _ask(ray: Any, source: Makes) -> About:
-    """What the scores will depend on, asked in a worker: the driver needs no experts."""
+    """What the scores will depend on. A worker is asked, because the driver has no experts."""
     try:
         about: About = ray.get(ray.remote(num_cpus=1)(_about).remote(source))
     except BaseException as error:
@@ -147,7 +148,7 @@ def _about(source: Makes) -> About:
 
 
 def _plain(ray: Any, error: BaseException) -> BaseException:
-    """The worker's own sentence where there is one."""
+    """The worker's own sentence, if there is one."""
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, EMoEError):

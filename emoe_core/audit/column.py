@@ -1,4 +1,4 @@
-"""The groups of one column, each described and compared with the others."""
+"""The groups of one column: each is described and compared with the others."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from .plan import AuditPlan
 from .priorities import Weights, weight_of
 from .result import FEW, NONE, Adjusted, Baseline, Cause, Effect, GroupStats, TextFacts
 
-FEWEST = 5  # prompts of a group below which nothing is said of it
-MOST_COMPARED = 50_000  # prompts a side of a comparison; of more a fixed random part is taken
+FEWEST = 5  # a group with fewer prompts gets no finding
+MOST_COMPARED = 50_000  # prompts per side of a comparison; a fixed random part is taken of more
 BASELINES = ("response", "guidance")
 CONTROLS = ("tokens", "tokens_per_word", "truncated", "shared_english")
 Array = TypeVar("Array", bound=NDArray[Any])
@@ -30,11 +30,11 @@ Array = TypeVar("Array", bound=NDArray[Any])
 
 @dataclass(frozen=True)
 class Options:
-    """How an audit is read.
+    """How the scores of an audit are evaluated.
 
     Attributes:
-        references: "column=value" of the group that the column's others are compared with, one a column at most.
-        alpha: p-values up to this count as blocked.
+        references: "column=value" of the group that the others of its column are compared with; at most one per column.
+        alpha: prompts with a p-value up to this count as blocked.
         weights: by (column, value); a `weight_column` of the prompt file is averaged over the group.
     """
 
@@ -44,7 +44,7 @@ class Options:
     weight_column: str = ""
 
     def check(self, plan: AuditPlan) -> None:
-        """An `EMoEError` for a reference or a weight column that the prompt file does not have; ask before scoring."""
+        """An `EMoEError` for a reference or a weight column that the prompt file lacks; call it before scoring."""
         for reference in self.references:
             column, _, value = reference.partition("=")
             if value not in plan.values.get(column, {}):
@@ -61,7 +61,7 @@ class Options:
 
 
 class Column:
-    """The groups of one column, beside each other."""
+    """The groups of one column, side by side."""
 
     def __init__(
         self, numbers: Numbers, column: str, options: Options, bins: tuple[float, ...], failures: dict[int, int]
@@ -79,7 +79,7 @@ class Column:
         self._tables: dict[str, Floats] = {}
 
     def groups(self) -> tuple[list[GroupStats], list[Message]]:
-        """Every group, and what must be said of the column."""
+        """Every group, and the messages about the column."""
         said = []
         if self.parallel and self.repeated:
             said.append(Message.of(Code.REPEATED, count=self.repeated, column=self.column))
@@ -134,7 +134,7 @@ class Column:
         )
 
     def _others(self, number: int) -> Indices:
-        """Places of the prompts that the group is compared with; a prompt of both sides is of the group's."""
+        """Indices of the prompts that the group is compared with; a prompt on both sides counts for the group."""
         if self.reference is not None:
             return np.setdiff1d(self.places[self.reference], self.places[number])
         others = [places for other, places in self.places.items() if other != number]
@@ -143,7 +143,7 @@ class Column:
         return np.setdiff1d(np.concatenate(others), self.places[number])
 
     def _units(self, name: str, places: Indices) -> Floats:
-        """One value an independent prompt: prompts of one id are averaged first."""
+        """One value per independent prompt: prompts with one id are averaged first."""
         values, ids = self.numbers.values[name][places], self.numbers.ids[places]
         with_id = ids >= 0
         if not with_id.any():
@@ -153,7 +153,7 @@ class Column:
         return _part(np.concatenate([means, values[~with_id]]))
 
     def _other_units(self, name: str, index: int, others: Indices) -> Floats:
-        """As `_units`, of the groups that this one is compared with; parallel prompts of several groups stay several."""
+        """Like `_units`, for the groups that this one is compared with; parallel prompts of several groups stay separate."""
         if not self.parallel:
             return self._units(name, others)
         if not self.repeated:
@@ -177,7 +177,7 @@ class Column:
         return self._tables[name]
 
     def _paired(self, name: str, index: int) -> Effect | None:
-        """The paired comparison where at least half of the group's prompts have a partner."""
+        """The paired comparison, if at least half of the group's prompts have a partner."""
         if not self.parallel:
             return None
         table = self._scores_table(name)
@@ -234,7 +234,7 @@ class Column:
 
 
 def _part(values: Array) -> Array:
-    """All values, or a fixed random part of very many."""
+    """All values, or a fixed random part of too many."""
     if len(values) <= MOST_COMPARED:
         return values
     return np.random.default_rng(0).choice(values, MOST_COMPARED, replace=False)  # type: ignore[return-value]

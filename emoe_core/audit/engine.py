@@ -1,8 +1,8 @@
-"""The audit's loop: read, score in batches, keep, and go on where it ended.
+"""The audit's loop: read, score in batches, store, and resume after an interruption.
 
 Every prompt is scored exactly once, however often the process dies: rows are keyed by their number in the file, a batch
-is one transaction, and a restart skips the rows that are there. A file or settings that changed since are refused, as
-half the audit would then be of something else.
+is one transaction, and a restart skips the stored rows. If the file or the settings have changed, the audit refuses to
+continue, because the two halves would measure different things.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ from .scorer import About, ScoredRow, Scorer
 from .store import Store
 from .text import shared, words
 
-#: Called after each batch with (prompts done, prompts in all, seconds left or None).
+#: Called after each batch with (prompts done, prompts in total, seconds left or None).
 Progress = Callable[[int, int, "float | None"], None]
 DATABASE = "audit.sqlite"
-#: What the command's user does after mending what made every prompt fail; other hosts have words of their own.
+#: What the command's user does after fixing what made every prompt fail; other hosts have their own wording.
 AGAIN = "start it again with --retry-errors"
-#: Rows that are sorted by length before they are cut into batches, so that a batch's prompts are of one length.
+#: Rows that are sorted by length before they are cut into batches, so that a batch's prompts have similar lengths.
 WINDOW = 8
-_PACE = 30  # batches whose pace tells the time left
-_MOST_FAILURES = 20  # first prompts that all fail: then something is wrong with the whole audit
+_PACE = 30  # the pace of this many batches gives the time left
+_MOST_FAILURES = 20  # when the first prompts all fail, something is wrong with the whole audit
 
 
 def run(
@@ -43,13 +43,13 @@ def run(
     about: About | None = None,
     again: str = AGAIN,
 ) -> Store:
-    """Scores all prompts that are not scored yet; the store is open and the caller's to close.
+    """Scores all prompts that are not scored yet; the store is open, and the caller closes it.
 
     Args:
-        folder: where audit.sqlite lies or is made.
+        folder: where audit.sqlite is or will be.
         retry: try again the prompts that could not be scored before.
-        about: what `scorer.about()` gave, where it was asked already.
-        again: how the host's user begins anew, for the error when nothing can be scored.
+        about: the result of `scorer.about()`, if it is known already.
+        again: how the host's user starts again, for the error when nothing can be scored.
 
     Raises:
         EMoEError: another file or other settings than before (each difference is named), or nothing can be scored.
@@ -93,7 +93,7 @@ def begin(plan: AuditPlan, about: About, folder: str | Path, retry: bool = False
 
 
 def fingerprint(settings: dict[str, Any]) -> str:
-    """Short digest of what the scores depend on."""
+    """Short digest of everything that the scores depend on."""
     text = json.dumps(settings, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
@@ -138,7 +138,7 @@ def _brief(value: Any) -> str:
 
 
 def _file_difference(store: Store, known: dict[str, Any], plan: AuditPlan) -> str:
-    """The first row in which the file differs from what was scored of it."""
+    """The first row in which the file differs from its scored part."""
     current = plan.rows()
     row = next(current, None)
     for number, line, prompt, columns in store.query("SELECT row, line, prompt, columns FROM prompts ORDER BY row"):
@@ -215,7 +215,7 @@ def keep(store: Store, plan: AuditPlan, batch: Sequence[PromptRow], results: Seq
 
 
 def _check_sense(store: Store, results: Sequence[ScoredRow], again: str) -> None:
-    """Stops an audit in which nothing at all can be scored."""
+    """Stops an audit in which nothing can be scored."""
     if any(result.error is None for result in results):
         return
     done, failed = store.done(), store.failed()
@@ -227,7 +227,7 @@ def _check_sense(store: Store, results: Sequence[ScoredRow], again: str) -> None
 
 
 class Clock:
-    """Progress with the time that is left, from the pace of the latest batches."""
+    """Progress with the time left, from the pace of the latest batches."""
 
     def __init__(self, done: int, total: int, progress: Progress | None) -> None:
         self.done, self.total, self._progress = done, total, progress
@@ -242,7 +242,7 @@ class Clock:
 
     @property
     def pace(self) -> float | None:
-        """Prompts a second; None before the first batch."""
+        """Prompts per second; None before the first batch."""
         (first, before), (last, after) = self._times[0], self._times[-1]
         return (after - before) / (last - first) if last > first and after > before else None
 

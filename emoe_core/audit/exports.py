@@ -1,4 +1,4 @@
-"""The scores as a table: CSV, JSON lines or Parquet, a row at a time."""
+"""The scores as a table: CSV, JSON lines or Parquet, written row by row."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _WHOLE = ("row", "line", "tokens", "truncated", "words")
 
 
 def export(store: Store, path: str | Path) -> Path:
-    """Writes every prompt with its scores; the ending of `path` says how. The file is complete or not there.
+    """Writes every prompt with its scores; the ending of `path` gives the format. The file is complete or absent.
 
     Raises:
         EMoEError: the ending is unknown, pyarrow is missing for .parquet, or the file cannot be written.
@@ -40,7 +40,7 @@ def export(store: Store, path: str | Path) -> Path:
 
 
 def _names(store: Store) -> list[str]:
-    """The prompt file's own columns; one that is named like ours gets `file_` in front."""
+    """The prompt file's own columns; a name that the audit uses too gets `file_` in front."""
     plan = store.get("plan") or {}
     return [name for name in plan.get("columns", []) if name != plan.get("id_column")]
 
@@ -61,7 +61,7 @@ def _header(store: Store) -> list[str]:
 
 
 def _csv(store: Store, path: Path) -> None:
-    with path.open("w", encoding="utf-8-sig", newline="") as file:  # the mark makes spreadsheets read UTF-8
+    with path.open("w", encoding="utf-8-sig", newline="") as file:  # spreadsheets read UTF-8 only with the mark
         table = csv.DictWriter(file, _header(store))
         table.writeheader()
         table.writerows(_rows(store))

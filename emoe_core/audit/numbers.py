@@ -1,4 +1,4 @@
-"""The numbers of an audit as arrays: about a hundred bytes a prompt, the texts stay on disk."""
+"""The numbers of an audit as arrays: about a hundred bytes per prompt; the texts stay on disk."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Numbers:
     Attributes:
         rows: their rows in the prompt file, [n].
         values: by name one array [n], NaN where unknown. `tokens_per_word` is tokens over words.
-        ids: number of each prompt's id, -1 where it has none, [n].
+        ids: number of each prompt's id, -1 without an id, [n].
         id_texts: how many different ids there are.
     """
 
@@ -65,7 +65,7 @@ class Numbers:
         return self.values["score"]
 
     def members(self, group: int) -> Indices:
-        """Places in the arrays of the group's scored prompts, ascending."""
+        """Indices, in the arrays, of the group's scored prompts, ascending."""
         if group not in self._members:
             found = self.store.query("SELECT row FROM members WHERE group_id = ? ORDER BY row", (group,))
             member_rows = np.fromiter((row for (row,) in found), dtype=np.int64)
@@ -76,10 +76,10 @@ class Numbers:
         return self._members[group]
 
     def table(self, groups: list[int]) -> tuple[Indices, int]:
-        """For parallel prompts: places in the arrays as [ids, groups], -1 where a group lacks the id.
+        """For parallel prompts: indices in the arrays, [ids, groups], -1 where a group lacks the id.
 
-        Of prompts with one id in a group the first is named; the second value says how many others there are. What counts
-        is their mean (`means`).
+        Where several prompts of a group share an id, the index is the first one's, and the second value counts the others.
+        Their scores are averaged (`means`).
         """
         found, repeated = np.full((self.id_count, len(groups)), -1, dtype=np.int64), 0
         for column, group in enumerate(groups):
@@ -91,7 +91,7 @@ class Numbers:
         return found, repeated
 
     def means(self, name: str, groups: list[int]) -> Floats:
-        """One value an id and group as [ids, groups], the mean over the group's prompts with the id; NaN where it has none."""
+        """One value per id and group, [ids, groups]: the mean over the group's prompts with the id, NaN without any."""
         found = np.full((self.id_count, len(groups)), np.nan)
         for column, group in enumerate(groups):
             places = self.members(group)

@@ -1,4 +1,4 @@
-"""The audit's two charts as pictures: what to collect first, and how the scores of each group lie."""
+"""The audit's two charts as pictures: what to collect first, and the distribution of each group's scores."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from ..charts.canvas import Canvas
 from .report.names import Names
 from .result import HIGHER, AuditResult
 
-MOST = 40  # groups of a column that a picture holds
+MOST = 40  # groups per column in a picture
 WIDTH = 960
 
 
 def priorities_picture(result: AuditResult, theme: str = "light") -> Image.Image:
     """For each column the groups that data would help first, highest need at the top: how often a prompt of the group
-    scores higher than what it is compared with, with the 95 % interval."""
+    scores higher than its counterpart, with the 95 % interval."""
     names, parts = Names(result), []
     for column in result.columns:
         ranked = [result.group(column, p.value) for p in result.priorities if p.column == column]
@@ -43,8 +43,8 @@ def priorities_picture(result: AuditResult, theme: str = "light") -> Image.Image
 
 
 def distributions_picture(result: AuditResult, theme: str = "light") -> Image.Image:
-    """For each column the groups' medians, quartiles and middle 90 %, highest median at the top; less known groups in
-    the second colour, and the share that a gate would block where a calibration was given."""
+    """For each column the groups' medians, quartiles and middle 90 %, highest median at the top. Less known groups have the
+    second colour, and a calibration adds the share that a gate would block."""
     names, parts = Names(result), []
     for column in result.columns:
         scored = [(g, g.score) for g in result.of_column(column) if g.score is not None]
@@ -69,7 +69,7 @@ def distributions_picture(result: AuditResult, theme: str = "light") -> Image.Im
 
 
 def _beneath(parts: list[Image.Image]) -> Image.Image:
-    """Pictures of one width, each as high as it is."""
+    """Pictures of one width, each with its own height."""
     whole = Image.new("RGB", (WIDTH, sum(part.height for part in parts)))
     top = 0
     for part in parts:

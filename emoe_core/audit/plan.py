@@ -13,15 +13,15 @@ from ..prompts import BadRow, PromptRow, read_prompts
 from ..records.message import Code, Message, dump_all
 from .text import LANGUAGE_COLUMNS, is_english, words
 
-#: Names that a column with the prompts' ids may have, in any case; the first that is there is taken.
+#: Names that the column of the prompts' ids may have, in any case; the first one found is used.
 ID_COLUMNS = ("id", "prompt_id", "image/key", "image_id", "caption_id", "concept", "key")
-#: Columns that are no groups whatever they hold.
+#: Columns that are never groups.
 NOT_GROUPS = (
     *(*ID_COLUMNS, "quality", "score", "weight", "seed", "url", "file", "filename", "emoji", "note", "source"),
-    *("language_name", "territory_name"),  # say what the column beside them says
+    *("language_name", "territory_name"),  # these repeat the column beside them
 )
 MOST_GROUPS = 400
-ENOUGH = 3  # prompts a group, on average, below which a column is taken for free text
+ENOUGH = 3  # a column with fewer prompts per group, on average, is free text
 _MOST_VALUES = 2000
 _MOST_ENGLISH = 200_000
 
@@ -32,11 +32,11 @@ class AuditPlan:
 
     Attributes:
         sha256: of the file's bytes.
-        total: prompts that can be used; `bad` those that cannot.
-        columns: all columns beside the prompt, in the order they were met.
+        total: number of usable prompts; `bad` counts the others.
+        columns: all columns beside the prompt, in the order in which they occur.
         groups: the columns whose values are groups.
-        id_column: what pairs parallel prompts, "" when nothing does.
-        values: by group column its values and how many prompts each has.
+        id_column: the column that pairs parallel prompts, or "".
+        values: by group column its values and the number of prompts with each.
         english: words of the file's English prompts, for the share of words shared with English.
         messages: what was changed or left out.
     """
@@ -57,7 +57,7 @@ class AuditPlan:
         return read_prompts(self.path)
 
     def as_dict(self) -> dict[str, Any]:
-        """What is kept with the audit."""
+        """The part that is stored with the audit."""
         return {
             "name": self.path.name,
             "sha256": self.sha256,
@@ -78,10 +78,10 @@ def read_plan(
     Args:
         groups: the group columns; None takes every column whose values repeat (see `MOST_GROUPS`, `ENOUGH`).
         id_column: the column that pairs parallel prompts; None takes one of the usual names, "" none.
-        english: English words to count as such beside those of the file's own English prompts.
+        english: further words that count as English, beside those of the file's own English prompts.
 
     Raises:
-        EMoEError: the file cannot be used, or has no column of a given name.
+        EMoEError: the file cannot be used, or lacks a given column.
     """
     path = Path(path)
     plan = AuditPlan(path, "", english=set(english))

@@ -8,14 +8,14 @@ from pathlib import Path
 from ..errors import EMoEError
 from .result import HIGHER, GroupStats, Priority
 
-#: From a column (any, where it is "") and a value to a weight.
+#: From a column ("" for any) and a value to a weight.
 Weights = dict[tuple[str, str], float]
 
 
 def rank(groups: Sequence[GroupStats]) -> tuple[Priority, ...]:
     """Groups that score higher than the others, by weight times the lower end of the effect's interval.
 
-    The lower end and not the effect itself: a gap that is large but uncertain must not come before one that is sure.
+    The lower end is used instead of the effect so that a large but uncertain gap does not come before a sure one.
     """
     needy = [(g, g.effect) for g in groups if g.finding == HIGHER and g.effect is not None]
     scored = [(g, e, g.weight * max(0.0, e.delta_low)) for g, e in needy]
@@ -54,10 +54,10 @@ def rank(groups: Sequence[GroupStats]) -> tuple[Priority, ...]:
 def read_weights(path: str | Path) -> Weights:
     """The user's weights from a small table: a column named `weight`, and one named like the group column.
 
-    `language,weight` gives weights to languages; a second column named `group` or `value` goes for any column.
+    `language,weight` gives weights to languages; a second column named `group` or `value` matches any column.
 
     Raises:
-        EMoEError: the file has no such columns, or a weight is no number of at least 0; the line is named.
+        EMoEError: the file has no such columns, or a weight is no number of at least 0; the message names the line.
     """
     from ..prompts import read_table
 
@@ -82,7 +82,7 @@ def read_weights(path: str | Path) -> Weights:
 
 
 def weight_of(weights: Weights, column: str, value: str) -> float | None:
-    """The weight of a group, upper and lower case of the column being the same; None where none is given."""
+    """The weight of a group, ignoring the case of the column's name; None without a weight."""
     found = weights.get((column, value), weights.get(("", value)))
     if found is None:
         found = next((w for (c, v), w in weights.items() if c.lower() == column.lower() and v == value), None)

@@ -1,4 +1,4 @@
-"""The result of an audit: plain dataclasses, kept as JSON in the audit's own SQLite file."""
+"""The result of an audit: plain dataclasses, stored as JSON in the audit's own SQLite file."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ..stats.compare import Comparison
 
 RESULT_SCHEMA = 1
 
-#: Why there is no estimate at equal length and wording: the codes, in English; the report has its own words for them.
+#: Why there is no estimate at equal length and wording: codes and English texts; the report has its own texts.
 NOTES = {
     "constant": "no property of the text varies",
     "few": "too few prompts",
@@ -25,7 +25,7 @@ HIGHER, LOWER, NONE, FEW = "higher", "lower", "none", "too few"
 
 @dataclass(frozen=True)
 class Distribution:
-    """Scores of a group. `histogram` counts them in the bins of `AuditResult.bins`."""
+    """A group's scores. `histogram` counts them per bin of `AuditResult.bins`."""
 
     n: int
     mean: float
@@ -41,12 +41,12 @@ class Distribution:
 
 @dataclass(frozen=True)
 class Effect(Comparison):
-    """How much higher a group scores than what it is compared with.
+    """How much higher a group scores than its counterpart.
 
     Attributes:
         against: "the other groups", or the reference as "column=value".
         paired: whether each prompt was compared with the same prompt (same id) in the other groups.
-        p_holm: `p`, corrected by Holm for all groups of the audit.
+        p_holm: `p` with Holm's correction for all groups of the audit.
     """
 
     against: str
@@ -59,9 +59,9 @@ class Adjusted:
     """The group's Cliff's delta at equal length and wording (linear model on ridits, HC3 standard errors).
 
     Attributes:
-        controls: what is held equal; those that do not vary are left out.
+        controls: the properties held equal; those that do not vary are left out.
         overlap: share of the group's prompts whose controls all lie within the range of the other prompts'.
-        marks: properties that tell the group from the others by themselves; they cannot be held equal.
+        marks: properties that alone identify the group, so they cannot be held equal.
         note: why there is no estimate, or what is not held equal; else "".
         why: the note's code, a key of `NOTES`, or "".
     """
@@ -78,7 +78,7 @@ class Adjusted:
 
 @dataclass(frozen=True)
 class Baseline:
-    """A score that needs no ensemble, compared in the same way: what the group's median and delta would be with it."""
+    """A score without an ensemble, compared in the same way: the group's median and delta in that score."""
 
     name: str
     median: float
@@ -89,12 +89,12 @@ class Baseline:
 
 @dataclass(frozen=True)
 class TextFacts:
-    """What is known of the prompts' text, as medians or shares in [0, 1]; None where the scorer cannot tell.
+    """Properties of the prompts' text, as medians or shares in [0, 1]; None where the scorer cannot tell.
 
     Attributes:
         truncated: share of prompts longer than the text encoder's window.
-        unknown: median share of words that the text encoder has no single token for.
-        shared_english: median share of words that English prompts have too; None where none is English.
+        unknown: median share of words without a single token of their own in the text encoder.
+        shared_english: median share of words that English prompts have too; None without English prompts.
     """
 
     words: float
@@ -123,8 +123,8 @@ class Cause:
     """A word or concept, and by how much prompts with it score higher than the group's others (shrunk towards 0).
 
     Attributes:
-        text: the word; for a concept the prompt that has this id in the reference (or first) group.
-        n: prompts of the group with it.
+        text: the word; for a concept, the prompt with this id in the reference (or first) group.
+        n: number of the group's prompts with it.
         lift: difference of mean scores, times n / (n + 2).
         example: one such prompt of the group.
     """
@@ -137,18 +137,18 @@ class Cause:
 
 @dataclass(frozen=True)
 class GroupStats:
-    """All that is known of one group.
+    """Everything known about one group.
 
     Attributes:
         n, failed: prompts scored, and prompts that could not be scored.
         blocked: share of prompts with a p-value of at most `alpha`, with an exact 95 % interval; None without calibration.
         effect: the comparison that decides `finding`: paired where there are parallel prompts, else against all others.
-        unpaired: the comparison that takes no heed of ids; the same object's content as `effect` where that is unpaired.
-        finding: "higher" (less known than the others), "lower", "none", or "too few" prompts to say.
-        explained: not shown to remain at equal length and wording: these may be the reason, or part of it.
+        unpaired: the comparison that ignores ids; equal to `effect` where that is unpaired.
+        finding: "higher" (less known than the others), "lower", "none", or "too few" (prompts for a finding).
+        explained: the difference may not remain at equal length and wording, so these may be all or part of the reason.
         worst, best: prompts with the highest and the lowest scores.
         words, concepts: what raises the group's score most, highest first.
-        weight: the user's weight of this market, 1 where none was given.
+        weight: the user's weight of this market, 1 without one.
     """
 
     column: str
@@ -179,7 +179,7 @@ class Priority:
 
     Attributes:
         rank: from 1; groups that need nothing are not listed.
-        need: weight times the lower end of the effect's interval (Cliff's delta): what is sure of the gap.
+        need: weight times the lower end of the effect's interval (Cliff's delta), the sure part of the gap.
         share: need over the sum of all needs of the column.
         reason: one sentence.
     """
@@ -197,7 +197,7 @@ class Priority:
 
 @dataclass(frozen=True)
 class Confounder:
-    """How a property of the text goes with the score: Spearman's rho over all prompts, and its mean within groups."""
+    """How a property of the text correlates with the score: Spearman's rho over all prompts, and its mean within groups."""
 
     name: str
     overall: float | None
@@ -209,21 +209,21 @@ class AuditResult:
     """The whole audit.
 
     Attributes:
-        name: of the prompt file.
+        name: the prompt file's name.
         created: ISO time (UTC) of the analysis.
         settings: what the scores depend on (experts, preset, tap, noise, size, ...), and `fingerprint` over it.
         experts: for each expert its name, identity digest and file.
-        prompts: rows scored; `failed` those that could not be; `bad` rows of the file that could not be read.
+        prompts: number of scored rows; `failed` counts rows without a score, `bad` unreadable rows of the file.
         bins: edges of the histograms, one more than bins.
         overall: distribution of all scores.
         columns: the group columns, in the file's order.
-        id_column: what pairs parallel prompts, "" when nothing does.
-        references: "column=value" of each group that its column's others are compared with.
-        calibration: what it is, None without one; `alpha` is what `blocked` was counted at.
+        id_column: the column that pairs parallel prompts, or "".
+        references: "column=value" of each group that the others of its column are compared with.
+        calibration: its description, None without one; `blocked` was counted at `alpha`.
         groups: every group of every column, in the order of columns, highest median first.
         agreement: Spearman's rho of the score with each baseline over all prompts.
-        messages: what must be said before the numbers are trusted.
-        rejected: rows that could not be read or scored, the first hundred, as one sentence each.
+        messages: what a reader should know before trusting the numbers.
+        rejected: rows that could not be read or scored, the first hundred, one sentence each.
     """
 
     name: str
@@ -262,14 +262,14 @@ class AuditResult:
         return tuple(group for group in self.groups if group.column == column)
 
     def group(self, column: str, value: str) -> GroupStats:
-        """One group; an `EMoEError` when the audit has none of that name."""
+        """One group; an `EMoEError` when the audit has no such group."""
         for group in self.groups:
             if (group.column, group.value) == (column, value):
                 return group
         raise EMoEError(f"The audit '{self.name}' has no group '{column}={value}'.")
 
     def lines(self) -> list[str]:
-        """The summary for a person, a sentence a line."""
+        """The summary for a person, one sentence per line."""
         from .summary import lines
 
         return lines(self)
@@ -287,7 +287,7 @@ class AuditResult:
                 f"{RESULT_SCHEMA}; analyse the audit again."
             )
         said = {"calibration": load_one("calibration", data), "messages": load_all(data)}
-        from pydantic import TypeAdapter, ValidationError  # here: ComfyUI should not wait for it when it loads the pack
+        from pydantic import TypeAdapter, ValidationError  # here, so that loading the pack does not wait for pydantic
 
         try:
             return TypeAdapter(cls).validate_python({**data, **said})
@@ -300,7 +300,7 @@ class AuditResult:
 
     @classmethod
     def load(cls, path: str | Path) -> AuditResult:
-        """The result that an audit left: from its folder, its audit.sqlite or its result.json.
+        """The result of an audit: from its folder, its audit.sqlite or its result.json.
 
         Raises:
             EMoEError: nothing is there, or the audit was not finished and analysed.

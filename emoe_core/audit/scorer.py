@@ -1,4 +1,4 @@
-"""What an audit asks of whoever scores: many prompts in, a row of numbers for each out."""
+"""What an audit needs from a scorer: many prompts in, one row of numbers per prompt out."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from ..records.message import Message
 
 @dataclass(frozen=True)
 class ScoredRow:
-    """What is known of one prompt. Every number but the score is None where the scorer cannot tell it.
+    """What is known about one prompt. Every number but the score is None where the scorer cannot tell it.
 
     Attributes:
-        score: higher means less certain; None where the prompt could not be scored, and `error` says why.
+        score: higher means less certain; None where the prompt could not be scored, and `error` gives the reason.
         stderr, epistemic, seed_variance, response, guidance: see `emoe_core.records.report.ItemScore`.
         p_value: conformal p-value under the scorer's calibration.
         tokens: tokens of the prompt in the first expert's text encoder, without start, end and padding.
-        truncated: whether the prompt is longer than the text encoder's window: it is cut there, or goes on in a second
+        truncated: whether the prompt is longer than the text encoder's window: it is cut there, or continues in a second
             window, which the models were not trained on.
-        unknown: share of the prompt's words that are not one token of the text encoder, in [0, 1].
+        unknown: share of the prompt's words that are not a single token of the text encoder, in [0, 1].
     """
 
     score: float | None
@@ -38,13 +38,13 @@ class ScoredRow:
 
 @dataclass(frozen=True)
 class About:
-    """What the scores depend on, as it is kept with the audit.
+    """What the scores depend on, as it is stored with the audit.
 
     Attributes:
-        settings: flat and ready for JSON; two audits with equal ones can be compared, and continued.
+        settings: flat and ready for JSON; two audits with equal settings can be compared, and continued.
         experts: for each expert its name, identity and file.
-        calibration: what it is, None without one.
-        messages: what the scorer knows of the experts that a user should.
+        calibration: its description, None without one.
+        messages: what a user should know about the experts.
     """
 
     settings: dict[str, Any]
@@ -54,21 +54,21 @@ class About:
 
 
 class Scorer(Protocol):
-    """Whoever can score prompts: experts in this process, or a server."""
+    """Scores prompts: with experts in this process, or through a server."""
 
     @property
     def batch_size(self) -> int:
-        """How many prompts it likes to get at once."""
+        """How many prompts it prefers per call."""
         ...
 
     def about(self) -> About:
-        """The settings; asked before the first prompt, so an audit of other settings is refused at once."""
+        """The settings; asked before the first prompt, so that an audit with other settings is refused at once."""
         ...
 
     def score(self, prompts: Sequence[str]) -> list[ScoredRow]:
-        """One row a prompt, in order. A prompt that cannot be scored is a row with an error, not an exception.
+        """One row per prompt, in order. A prompt that cannot be scored gives a row with an error, not an exception.
 
         Raises:
-            EMoEError: nothing can be scored at all (no experts, server gone, bad settings).
+            EMoEError: nothing can be scored (no experts, server gone, bad settings).
         """
         ...

@@ -1,6 +1,6 @@
-"""The audit on running ComfyUI servers: a saved workflow's Score node, asked for every prompt.
+"""The audit on running ComfyUI servers: a saved workflow's Score node is asked for every prompt.
 
-Of the workflow only what Score needs is queued, so no image is made: its ancestors, a Preview as Any on the score, and a
+Only what Score needs of the workflow is queued, so no image is made: its ancestors, a Preview as Any on the score, and a
 Gate that reads the same report, set to observe, for p-values.
 """
 
@@ -26,7 +26,7 @@ from .scorer import About, ScoredRow
 from .source import Source
 
 SCORE, GATE, PREVIEW = "EMoE_Score", "EMoE_Gate", "PreviewAny"
-_IN_FLIGHT = 4  # prompts that a server has at a time: enough to keep it busy
+_IN_FLIGHT = 4  # prompts per server at a time, enough to keep it busy
 _BATCH = 32
 _ATTEMPTS = 3
 _POLL = 0.3
@@ -34,7 +34,7 @@ _SHOWN = "emoe_audit_score"
 
 
 class ServerScorer:
-    """Implements `emoe_core.audit.Scorer`."""
+    """Implements `emoe_core.audit.scorer.Scorer`."""
 
     def __init__(self, urls: Sequence[str], graph: Graph, batch_size: int | None = None, give_up: float = GIVE_UP):
         """
@@ -55,7 +55,7 @@ class ServerScorer:
         self._targets: list[Target] = [target]
 
     def about(self) -> About:
-        """The settings of the first server's score; a prompt nobody asked before makes sure that it is computed."""
+        """The settings of the first server's score; a prompt that nobody asked before ensures that it is computed."""
         entries = asyncio.run(self._all([f"a {uuid.uuid4().hex[:8]}"] * len(self._urls), same=True))
         reports = []
         for url, entry in zip(self._urls, entries, strict=True):
@@ -73,7 +73,7 @@ class ServerScorer:
         return About(first["settings"], tuple(first["experts"]), calibration, load_all(first))
 
     def score(self, prompts: Sequence[str]) -> list[ScoredRow]:
-        """See `emoe_core.audit.Scorer.score`."""
+        """See `emoe_core.audit.scorer.Scorer.score`."""
         entries = asyncio.run(self._all(prompts))
         return [entry if isinstance(entry, ScoredRow) else self._row(entry) for entry in entries]
 
@@ -141,7 +141,7 @@ class ServerScorer:
 
 
 def score_only(graph: Graph) -> tuple[Graph, str, str | None]:
-    """What Score needs, with outputs that show it; the Score node's id, and the Gate's where one reads its report."""
+    """What Score needs, with outputs that show it; the Score node's id; and the id of a Gate that reads its report, or None."""
     scores = [node for node in graph if graph[node]["class_type"] == SCORE]
     if len(scores) != 1:
         raise EMoEError(f"The workflow has {len(scores)} Uncertainty Score nodes, and an audit needs exactly one.")

@@ -1,4 +1,4 @@
-"""Where the scores come from, as words that can be sent to another process; a scorer is made of them where it works."""
+"""A description of where the scores come from. It can be sent to another process, which makes a scorer from it."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ class Source:
 
     Attributes:
         host: COMFYUI or DIFFUSERS (in this process), or SERVER.
-        experts: (DEMO,), or files and folders; names in ComfyUI's model folders with the host COMFYUI.
-        tree, base: ComfyUI's folder, and its base directory if that is another.
+        experts: (DEMO,), or files and folders; with the host COMFYUI, names in ComfyUI's model folders.
+        tree, base: ComfyUI's folder, and its base directory if that differs.
         arguments: for ComfyUI's own command line, e.g. ("--cpu",).
         config, device, dtype: see `emoe_core.hosts.diffusers.load_experts`.
         server, workflow: addresses of running servers, and a workflow in API format.
         options: how they score.
-        batch: prompts at once; None for the host's own choice.
+        batch: prompts per call; None for the host's own choice.
         calibration: a calibration file, "" for the experts' own.
     """
 
@@ -47,7 +47,7 @@ class Source:
     calibration: str = ""
 
     def scorer(self) -> Scorer:
-        """Loads the experts; takes as long as that takes. Call it once a process."""
+        """Loads the experts, which may take long. Call it once per process."""
         place = {COMFYUI: "..hosts.comfyui.outside", DIFFUSERS: "..hosts.diffusers.auditing", SERVER: ".server"}
         if self.host not in place:
             raise EMoEError(f"There is no host '{self.host}'; choose {', '.join(place)}.")
@@ -60,7 +60,7 @@ class Source:
 
 
 def find_comfyui(given: str = "") -> str:
-    """ComfyUI's folder: the given one, COMFYUI_PATH, or the one whose custom_nodes this pack lies in; "" when none."""
+    """ComfyUI's folder: the given one, COMFYUI_PATH, or the one whose custom_nodes holds this pack; else ""."""
     for name, path in (("--comfyui", given), ("COMFYUI_PATH", os.environ.get("COMFYUI_PATH", ""))):
         if path and not (Path(path) / "main.py").is_file():
             raise EMoEError(f"{name} is '{path}', and there is no ComfyUI there (no main.py); mend the path.")

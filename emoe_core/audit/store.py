@@ -1,9 +1,9 @@
-"""The audit's own file: SQLite in WAL mode, one transaction a batch.
+"""The audit's own file: SQLite in WAL mode, one transaction per batch.
 
-A process that dies leaves whole batches only, so a restart goes on with the first row that is not there. Tables:
+A process that dies leaves only whole batches, so a restart continues with the first missing row. Tables:
 
 * `meta(key, value)`: JSON values; `plan` (what was asked), `about` (what the scores depend on), `result`.
-* `prompts`: one row a prompt, keyed by its row in the prompt file, with the text, its other columns as JSON, the
+* `prompts`: one row per prompt, keyed by its row in the prompt file, with the text, its other columns as JSON, the
   scores, and `error` where it could not be scored.
 * `groups(id, "column", value)` and `members(group_id, row)`: which prompts belong to which group.
 * `bad_rows(row, line, reason)`: rows of the prompt file that could not be read.
@@ -47,10 +47,10 @@ class Store:
 
     @classmethod
     def open(cls, path: str | Path, read_only: bool = False) -> Store:
-        """Opens the file, or makes it where it is not there and `read_only` is off.
+        """Opens the file, or makes a missing one unless `read_only` is on.
 
         Raises:
-            EMoEError: it is missing, no audit, of another version, or in use by another audit.
+            EMoEError: it is missing, is no audit, has another version, or is in use by another audit.
         """
         path = Path(path)
         if read_only and not path.is_file():
@@ -84,10 +84,10 @@ class Store:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.close()
 
-    # --- what the audit is --------------------------------------------------------------------------------------------
+    # --- metadata -----------------------------------------------------------------------------------------------------
 
     def get(self, key: str) -> Any:
-        """A value of `meta`, None when it is not there."""
+        """A value of `meta`, or None."""
         found = self._db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
         return None if found is None else json.loads(found[0])
 
@@ -98,7 +98,7 @@ class Store:
             self._db.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", texts)
 
     def result(self) -> dict[str, Any] | None:
-        """The analysis as `AuditResult.as_dict` gave it; None before it was made."""
+        """The analysis that `AuditResult.as_dict` gave; None before it was made."""
         found: dict[str, Any] | None = self.get("result")
         return found
 
@@ -109,7 +109,7 @@ class Store:
             self._db.executemany("INSERT OR REPLACE INTO bad_rows VALUES (?, ?, ?)", rows)
 
     def group_id(self, column: str, value: str) -> int:
-        """The group's number, made where it is new; call it inside `add`'s transaction or before it."""
+        """The group's number, new if necessary; call it inside `add`'s transaction or before it."""
         key = (column, value)
         if key not in self._groups:
             self._db.execute('INSERT OR IGNORE INTO groups("column", value) VALUES (?, ?)', key)
@@ -118,13 +118,13 @@ class Store:
         return self._groups[key]
 
     def declare(self, groups: Iterable[tuple[str, str]]) -> None:
-        """Makes groups known before their prompts come, so that one that stays empty is seen."""
+        """Adds groups before their prompts come, so that empty ones are seen."""
         with self._db:
             for column, value in groups:
                 self.group_id(column, value)
 
     def add(self, rows: Sequence[tuple[Any, ...]], members: Sequence[tuple[str, str, int]]) -> None:
-        """One batch in one transaction: rows in the order of `COLUMNS`, and (group column, value, row)."""
+        """Writes one batch in one transaction: rows in the order of `COLUMNS`, and (group column, value, row)."""
         marks = ", ".join("?" * len(COLUMNS))
         try:
             with self._db:
@@ -143,7 +143,7 @@ class Store:
             ) from error
 
     def forget_errors(self) -> int:
-        """Drops the rows that could not be scored, so that they are tried again; their number."""
+        """Drops the rows that could not be scored, so that they are tried again; returns their number."""
         with self._db:
             self._db.execute("DELETE FROM members WHERE row IN (SELECT row FROM prompts WHERE error IS NOT NULL)")
             return self._db.execute("DELETE FROM prompts WHERE error IS NOT NULL").rowcount
@@ -151,14 +151,14 @@ class Store:
     # --- reading ------------------------------------------------------------------------------------------------------
 
     def done(self) -> int:
-        """How many prompts are there, scored or failed."""
+        """How many prompts are stored, scored or failed."""
         return int(self._db.execute("SELECT COUNT(*) FROM prompts").fetchone()[0])
 
     def failed(self) -> int:
         return int(self._db.execute("SELECT COUNT(*) FROM prompts WHERE error IS NOT NULL").fetchone()[0])
 
     def rows_between(self, first: int, last: int) -> set[int]:
-        """Numbers of the rows that are there, from `first` to `last` inclusive."""
+        """Numbers of the stored rows, from `first` to `last` inclusive."""
         found = self._db.execute("SELECT row FROM prompts WHERE row BETWEEN ? AND ?", (first, last))
         return {int(row) for (row,) in found}
 

@@ -8,7 +8,7 @@ SHOWN = 10
 
 
 def lines(result: AuditResult) -> list[str]:
-    """What was scored, what came out, what first to do, and what must be said of it."""
+    """What was scored, what was found, what to do first, and what to keep in mind."""
     found = [f"{result.prompts} prompts of '{result.name}' were scored{_left_out(result)}."]
     if result.overall is not None:
         o = result.overall

@@ -1,4 +1,4 @@
-"""Words of a prompt in any script, and how many of them English prompts have too."""
+"""Words of a prompt in any script, and the share of them that English prompts have too."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from collections.abc import Iterable
 from functools import cache
 
 _WORD = re.compile(r"[^\W\d_]+(?:[’'-][^\W\d_]+)*|\d+")
-#: Written without spaces: a run of one script counts as a word, the best that can be said without a dictionary.
+#: Scripts written without spaces: a run of one script counts as a word, the best guess without a dictionary.
 _UNSPACED = ("CJK", "HIRAGANA", "KATAKANA", "THAI", "LAO", "KHMER", "MYANMAR")
-_LONGEST = 10_000  # letters of a prompt that are looked at; a page of text tells no more than its beginning
+_LONGEST = 10_000  # letters of a prompt that are read; the start of a long text is enough
 
-#: Names of columns that hold a prompt's language, in small letters.
+#: Names of columns that hold a prompt's language, in lower case.
 LANGUAGE_COLUMNS = ("language", "lang", "locale", "image/locale")
 ENGLISH = ("en", "eng", "english")
 
@@ -36,7 +36,7 @@ def _runs(word: str) -> list[str]:
     for letter in word:
         script = _unspaced(letter)
         if letter == "ー" or unicodedata.category(letter) == "Mn":
-            script = before  # the long vowel and marks belong to the letter before
+            script = before  # the long vowel mark and other marks belong to the letter before
         if runs and script == before:
             runs[-1] += letter
         else:

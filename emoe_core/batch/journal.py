@@ -1,6 +1,6 @@
-"""What is done and what is under way, on disk: the results file, and a small state file beside it.
+"""Finished and running rows on disk: the results file, and a small state file beside it.
 
-Results are appended a line at a time and forced to disk. The state file names, for every row that a server has, the
+Results are appended line by line and forced to disk. The state file names, for every row that a server has, the
 server and the prompt id; it is written *before* a row is posted and cleaned *after* its result is on disk. So whenever
 the command dies, a row is in the results, or in the state, or was never posted.
 """
@@ -23,14 +23,14 @@ STATE_SCHEMA = 1
 
 
 def row_key(row: PromptRow) -> str:
-    """A row's identity: its number and a hash of what is in it."""
+    """A row's identity: its number and a hash of its content."""
     content = json.dumps([row.prompt, sorted(row.columns.items())], ensure_ascii=False)
     return f"{row.row}-{hashlib.sha256(content.encode('utf-8', 'surrogatepass')).hexdigest()[:16]}"
 
 
 @dataclass
 class Flight:
-    """What the state file keeps of a job."""
+    """A job's entry in the state file."""
 
     server: str
     prompt_id: str
@@ -53,7 +53,7 @@ class Journal:
         return self.path.with_name(self.path.name + ".state")
 
     def open(self, retry_errors: bool = False) -> None:
-        """Takes up where the last run ended: repairs a half-written line, learns what is finished and in flight.
+        """Continues where the last run ended: repairs a half-written line, reads what is finished and in flight.
 
         Raises:
             EMoEError: another command has the file, it is no results file, or it belongs to another workflow.
@@ -67,7 +67,7 @@ class Journal:
         self._write_state()
 
     def close(self) -> None:
-        """Lets the results file go."""
+        """Closes and unlocks the results file."""
         if self._out is not None:
             self._out.close()
             self._out = None
@@ -83,7 +83,7 @@ class Journal:
             self._write_state()
 
     def write(self, result: dict[str, Any]) -> None:
-        """Appends a row's result; when this returns it is on disk and the row is finished."""
+        """Appends a row's result; when this returns, it is on disk and the row is finished."""
         assert self._out is not None
         self._out.append(result)
         self.finished[result["key"]] = result["status"]

@@ -1,4 +1,4 @@
-"""What a batch would do: its files read, its first row filled, and what is wrong with it, before anything is queued."""
+"""What a batch would do, before anything is queued: its files, its filled first row, and the problems in it."""
 
 from __future__ import annotations
 
@@ -41,12 +41,12 @@ class BatchPlan:
         return read_prompts(self.prompts)
 
     def bad_rows(self) -> list[dict[str, Any]]:
-        """The rows that are left out, ready for JSON."""
+        """The rows left out, ready for JSON."""
         return [asdict(bad) for bad in self.bad]
 
 
 def read_plan(workflow: str | Path, prompts: str | Path) -> BatchPlan:
-    """Reads both files once; an `EMoEError` says which cannot be used."""
+    """Reads both files once; an `EMoEError` names the one that cannot be used."""
     plan = BatchPlan(load_workflow(workflow), Path(prompts))
     for row in read_prompts(plan.prompts, plan.bad):
         plan.keys.append(row_key(row))
@@ -55,7 +55,7 @@ def read_plan(workflow: str | Path, prompts: str | Path) -> BatchPlan:
 
 
 def problems(plan: BatchPlan, targets: Sequence[Target], infos: Mapping[str, ObjectInfo]) -> list[str]:
-    """What would fail, as far as it can be known: columns, the cells' types, and the first row on every server."""
+    """What would certainly fail: columns, the cells' types, and the first row on every server."""
     found = []
     for target in targets:
         if not has_column(target.column, plan.columns):
@@ -81,7 +81,7 @@ def problems(plan: BatchPlan, targets: Sequence[Target], infos: Mapping[str, Obj
 
 
 def report(plan: BatchPlan, targets: Sequence[Target], info: ObjectInfo, found: Sequence[str], as_json: bool) -> int:
-    """Tells what would be done and what was found; the exit code."""
+    """Prints what would be done and the problems found; returns the exit code."""
     row = next(plan.rows())
     sets: list[dict[str, Any]] = []
     with contextlib.suppress(EMoEError):  # it is among the findings

@@ -56,10 +56,10 @@ class Runner:
         """Runs all rows.
 
         Args:
-            rows: those that no server has.
+            rows: rows that no server has.
             links: the servers that take them.
             found: by server, rows that it had when the last run ended.
-            helpers: servers that are only asked for what they had.
+            helpers: servers that are asked only for the rows they had.
         """
         self._taken = sum(map(len, found.values()))
         everyone = [*links, *helpers]
@@ -78,7 +78,7 @@ class Runner:
             await asyncio.gather(*slots, *listeners, return_exceptions=True)
 
     async def stop(self) -> None:
-        """No row is begun any more; those that servers have are waited for."""
+        """Starts no more rows; the ones that servers have are waited for."""
         self.stopping = True
         async with self._changed:
             self._changed.notify_all()
@@ -111,10 +111,10 @@ class Runner:
                     return job
                 if not self._taken:
                     return None
-                await self._changed.wait()  # a row that another server has may come back
+                await self._changed.wait()  # another server may give its row back
 
     def _leave(self, link: Link, job: Job, links: Sequence[Link]) -> bool:
-        """A server that is away keeps its rows when the batch ends with it, and loses them to the other servers."""
+        """A server that is away keeps its rows when the batch ends with it, and loses them to other servers otherwise."""
         if self.stopping:
             return False
         if not link.gone:
@@ -126,7 +126,7 @@ class Runner:
         return True
 
     async def _one(self, link: Link, job: Job) -> bool:
-        """Brings a row to its result. True: the row is lost and must be queued again."""
+        """Runs a row to its result. True: the row is lost and must be queued again."""
         started, refused, sure = time.monotonic(), None, False
         if not job.prompt_id:
             try:
@@ -153,7 +153,7 @@ class Runner:
         return True
 
     def _give_back(self, job: Job) -> None:
-        """Nobody has the row any more; its attempts stay counted."""
+        """Returns a row that no server has; its attempts still count."""
         job.clear()
         self._journal.flying(job)
         self.requeued += 1

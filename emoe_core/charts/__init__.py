@@ -1,15 +1,15 @@
-"""The drawing room: small, exact charts on Pillow and numpy alone, for nodes, reports and the command line.
+"""Small, exact charts on Pillow and numpy alone, for nodes, reports and the command line.
 
     from emoe_core.charts import Mark, Series, line_chart
     picture = line_chart([Series("score", x, y)], title="Risk by coverage", x_label="coverage", y_label="risk",
                          marks=[Mark(0.8, "chosen")])
     picture.save("risk.png")
 
-Five charts, `line_chart`, `histogram`, `bars`, `spreads` and `matrix`, and `stack` to put several into one picture. Each gives a
-`PIL.Image.Image` (RGB) of exactly `size` pixels; `as_array` makes it a ComfyUI image. `theme` is "light" or "dark".
-Colours are those of Okabe and Ito ("Color Universal Design", 2008), which people who see fewer colours tell apart too.
-The same input gives the same pixels: text is set in the font that Pillow brings, and only letters that it lacks come
-from a font of the system, or are written as escapes where there is none.
+There are five charts, `line_chart`, `histogram`, `bars`, `spreads` and `matrix`; `stack` puts several into one picture. Each
+gives a `PIL.Image.Image` (RGB) of exactly `size` pixels; `as_array` makes it a ComfyUI image. `theme` is "light" or "dark".
+The colours are those of Okabe and Ito ("Color Universal Design", 2008), which colour-blind people can tell apart too.
+The same input gives the same pixels: text is set in the font that Pillow brings. Only letters that it lacks come from a
+font of the system, or are written as escapes where there is none.
 """
 
 from __future__ import annotations

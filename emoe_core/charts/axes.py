@@ -1,4 +1,4 @@
-"""Axes: the frame between them, their numbers, and the legend above."""
+"""Axes: the frame between them, their numbers, and the legend above them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from .canvas import Canvas, label_of, ticks
 from .text import width_of
 from .theme import Colour
 
-_LEGEND = 0.45  # title and legend take at most this share of the height; an ellipsis stands for what is left out
+_LEGEND = 0.45  # title and legend take at most this share of the height; an ellipsis replaces the rest
 
 
 @dataclass
@@ -67,7 +67,7 @@ def draw_axes(frame: Frame, title: str, x_label: str, y_label: str, legend: Sequ
 
 
 def _x_ticks(frame: Frame, small: int) -> list[float]:
-    """As many numbers as stand side by side without touching."""
+    """As many numbers as fit side by side without touching."""
     for most in range(10, 1, -1):
         found = ticks(*frame.x_range, most)
         widest = max((width_of(label_of(v, _step(found), frame.percent[0]), small) for v in found), default=0)
@@ -81,7 +81,7 @@ def _step(values: Sequence[float]) -> float:
 
 
 def _legend(canvas: Canvas, entries: Sequence[tuple[str, Colour, bool]], y: float, pad: float, small: int) -> float:
-    """Names beside a piece of their line, in as many rows as there is room for; gives where the rest begins."""
+    """Names beside a piece of their line, in as many rows as fit; returns where the chart below may begin."""
     if not entries:
         return y
     x, swatch, row = pad, small * 1.6, small * 1.5

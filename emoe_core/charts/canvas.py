@@ -1,4 +1,4 @@
-"""The paper that charts are drawn on: shapes without jagged edges, crisp text, and numbers on axes."""
+"""The canvas that charts are drawn on: smooth shapes, crisp text, and numbers on axes."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ Point = tuple[float, float]
 
 
 class Canvas:
-    """A picture in the making; places are pixels from the upper left corner.
+    """An unfinished picture; places are pixels from the upper left corner.
 
-    Shapes go on at once, text at the end, on top of all and never outside the picture.
+    Shapes are drawn at once, text at the end: it lies on top of all shapes and never leaves the picture.
 
     Raises:
         EMoEError: a size too small to hold a chart, or an unknown theme.
@@ -58,7 +58,7 @@ class Canvas:
             self._drawing.rectangle((left * _FINE, top * _FINE, right * _FINE - 1, bottom * _FINE - 1), fill=colour)
 
     def dot(self, x: float, y: float, radius: float, colour: Colour) -> None:
-        """A filled circle with a thin rim of paper, so that it stands out on a line."""
+        """A filled circle with a thin rim in the background's colour, to stand out on a line."""
         for r, fill in ((radius + 1.5, self.theme.paper), (radius, colour)):
             r *= self.scale * _FINE
             self._drawing.ellipse((x * _FINE - r, y * _FINE - r, x * _FINE + r, y * _FINE + r), fill=fill)
@@ -93,7 +93,7 @@ class Canvas:
 
 
 def _dashed(points: Sequence[Point], length: float) -> list[list[Point]]:
-    """The points' line cut into dashes with gaps of the same length, along its whole way."""
+    """The line through the points, cut into dashes with gaps of the same length."""
     pieces: list[list[Point]] = []
     piece: list[Point] = []
     on, left = True, length
@@ -140,7 +140,7 @@ def label_of(value: float, step: float, percent: bool = False) -> str:
 
 
 def as_array(*pictures: Image.Image) -> NDArray[np.float32]:
-    """Pictures of one size as [B, H, W, 3] in [0, 1], as ComfyUI's IMAGE has them."""
+    """Pictures of one size as [B, H, W, 3] in [0, 1], like ComfyUI's IMAGE."""
     return np.stack([np.asarray(picture.convert("RGB"), dtype=np.float32) / 255.0 for picture in pictures])
 
 

@@ -1,4 +1,4 @@
-"""Horizontal bars and matrices: charts with a name at every row."""
+"""Horizontal bars and matrices: charts with a name for every row."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def bars(
     theme: str = "light",
     scale: float = 1.0,
 ) -> Image.Image:
-    """A bar a label, from 0, with an interval from low to high where given; the height follows the number of bars.
+    """One bar per label, from 0, with an interval from low to high where given; the height follows the number of bars.
 
     Args:
         highlight: bars in the second colour. A value that is NaN has no bar and says "none".
@@ -41,7 +41,7 @@ def bars(
         EMoEError: no bars, or lists of unequal lengths.
     """
     if not labels or any(v is not None and len(v) != len(labels) for v in (values, low, high, highlight)):
-        raise EMoEError("The chart of bars needs one value a label, and at least one of them.")
+        raise EMoEError("The chart of bars needs one value per label, and at least one label.")
     letter = max(8, round(13 * scale))
     small, pad = max(8, round(letter * 0.9)), letter * 0.8
     head = pad + (letter * 1.9 if title else 0) + (small * 1.5 if marks else 0)
@@ -99,7 +99,7 @@ def matrix(
     theme: str = "light",
     scale: float = 1.0,
 ) -> Image.Image:
-    """A heat map: a cell a pair of row and column, dark for low and yellow for high, with its number; NaN stays empty.
+    """A heat map: one cell per pair of row and column, dark for low and yellow for high, with its number; NaN is left empty.
 
     Args:
         text: writes the number of a cell; three significant digits where None, no number for "".

@@ -21,10 +21,10 @@ Numbers = Sequence[float]
 
 @dataclass(frozen=True)
 class Series:
-    """One line: places x and y, and where it has one the band from low to high. NaN leaves a gap.
+    """One line: places x and y, and optionally the band from low to high. NaN leaves a gap.
 
     Attributes:
-        dashed: for what is compared with, not what is shown.
+        dashed: for a reference line.
         steps: the value holds until the next place, instead of a straight line to it.
     """
 
@@ -63,13 +63,13 @@ def line_chart(
     """Lines over one pair of axes, with bands, marks and a legend.
 
     Args:
-        x_range, y_range: ends of the axes; what the numbers need where None.
-        percent: whether the numbers of the x and the y axis are shares that are shown in percent.
+        x_range, y_range: ends of the axes; chosen from the numbers where None.
+        percent: whether the x and the y axis show their numbers, which are shares, in percent.
         size: pixels, width first.
-        scale: size of letters and lines; 2 for a picture that is shown at half its size.
+        scale: size of letters and lines; 2 for a picture shown at half its size.
 
     Raises:
-        EMoEError: no finite point at all, or series of unequal lengths.
+        EMoEError: no finite point, or series of unequal lengths.
     """
     for one in series:
         lengths = {len(v) for v in (one.x, one.y, one.low, one.high) if v is not None}
@@ -110,10 +110,10 @@ def histogram(
     theme: str = "light",
     scale: float = 1.0,
 ) -> Image.Image:
-    """How often values occur, with marked places; several named groups are drawn over each other, each adding up to 1.
+    """How often values occur, with marked places; several named groups are drawn over each other, and each adds up to 1.
 
     Raises:
-        EMoEError: no finite value at all.
+        EMoEError: no finite value.
     """
     named = dict(groups) if isinstance(groups, Mapping) else {"": groups}
     clean = {name: [float(v) for v in values if math.isfinite(v)] for name, values in named.items()}
@@ -138,7 +138,7 @@ def histogram(
 
 
 def _span(values: Numbers, air: float = 0.0) -> tuple[float, float]:
-    """From the lowest to the highest finite value, with some air; an empty span is widened."""
+    """From the lowest to the highest finite value, with a margin; an empty span is widened."""
     finite = [v for v in values if math.isfinite(v)]
     if not finite:
         raise EMoEError("The chart has no finite number to show.")

@@ -1,4 +1,4 @@
-"""Quantiles of many groups beneath each other."""
+"""Quantiles of many groups, one below the other."""
 
 from __future__ import annotations
 
@@ -28,18 +28,18 @@ def spreads(
     theme: str = "light",
     scale: float = 1.0,
 ) -> Image.Image:
-    """A row a group: a line for the middle 90 %, a bar for the middle half, a dot for the median.
+    """One row per group: a line for the middle 90 %, a bar for the middle half, a dot for the median.
 
     Args:
         quantiles: 5 %, 25 %, 50 %, 75 % and 95 % of each group.
-        notes: what is written at the right of each row.
+        notes: text at the right of each row.
         highlight: groups in the second colour.
 
     Raises:
         EMoEError: no groups, lists of unequal lengths, or a number that is not finite.
     """
     if not labels or any(v is not None and len(v) != len(labels) for v in (quantiles, notes, highlight)):
-        raise EMoEError("The chart of quantiles needs five numbers a label, and at least one label.")
+        raise EMoEError("The chart of quantiles needs five numbers per label, and at least one label.")
     if not all(math.isfinite(value) for row in quantiles for value in row):
         raise EMoEError("The chart of quantiles has a number that is not finite.")
     letter = max(8, round(13 * scale))

@@ -1,4 +1,4 @@
-"""Text in pictures: Pillow's own font first, a font of the system for letters that it lacks, escapes where none has them."""
+"""Text in pictures: Pillow's own font first, a system font for letters that it lacks, escapes for the rest."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ SYSTEM_FONTS = (
     "Nirmala.ttf",
     "NotoSansThai-Regular.ttf",
 )
-_NOWHERE = "\U0010fffe"  # a code point that is no letter in any font
+_NOWHERE = "\U0010fffe"  # a code point that no font has a letter for
 _PLAIN = {"\u2013": "-", "\u2014": "-", "\u2212": "-", "\u00d7": "x", "\u2192": "->", "\u2264": "<=", "\u2265": ">="}
 
 
@@ -58,11 +58,11 @@ def _has(font: Font, letter: str) -> bool:
 
 
 @lru_cache(maxsize=8192)
-def _font_for(letter: str, size: int) -> Font | None:
+def _font_for(letter: str, size: int, others: tuple[str, ...]) -> Font | None:
     own = own_font(size)
     if _has(own, letter):
         return own
-    for name in SYSTEM_FONTS:
+    for name in others:
         font = system_font(name, size)
         if font is not None and _has(font, letter):
             return font
@@ -70,10 +70,10 @@ def _font_for(letter: str, size: int) -> Font | None:
 
 
 def runs(text: str, size: int) -> list[tuple[str, Font]]:
-    """The text in pieces of one font each; letters that no font has are written as escapes."""
+    """The text in pieces of one font each; letters in no font are written as escapes."""
     found: list[tuple[str, Font]] = []
     for letter in text.replace("\n", " ").replace("\t", " "):
-        font = _font_for(letter, size) if letter.isprintable() else None
+        font = _font_for(letter, size, SYSTEM_FONTS) if letter.isprintable() else None
         if font is None:
             letter = _PLAIN.get(letter) or letter.encode("unicode_escape").decode("ascii")
             font = own_font(size)

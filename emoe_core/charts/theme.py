@@ -26,7 +26,7 @@ VIRIDIS = (
 
 @dataclass(frozen=True)
 class Theme:
-    """Colours of one look; `series` in the order in which lines get them."""
+    """Colours of one look; lines take those of `series` in this order."""
 
     paper: Colour
     ink: Colour
@@ -67,7 +67,7 @@ def theme_named(name: str) -> Theme:
 
 
 def viridis(share: float) -> Colour:
-    """The map's colour at `share` in [0, 1], between the anchors in a straight line."""
+    """The map's colour at `share` in [0, 1], interpolated linearly between the anchors."""
     place = min(max(share, 0.0), 1.0) * (len(VIRIDIS) - 1)
     low = min(int(place), len(VIRIDIS) - 2)
     part = place - low
@@ -78,7 +78,7 @@ def viridis(share: float) -> Colour:
 
 
 def mixed(top: Colour, bottom: Colour, share: float) -> Colour:
-    """`share` of `top` over `bottom`: a see-through colour on a plain ground."""
+    """`share` of `top` over `bottom`: a transparent colour on a plain ground."""
     red, green, blue = (round(a * share + b * (1 - share)) for a, b in zip(top, bottom, strict=True))
     return red, green, blue
 

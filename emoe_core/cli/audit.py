@@ -33,7 +33,7 @@ from .score_arguments import options_of
 
 DESCRIPTION = (
     "Scores every prompt of a file, compares its groups (languages, regions, topics), and writes the scores, the "
-    "statistics and what data to collect first into a folder. No image is made. Start the same command again to go on "
+    "statistics and what data to collect first into a folder. No image is made. Start the same command again to continue "
     "where it ended."
 )
 EPILOG = (
@@ -47,7 +47,7 @@ __all__ = ["DESCRIPTION", "EPILOG", "add_arguments", "run"]
 
 
 def run(args: argparse.Namespace) -> int:
-    """The command; its exit code."""
+    """The command; returns its exit code."""
 
     source = _source(args)
     plan = read_plan(_prompts(args), args.group, args.id, _english(args.english))
@@ -77,7 +77,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _prompts(args: argparse.Namespace) -> Path:
-    """The prompt file. What is called so is taken before a built-in set, or the table of the demo experts' languages."""
+    """The prompt file. A file with that name comes before a built-in set or the table of the demo experts' languages."""
 
     path = Path(args.prompts)
     if path.exists() or args.prompts not in (DEMO, *SETS):
@@ -167,7 +167,7 @@ def _end(args: argparse.Namespace, result: AuditResult, written: list[Path]) -> 
 
 @contextmanager
 def _terminated_like_interrupted() -> Iterator[None]:
-    """A termination signal ends the run as Ctrl-C does: between two transactions, with a word on how to go on."""
+    """A termination signal ends the run as Ctrl-C does: between two transactions, with a note on how to continue."""
 
     def stop(number: int, _: FrameType | None) -> None:
         raise KeyboardInterrupt
@@ -183,7 +183,7 @@ def _terminated_like_interrupted() -> Iterator[None]:
 
 
 def _progress(line: Line) -> Callable[[int, int, float | None], None]:
-    """Shows how many prompts of how many are done, and how long it will still take."""
+    """Shows how many of all prompts are done, and the time left."""
 
     def show(done: int, total: int, left: float | None) -> None:
         togo = "" if left is None or done >= total else f", {duration(left)} left"

@@ -1,4 +1,4 @@
-"""What the audit command can be told."""
+"""The arguments of the audit command."""
 
 from __future__ import annotations
 
@@ -59,9 +59,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="COLUMN=VALUE",
-        help="compare the column's groups with this one in place of all others; once a column",
+        help="compare the column's groups with this one instead of all others; once per column",
     )
-    add("--english", metavar="FILE", help="English words, one a line, beside those of the file's English prompts")
+    add("--english", metavar="FILE", help="English words, one per line, beside those of the file's English prompts")
     add("--weight", default="", metavar="COLUMN", help="a column with numbers: how much a prompt's market counts")
     add("--weights", metavar="FILE", help="a table with the columns weight and language (or whatever the groups are)")
     add("--alpha", type=float, default=ALPHA, help=f"p-values up to this count as blocked ({ALPHA})")

@@ -24,7 +24,7 @@ from ..remote.workflow import ObjectInfo, find_targets, fingerprint
 
 DESCRIPTION = (
     "Queues a workflow saved in API format for every row of a prompt file on one or several ComfyUI servers and appends "
-    "a JSON line for every row to the results file. Start the same command again to go on where it ended."
+    "a JSON line for every row to the results file. Start the same command again to continue where it ended."
 )
 EPILOG = (
     "exit codes: 0 done; 1 some rows were blocked (only with --fail-on-reject); 2 some rows could not be scored, or the "
@@ -39,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--server", required=True, metavar="URL[,URL...]", help="ComfyUI servers, e.g. http://127.0.0.1:8188")
     add("--workflow", required=True, metavar="FILE", help="a workflow in API format (in ComfyUI: Export (API))")
     add("--prompts", required=True, metavar="FILE", help="the rows: .txt, .csv, .tsv, .jsonl or .parquet")
-    add("--out", metavar="FILE", help="the results, a JSON line a row; appended to, so that a batch can be resumed")
+    add("--out", metavar="FILE", help="the results, one JSON line per row; appended to, so that a batch can be resumed")
     add(
         "--set",
         dest="assignments",
@@ -68,7 +68,7 @@ def _at_least_one(text: str) -> int:
 
 
 def run(args: argparse.Namespace) -> int:
-    """The command; its exit code."""
+    """The command; returns its exit code."""
     if not args.out and not args.dry_run:
         raise EMoEError("Where the results go is not said; give --out results.jsonl.")
     if args.out and Path(args.out).resolve() in (Path(args.prompts).resolve(), Path(args.workflow).resolve()):
@@ -119,7 +119,7 @@ async def _run(args: argparse.Namespace, urls: Sequence[str], plan: BatchPlan, c
 
 
 async def _object_infos(links: Sequence[Link], console: Console, patience: float) -> dict[str, dict[str, Any]]:
-    """What each server offers. One that does not answer is waited for, and may come later when another answers."""
+    """What each server offers. A server that does not answer is waited for, and may join later if another answers."""
 
     async def ask(link: Link) -> dict[str, Any] | None:
         waiting = False
@@ -142,7 +142,7 @@ async def _object_infos(links: Sequence[Link], console: Console, patience: float
 
 
 async def _follow(runner: Runner, journal: Journal, plan: BatchPlan, links: list[Link], console: Console) -> int:
-    """Runs the rows that are not finished; the number of the signal that stopped it, 0 when none did."""
+    """Runs the unfinished rows; returns the number of the signal that stopped it, or 0."""
     before, known = Totals(), set(plan.keys)
     for key in plan.keys:
         if key in journal.finished:
@@ -176,7 +176,7 @@ async def _follow(runner: Runner, journal: Journal, plan: BatchPlan, links: list
 
 @contextlib.contextmanager
 def _signals(runner: Runner, console: Console) -> Iterator[list[int]]:
-    """The first Ctrl-C (or end signal) lets running rows end, the second ends at once; the disk is right either way."""
+    """The first Ctrl-C (or end signal) lets running rows end, the second ends at once; the disk is consistent either way."""
     loop, caught = asyncio.get_running_loop(), list[int]()
 
     def stop() -> None:

@@ -36,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """The command; its exit code."""
+    """The command; returns its exit code."""
 
     choice = Choice(
         args.policy,

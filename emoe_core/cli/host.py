@@ -30,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """The command; its exit code."""
+    """The command; returns its exit code."""
     with _quiet():
         try:
             found = _looked_at(args.comfyui, ("--cpu",) if args.cpu else ())
@@ -43,7 +43,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def lines(found: dict[str, Any]) -> list[str]:
-    """What a person reads."""
+    """The report for a person."""
     packages = ", ".join(f"{name} {version}" for name, version in found["versions"].items())
     broken, total = found["broken"], len(found["holds"]) + len(found["broken"])
     kept = "all of it holds" if not broken else f"{len(broken)} of {total} do not hold"
@@ -68,10 +68,10 @@ def _looked_at(given: str, arguments: tuple[str, ...]) -> dict[str, Any]:
 
 
 def short(text: str) -> str:
-    """The text with ~ in place of the user's home folder, whose name is often the user's own."""
+    """The text with ~ for the user's home folder, which often contains the user's own name."""
     try:
         home = Path.home()
-    except RuntimeError:  # there is none
+    except RuntimeError:  # there is no home folder
         return text
     if len(home.parts) < 2:
         return text
@@ -82,7 +82,7 @@ def short(text: str) -> str:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """ComfyUI talks while it starts: its prints go to stderr, since stdout is the report's, and its hints are left out."""
+    """Keeps stdout for the report while ComfyUI starts: its prints go to stderr, and its hints are left out."""
     root = logging.getLogger()
     level = root.level
     root.setLevel(logging.ERROR)

@@ -67,7 +67,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """The command; its exit code."""
+    """The command; returns its exit code."""
     done: int = _ACTIONS[args.action](args)
     return done
 
@@ -78,8 +78,8 @@ def _ledger(args: argparse.Namespace) -> Any:
 
 
 def default_path() -> Path:
-    """The ledger of the ComfyUI in whose `custom_nodes` this pack lies."""
-    # The shell's own idea of where we are knows a link by its name, and a pack may be linked into custom_nodes.
+    """The ledger of the ComfyUI whose `custom_nodes` holds this pack."""
+    # The shell's idea of the current folder knows a link by its name, and a pack may be linked into custom_nodes.
     here = Path(os.environ.get("PWD", PACK))
     pack = here if here.exists() and here.resolve() == PACK.resolve() else PACK
     return pack.parents[1] / "user" / "emoe" / "ledger.sqlite3"

@@ -1,4 +1,4 @@
-"""The command line: `python -m emoe_core COMMAND`. Only the module of the command that was asked for is imported."""
+"""The command line: `python -m emoe_core COMMAND`. Only the requested command's module is imported."""
 
 from __future__ import annotations
 
@@ -43,11 +43,11 @@ def parser(chosen: str | None) -> argparse.ArgumentParser:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs a command; 0 done, 1 rejected where that was asked for, 2 when something could not be done."""
+    """Runs a command; returns 0 when done, 1 for rejected prompts if requested, 2 when something could not be done."""
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(
             AttributeError, ValueError
-        ):  # a console of another code page shows ? for what it lacks
+        ):  # a console with another code page shows ? for letters that it lacks
             stream.reconfigure(errors="replace")  # type: ignore[union-attr]
     words = sys.argv[1:] if argv is None else argv
     args = parser(next((word for word in words if word in COMMANDS), None)).parse_args(words)

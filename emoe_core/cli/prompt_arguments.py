@@ -1,4 +1,4 @@
-"""What a command can be told about a built-in prompt set."""
+"""The arguments that choose a part of a built-in prompt set."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ FILTERS = ("languages", "topics", "territories", "things")
 
 
 def add_filters(group: Any) -> None:
-    """Adds the options that choose a part of a set to a parser or a group of one."""
+    """Adds the options that choose a part of a set to a parser or to a group of one."""
     add = group.add_argument
     add(
         "--languages",
@@ -39,7 +39,7 @@ def choice_of(name: str, args: argparse.Namespace) -> Any:
 
 
 def refuse_filters(args: argparse.Namespace, name: str) -> None:
-    """An `EMoEError` where a part was chosen of what is no built-in set."""
+    """An `EMoEError` if a part was chosen of something that is no built-in set."""
     given = [f"--{option}" for option in FILTERS if getattr(args, option)]
     if given:
         raise EMoEError(
@@ -48,5 +48,5 @@ def refuse_filters(args: argparse.Namespace, name: str) -> None:
 
 
 def _split(texts: list[str]) -> tuple[str, ...]:
-    """Several words, also with commas between."""
+    """Several words, which may also be separated by commas."""
     return tuple(part.strip() for text in texts for part in text.split(",") if part.strip())

@@ -10,8 +10,8 @@ from ..prompts.sets import SETS, Choice, write
 from .prompt_arguments import add_filters, choice_of, refuse_filters
 
 DESCRIPTION = (
-    "Without a name: lists the built-in prompt sets with their languages and topics. With one: writes it, or the part of it "
-    "that is chosen, as a file for audit, batch or any other use. The names are Unicode CLDR's."
+    "Without a name: lists the built-in prompt sets with their languages and topics. With one: writes it, or the chosen part "
+    "of it, as a file for audit, batch or any other use. The names are Unicode CLDR's."
 )
 EPILOG = "exit codes: 0 done; 2 there is no such set, language, topic or territory, or the file cannot be written"
 
@@ -24,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """The command; its exit code."""
+    """The command; returns its exit code."""
 
     if not args.set:
         refuse_filters(args, "(no name)")

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from .score_work import GateWords
 
 DESCRIPTION = (
-    "Scores prompts by how much several models disagree on them, and gates them where a policy is given. Needs the extra "
-    "diffusers; nothing is downloaded. With --out, start the same command again to go on where it ended."
+    "Scores prompts by how much several models disagree on them, and gates them if a policy is given. Needs the extra "
+    "diffusers; nothing is downloaded. With --out, start the same command again to continue where it ended."
 )
 EPILOG = (
     "exit codes: 0 done; 1 some prompts were blocked (only with --fail-on-reject); 2 some prompts could not be scored, or "
@@ -68,13 +68,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add("--group", metavar="COLUMN", default="", help="judge each prompt by the reference prompts of its own group")
     where = parser.add_mutually_exclusive_group()
-    where.add_argument("--json", action="store_true", help="a JSON line a prompt on stdout")
-    where.add_argument("--out", metavar="FILE", help="the results, a JSON line a prompt; appended to and gone on from")
+    where.add_argument("--json", action="store_true", help="one JSON line per prompt on stdout")
+    where.add_argument("--out", metavar="FILE", help="the results, one JSON line per prompt; appended to and continued")
     add("--fail-on-reject", action="store_true", help="exit code 1 when prompts were blocked")
 
 
 def run(args: argparse.Namespace) -> int:
-    """The command; its exit code."""
+    """The command; returns its exit code."""
     rows, bad = _prompts(args)
     if args.out and Path(args.out).resolve() in {Path(p).resolve() for p in (args.prompts, *args.experts) if p}:
         raise EMoEError(f"--out names '{args.out}', which is read; give the results a file of their own.")
@@ -140,7 +140,7 @@ def _score(
     left = []
     for row in rows:
         status = done.get((row_key(row), *mark))
-        if status in (None, "error"):  # what failed is tried again
+        if status in (None, "error"):  # failed rows are tried again
             left.append(row)
         else:
             before.add(status)

@@ -1,4 +1,4 @@
-"""How a prompt is scored, as options of a command: the same for every command that scores."""
+"""How a prompt is scored, as options that every scoring command shares."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def add_options(add: Callable[..., Any], size: str) -> None:
 
     Args:
         add: `add_argument` of a parser or a group.
-        size: what the size is when it is not given.
+        size: the default size, for the help.
     """
     told: dict[str, dict[str, Any]] = {
         "preset": {"help": f"{DEFAULT} (default), {_OTHERS}, or {CUSTOM} with --tap and --estimator"},
@@ -41,10 +41,10 @@ def add_options(add: Callable[..., Any], size: str) -> None:
 
 
 def options_of(args: argparse.Namespace) -> ScoreOptions:
-    """What these arguments say.
+    """The options in these arguments.
 
     Raises:
-        EMoEError: a value that cannot be.
+        EMoEError: an impossible value.
     """
     return ScoreOptions(**{name: getattr(args, name) for name in _NAMES})
 

@@ -1,4 +1,4 @@
-"""The results file: a JSON line per prompt, on disk as soon as it is known, and what an earlier run left in it."""
+"""The results file: one JSON line per prompt, on disk as soon as it is known, and the lines of earlier runs."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 from ..io.results_file import ResultsFile
 
-#: What tells one row under one setting and one gate from another.
+#: These fields identify a row under one setting and one gate.
 Mark = tuple[str, str, str]
 
 
@@ -16,7 +16,7 @@ class Results:
     """A results file, open and locked for one command.
 
     Raises:
-        EMoEError: it cannot be written, another command has it, or it holds something else than results.
+        EMoEError: it cannot be written, another command has it, or it holds something other than results.
     """
 
     def __init__(self, path: Path) -> None:
@@ -33,9 +33,9 @@ class Results:
         return True
 
     def write(self, row: dict[str, Any]) -> None:
-        """Appends a row; when this returns it is on disk."""
+        """Appends a row, which is on disk when this returns."""
         self._file.append(row)
 
     def close(self) -> None:
-        """Lets the file go."""
+        """Closes and unlocks the file."""
         self._file.close()

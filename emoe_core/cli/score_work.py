@@ -1,4 +1,4 @@
-"""Scoring rows of prompts and turning each into the line that it gets."""
+"""Scores rows of prompts and makes the result line of each."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ class GateWords:
     Attributes:
         policy: a key of `policies.POLICIES`.
         calibrations: candidates; those that come with the experts when None.
-        group: a column of the prompt file; a prompt is judged by the reference prompts of its own group.
-        proofs: of calibrations that were made by other digests.
+        group: a column of the prompt file; the reference prompts of its own group judge each prompt.
+        proofs: proofs of calibrations made by other digests.
     """
 
     policy: str
@@ -46,7 +46,7 @@ class GateWords:
     proofs: tuple[Proof, ...] = ()
 
     def digest(self) -> str:
-        """Changes when verdicts can."""
+        """Changes when verdicts can change."""
         found = None if self.calibrations is None else [c.digest for c in self.calibrations]
         text = json.dumps([self.policy, self.alpha, self.threshold, self.delta, self.group, found])
         return hashlib.sha256(text.encode()).hexdigest()[:16]
@@ -66,10 +66,10 @@ class GateWords:
 
 
 def check(experts: ExpertSet, settings: Settings, gate: GateWords | None) -> None:
-    """All that would fail for every prompt, before the first one is scored.
+    """Finds everything that would fail for every prompt, before the first one is scored.
 
     Raises:
-        EMoEError: the experts cannot be compared at the tap, or the gate cannot decide about scores of these settings.
+        EMoEError: the experts cannot be compared at the tap, or the gate cannot decide on scores with these settings.
     """
     check_comparable(experts.experts, settings.tap)
     if gate is not None:
@@ -86,7 +86,7 @@ def score_rows(
     gate: GateWords | None,
     settings: Settings,
 ) -> Iterator[dict[str, Any]]:
-    """A line for each row, in order; a row that cannot be scored gets one that says why, and the rows after it go on."""
+    """One line per row, in order; a row that cannot be scored gets a line with the reason, and the next rows continue."""
     from ..hosts.diffusers import score_many
 
     left = list(rows)
@@ -96,7 +96,7 @@ def score_rows(
                 line = _line(left[0], settings, gate, scored.report)
                 del left[0]
                 yield line
-        except EMoEError:  # of one of the prompts that went together: the next one is asked alone
+        except EMoEError:  # from one of the prompts that went together, so each is tried alone
             row = left.pop(0)
             try:
                 yield _line(row, settings, gate, next(score_many(experts, [row.prompt], options, computing)).report)

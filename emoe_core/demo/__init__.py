@@ -1,7 +1,7 @@
-"""The embedded demo experts: where their files are, what they were trained on, which prompts they are shown with.
+"""The embedded demo experts: their files, the data they were trained on, and prompts to try them with.
 
 Four tiny text-to-emoji latent diffusion models of one lineage, trained at known sampling shares (MODEL_CARD.md). This
-module knows paths and metadata only; the objects a host needs are made at the host's edge.
+module knows only paths and metadata; each host makes its own objects from them.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def expert_files() -> list[Path]:
 
 
 def lora_files() -> list[Path]:
-    """What tells experts 2, 3 and 4 from expert 1, cut to low rank: LoRAs for expert 1 (`tools/demo_loras.py`)."""
+    """The differences of experts 2, 3 and 4 from expert 1, cut to low rank: LoRAs for expert 1 (`tools/demo_loras.py`)."""
     return [_present(FOLDER / "loras" / f"lora_{i}.safetensors") for i in range(2, EXPERTS + 1)]
 
 
@@ -50,17 +50,17 @@ def tokenizer_dir() -> Path:
 
 
 def calibration_files() -> list[Path]:
-    """The calibrations made for these experts; none is a valid answer."""
+    """The calibrations made for these experts; there may be none."""
     return sorted((FOLDER / "calibrations").glob("*.json"))
 
 
 def reference_sheet() -> Path:
-    """A PNG with a 32x32 thumbnail of every concept, 25 a row, in the order of the ground truth."""
+    """A PNG with a 32x32 thumbnail of every concept, 25 per row, in the order of the ground truth."""
     return _present(FOLDER / "reference.png")
 
 
 def metadata(path: Path) -> dict[str, str]:
-    """What a weight file says of itself: name, seed, steps, licence.
+    """The metadata in a weight file: name, seed, steps, licence.
 
     Raises:
         EMoEError: the file is missing or is not a whole safetensors file.
@@ -70,12 +70,12 @@ def metadata(path: Path) -> dict[str, str]:
             return dict(file.metadata() or {})
     except EMoEError:
         raise
-    except Exception as error:  # the library raises its own type, and it is not exported under a stable name
+    except Exception as error:  # the library's own type is not exported under a stable name
         raise EMoEError(f"{path} is damaged ({error}); install the node pack again.") from error
 
 
 def latent_rgb() -> tuple[list[list[float]], list[float]]:
-    """Linear map from the four scaled latent channels to red, green and blue, and its bias: for previews."""
+    """Linear map from the four scaled latent channels to red, green and blue, and its bias, for previews."""
     known = metadata(vae_file())
     factors: list[list[float]] = json.loads(known["latent_rgb_factors"])
     bias: list[float] = json.loads(known["latent_rgb_bias"])
@@ -83,7 +83,7 @@ def latent_rgb() -> tuple[list[list[float]], list[float]]:
 
 
 def ground_truth() -> dict[str, Any]:
-    """What the experts were trained on: shares of the languages, and every concept with its captions' exact counts."""
+    """The training data: shares of the languages, and every concept with its captions' exact counts."""
     found: dict[str, Any] = _json("ground_truth.json")
     return found
 

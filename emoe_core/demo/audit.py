@@ -1,5 +1,5 @@
 """Prompts for an audit of the demo experts, whose training shares are known: the same things in every language, and
-English prompts of kinds that were shown often, seldom and never."""
+English prompts of kinds that training showed often, seldom and never."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ def write_audit_prompts(path: str | Path, things: int = THINGS, languages: tuple
     """Writes the table: `prompt`, `language`, `kind`, `id`. A prompt has either a language and an id, or a kind.
 
     Args:
-        things: how many things are named in each language, and at most how many prompts of each kind there are.
-        languages: which of the fourteen; None for all.
+        things: how many things each language names, and the limit of prompts per kind.
+        languages: a selection of the fourteen; None for all.
     """
     truth, groups, path = ground_truth(), prompts(), Path(path)
     known = [concept["names"] for concept in truth["concepts"] if concept["group"] == "main"]
@@ -41,5 +41,5 @@ def write_audit_prompts(path: str | Path, things: int = THINGS, languages: tuple
 
 
 def _spread(items: list[Item], count: int) -> list[Item]:
-    """At most `count` items at even distances through the list."""
+    """At most `count` items, evenly spaced through the list."""
     return items if len(items) <= count else [items[i * len(items) // count] for i in range(count)]

@@ -1,1 +1,1 @@
-"""Which models are compared, and how each is known: their weights, and what a user put into them."""
+"""Which models are compared, and how each one is identified: by its weights and by what a user patched into it."""

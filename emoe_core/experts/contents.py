@@ -1,8 +1,8 @@
-"""What a user chose of the things that other people's nodes put into a model: the parameters, with the patch's name.
+"""A digest of what a user chose: the parameters of the objects that other node packs patch into a model.
 
-Equal for what was chosen alike, in every process, on every release of the host and of Python: no code, no module names, no
-addresses, no hashes of Python's own, no order of sets and dicts, and nothing that a run leaves behind. So an update of a node
-pack that only moves or rewrites its code keeps a digest. What has no content to read counts by its type's name.
+The digest is the same for the same choice in every process and on every release of the host and of Python. So it leaves out
+code, module names, addresses, Python's own hashes, the order of sets and dicts, and anything that a run leaves behind. A node
+pack that only moves or rewrites its code keeps the digest. An object that cannot be read counts by the name of its type.
 """
 
 from __future__ import annotations
@@ -25,34 +25,34 @@ from torch import Tensor, nn
 
 from .signature import DIGEST_VALUES, sample_values
 
-#: Objects that one digest looks at, and how deep. The rest counts by its type's name.
+#: How many objects one digest reads, and how deep. The rest count by the names of their types.
 MOST_OBJECTS = 50_000
 DEEPEST = 40
-#: Values of tensors that are read one and all: a mask or an embedding may differ in a few. Beyond it they are sampled.
+#: A tensor with at most this many values is read in full: masks or embeddings may differ in a few. Larger ones are sampled.
 WHOLE_VALUES = 2**25
-#: A prime number, so that a picture's sample is not one of its columns.
+#: A prime number, so that the sample of a picture does not follow one of its columns.
 SAMPLED_VALUES = 65_521
-#: What hosts leave on modules while they are loaded.
+#: Attributes that hosts leave on modules while they are loaded.
 _OF_LOADING = ("comfy", "lowvram", "_function", "seed_key", "training")
-#: What a call runs: attributes that these set are what a run left.
+#: Methods that a call runs: an attribute that these set is left over from a run.
 _CALLED = ("__call__", "forward")
 
 
 class Contents:
-    """Digests values of one model; what they share is read once. Nothing raises.
+    """Digests the values of one model; what they share is read once. Nothing raises.
 
     Args:
-        known: gives a word for what the caller knows by itself (the model's own weights, other models), else None. It is
-            asked for every object and tensor that is met.
-        patches: all functions and objects that stand together in the model: a variable that one of them writes while it
-            runs is left out of the others too.
+        known: gives a word for what the caller identifies itself (the model's own weights, other models), else None. It is
+            asked about every object and tensor.
+        patches: all functions and objects in the model: a variable that one of them writes while it runs is left out of
+            the digests of the others too.
     """
 
     def __init__(self, known: Callable[[Any], str | None] = lambda value: None, patches: Iterable[Any] = ()) -> None:
         self._known = known
         self._written = _written_cells(patches)
         self._run_sets: dict[type, set[str]] = {}
-        self._seen: dict[int, tuple[Any, str]] = {}  # keeps the objects too: the id of a dead one is given away again
+        self._seen: dict[int, tuple[Any, str]] = {}  # holds the objects too: Python reuses the id of a dead one
         self._objects = MOST_OBJECTS
         self._values = WHOLE_VALUES
 
@@ -62,14 +62,14 @@ class Contents:
         return self._digest(value, 0)
 
     def beside(self, value: Any, own: Any) -> str:
-        """The same of what `value` has other than `own`, in whose place it stands; "" where that is nothing.
+        """Digest of what `value` has beyond `own`, the object that it replaces; "" for nothing.
 
-        Hosts give their objects new attributes in every release, with a neutral value that the model's own has too.
+        Hosts give their objects new attributes in every release, with a neutral value that the model's own object has too.
         """
         if _plain(value) is not None:
             return self.digest(value)
         inside = set()
-        if isinstance(own, nn.Module):  # is looked into, though the caller knows it
+        if isinstance(own, nn.Module):  # read it, though the caller identifies it
             inside = {id(part) for part in chain(own.modules(), own.parameters(), own.buffers())}
         apart = Contents(lambda one: None if id(one) in inside else self._known(one))
         apart._written = self._written
@@ -81,7 +81,7 @@ class Contents:
         name = type(value).__name__
         try:
             plain = _plain(value)
-        except Exception:  # a number too long to be written, say
+        except Exception:  # for example a number too long to be written
             plain = name
         if plain is not None:
             return _hashed(plain)
@@ -90,7 +90,7 @@ class Contents:
         if depth > DEEPEST or self._objects <= 0:
             return _hashed("beyond", name)
         self._objects -= 1
-        self._seen[id(value)] = (value, _hashed("within", name))  # for whoever comes back to it from inside
+        self._seen[id(value)] = (value, _hashed("within", name))  # for references back to it from inside
         digest = _hashed(name, *self._safe_parts(value, depth + 1))
         self._seen[id(value)] = (value, digest)
         return digest
@@ -99,7 +99,7 @@ class Contents:
         try:
             word = self._known(value)
             return list(self._parts(value, depth)) if word is None else [word]
-        except Exception:  # other people's objects: anything may happen when they are looked at
+        except Exception:  # a foreign object may raise anything when it is read
             return []
 
     def _parts(self, value: Any, depth: int) -> Iterator[str]:
@@ -128,27 +128,27 @@ class Contents:
         elif isinstance(value, dict | list | tuple | deque | set | frozenset) and len(value) > MOST_OBJECTS:
             yield str(len(value))
         elif isinstance(value, dict):
-            # Where something lies is nothing about it: what is noted by device was noted by a run.
+            # Devices do not count, so a table keyed by device was left by a run.
             named = [(_key(key), inner) for key, inner in value.items() if not isinstance(key, torch.device)]
             yield from self._named(named, depth)
         elif isinstance(value, list | tuple | deque):
             yield from (self._digest(inner, depth) for inner in value)
         elif isinstance(value, set | frozenset):
             yield from sorted(_key(inner) for inner in value if not isinstance(inner, torch.device))
-        elif not isinstance(value, ModuleType | CodeType | uuid.UUID):  # a UUID is drawn anew every time
-            name = getattr(value, "__qualname__", None)  # of methods written in C
+        elif not isinstance(value, ModuleType | CodeType | uuid.UUID):  # a UUID is new on every run
+            name = getattr(value, "__qualname__", None)  # methods written in C
             yield name if isinstance(name, str) else ""
             yield from self._class(type(value), depth)
             yield from self._attributes(_slots(value) | getattr(value, "__dict__", {}), type(value), depth)
 
     def _named(self, entries: Iterable[tuple[str, Any]], depth: int) -> Iterator[str]:
-        """Name and value in one. What says nothing is as good as not there: releases add parameters that do nothing."""
+        """Name and value together. Neutral values are left out: releases add parameters that do nothing."""
         for name, value in sorted(entries, key=lambda entry: entry[0]):
             if not _says_nothing(value):
                 yield f"{name}={self._digest(value, depth)}"
 
     def _parameters(self, function: FunctionType, depth: int) -> Iterator[str]:
-        """What a function was given: defaults, the variables around it that no run writes, and attributes."""
+        """What a function was given: defaults, attributes, and the variables around it that no run writes."""
         yield self._digest(function.__defaults__, depth)
         yield self._digest(function.__kwdefaults__, depth)
         cells = zip(function.__code__.co_freevars, function.__closure__ or (), strict=True)
@@ -162,13 +162,13 @@ class Contents:
         yield from self._named(kept, depth)
 
     def _set_by_calls(self, cls: type) -> set[str]:
-        """As the function of that name, read once for all objects of a class."""
+        """`_set_by_calls`, read once per class."""
         if cls not in self._run_sets:
             self._run_sets[cls] = _set_by_calls(cls)
         return self._run_sets[cls]
 
     def _class(self, cls: type, depth: int) -> Iterator[str]:
-        """Names of a class and its bases. One made inside a function counts by its bases, and by what it closes over."""
+        """Names of a class and its bases. A class made inside a function counts by its bases and by what it closes over."""
         made = [base for base in cls.__mro__ if "<locals>" in base.__qualname__]
         named = [base.__name__ for base in cls.__mro__ if base not in made and base is not object]
         yield f"class={','.join(named or [base.__name__ for base in made])}"
@@ -182,12 +182,12 @@ class Contents:
                         yield f"{name}={_hashed(*parts)}"
 
     def _free(self, function: FunctionType) -> list[tuple[str, Any]]:
-        """The variables that a method has from the function its class was made in; the class itself is none."""
+        """The variables that a method takes from the function in which its class was made, without the class itself."""
         cells = zip(function.__code__.co_freevars, function.__closure__ or (), strict=True)
         return [(n, _content(c)) for n, c in cells if n != "__class__" and id(c) not in self._written]
 
     def _module(self, module: nn.Module, depth: int) -> Iterator[str]:
-        """Its parts by class and plain attributes, its weights by a sample, its buffers as far as they are read whole."""
+        """Its parts by class and plain attributes, its weights by a sample, its buffers in full where they are small."""
         for path, part in module.named_modules():
             if path:
                 yield f"{path}:{type(part).__name__}"
@@ -216,7 +216,7 @@ class Contents:
 
 
 def _name(function: Any) -> str:
-    """A function's own name and that of the node or function that made it; what stands between moves with the code."""
+    """A function's own name and that of the node or function that made it; names in between move with the code."""
     parts = str(function.__qualname__).split(".")
     return parts[0] if len(parts) == 1 else f"{parts[0]}.{parts[-1]}"
 
@@ -225,7 +225,7 @@ def _says_nothing(value: Any) -> bool:
     if value is None or value is False:
         return True
     if isinstance(value, dict | set | frozenset):
-        return all(isinstance(key, torch.device) for key in value)  # noted where a run was: see `Contents._parts`
+        return all(isinstance(key, torch.device) for key in value)  # left by a run: see `Contents._parts`
     return isinstance(value, str | bytes | list | tuple | deque) and not value
 
 
@@ -238,7 +238,7 @@ def _content(cell: Any) -> Any:
 
 
 def _written_cells(patches: Iterable[Any]) -> set[int]:
-    """The ids of the variables that functions among these (or within them) write when they run: they are what a run left."""
+    """The ids of the variables that these functions, or functions within them, write when they run."""
     found: set[int] = set()
     seen: set[int] = set()
     waiting = deque(patches)
@@ -270,7 +270,7 @@ def _stores(code: CodeType) -> set[str]:
 
 
 def _set_by_calls(cls: type) -> set[str]:
-    """The attributes that a call of the object sets, itself or by way of its own methods."""
+    """The attributes that a call of the object sets, directly or through its own methods."""
     found: set[str] = set()
     seen: set[str] = set()
     waiting = list(_CALLED)
@@ -303,12 +303,12 @@ def _sample(value: Tensor | np.ndarray[Any, Any], count: int) -> str:
         tensor = value.detach() if isinstance(value, Tensor) else torch.from_numpy(np.array(value))
         tensor = torch.view_as_real(tensor.resolve_conj()) if tensor.is_complex() else tensor
         return _hashed(shape, sample_values(tensor, count).astype("<f4").tobytes())
-    except (RuntimeError, NotImplementedError, TypeError, ValueError):  # without memory, or of a type of its own
+    except (RuntimeError, NotImplementedError, TypeError, ValueError):  # on the meta device, or a tensor subclass
         return _hashed(shape)
 
 
 def _plain(value: Any) -> str | None:
-    """A plain value in words; None for everything else. Where something lies is nothing about it, so devices are equal."""
+    """A plain value in words; None for everything else. All devices are equal: the place of a value does not count."""
     if value is None or isinstance(value, torch.dtype):
         return str(value)
     if isinstance(value, torch.device):
@@ -324,7 +324,7 @@ def _plain(value: Any) -> str | None:
 
 
 def _is_plain(value: Any, within: int = 3) -> bool:
-    """Whether a module's attribute is read: plain values, tensors and containers of those, no objects."""
+    """Whether a module's attribute is read: plain values, tensors and containers of them, no objects."""
     if isinstance(value, dict):
         value = list(value.values())
     if isinstance(value, list | tuple):
@@ -333,7 +333,7 @@ def _is_plain(value: Any, within: int = 3) -> bool:
 
 
 def _key(value: Any) -> str:
-    """A dict's key or a set's member: plain values and tuples of them, the rest by the name of what it is."""
+    """A dict's key or a set's member: plain values and tuples of them, the rest by the name of their type."""
     if isinstance(value, tuple | frozenset):
         inner = [_key(one) for one in value]
         return _hashed(type(value).__name__, *(inner if isinstance(value, tuple) else sorted(inner)))

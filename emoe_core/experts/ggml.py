@@ -1,7 +1,7 @@
-"""Weights in the block formats of GGUF files: single values of them.
+"""Single values of weights in the block formats of GGUF files.
 
-A weight is a row of blocks of 32 or 256 values. A block holds codes of two to eight bits and what turns them into numbers:
-a scale and an offset, the newer formats with finer scales inside.
+A weight is a row of blocks of 32 or 256 values. A block holds codes of two to eight bits with a scale and an offset that
+turn them into numbers; newer formats add finer scales within the block.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from .packed import Packed
 
 _Bytes = NDArray[np.uint8]
 _Floats = NDArray[np.float32]
-#: The numbers behind the codes of the formats with a table (IQ4).
+#: The numbers that the codes of the table formats (IQ4) stand for.
 _TABLE = np.array([-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113], dtype=np.float32)
 
 
@@ -29,10 +29,10 @@ def blocks(stored: Tensor, kind: str, shape: tuple[int, ...]) -> Packed | None:
     Args:
         stored: the bytes of all blocks in order.
         kind: the format's name, e.g. "Q4_K".
-        shape: of the weight.
+        shape: the shape of the weight.
 
     Returns:
-        None for a format that is not known here, or bytes that do not fit the shape.
+        None for an unknown format, or for bytes that do not fit the shape.
     """
     if kind not in _FORMATS:
         return None
@@ -52,34 +52,34 @@ def blocks(stored: Tensor, kind: str, shape: tuple[int, ...]) -> Packed | None:
 
 
 def _half(block: _Bytes, at: int) -> _Floats:
-    """The 16-bit float at a byte of every block, [blocks, 1]."""
+    """The 16-bit float at one byte of every block, [blocks, 1]."""
     return np.ascontiguousarray(block[:, at : at + 2]).view(np.float16).astype(np.float32)
 
 
 def _nibbles(codes: _Bytes, chunk: int) -> _Bytes:
-    """4-bit codes, of each chunk of bytes the low halves first, then the high ones, [blocks, 2 * bytes]."""
+    """4-bit codes: in each chunk of bytes the low halves come first, then the high ones, [blocks, 2 * bytes]."""
     parts = codes.reshape(len(codes), -1, 1, chunk)
     return np.concatenate([parts & 15, parts >> 4], axis=2).reshape(len(codes), -1)
 
 
 def _crumbs(codes: _Bytes, chunk: int = 32) -> _Bytes:
-    """2-bit codes, of each chunk of bytes the lowest pairs of bits first, [blocks, 4 * bytes]."""
+    """2-bit codes: in each chunk of bytes the lowest pairs of bits come first, [blocks, 4 * bytes]."""
     parts = codes.reshape(len(codes), -1, 1, chunk)
     return np.concatenate([parts >> shift & 3 for shift in (0, 2, 4, 6)], axis=2).reshape(len(codes), -1)
 
 
 def _bits(codes: _Bytes) -> _Bytes:
-    """Single bits, the lowest of all bytes first, [blocks, 8 * bytes]."""
+    """Single bits, the lowest bit of every byte first, [blocks, 8 * bytes]."""
     return np.concatenate([codes >> shift & 1 for shift in range(8)], axis=1)
 
 
 def _word_bits(codes: _Bytes) -> _Bytes:
-    """The bits of a number of four bytes, lowest first, [blocks, 32]."""
+    """The bits of a four-byte number, lowest first, [blocks, 32]."""
     return np.unpackbits(codes, axis=1, bitorder="little")
 
 
 def _each(scales: NDArray[Any], values: NDArray[Any]) -> _Floats:
-    """Scales [blocks, parts], one for every value of its part of the block, [blocks, values]."""
+    """Scales [blocks, parts], repeated for the values of each part, [blocks, values]."""
     return np.repeat(scales.astype(np.float32), values.shape[1] // scales.shape[1], axis=1)
 
 
@@ -158,7 +158,7 @@ def _bf16(b: _Bytes) -> _Floats:
     return (np.ascontiguousarray(b).view(np.uint16).astype(np.uint32) << 16).view(np.float32)
 
 
-#: By name: values of a block, its bytes, and what unpacks blocks [blocks, bytes] to values [blocks, values].
+#: Per format: values per block, bytes per block, and the function that unpacks [blocks, bytes] to [blocks, values].
 _FORMATS: dict[str, tuple[int, int, Callable[[_Bytes], _Floats]]] = {
     "Q4_0": (32, 18, _q4_0),
     "Q4_1": (32, 20, _q4_1),

@@ -1,8 +1,8 @@
-"""Weights that are stored packed: single values of them, without unpacking the whole tensor.
+"""Single values of packed weights, without unpacking the whole tensor.
 
-A signature samples some hundred values of every tensor. Each function here describes one way of packing by what stands at
-a place of the flattened weight, so that only what is asked for is unpacked. All numbers are those of float32 on the CPU,
-whatever type the host unpacks to: a digest must not depend on the device.
+A signature samples some hundred values of every tensor. Each function here describes one kind of packing by the value at
+a place of the flattened weight, so only the requested values are unpacked. All arithmetic is float32 on the CPU, whatever
+type the host unpacks to, because a digest must not depend on the device.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from torch import Tensor
 #: Gives the values [n] (float32, on the CPU) at these places [n] of the flattened weight.
 Values = Callable[[Tensor], Tensor]
 
-#: What the sixteen codes of a 4-bit float (one sign, two exponent bits, one mantissa bit) stand for.
+#: The values of the sixteen codes of a 4-bit float (one sign, two exponent bits, one mantissa bit).
 _E2M1 = torch.tensor([0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0, -0.0, -0.5, -1.0, -1.5, -2.0, -3.0, -4.0, -6.0])
 
 
@@ -29,15 +29,15 @@ class Packed:
     """A packed weight, as `signature.signature` takes it (see `signature.Sampled`).
 
     Attributes:
-        shape: of the weight, not of what it is stored as.
-        values: what stands at places of the flattened weight.
+        shape: the shape of the weight, not of its stored form.
+        values: gives the values at places of the flattened weight.
     """
 
     shape: tuple[int, ...]
     values: Values
 
     def sample(self, count: int) -> NDArray[Any]:
-        """What `signature.sample_values` would give of the unpacked weight."""
+        """What `signature.sample_values` would give for the unpacked weight."""
         total = math.prod(self.shape)
         step = total // count if total > count else 1
         values: NDArray[Any] = self.values(torch.arange(min(total, count)) * step).numpy()
@@ -50,7 +50,7 @@ class Packed:
 
 
 def take(stored: Tensor, places: Tensor) -> Tensor:
-    """Values at places of a flattened plain tensor, as float32 on the CPU. 8-bit floats cannot be indexed themselves."""
+    """Values at places of a flattened plain tensor, as float32 on the CPU. 8-bit floats cannot be indexed directly."""
     flat = stored.detach().reshape(-1)
     at = places.to(flat.device)
     if flat.element_size() == 1 and flat.is_floating_point():
@@ -64,7 +64,7 @@ def take_all(stored: Tensor) -> Tensor:
 
 
 def scaled(stored: Tensor, scale: Tensor | None) -> Packed | None:
-    """Numbers times one scale, or one a row. None where the scale is of another shape."""
+    """Numbers times one scale, or one scale per row. None where the scale has another shape."""
     shape = tuple(stored.shape)
     if scale is None:
         return Packed(shape, lambda places: take(stored, places))
@@ -78,7 +78,7 @@ def scaled(stored: Tensor, scale: Tensor | None) -> Packed | None:
 
 
 def nvfp4(stored: Tensor, scale: Tensor, block_scale: Tensor, shape: tuple[int, int]) -> Packed | None:
-    """4-bit floats, two a byte, with a scale for 16 of a row and one for all. Rows and columns may be padded."""
+    """4-bit floats, two per byte, with one scale per 16 values of a row and one for all. Rows and columns may be padded."""
     pitch = stored.shape[-1] * 2
     blocks = _tiled(block_scale, stored.shape[0], pitch // 16)
     if blocks is None or scale.numel() != 1:
@@ -94,7 +94,7 @@ def nvfp4(stored: Tensor, scale: Tensor, block_scale: Tensor, shape: tuple[int, 
 
 
 def mxfp8(stored: Tensor, block_scale: Tensor, shape: tuple[int, int]) -> Packed | None:
-    """8-bit floats with a power of two for 32 of a row. Rows and columns may be padded."""
+    """8-bit floats with one power of two per 32 values of a row. Rows and columns may be padded."""
     pitch = stored.shape[-1]
     blocks = _tiled(block_scale, stored.shape[0], pitch // 32)
     if blocks is None:
@@ -111,7 +111,7 @@ def mxfp8(stored: Tensor, block_scale: Tensor, shape: tuple[int, int]) -> Packed
 
 
 def int4_rows(stored: Tensor, scale: Tensor, shape: tuple[int, int]) -> Packed | None:
-    """Signed 4-bit numbers, two a byte, with a scale a row."""
+    """Signed 4-bit numbers, two per byte, with one scale per row."""
     if stored.numel() * 2 != math.prod(shape) or scale.numel() != shape[0]:
         return None
     scales, packed = take_all(scale), stored.view(torch.uint8)
@@ -131,12 +131,12 @@ def int4_groups(
     codebook: Tensor | None = None,
     correction: Tensor | None = None,
 ) -> Packed | None:
-    """4-bit codes of a table, scaled by groups of a row to whole numbers of 8 bits, and these by row.
+    """4-bit codes, scaled per group of a row to 8-bit whole numbers, which are scaled per row.
 
     Args:
         group_scale: [rows, groups].
         row_scale: [rows].
-        codebook: what the sixteen codes stand for; -8 to 7 where None.
+        codebook: the values of the sixteen codes; -8 to 7 where None.
         correction: added to every number of a group, [groups, rows].
     """
     rows, columns = shape
@@ -156,14 +156,14 @@ def int4_groups(
 
 
 def turned_back(packed: Packed, group: int) -> Packed | None:
-    """A weight of which each row was turned, group by group, by an orthogonal matrix of -1 and 1 (a Hadamard matrix)."""
+    """A weight whose rows were rotated, group by group, by an orthogonal matrix of -1 and 1 (a Hadamard matrix)."""
     if packed.shape[-1] % group or group < 4 or 4 ** round(math.log(group, 4)) != group:
         return None
 
     def values(places: Tensor) -> Tensor:
         members = (places - places % group)[:, None] + torch.arange(group)
         turned = packed.values(members.reshape(-1)).reshape(-1, group)
-        # in double precision, so that the order of the sum does not matter
+        # double precision, so that the order of the sum does not matter
         return (turned.double() * _hadamard(group)[places % group]).sum(dim=1).to(torch.float32)
 
     return Packed(packed.shape, values)
@@ -180,14 +180,14 @@ def _hadamard(size: int) -> Tensor:
 
 
 def _halves(packed: Tensor, places: Tensor, high_first: bool) -> Tensor:
-    """The 4-bit codes [n] (int64) at places of a tensor of bytes that holds two a byte."""
+    """The 4-bit codes [n] (int64) at places of a tensor of bytes that holds two codes per byte."""
     byte = packed.detach().reshape(-1)[(places // 2).to(packed.device)].cpu().to(torch.int64)
     is_high = (places % 2 == 0) == high_first
     return torch.where(is_high, byte >> 4, byte & 15)
 
 
 def _tiled(scales: Tensor, rows: int, columns: int) -> Callable[[Tensor, Tensor], Tensor] | None:
-    """Where the scale of a row and column lies, in the tiles of 128 x 4 that matrix units of graphics cards read.
+    """Where the scale of a row and column lies in the 128 x 4 tiles that the matrix units of graphics cards read.
 
     A tile holds the rows 0, 32, 64, 96, 1, 33, ... one after the other, four scales each.
     """

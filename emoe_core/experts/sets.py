@@ -1,4 +1,4 @@
-"""Experts and expert sets: which models are compared, and how each is known."""
+"""Experts and expert sets: which models are compared, and how each one is identified."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ class Expert:
         clip: the host's text encoder, or None where the expert brings none of its own.
         signature: identity of the model's own weights, patches not applied.
         identity: hex digest of weights and patches together.
-        clip_identity: the same of the text encoder, or "". A function where the text encoder is only read when it is used;
-            `text_encoder_identity` gives the digest in either case.
+        clip_identity: the same digest of the text encoder, or ""; a function where the text encoder is read only when
+            used. `text_encoder_identity` gives the digest in either case.
         family: architecture and latent format in words, e.g. "SD15, 4-channel latents".
         prediction: what the network predicts, e.g. "EPS" or "V_PREDICTION".
         dtype: the type the network computes in.
-        file: file name and SHA-256 where the expert was read from a file (its size where only parts were), else "".
-        weights: the type that the weights are stored in, of a quantised model that of its quantised layers, e.g. "float16",
-            "float8_e4m3fn" or "nvfp4"; "" where that is not known.
+        file: file name and SHA-256 (the size where only parts were read) of the expert's file, "" without a file.
+        weights: the stored type of the weights, for a quantised model that of its quantised layers, e.g. "float16",
+            "float8_e4m3fn" or "nvfp4"; "" where it is unknown.
     """
 
     name: str
@@ -46,7 +46,7 @@ class Expert:
     weights: str = ""
 
     def text_encoder_identity(self) -> str:
-        """Digest of the text encoder, or "" without one. Reads it from its file where that was put off."""
+        """Digest of the text encoder, or "" without one. Reads it from its file if that has not happened yet."""
         return self.clip_identity if isinstance(self.clip_identity, str) else self.clip_identity()
 
 
@@ -61,13 +61,13 @@ class ExpertSet:
         return len(self.experts)
 
     def get_models(self) -> list[Any]:
-        """The host's objects that hold these experts' weights, each once: models, what goes with them, text encoders.
+        """The host's objects that hold these experts' weights, each once: models, their additions, text encoders.
 
-        ComfyUI asks for them by this name, so that what the running prompt still needs is not the first to lose its memory.
+        ComfyUI looks for this name, so that models which the running prompt still needs are not the first to be unloaded.
         """
         found: dict[int, Any] = {}
         for expert in self.experts:
-            # where a text encoder is still in its file, asking for anything else would read it
+            # any other access would read a text encoder that is still in its file
             listed = getattr(expert.clip, "get_models", None)
             texts = [getattr(expert.clip, "patcher", None)] if listed is None else listed()
             with_it = [
@@ -80,13 +80,13 @@ class ExpertSet:
 
     @property
     def patcher(self) -> Any:
-        """The first expert's model. ComfyUI tells by this name which of its cached values are worth much memory."""
+        """The first expert's model. By this name ComfyUI recognises which of its cached values hold much memory."""
         return self.experts[0].model if self.experts else None
 
     def add(self, expert: Expert) -> ExpertSet:
-        """A new set with one more expert; an `EMoEError` if it is of another family than the ones before.
+        """A new set with one more expert; an `EMoEError` if its family differs from that of the others.
 
-        Calibrations belong to the very set they were made with, so they do not follow into the larger one.
+        Calibrations belong to exactly the set they were made with, so the larger set does not inherit them.
         """
         if self.experts and self.experts[0].family != expert.family:
             first = self.experts[0]
@@ -98,7 +98,7 @@ class ExpertSet:
 
 
 def _renamed(expert: Expert, others: tuple[Expert, ...]) -> Expert:
-    """The expert with a name that no other has, counting up where it is taken."""
+    """The expert with a name that no other has: a number is added where it is taken."""
     base = expert.name.strip() or f"expert {len(others) + 1}"
     taken = {other.name for other in others}
     name, count = base, 2

@@ -1,8 +1,8 @@
-"""What a model is, told from its weights: a content digest, and whether two models descend from one base.
+"""What a model's weights tell: a content digest, and whether two models descend from one base.
 
-Both read a fixed, evenly spaced sample of every tensor instead of all of it: milliseconds instead of seconds for a
-model of a billion weights, and any fine-tune moves the sampled values as it moves the others. It is an identity for
-honest files, not a defence against somebody who edits single weights on purpose.
+Both read a fixed, evenly spaced sample of every tensor. That takes milliseconds instead of seconds for a model of a
+billion weights, and any fine-tune moves the sampled values as it moves the others. The digest identifies honest files; it
+is no defence against somebody who edits single weights on purpose.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Signature:
         digest: SHA-256 (hex) over names, shapes and sampled values of every tensor.
         layout: SHA-256 (hex) over names and shapes only: equal for models of one architecture.
         rows: sampled values of the matrices and kernels, [tensors, LINEAGE_VALUES], for the lineage check.
-        unread: numbers of the rows whose values cannot be read, in order; those rows are zero.
+        unread: indices of the rows whose values cannot be read, in order; those rows are zero.
     """
 
     digest: str
@@ -42,23 +42,23 @@ class Signature:
 
 
 class Sampled(Protocol):
-    """A tensor that is not in memory, or packed: its shape, and a sample of its values."""
+    """A tensor that is packed or not in memory: its shape, and a sample of its values."""
 
     @property
     def shape(self) -> tuple[int, ...]: ...
 
     def sample(self, count: int) -> NDArray[np.float32]:
-        """What `sample_values` would give of the tensor itself."""
+        """What `sample_values` would give for the tensor itself."""
         ...
 
 
 @dataclass(frozen=True)
 class Unread:
-    """A tensor whose values cannot be read: packed in a form that is not known.
+    """A tensor whose values cannot be read because its packing is unknown.
 
     Attributes:
-        shape: of the weight where that is known, else of what it is stored as.
-        raw: what counts in the digest in place of its values.
+        shape: the shape of the weight where it is known, else of its stored form.
+        raw: stands in the digest in place of the values.
     """
 
     shape: tuple[int, ...]
@@ -103,11 +103,11 @@ def _values(tensor: Tensor | Sampled, count: int) -> NDArray[np.float32]:
 
 
 def relatedness(a: Signature, b: Signature) -> float | None:
-    """Median over weight tensors of the correlation between two models of one layout, in [-1, 1]; None where it is unknown.
+    """Median, over weight tensors, of the correlation between two models of one layout, in [-1, 1]; None where unknown.
 
-    1 for copies, high for fine-tunes of one base, about 0 for models trained from different seeds. Compares matrices
-    and kernels only: normalisation scales and biases start at 1 and 0 in every model and would correlate by themselves.
-    NaN weights count as unrelated. Unknown means that fewer than half of the tensors can be read in both.
+    1 for copies, high for fine-tunes of one base, about 0 for models trained from different seeds. Only matrices and
+    kernels are compared: normalisation scales and biases start at 1 and 0 in every model, so they correlate anyway.
+    NaN weights count as unrelated. Unknown means that fewer than half of the tensors can be read in both models.
     """
     if a.layout != b.layout or len(a.rows) == 0:
         return 0.0

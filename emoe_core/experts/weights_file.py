@@ -1,8 +1,7 @@
 """Reading parts of a safetensors file: single tensors, and single values of a tensor.
 
-Nothing is memory-mapped: a mapped file is read ahead in pieces of 128 kB and more, so that a few values of each tensor
-would draw in most of the file. Here the bytes that are asked for are the bytes that are read (the disk rounds up to its
-pages of 4 kB).
+Nothing is memory-mapped: a mapped file is read ahead in pieces of 128 kB and more, so a few values of each tensor would
+pull in most of the file. Here only the requested bytes are read (the disk rounds up to its pages of 4 kB).
 """
 
 from __future__ import annotations
@@ -36,7 +35,7 @@ _DTYPES = {
     "U8": torch.uint8,
     "BOOL": torch.bool,
 }
-#: Values that lie closer than this (bytes) are read in one go with what is between them.
+#: Values that lie closer together than this (bytes) are read in one go with what lies between them.
 _CLOSE = 4096
 
 
@@ -45,10 +44,10 @@ class WeightsFile:
 
     Attributes:
         metadata: the file's own remarks, by name.
-        bytes_read: how much was read so far, the header included.
+        bytes_read: how much has been read so far, the header included.
 
     Raises:
-        SafetensorError, OSError: on opening a file that is damaged, cut short, no safetensors file or not there.
+        SafetensorError, OSError: the file is damaged, cut short, no safetensors file, or missing.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -84,7 +83,7 @@ class WeightsFile:
         return tuple(self._entries[name]["shape"])
 
     def dtype(self, name: str) -> torch.dtype | None:
-        """A tensor's type, from the header; None for one that is not known here."""
+        """A tensor's type, from the header; None for one that torch lacks."""
         return _DTYPES.get(self._entries[name]["dtype"])
 
     def shell(self, name: str) -> Tensor:
@@ -146,10 +145,10 @@ def _memory(tensor: Tensor) -> memoryview:
 
 
 class FileTensor:
-    """A tensor that stays in its file: what `signature.signature` needs of one (see `signature.Sampled`).
+    """A tensor that stays in its file, in the form that `signature.signature` takes (see `signature.Sampled`).
 
     Args:
-        dtype: the type that it would have in the loaded model; values are rounded to it, as loading does.
+        dtype: the tensor's type in the loaded model; values are rounded to it, as loading does.
     """
 
     def __init__(self, file: WeightsFile, name: str, dtype: torch.dtype) -> None:
@@ -170,6 +169,6 @@ class FileTensor:
 
 
 def file_version(path: Path) -> tuple[int, int]:
-    """Size and modification time (ns): whether a file is still the one that it was."""
+    """Size and modification time (ns), which tell whether a file has changed."""
     stat = path.stat()
     return stat.st_size, stat.st_mtime_ns

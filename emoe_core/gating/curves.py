@@ -1,7 +1,7 @@
-"""How good a score is at deciding which prompts to pass: curves over every threshold, and their areas.
+"""How well a score decides which prompts to pass: curves over every threshold, and their areas.
 
-Prompts pass in the order of their scores, the most certain first. With n prompts of which e_i in {0, 1} says that the i-th is
-bad, coverage k / n is the share that passes, and
+Prompts pass in the order of their scores, the most certain first. Given n prompts, where e_i in {0, 1} says whether the i-th
+is bad, coverage k / n is the share that passes, and
 
 * selective risk R(k) = (1 / k) sum_{i<=k} e_i, the share of bad among the passed. AURC = (1 / n) sum_k R(k): Geifman, Uziel
   and El-Yaniv, "Bias-Reduced Uncertainty Estimation for Deep Neural Classifiers", ICLR 2019, section 2.
@@ -11,7 +11,7 @@ bad, coverage k / n is the share that passes, and
   Classification Systems", arXiv 2407.01032, section 3. With A the AUROC of bad against good and q the share of good ones,
   AUGRC = (1 - A) q (1 - q) + (1 - q)^2 / 2 (equation 6 there).
 
-Equal scores count as their average over all orders: each prompt of a tie has the tie's share of bad ones.
+Equal scores count as their average over all orders: each prompt of a tie carries the tie's share of bad ones.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ class Curve:
     """Decisions over every threshold, for k = 1 ... n passed prompts; arrays of shape [n].
 
     Attributes:
-        coverage: share of prompts that passes.
+        coverage: share of prompts that pass.
         risk: share of bad among them.
-        joint: share of all prompts that is bad and passes.
-        kept: share of the good prompts that passes.
+        joint: share of all prompts that are bad and pass.
+        kept: share of the good prompts that pass.
     """
 
     coverage: Floats
@@ -59,17 +59,17 @@ class Curve:
         return float(((before + self.joint) / 2).mean())
 
     def risk_at(self, coverage: Floats) -> Floats:
-        """The risk at other coverages, straight lines between the prompts."""
+        """The risk at other coverages, interpolated linearly between the prompts."""
         return np.asarray(np.interp(coverage, self.coverage, self.risk), dtype=np.float64)
 
     def joint_at(self, coverage: Floats) -> Floats:
-        """The joint risk at other coverages, straight lines between the prompts and from 0."""
+        """The joint risk at other coverages, interpolated linearly between the prompts and from 0."""
         places, risks = np.concatenate([[0.0], self.coverage]), np.concatenate([[0.0], self.joint])
         return np.asarray(np.interp(coverage, places, risks), dtype=np.float64)
 
 
 def _curve(errors: Floats) -> Curve:
-    """The curve of errors in passing order, shape [n]; an error may be a share, the mean of a tie."""
+    """The curve of errors in passing order, shape [n]; within a tie an error is the tie's mean."""
     count = len(errors)
     passed = np.arange(1, count + 1, dtype=np.float64)
     bad = np.cumsum(errors)
@@ -79,10 +79,10 @@ def _curve(errors: Floats) -> Curve:
 
 
 def by_score(scores: Floats, bad: NDArray[np.bool_]) -> Curve:
-    """Passing in the order of the scores.
+    """Prompts pass in the order of the scores.
 
     Raises:
-        EMoEError: no prompts, or not one mark a score.
+        EMoEError: no prompts, or not one mark per score.
     """
     if len(scores) == 0 or len(scores) != len(bad):
         raise EMoEError("A curve of decisions needs prompts, and a mark good or bad for each.")
@@ -92,10 +92,10 @@ def by_score(scores: Floats, bad: NDArray[np.bool_]) -> Curve:
 
 
 def at_random(bad: NDArray[np.bool_]) -> Curve:
-    """Passing in random order, on average: the risk is the same everywhere."""
+    """Prompts pass in random order, on average: the risk is the same everywhere."""
     return _curve(np.full(len(bad), bad.mean()))
 
 
 def by_oracle(bad: NDArray[np.bool_]) -> Curve:
-    """Passing all good prompts before the first bad one: what no score can beat."""
+    """All good prompts pass before the first bad one: no score can beat this."""
     return _curve(np.sort(bad).astype(np.float64))

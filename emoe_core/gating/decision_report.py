@@ -19,12 +19,12 @@ from .policies import ALPHA, DELTA, POLICIES
 DECISIONS_SCHEMA = 1
 ROUNDS = 1000
 Interval = tuple[float, float]
-_GRID = 101  # coverages at which the bands are given
+_GRID = 101  # number of coverages in the bands
 
 
 @dataclass(frozen=True)
 class Choice:
-    """What is asked: how the threshold is chosen, and what a generation and a score cost.
+    """The question: how the threshold is chosen, and what a generation and a score cost.
 
     Attributes:
         seconds_generation, seconds_score: time of one image, and of one score, in seconds.
@@ -45,12 +45,12 @@ class Decisions:
     """The report on a labelled calibration.
 
     Attributes:
-        title: which calibration, and which part of it.
+        title: the calibration, and the part of it.
         scores, bad: its prompts.
         curve, random, oracle: passing by score, in random order, and the good ones first.
         areas: aurc, augrc and auarc by name, each with value, 95 % interval, and its value in random and oracle order.
         coverage, risk_band, joint_band: 95 % bootstrap bands of risk and joint risk, shape [2, len(coverage)].
-        threshold: the highest score that passes; None where the policy finds none, and `why` says why.
+        threshold: the highest score that passes; None where the policy finds none, and `why` gives the reason.
     """
 
     choice: Choice
@@ -70,7 +70,7 @@ class Decisions:
 
     @property
     def passed(self) -> NDArray[np.bool_]:
-        """Which prompts pass the chosen threshold; all where there is none."""
+        """Which prompts pass the chosen threshold; all without one."""
         return self.scores <= (math.inf if self.threshold is None else self.threshold)
 
     def seconds_saved(self, blocked_share: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -78,7 +78,7 @@ class Decisions:
         return 100 * (blocked_share * self.choice.seconds_generation - self.choice.seconds_score)
 
     def at_threshold(self) -> dict[str, float] | None:
-        """What the chosen threshold does with the calibration's own prompts; None where there is none."""
+        """What the chosen threshold does to the calibration's own prompts; None without one."""
         if self.threshold is None:
             return None
         passed, count = self.passed, len(self.scores)
@@ -146,10 +146,10 @@ def decisions(calibration: Calibration, choice: Choice, rounds: int = ROUNDS, se
     """Everything that a labelled calibration says about passing and blocking.
 
     Args:
-        rounds: how often the prompts are drawn anew for the intervals (Efron and Tibshirani 1993, percentile intervals).
+        rounds: how often the prompts are resampled for the intervals (Efron and Tibshirani 1993, percentile intervals).
 
     Raises:
-        EMoEError: no prompt is marked as bad or all are, an unknown policy or group, or a time that is no time.
+        EMoEError: no prompt or every prompt is marked as bad, an unknown policy or group, or an impossible time.
     """
     part = _part(calibration, choice.group)
     _check(choice, part)
@@ -197,7 +197,7 @@ def interval(values: NDArray[np.float64]) -> Interval:
 def _bootstrap(
     scores: NDArray[np.float64], bad: NDArray[np.bool_], coverage: NDArray[np.float64], rounds: int, seed: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """For every drawn set of prompts: three areas and how much better than in random order each is, and two curves."""
+    """Per resampled set of prompts: the three areas, each area's gain over random order, and two curves."""
     rng, count = np.random.default_rng(seed), len(scores)
     areas, risks, joints = np.empty((rounds, 6)), np.empty((rounds, len(coverage))), np.empty((rounds, len(coverage)))
     for place in range(rounds):

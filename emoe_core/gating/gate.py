@@ -31,13 +31,13 @@ class ItemVerdict:
 
 @dataclass(frozen=True)
 class Verdict:
-    """The decision on a prompt. A batch passes only when every item passes, since its items cannot be split.
+    """The decision on a prompt. A batch passes only when every item passes, since it cannot be split.
 
     Attributes:
-        group: the group that was asked for, "" for none.
+        group: the requested group, "" for none.
         group_threshold: whether the threshold is the group's own, instead of that of all reference prompts.
         delta: with bad_among_passed, 1 - the confidence; None for other policies.
-        proof: of the calibration that decided, where it was made by other digests.
+        proof: the proof of the deciding calibration, if other digests made it.
         calibration: the one that gave the threshold, or with raw_threshold the p-values; None without one.
     """
 
@@ -60,14 +60,14 @@ class Verdict:
     calibration: Calibration | None = None
 
     def line(self) -> str:
-        """One line for a person: the verdict, why, and the prompt."""
+        """One line for a person: the verdict, its reason, and the prompt."""
         head = f"{self.verdict}: {self.reason}"
         if self.mode == OBSERVE:
             head = f"observed {head}"
         return f'{head} — "{self.report.prompt}"' if self.report.prompt else head
 
     def as_dict(self) -> dict[str, Any]:
-        """What history and file get, ready for JSON."""
+        """The verdict for history and files, ready for JSON."""
         return {
             "schema": VERDICT_SCHEMA,
             "verdict": self.verdict,
@@ -102,7 +102,7 @@ def decide(
     delta: float = DELTA,
     group: str = "",
 ) -> Verdict:
-    """Decide on a report.
+    """Decides on a report.
 
     Args:
         policy: a key of `POLICIES`.
@@ -111,13 +111,12 @@ def decide(
         mode: 'decide', or 'observe' to record the verdict and let everything pass.
         calibrations: candidates; the report's own ones when None.
         delta: with bad_among_passed, the share of calibrations for which the rate may be missed.
-        group: `label` or `column=label`; the prompt is judged by the reference prompts of this group where they are
-            enough for the rate, else by all of them, which the reason then says.
+        group: `label` or `column=label`; the reference prompts of this group judge the prompt if there are enough of them
+            for the rate. Otherwise all of them do, and the reason says so.
 
     Raises:
-        EMoEError: experts that are all the same model, unknown policy or mode, alpha outside (0, 1) or too small for the
-            calibration, no threshold that keeps the rate, a label that stands in several columns, a threshold or a score that
-            is not finite.
+        EMoEError: all experts are the same model; an unknown policy or mode; alpha outside (0, 1) or too small for the
+            calibration; no threshold keeps the rate; a label is in several columns; a threshold or a score is not finite.
         SettingsMismatch: no calibration fits a policy that needs one.
     """
     if mode not in (DECIDE, OBSERVE):
@@ -169,7 +168,7 @@ def _check_experts(report: Report) -> None:
     count, same = len(report.settings.experts), len(set(report.settings.experts)) == 1
     if count < 2 or not (same or len(report.alike) == count * (count - 1) // 2):
         return
-    from ..scoring.estimators import estimator  # here: what only reads verdicts must not wait for torch
+    from ..scoring.estimators import estimator  # here, so that code that only reads verdicts does not wait for torch
 
     if estimator(report.settings.estimator).minimum_experts > 1:
         what = "are the same model" if same else "give the same latents (copies, or patches that change nothing)"
@@ -181,7 +180,7 @@ def _check_experts(report: Report) -> None:
 
 @dataclass(frozen=True)
 class _Judge:
-    """A threshold, the reference prompts it was learnt from, and a word on which ones they are."""
+    """A threshold, the reference prompts it was learnt from, and a phrase that names them."""
 
     limit: float
     part: Part | None
@@ -196,7 +195,7 @@ class _Judge:
 
 
 def _judge_by(policy: Policy, calibration: Calibration, alpha: float, delta: float, group: str) -> _Judge:
-    """The group's own threshold where its reference prompts are enough, else that of all of them."""
+    """The group's own threshold if it has enough reference prompts, else that of all of them."""
     assert policy.threshold is not None
     note = ""
     if group:

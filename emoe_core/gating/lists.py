@@ -1,4 +1,4 @@
-"""Splitting aligned lists by a decision an item."""
+"""Splitting aligned lists by one decision per item."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ..errors import EMoEError
 
 @dataclass(frozen=True)
 class Partition:
-    """The same lists in two parts, and the places each item had."""
+    """The same lists in two parts, and the places that the items had."""
 
     accepted: dict[str, list[Any]]
     rejected: dict[str, list[Any]]
@@ -20,13 +20,13 @@ class Partition:
 
 
 def partition(passed: Sequence[bool], lists: Mapping[str, Sequence[Any]]) -> Partition:
-    """Split every list by `passed`, one decision an item.
+    """Splits every list by `passed`, one decision per item.
 
     A list of one item stands for all of them, as everywhere in the host.
 
     Raises:
-        EMoEError: a list of another length than the decisions. The host would repeat its last item silently, and prompt
-            and picture would fall out of step.
+        EMoEError: a list's length differs from the number of decisions. The host would silently repeat its last item, and
+            prompts and pictures would no longer match.
     """
     count = len(passed)
     whole: dict[str, list[Any]] = {}
@@ -48,9 +48,9 @@ def partition(passed: Sequence[bool], lists: Mapping[str, Sequence[Any]]) -> Par
 
 
 def prompt_lines(text: str) -> list[str]:
-    """One prompt a line, without blank lines and those that start with #; an `EMoEError` when there is none."""
+    """One prompt per line, without blank lines and lines that start with #; an `EMoEError` when there is none."""
     found = [line.strip() for line in text.splitlines()]
     found = [line for line in found if line and not line.startswith("#")]
     if not found:
-        raise EMoEError("Prompt List has no prompts; write at least one, one a line.")
+        raise EMoEError("Prompt List has no prompts; write at least one, one per line.")
     return found

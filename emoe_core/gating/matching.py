@@ -1,4 +1,4 @@
-"""Which of several calibrations a report may be held against."""
+"""Which of several calibrations a report may be compared with."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from ..records.report import Report
 
 
 def fitting(report: Report, calibrations: tuple[Calibration, ...]) -> Calibration | None:
-    """The calibration that a report's score may be held against: made under its settings, or proved for its models."""
+    """The calibration that a report's score may be compared with: made under its settings, or proved for its models."""
     for calibration in calibrations:
         if calibration.settings == report.settings:
             return calibration
@@ -20,10 +20,10 @@ def fitting(report: Report, calibrations: tuple[Calibration, ...]) -> Calibratio
 
 
 def matching(report: Report, calibrations: tuple[Calibration, ...]) -> Calibration:
-    """As `fitting`, for what cannot go on without one.
+    """Like `fitting`, for callers that need one.
 
     Raises:
-        SettingsMismatch: no calibration is there, or the nearest one does not hold; the message says why.
+        SettingsMismatch: there is no calibration, or the nearest one does not hold; the message says why.
     """
     if not calibrations:
         raise SettingsMismatch(

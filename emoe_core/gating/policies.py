@@ -1,6 +1,6 @@
 """Policies: from a calibration and a rate to the threshold that keeps it.
 
-Every guarantee is for prompts exchangeable with the calibration's: drawn from the same hat, in any order.
+Every guarantee is for prompts exchangeable with the calibration's: drawn from one distribution, in any order.
 To add a policy, write its function and one line in `POLICIES`.
 
 Sources: split conformal p-values, Vovk, Gammerman and Shafer, "Algorithmic Learning in a Random World" (2005),
@@ -19,12 +19,12 @@ from ..records.references import References, smallest_alpha
 from ..stats.learn_then_test import fewest, first_tested, highest_certified
 
 DELTA = 0.1
-#: The rate that a policy keeps, unless a user says otherwise.
+#: The rate that a policy keeps unless a user says otherwise.
 ALPHA = 0.05
 
 
 class TooFewPrompts(EMoEError):
-    """The reference prompts are too few for the rate, whatever their scores are; `have` says how many there are."""
+    """There are too few reference prompts for the rate, whatever their scores; `have` says how many."""
 
     def __init__(self, message: str, have: str) -> None:
         super().__init__(message)
@@ -50,14 +50,14 @@ class Policy:
 
 
 def false_block_rate(references: References, alpha: float, delta: float = DELTA) -> float:
-    """Highest score that passes when at most the share alpha of good prompts may be blocked: P(block | good) <= alpha."""
+    """Highest score that passes when at most a share alpha of good prompts may be blocked: P(block | good) <= alpha."""
     return _conformal(references.good_scores, alpha, references.name, "good prompts")
 
 
 def block_share(references: References, alpha: float, delta: float = DELTA) -> float:
-    """Highest score that passes when at most the share alpha of all prompts, good and bad, may be blocked.
+    """Highest score that passes when at most a share alpha of all prompts, good and bad, may be blocked.
 
-    In other words: the most certain share 1 - alpha of prompts is kept.
+    In other words, the most certain share 1 - alpha of prompts is kept.
     """
     return _conformal(references.scores, alpha, references.name, "prompts")
 
@@ -66,7 +66,7 @@ def bad_pass_rate(references: References, alpha: float, delta: float = DELTA) ->
     """Highest score that passes when P(prompt is bad and passes) <= alpha: conformal risk control.
 
     The loss 1{bad and score <= t} does not fall as t rises and is at most 1, so the largest t with
-    (n R(t) + 1) / (n + 1) <= alpha keeps the bound. Never beyond the highest reference score, of which nothing is known.
+    (n R(t) + 1) / (n + 1) <= alpha keeps the bound. It never exceeds the highest reference score: nothing is known beyond.
 
     Raises:
         EMoEError: no prompt is marked as bad, or alpha is no share.
@@ -119,8 +119,8 @@ def _conformal(scores: tuple[float, ...], alpha: float, name: str, what: str) ->
     allowed = math.floor(alpha * (len(scores) + 1) + 1e-9) - 1
     if allowed < 0:
         raise _too_few(name, len(scores), alpha, what)
-    # At most `allowed` scores may reach s: s must be above the (allowed + 1)-th highest. All of them may only where alpha
-    # is 1 but for the small term; the lowest passes even then.
+    # At most `allowed` scores may reach s, so s must be above the (allowed + 1)-th highest. All of them may reach s only if
+    # alpha is 1 up to the small term; even then the lowest passes.
     return sorted(scores, reverse=True)[min(allowed, len(scores) - 1)]
 
 

@@ -1,18 +1,18 @@
-"""Proof that a calibration still holds: some of its reference prompts are scored again, and compared with its scores.
+"""Proof that a calibration still holds: some of its reference prompts are scored again and compared with its scores.
 
-A calibration says which models it was made with by digests. An update of the host, of Python or of a node pack can change a
-digest though the models answer as they did, and the digest of a patch does not see its code. What counts is the answer. So
+A calibration names the models it was made with by digests. An update of the host, of Python or of a node pack can change a
+digest although the models answer as before, and the digest of a patch does not cover its code. Only the answer counts. So
 where the question is the same (`Settings.question`) and a digest differs, the models at hand are asked.
 
-**Which prompts.** `PROMPTS` of them, evenly spaced over the ranks of the scores, both ends among them: differences are
-largest at the uncertain end, and the others are many.
+**Which prompts.** `PROMPTS` of them, evenly spaced over the ranks of the scores, including both ends: differences are
+largest at the uncertain end, and most prompts are elsewhere.
 
 **How close.** The root mean square difference may be `TOLERANCE` of the standard deviation of the good scores. A score that
 moves by t standard deviations changes the share of good prompts above a threshold by t times the density there, which is
-about 0.1 for a share of 0.05 (normal scores): 0.006 moves a rate of 0.05 by 0.0006 at most, a thirtieth of what the choice of
-110 reference prompts moves it. Half precision for single moves scores by 0.002, weights stored as bfloat16 by 0.005, a LoRA
-at a strength of 0.1 on one of four experts by 0.009 and more (docs/hosts.md). The mean square is taken, and not the
-largest, since the latter of few prompts varies too much to tell these two apart.
+about 0.1 for a share of 0.05 (normal scores): 0.006 moves a rate of 0.05 by 0.0006 at most, a thirtieth of the effect of the
+choice of 110 reference prompts. Half precision instead of single moves scores by 0.002, weights stored as bfloat16 by 0.005,
+a LoRA at a strength of 0.1 on one of four experts by 0.009 and more (docs/hosts.md). The mean square is used because the
+largest difference of a few prompts varies too much to separate these cases.
 """
 
 from __future__ import annotations
@@ -29,21 +29,21 @@ if TYPE_CHECKING:
     from ..records.calibration import Calibration
     from ..records.settings import Settings
 
-#: How many reference prompts are scored again; all of them where a calibration has fewer.
+#: How many reference prompts are scored again; all of them if a calibration has fewer.
 PROMPTS = 16
-#: Root mean square difference that is allowed, in standard deviations of the good scores.
+#: Allowed root mean square difference, in standard deviations of the good scores.
 TOLERANCE = 0.006
-#: What single precision cannot tell apart, relative to the largest score: scores of models that know nothing lie so close.
+#: Differences below single precision, relative to the largest score: models that know nothing give scores so close together.
 ROUNDING = 2e-6
 
 
 def needs_proof(calibration: Calibration, settings: Settings) -> bool:
-    """Whether the question is the calibration's and the models may be others."""
+    """Whether the question is the calibration's while the models may differ."""
     return calibration.settings != settings and calibration.settings.question() == settings.question()
 
 
 def chosen(calibration: Calibration) -> list[int]:
-    """The places of the prompts that are scored again, evenly over the ranks of the scores."""
+    """The indices of the prompts to score again, evenly spaced over the ranks of the scores."""
     first: dict[str, int] = {}
     for place, prompt in enumerate(calibration.prompts):
         first.setdefault(prompt, place)
@@ -54,7 +54,7 @@ def chosen(calibration: Calibration) -> list[int]:
 
 
 def prove(calibration: Calibration, score: Callable[[Sequence[str]], Sequence[float]]) -> Proof:
-    """Score some of the calibration's prompts again.
+    """Scores some of the calibration's prompts again.
 
     Args:
         score: gives a score for each prompt, under the calibration's own question.
@@ -79,5 +79,5 @@ def prove(calibration: Calibration, score: Callable[[Sequence[str]], Sequence[fl
 
 
 def unproved(calibration: Calibration, why: str) -> Proof:
-    """A calibration whose proof cannot be tried."""
+    """The result for a calibration that cannot be tested."""
     return Proof(calibration.digest, calibration.name, why_not=why)

@@ -1,7 +1,7 @@
 """Reference prompts for a calibration: from a text box, from a prompt file, or from both.
 
 A file is read as `prompts` reads it. Its column `bad` (yes or no) or `quality` (good or bad, or a number) says which
-prompts come out wrong; every other column whose labels come back, such as `language`, is a column of groups.
+prompts come out wrong; every other column with recurring labels, such as `language`, is a column of groups.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ class _Row:
 
 @dataclass(frozen=True)
 class ReferencePrompts:
-    """Prompts with what is known of them.
+    """Prompts and what is known about them.
 
     Attributes:
-        prompts: the texts; one text may be there several times under different labels.
+        prompts: the texts; a text may occur several times under different labels.
         bad: whether each comes out wrong; empty when nobody said.
         groups: labels by column, "" where a prompt has none.
         skipped: rows of the file that could not be read.
@@ -44,7 +44,7 @@ class ReferencePrompts:
     skipped: tuple[BadRow, ...] = ()
 
     def __add__(self, other: ReferencePrompts) -> ReferencePrompts:
-        """Both together; where one says nothing of good and bad, its prompts count as good."""
+        """Both together; prompts without marks count as good where the others have marks."""
         return _gathered([*self._rows(), *other._rows()], (*self.skipped, *other.skipped))
 
     def _rows(self) -> list[_Row]:
@@ -56,7 +56,7 @@ class ReferencePrompts:
 
 
 def _gathered(rows: Sequence[_Row], skipped: tuple[BadRow, ...] = ()) -> ReferencePrompts:
-    """The rows without those that are there twice.
+    """The rows without duplicates.
 
     Raises:
         EMoEError: a prompt is good in one row and bad in another.
@@ -79,7 +79,7 @@ def _gathered(rows: Sequence[_Row], skipped: tuple[BadRow, ...] = ()) -> Referen
 
 
 def from_text(text: str) -> ReferencePrompts:
-    """The prompts of a text box: one a line; blank lines and lines that start with # are left out, ! marks a bad one."""
+    """The prompts of a text box, one per line, without blank lines and lines that start with #; ! marks a bad one."""
     lines = [(line.strip().removeprefix("!").strip(), line.strip().startswith("!")) for line in text.splitlines()]
     kept = [(prompt, bad) for prompt, bad in lines if prompt and not prompt.startswith("#")]
     marked = any(bad for _, bad in kept)
@@ -90,10 +90,10 @@ def from_file(path: str | Path, bad_below: float = BAD_BELOW) -> ReferencePrompt
     """The prompts of a file; in a .txt a leading ! marks a bad one.
 
     Args:
-        bad_below: where `quality` is a number, prompts below this one are bad.
+        bad_below: where `quality` is a number, prompts below this value are bad.
 
     Raises:
-        EMoEError: the file cannot be read or holds no prompt that can be used.
+        EMoEError: the file cannot be read or holds no usable prompt.
     """
     if Path(path).suffix.lower() == ".txt":
         rows, skipped = load_prompts(path)
@@ -118,7 +118,7 @@ def from_file(path: str | Path, bad_below: float = BAD_BELOW) -> ReferencePrompt
 
 
 def _mark(row: PromptRow, bad_below: float) -> bool | None:
-    """Whether a row is marked as bad, None where it has no such column; a ValueError that says why it is not clear."""
+    """Whether a row is marked as bad, None without such a column; a ValueError says why a mark is unclear."""
     given = {column.strip().lower(): value.strip().lower() for column, value in row.columns.items()}
     if "bad" in given:
         if given["bad"] in _YES or given["bad"] in _NO or not given["bad"]:
@@ -138,7 +138,7 @@ def _mark(row: PromptRow, bad_below: float) -> bool | None:
 
 
 def _group_columns(rows: Sequence[PromptRow]) -> list[str]:
-    """Columns whose labels stand for two prompts or more on average: not numbers of rows, not free text."""
+    """Columns whose labels cover two prompts or more on average: neither row numbers nor free text."""
     names = dict.fromkeys(column for row in rows for column in row.columns)
     found = []
     for name in names:

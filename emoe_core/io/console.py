@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-RECENT = 50  # rows whose pace tells the time left
-PLAIN_EVERY = 10.0  # seconds between progress lines that nobody can overwrite
+RECENT = 50  # the pace of this many rows gives the time left
+PLAIN_EVERY = 10.0  # seconds between progress lines where a line cannot be overwritten
 
 
 def out(text: str) -> None:
@@ -22,14 +22,14 @@ def out(text: str) -> None:
 
 
 def out_json(value: Mapping[str, Any]) -> None:
-    """One JSON object on stdout, in ASCII: it is right in every console's code page."""
+    """One JSON object on stdout, in ASCII, which is right in every console's code page."""
     out(json.dumps(value, indent=2))
 
 
 class Line:
-    """Notes and progress on stderr: one line that renews itself on a terminal, a line now and then elsewhere.
+    """Notes and progress on stderr: one line that is overwritten on a terminal, a new line now and then elsewhere.
 
-    tqdm would write carriage returns into a log file, and cannot be quiet there.
+    tqdm would write carriage returns into a log file, and cannot be silenced there.
     """
 
     def __init__(self) -> None:
@@ -37,13 +37,13 @@ class Line:
         self._shown, self._last = "", -math.inf
 
     def note(self, text: str) -> None:
-        """A sentence about something that happened; the progress goes on under it."""
+        """A sentence about an event; the progress goes on below it."""
         shown = self._shown
         sys.stderr.write(f"\r{' ' * len(shown)}\r{text}\n{shown}" if shown else f"{text}\n")
         sys.stderr.flush()
 
     def show(self, text: str, last: bool = False) -> None:
-        """The progress as it is now. It is shown at once when it is the last, else when there was none for a while."""
+        """The current progress. It is shown at once when it is the last, else only some time after the one before."""
         now = time.monotonic()
         if not last and now - self._last < (0.1 if self._terminal else PLAIN_EVERY):
             return
@@ -58,7 +58,7 @@ class Line:
         sys.stderr.flush()
 
     def finish(self) -> None:
-        """The last state of the progress stays on the screen."""
+        """Leaves the last state of the progress on the screen."""
         if self._shown:
             sys.stderr.write("\n")
         self._shown = ""
@@ -77,7 +77,7 @@ class Console:
         self._times: deque[float] = deque(maxlen=RECENT)
 
     def begin(self, total: int, before: Totals) -> None:
-        """The batch has `total` rows, of which `before` were finished by earlier runs."""
+        """The batch has `total` rows; earlier runs finished `before` of them."""
         self.total, self.totals = total, before
         self._started = time.monotonic()
         self._times.append(self._started)
@@ -101,7 +101,7 @@ class Console:
         return 60 * (len(self._times) - 1) / span if span > 0 else None
 
     def line(self) -> str:
-        """Done of total, how they ended, the pace and the time left."""
+        """Done of total, their outcomes, the pace and the time left."""
         totals = self.totals
         parts = [f"{totals.done}/{self.total}", f"{totals.ok} passed", f"{totals.blocked} blocked"]
         parts.append(f"{totals.error} failed")
@@ -124,7 +124,7 @@ def duration(seconds: float) -> str:
 
 @dataclass
 class Totals:
-    """Rows by how they ended."""
+    """Rows by outcome."""
 
     ok: int = 0
     blocked: int = 0

@@ -1,4 +1,4 @@
-"""Files that are whole or not there, and their digests."""
+"""Files that are whole or absent, and their digests."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _known: dict[tuple[str, int, int], str] = {}
 
 
 def file_sha256(path: str | Path) -> str:
-    """SHA-256 (hex) of a file's bytes, remembered by path, size and time: a checkpoint of 7 GB is read once.
+    """SHA-256 (hex) of a file's bytes, cached by path, size and time, so that a checkpoint of 7 GB is read once.
 
     Raises:
         EMoEError: the file cannot be read.
@@ -35,7 +35,7 @@ def file_sha256(path: str | Path) -> str:
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A path to write to, which takes the place of `path` when the block ends; an error leaves the old file as it was."""
+    """A path to write to; it replaces `path` when the block ends, and an error leaves the old file as it was."""
     part = path.with_name(path.name + ".part")
     try:
         yield part
@@ -45,9 +45,9 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def write_whole(path: Path, content: bytes | str) -> None:
-    """Replaces a file so that it is the old one or the new one, whenever the power goes.
+    """Replaces a file so that a power cut leaves either the old or the new one.
 
-    A text is written as UTF-8. A lone surrogate, which JSON may hold, is written as its escape.
+    Text is written as UTF-8. A lone surrogate, which JSON may hold, is written as its escape.
     """
     data = content.encode("utf-8", "backslashreplace") if isinstance(content, str) else content
     with replacing(path) as part, open(part, "wb") as file:

@@ -1,4 +1,4 @@
-"""A results file of JSON lines: locked for one command, repaired where the last one died, on disk line by line."""
+"""A results file of JSON lines: locked by one command, repaired after a crash, on disk line by line."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from typing import IO, Any
 from ..errors import EMoEError
 from .files import write_whole
 
-_LOCK_OFFSET = 1 << 40  # far behind any line: on Windows a locked range cannot be read by others
+_LOCK_OFFSET = 1 << 40  # far beyond any line: on Windows others cannot read a locked range
 
 
 class ResultsFile:
-    """The file, open and locked as long as it is in use."""
+    """The file, open and locked while it is in use."""
 
     def __init__(self, path: Path, read: Callable[[bytes], bool], of: str) -> None:
-        """Opens it, reads what is there, and cuts off a last line that was left half-written.
+        """Opens it, reads its lines, and cuts off a half-written last line.
 
         Args:
-            read: takes in a line of an earlier run; whether it is one.
-            of: what writes it, for messages: "batch" or "command".
+            read: takes a line of an earlier run; says whether it is a result.
+            of: what writes the file, for messages: "batch" or "command".
 
         Raises:
-            EMoEError: it cannot be written, another command has it, or a line is no result.
+            EMoEError: the file cannot be written, another command has it, or a line is no result.
         """
         self.path = path
         self._of = of
@@ -37,7 +37,7 @@ class ResultsFile:
             raise
 
     def append(self, row: dict[str, Any]) -> None:
-        """Adds a line; when this returns it is on disk.
+        """Adds a line, which is on disk when this returns.
 
         Raises:
             EMoEError: there is no room.
@@ -52,7 +52,7 @@ class ResultsFile:
             ) from error
 
     def keep(self, wanted: Callable[[bytes], bool]) -> None:
-        """Drops the other lines, all at once."""
+        """Drops all other lines at once."""
         self._file.seek(0)
         content = b"".join(line for line in self._file if wanted(line))
         self.close()
@@ -60,12 +60,12 @@ class ResultsFile:
         self._file = self._open()
 
     def close(self) -> None:
-        """Lets the file go."""
+        """Closes and unlocks the file."""
         self._file.close()
 
     def _open(self) -> IO[bytes]:
         try:
-            file = open(self.path, "ab+")  # noqa: SIM115 (open, and so locked, as long as it is in use)
+            file = open(self.path, "ab+")  # noqa: SIM115 (open, and so locked, while it is in use)
         except OSError as error:
             raise EMoEError(f"The results file '{self.path}' cannot be written ({error.strerror}).") from error
         try:
@@ -96,7 +96,7 @@ class ResultsFile:
 
 
 def _lock(file: IO[bytes]) -> None:
-    """Locks a file for this process; the system lets go of it however the process ends."""
+    """Locks a file for this process; the system unlocks it however the process ends."""
     try:
         import fcntl
     except ImportError:

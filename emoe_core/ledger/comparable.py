@@ -1,4 +1,4 @@
-"""Which rows of a ledger may be compared with a calibration, or become one."""
+"""Which rows of a ledger can be compared with a calibration, or become one."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from .store import BAD, LedgerRow
 
 
 def different(rows: Iterable[LedgerRow]) -> list[LedgerRow]:
-    """Rows of single prompts, each prompt once: the first time it got its score.
+    """Rows of single prompts, each prompt once: its first row.
 
     A prompt that is scored again gets the same score to the last bit, which is no new observation. The score of a batch
-    is the highest of its items, which is not comparable with that of a single one. A later mark counts for the row kept.
+    is the highest of its items, which is not comparable with a single prompt's score. The kept row also gets a later mark.
     """
     found: dict[tuple[str, float], LedgerRow] = {}
     for row in rows:
@@ -27,13 +27,13 @@ def different(rows: Iterable[LedgerRow]) -> list[LedgerRow]:
 
 
 def comparable(rows: Iterable[LedgerRow], calibration: Calibration) -> list[LedgerRow]:
-    """Different prompts that should look like the calibration's good ones: not marked as bad, and not among them."""
+    """Different prompts that should look like the calibration's good ones: not marked as bad, and not part of it."""
     known = set(zip(calibration.prompts, calibration.scores, strict=False))
     return [row for row in different(rows) if row.quality != BAD and (row.prompt, row.score) not in known]
 
 
 def by_part(rows: Iterable[LedgerRow], calibration: Calibration) -> list[tuple[Part, list[LedgerRow]]]:
-    """Rows beside the reference prompts that they should look like: those of their group, else all of them."""
+    """Reference prompts, and the rows that should look like them: those of the same group, else all of them."""
     found: dict[Part, list[LedgerRow]] = {}
     for row in rows:
         found.setdefault(_part(row, calibration), []).append(row)
@@ -48,7 +48,7 @@ def parts(calibration: Calibration) -> int:
 def _part(row: LedgerRow, calibration: Calibration) -> Part:
     try:
         group = calibration.find_group(row.group or "")
-    except EMoEError:  # a label of several columns, which the Gate would have refused with this calibration
+    except EMoEError:  # a label in several columns, which the Gate would have refused with this calibration
         group = None
     own = None if group is None else calibration.part(*group)
     return own if own is not None and own.good_scores else calibration.whole

@@ -1,8 +1,8 @@
-"""The ledger's file: one row a verdict, written by any number of processes at once.
+"""The ledger's file: one row per verdict, written by any number of processes at once.
 
 SQLite in WAL mode: readers and one writer do not wait for each other, and writers take turns (https://sqlite.org/wal.html).
-Every call opens the file and closes it again, so nothing is held between two verdicts. Where WAL cannot be had, SQLite keeps
-to its rollback journal, which is slower. Neither is for network shares, whose locks cannot be relied on.
+Every call opens and closes the file, so nothing is held between two verdicts. Where WAL is not available, SQLite keeps
+its rollback journal, which is slower. Neither is for network shares, whose locks are unreliable.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from typing import Any
 from ..errors import EMoEError
 
 LEDGER_SCHEMA = 1
-APPLICATION_ID = 0x454D6F45  # "EMoE": tells our files from other SQLite files
-PATIENCE = 5.0  # seconds that a locked file is waited for
+APPLICATION_ID = 0x454D6F45  # "EMoE": marks ledgers among SQLite files
+PATIENCE = 5.0  # seconds to wait for a locked file
 
 _TABLES = (
     "CREATE TABLE settings (fingerprint TEXT PRIMARY KEY, body TEXT NOT NULL, experts TEXT NOT NULL)",
@@ -45,7 +45,7 @@ class LedgerError(EMoEError):
 
 
 class LedgerFile:
-    """Where a ledger lies, and how it is opened."""
+    """Where a ledger is, and how it is opened."""
 
     def __init__(self, path: Path, patience: float) -> None:
         self.path, self._patience = path, patience
@@ -55,10 +55,10 @@ class LedgerFile:
         """The database while the block runs.
 
         Args:
-            create: make the file where there is none; as `write` when None.
+            create: make a missing file; as `write` when None.
 
         Raises:
-            LedgerError: it is not there, no ledger of this version, or cannot be read or written.
+            LedgerError: the file is missing, is no ledger of this version, or cannot be read or written.
         """
         create = write if create is None else create
         try:
@@ -71,7 +71,7 @@ class LedgerFile:
                 self.path.parent.mkdir(parents=True, exist_ok=True)
             mode = "rwc" if create else "rw" if write else "ro"
             if not write and not os.access(self.path.parent, os.W_OK) and not Path(f"{self.path}-wal").exists():
-                mode += "&immutable=1"  # nobody writes here, and SQLite's own files beside it cannot be made
+                mode += "&immutable=1"  # nobody writes here, and SQLite cannot make its own files beside it
             place = f"{self.path.absolute().as_uri()}?mode={mode}"
             with contextlib.closing(
                 sqlite3.connect(place, timeout=self._patience, isolation_level=None, uri=True)
@@ -86,7 +86,7 @@ class LedgerFile:
     def _prepare(self, database: sqlite3.Connection, create: bool) -> None:
         if create and not one(database, "PRAGMA application_id"):
             self._switch_to_wal(database)
-            with transaction(database):  # of several processes that come first together, one makes the tables
+            with transaction(database):  # when several processes come first together, one makes the tables
                 if not one(database, "SELECT count(*) FROM sqlite_master"):
                     for statement in _TABLES:
                         database.execute(statement)
@@ -103,7 +103,7 @@ class LedgerFile:
         database.execute("PRAGMA synchronous = NORMAL")
 
     def _switch_to_wal(self, database: sqlite3.Connection) -> None:
-        """Lasts with the file. SQLite does not wait for its lock here, so we do."""
+        """Sets WAL mode, which stays with the file. SQLite would not wait for its lock here."""
         deadline = time.monotonic() + self._patience
         while one(database, "PRAGMA journal_mode") != "wal":
             try:
@@ -117,7 +117,7 @@ class LedgerFile:
 
 @contextlib.contextmanager
 def transaction(database: sqlite3.Connection) -> Iterator[None]:
-    """All or nothing; the writer's lock is taken at once, so that waiting for it can be patient."""
+    """All or nothing; it takes the writer's lock at once, so that waiting for it can be patient."""
     database.execute("BEGIN IMMEDIATE")
     try:
         yield

@@ -1,4 +1,4 @@
-"""A calibration made of what the ledger has seen."""
+"""Makes a calibration from the rows of a ledger."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ..records.calibration import Calibration
 from .comparable import different
 from .store import BAD, GOOD, Ledger, LedgerRow
 
-GROUP = "group"  # the column of labels that came without one
+GROUP = "group"  # the column for labels without a column name
 
 
 def calibrate(
@@ -18,11 +18,11 @@ def calibrate(
 ) -> tuple[Calibration, list[str]]:
     """A calibration of one fingerprint's rows, and what a user should know about it.
 
-    Where some rows are marked, they alone are used, good and bad; where none is, all rows are reference prompts.
+    If some rows are marked, only these are used, good and bad; if none is, all rows are reference prompts.
 
     Args:
-        fingerprint: of the settings, or the beginning of one.
-        unmarked_as_good: take the rows without a mark too, as good ones.
+        fingerprint: the settings' fingerprint, or its beginning.
+        unmarked_as_good: also use the rows without a mark, as good ones.
 
     Raises:
         EMoEError: no such rows, or only bad ones.

@@ -1,4 +1,4 @@
-"""The ledger: one row a verdict, with its settings, its calibration, its mark, and the seconds of its run."""
+"""The ledger: one row per verdict, with its settings, its calibration, its mark, and the seconds of its run."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ class Place:
 
 @dataclass(frozen=True)
 class LedgerRow:
-    """A verdict as it was kept.
+    """A stored verdict.
 
     Attributes:
         time: when, in seconds since 1970 (UTC).
         calibration: digest of the calibration that gave the p-value, None without one.
         items: verdict, score, p-value and percentile of each batch item; `score` is the highest of them.
-        quality: 'good' or 'bad' where a person marked it.
-        seconds, run_status: of the whole run in ComfyUI, None until `ledger sync` has learned them.
+        quality: 'good' or 'bad' if a person marked it.
+        seconds, run_status: of the whole run in ComfyUI, None until `ledger sync` has read them.
     """
 
     id: int
@@ -70,7 +70,7 @@ class LedgerRow:
 
 
 class Ledger:
-    """A ledger. Its file is made by the first verdict; reading one that is not there is an error."""
+    """A ledger. The first verdict makes its file; reading a missing one is an error."""
 
     def __init__(self, path: str | Path, patience: float = PATIENCE) -> None:
         self.path = Path(path)
@@ -79,7 +79,7 @@ class Ledger:
     # --- writing ------------------------------------------------------------------------------------------------------
 
     def add(self, verdict: Verdict, place: Place | None = None) -> int:
-        """Keep a verdict, and its calibration, so that drift can be measured against it later; its row's id.
+        """Stores a verdict, and its calibration for later tests of drift; returns the row's id.
 
         Raises:
             LedgerError: the file is locked for longer than the patience, read-only, full, or no ledger of this version.
@@ -115,10 +115,10 @@ class Ledger:
             return int(cursor.lastrowid or 0)
 
     def mark(self, ids: Sequence[int], quality: str | None) -> None:
-        """Say of rows whether their images are good or bad; None takes a mark away.
+        """Marks rows whose images are good or bad; None removes a mark.
 
         Raises:
-            LedgerError: one of the ids is in no row; nothing is marked then.
+            LedgerError: one of the ids does not exist; then nothing is marked.
         """
         with self._file.open(write=True, create=False) as database, transaction(database):
             for number in ids:
@@ -127,10 +127,10 @@ class Ledger:
                     raise LedgerError(f"There is no verdict {number} in '{self.path}'; `ledger export` lists the ids.")
 
     def add_runs(self, runs: Iterable[tuple[str, float, str]], source: str) -> int:
-        """Keep how long runs took: prompt id, seconds, and status. Those without a verdict here are left out.
+        """Stores how long runs took: prompt id, seconds, and status. Runs without a verdict here are left out.
 
         Returns:
-            How many were kept.
+            How many were stored.
         """
         with self._file.open(write=True, create=False) as database, transaction(database):
             before = database.total_changes
@@ -159,7 +159,7 @@ class Ledger:
         ]
 
     def without_seconds(self, limit: int) -> list[str]:
-        """Prompt ids of which nobody knows yet how long their runs took, newest first."""
+        """Prompt ids of runs with unknown duration, newest first."""
         query = (
             "SELECT prompt_id FROM verdicts WHERE prompt_id IS NOT NULL AND prompt_id NOT IN (SELECT prompt_id FROM runs) "
             "GROUP BY prompt_id ORDER BY max(id) DESC LIMIT ?"
@@ -168,7 +168,7 @@ class Ledger:
             return [str(prompt_id) for (prompt_id,) in database.execute(query, (limit,))]
 
     def state(self) -> str:
-        """Another text whenever there is another verdict or mark."""
+        """A text that changes with every new verdict or mark."""
         with self._file.open() as database:
             newest = one(database, "SELECT max(id) FROM verdicts")
             marks = database.execute(
@@ -195,7 +195,7 @@ class Ledger:
 
 
 def _storable(value: Any) -> Any:
-    """A text without lone surrogates, which a prompt from JSON may hold and SQLite does not take; else the value itself."""
+    """A text without lone surrogates, which JSON prompts may hold and SQLite refuses; other values unchanged."""
     return value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else value
 
 

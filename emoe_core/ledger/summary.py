@@ -1,4 +1,4 @@
-"""What the ledger says in a few figures."""
+"""The ledger in a few figures."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from .store import Ledger, LedgerRow
 def summarise(
     ledger: Ledger, calibration: Calibration | None = None, fingerprint: str | None = None
 ) -> list[dict[str, Any]]:
-    """Figures of each fingerprint, ready for JSON, the one with most rows first.
+    """Figures per fingerprint, ready for JSON, the one with most rows first.
 
     Args:
-        calibration: what drift is measured against, under its own fingerprint; else the calibration that the latest
-            verdicts of a fingerprint were made with.
-        fingerprint: look at this one alone (its beginning is enough).
+        calibration: the reference for drift, under its own fingerprint; by default the calibration of a fingerprint's
+            latest verdicts.
+        fingerprint: only this one (its beginning is enough).
 
     Raises:
         EMoEError: there are no such rows, or none with the calibration's settings.
@@ -85,7 +85,7 @@ def _seconds(rows: Sequence[LedgerRow]) -> dict[str, Any]:
     """Seconds of runs, and what the gate saved.
 
     A run of one verdict that was let through takes g + s seconds (generation and score), a blocked one s; both are
-    medians of the runs that are known. Saved: blocked x g - verdicts x s, over all verdicts of mode decide.
+    medians of the known runs. Saved: blocked x g - verdicts x s, over all verdicts of mode decide.
     """
     alone: dict[str, int] = {}
     for row in rows:
@@ -127,7 +127,7 @@ def _drift(ledger: Ledger, rows: Sequence[LedgerRow], calibration: Calibration |
             calibration = ledger.calibration(digests[-1])
         except EMoEError as error:
             return {"calibration": None, "why": str(error)}
-    # Each part has a test of its own; with the level raised by their number all alarms together keep the rate.
+    # Each part has its own test; multiplying the level by their number keeps the rate for all alarms together.
     level = ALARM_AT * parts(calibration)
     new = comparable(rows, calibration)
     tested = [

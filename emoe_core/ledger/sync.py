@@ -1,7 +1,7 @@
-"""How long the runs took: asked from a ComfyUI's history, or read from the results of a batch.
+"""How long the runs took, from a ComfyUI's history or from the results of a batch.
 
 A node cannot see the nodes behind it, so the Gate does not know how long the generation took that it let through. The
-server does: its history keeps the moments at which a run began and ended.
+server does: its history keeps the times when a run began and ended.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from .store import Ledger
 
 Run = tuple[str, float, str]  # prompt id, seconds, status
 AT_A_TIME = 100
-GIVE_UP = 2.0  # seconds: whoever asks sits before the screen
+GIVE_UP = 2.0  # seconds; a person is waiting at the screen
 
 
 async def from_server(ledger: Ledger, url: str, limit: int) -> tuple[int, int]:
@@ -56,11 +56,11 @@ def _run(prompt_id: str, entry: dict[str, Any]) -> Iterator[Run]:
 
 
 def from_results(ledger: Ledger, path: Path) -> int:
-    """Reads the results file of a batch; how many of its rows were runs of this ledger.
+    """Reads the results file of a batch; returns how many of its rows were runs of this ledger.
 
     Raises:
-        EMoEError: the file cannot be read, or a line of it is no result. A last line that was cut short is left out, as
-            the batch does when it goes on.
+        EMoEError: the file cannot be read, or a line of it is no result. An incomplete last line is left out, as the
+            batch does when it continues.
     """
     try:
         content = path.read_bytes()
@@ -70,7 +70,7 @@ def from_results(ledger: Ledger, path: Path) -> int:
 
 
 def _results(content: bytes, path: Path) -> Iterator[Run]:
-    # Bytes, since a line may be cut inside a character, and a prompt may hold what a text's lines end at (U+2028).
+    # Bytes, since a line may be cut inside a character, and a prompt may hold a line end of text files (U+2028).
     lines = content.split(b"\n")
     for number, line in enumerate(lines, start=1):
         if not line.strip():

@@ -19,11 +19,11 @@ class MixtureSet(ExpertSet):
     """The paths of one mixture, in the experts' order.
 
     Attributes:
-        network: the mixture itself; its `model` is what a sampler draws with. Each path's expert has the same model.
+        network: the mixture itself; a sampler draws with its `model`. Each path's expert has the same model.
         layers: which layers are sparse: a key of `layers.LAYERS`.
-        top_k: experts a token is routed to.
+        top_k: how many experts each token is routed to.
         routers: digest of the routers.
-        names: the sparse layers in the order they are called.
+        names: the sparse layers, in the order in which they are called.
         separated_at: where the paths separate, in words.
         separating: the layers there.
     """
@@ -39,7 +39,7 @@ class MixtureSet(ExpertSet):
     def add(self, expert: Expert) -> ExpertSet:
         """Refused: a mixture is made as a whole."""
         raise EMoEError(
-            f"'{expert.name}' cannot be added to a mixture: its gates were made for its own experts. Add it to the experts "
+            f"'{expert.name}' cannot be added to a mixture: its router was made for its own experts. Add it to the experts "
             "before Build Mixture."
         )
 
@@ -64,19 +64,19 @@ def check_mixable(experts: ExpertSet, top_k: int) -> None:
             "hold them; use experts with one prediction type."
         )
     try:
-        check_comparable(experts.experts, "mid_out")  # layers that are exchanged must speak of the same features
+        check_comparable(experts.experts, "mid_out")  # exchanged layers must work on the same features
     except EMoEError as error:
         raise EMoEError(f"Build Mixture cannot put these experts into one network. {error}") from error
 
 
 def network_identity(experts: Sequence[str], layers: str, top_k: int, routers: str) -> str:
-    """Identity of a mixture, from its experts' in order, what is sparse and its routers' digest."""
+    """Identity of a mixture: its experts' identities in order, the sparse layers and the routers' digest."""
     text = json.dumps(["mixture", list(experts), layers, top_k, routers])
     return hashlib.sha256(text.encode()).hexdigest()
 
 
 def paths(experts: Sequence[Expert], network: Expert) -> tuple[Expert, ...]:
-    """One path an expert: the network with its text encoder, under the expert's name and lineage."""
+    """One path per expert: the network with its text encoder, under the expert's name and lineage."""
     return tuple(
         replace(
             network,

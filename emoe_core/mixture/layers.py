@@ -1,4 +1,4 @@
-"""Which layers of a U-Net a mixture replaces, and where its paths separate. Names are those of the network's modules."""
+"""Which layers of a U-Net a mixture replaces, and where its paths separate, by the names of the network's modules."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ LAYERS: dict[str, tuple[str, ...]] = {"attn": _ATTENTION, "ff": ("ff",), "all": 
 
 
 def of_block(layers: str) -> tuple[str, ...]:
-    """Layer names within one transformer block, in the order they are called."""
+    """Layer names within one transformer block, in the order in which they are called."""
     try:
         return LAYERS[layers]
     except KeyError:
@@ -22,7 +22,7 @@ def of_block(layers: str) -> tuple[str, ...]:
 
 
 def in_order(blocks: Iterable[str]) -> list[str]:
-    """Names of transformer blocks in the order that the network calls them: the down blocks come before the up blocks."""
+    """Names of transformer blocks in the order in which the network calls them: down blocks come before up blocks."""
 
     def key(name: str) -> tuple[bool, list[int]]:
         return "output_blocks." in name or "up_blocks." in name, [int(number) for number in re.findall(r"\d+", name)]
@@ -33,8 +33,8 @@ def in_order(blocks: Iterable[str]) -> list[str]:
 def separation(names: Iterable[str]) -> tuple[str, frozenset[str]]:
     """Where paths separate: the place in words and its layers, from a mixture's layers in network order.
 
-    It is the first cross-attention (its to_q, to_k and to_v), as published; without mixture layers there, the first
-    layer of all ("an early MoE layer", version 2).
+    That is the first cross-attention (its to_q, to_k and to_v), as published, or the first mixture layer where it has no
+    mixture layers ("an early MoE layer", version 2).
     """
     listed = list(names)
     if not listed:

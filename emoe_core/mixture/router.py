@@ -1,8 +1,8 @@
 """Routers without training: an expert's row is its own hidden state on its own prompt.
 
-As `segmoe` 0.0.4 makes them (`get_hidden_states`, `get_gate_params`): each expert draws its positive prompt, guided away
-from its negative one; at the last step the input of every layer is taken from the conditional branch, averaged over
-tokens and L2-normalised. The negative prompt has no rows of its own: it acts through the guidance alone.
+They are made as in `segmoe` 0.0.4 (`get_hidden_states`, `get_gate_params`): each expert draws its positive prompt, guided
+away from its negative one; at the last step the input of every layer is taken from the conditional branch, averaged over
+tokens and L2-normalised. The negative prompt has no row of its own: it acts through the guidance alone.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ def stack_rows(rows: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
     """Routers by layer, each [M, width], from each expert's rows by layer.
 
     Raises:
-        EMoEError: a row is not finite: that expert's own sampling failed.
+        EMoEError: a row is not finite, so that expert's own sampling failed.
     """
     for index, expert in enumerate(rows):
         bad = [name for name, row in expert.items() if not bool(torch.isfinite(row).all())]
         if bad:
             raise EMoEError(
-                f"Expert {index + 1} gives NaN or infinite values at {bad[0]} while it draws its gate's prompt: its "
+                f"Expert {index + 1} gives NaN or infinite values at {bad[0]} while it draws its router prompt: its "
                 "weights are damaged or its precision is too low."
             )
     return {name: torch.stack([expert[name] for expert in rows]) for name in rows[0]}
@@ -53,24 +53,24 @@ def routers_digest(routers: Mapping[str, Tensor]) -> str:
 
 
 def prompts_of(text: str, experts: int, which: str) -> list[str]:
-    """One prompt an expert from a text box, one a line; an `EMoEError` when their number is another."""
+    """One prompt per expert from a text box, one per line; an `EMoEError` when the number of lines differs."""
     lines = [line.strip() for line in text.strip("\n").splitlines()]
     if len(lines) != experts:
         raise EMoEError(
-            f"Build Mixture's {which}_prompts has {len(lines)} lines and there are {experts} experts; write one line an "
+            f"Build Mixture's {which}_prompts has {len(lines)} lines and there are {experts} experts; write one line per "
             "expert, in the experts' order."
         )
     return lines
 
 
 def negative_prompts_of(text: str, experts: int) -> list[str]:
-    """As `prompts_of`; a single line, or none, holds for every expert."""
+    """Like `prompts_of`; a single line, or none, holds for every expert."""
     lines = text.strip("\n").splitlines()
     return [text.strip()] * experts if len(lines) <= 1 else prompts_of(text, experts, "negative")
 
 
 def positive_prompts_of(text: str, experts: int) -> list[str]:
-    """As `prompts_of`; an empty one is refused, since the router would know nothing of its expert."""
+    """Like `prompts_of`; an empty prompt is refused, since the router would know nothing of its expert."""
     lines = prompts_of(text, experts, "positive")
     if "" in lines:
         raise EMoEError(

@@ -12,7 +12,7 @@ from ..records.routing import LayerRouting, Routing
 
 
 class RoutingRecorder:
-    """Collects what the layers tell (see `sparse.Assignment.record`) over the network calls of one score."""
+    """Collects what the layers report (see `sparse.Assignment.record`) over the network calls of one score."""
 
     def __init__(self, paths: int, items: int) -> None:
         self._paths, self._items = paths, items
@@ -26,7 +26,7 @@ class RoutingRecorder:
         self._load.setdefault(name, []).append(load.detach().view(*shape, load.shape[1]).cpu())
 
     def summary(self, layers: Sequence[str], separates: frozenset[str], separated_at: str, top_k: int) -> Routing:
-        """The means; `layers` gives the order, those never called (behind the tap) are left out."""
+        """The means; `layers` gives the order, and layers that were never called (behind the tap) are left out."""
         called = [name for name in layers if name in self._entropy]
         if not called:
             raise EMoEError("No mixture layer was called, so there is no routing to report.")

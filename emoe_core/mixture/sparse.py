@@ -1,10 +1,10 @@
 """The sparse mixture layer: a router that sends each token to a few experts' layers.
 
 The rule is SegMoE's (Segmind, package `segmoe` 0.0.4, `SparseMoeBlock`), which arXiv 2505.13273 builds on: logits =
-router(x); the k experts with the highest sum of logits over all tokens; softmax over those k, a token; weighted sum of
-their outputs. Two things differ, neither of which changes the result for one image in full precision: logits are summed
-in float32 (in half precision a sum over thousands of tokens can overflow), and the tokens that choose together are
-those of one image, not of the whole batch, so that an image does not depend on its neighbours.
+router(x); take the k experts with the highest sum of logits over all tokens; softmax over those k per token; weighted sum
+of their outputs. Two things differ. Neither changes the result for one image in full precision. Logits are summed in
+float32 (in half precision a sum over thousands of tokens can overflow), and the tokens that choose together are those of
+one image, not of the whole batch, so that an image does not depend on its neighbours.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ class Assignment:
     """How one network call is routed.
 
     Attributes:
-        groups: for each row of the batch, its group: rows of one group choose their experts together.
+        groups: the group of each row of the batch; rows of one group choose their experts together.
         paths: for each row, the expert whose output it keeps at the separating layers; None for ordinary routing.
-        record: told what every layer's router did.
+        record: gets every layer's routing.
     """
 
     groups: tuple[int, ...]
@@ -45,7 +45,7 @@ _assignment: ContextVar[Assignment | None] = ContextVar("emoe_mixture_assignment
 
 @contextmanager
 def assigned(assignment: Assignment) -> Iterator[None]:
-    """Every sparse layer that is called inside follows this assignment. Without one, the whole batch chooses together."""
+    """Makes every sparse layer that is called inside follow this assignment. Without one, the whole batch chooses together."""
     token = _assignment.set(assignment)
     try:
         yield
@@ -60,9 +60,9 @@ class SparseMoE(nn.Module):
         name: the layer's name in its network, for records.
         gate: a bias-free linear map from the input's width to the number of experts.
         experts: the experts' versions of the layer.
-        top_k: how many of them a token is routed to.
+        top_k: how many of them each token is routed to.
         separates: whether paths are separated here (see `Assignment.paths`).
-        identity: digest of weights and router, for hosts that ask what was put into a model.
+        identity: digest of weights and router, for hosts that identify what was put into a model.
     """
 
     def __init__(
@@ -87,7 +87,7 @@ class SparseMoE(nn.Module):
     def forward(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         """The mixture's output for `x` [R, tokens, width], [R, tokens, width out].
 
-        Arguments beside `x` (a LoRA scale, say) are dropped, as SegMoE does.
+        Other arguments (such as a LoRA scale) are dropped, as in SegMoE.
         """
         assignment = _assignment.get()
         logits = self.gate(x)
@@ -130,14 +130,14 @@ class SparseMoE(nn.Module):
 
 
 def router_entropy(logits: Tensor) -> Tensor:
-    """Entropy of the softmax over all experts, mean over tokens, over its maximum log M: [R] in [0, 1]."""
+    """Entropy of the softmax over all experts, mean over tokens, divided by its maximum log M: [R] in [0, 1]."""
     log_p = torch.log_softmax(logits.float(), dim=-1)
     entropy = -(log_p.exp() * log_p).sum(dim=-1) / math.log(logits.shape[-1])
     return entropy.flatten(1).mean(dim=1)
 
 
 def _at(logits: Tensor, chosen: Tensor) -> Tensor:
-    """The chosen experts' logits a token, [R, ..., k]."""
+    """The chosen experts' logits per token, [R, ..., k]."""
     index = chosen.view(chosen.shape[0], *[1] * (logits.ndim - 2), chosen.shape[1])
     return logits.gather(-1, index.expand(*logits.shape[:-1], -1))
 
@@ -149,7 +149,7 @@ def _shares(weights: Tensor, chosen: Tensor, experts: int) -> Tensor:
 
 
 def _rows(values: tuple[int, ...], x: Tensor, what: str) -> Tensor:
-    """A assignment's value for each row of `x`. Nodes that cut an image into tiles make several rows of one."""
+    """An assignment's value for each row of `x`. Nodes that cut an image into tiles make several rows of one image."""
     if x.shape[0] % len(values):
         raise EMoEError(
             f"A mixture layer got {x.shape[0]} rows for {len(values)} images, so it cannot tell each row's {what}; remove "
@@ -159,7 +159,7 @@ def _rows(values: tuple[int, ...], x: Tensor, what: str) -> Tensor:
 
 
 def _images(values: Tensor, rows: int) -> Tensor:
-    """One value an image, from one a row: the mean over an image's tiles."""
+    """One value per image, from one per row: the mean over an image's tiles."""
     return values.view(rows, -1, *values.shape[1:]).mean(dim=1)
 
 

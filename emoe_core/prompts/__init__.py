@@ -1,11 +1,10 @@
-"""Prompt files: .txt, .csv, .tsv, .jsonl, .json and .parquet, read a row at a time.
+"""Prompt files: .txt, .csv, .tsv, .jsonl, .json and .parquet, read row by row.
 
-The text is UTF-8, with or without a byte order mark. A .txt holds a prompt a line; lines that start with `#` are
-comments. The other kinds have a column named `prompt`, `prompts`, `caption`, `best_caption` or `text` in any case (the
-first of these that is there is the prompt); every other column is kept as text under its own name. A .jsonl may also
-be XM3600's (an object an image, captions by language), a .json COCO's (`annotations`) or a list, and a .tsv without
-a header a list of captions and URLs. A row that cannot be read is collected with its line and the reason, and the rows
-around it are kept.
+The text is UTF-8, with or without a byte order mark. A .txt holds one prompt per line; lines that start with `#` are
+comments. The other kinds have a column named `prompt`, `prompts`, `caption`, `best_caption` or `text` in any case, and the
+first of these holds the prompt; every other column is kept as text under its own name. Three more shapes are read: XM3600's
+.jsonl (one object per image, captions by language), a .json list or COCO's .json (`annotations`), and a .tsv of captions
+and URLs without a header. A row that cannot be read is collected with its line and the reason; the rows around it are kept.
 """
 
 from __future__ import annotations
@@ -45,10 +44,10 @@ KINDS = tuple(_READERS)
 
 
 def read_prompts(path: str | Path, bad: list[BadRow] | None = None) -> Iterator[PromptRow]:
-    """The file's prompts one by one; rows that cannot be read are appended to `bad`.
+    """Yields the file's prompts; rows that cannot be read are appended to `bad`.
 
     Raises:
-        EMoEError: the file is missing, of an unknown kind, has no prompt column, or holds not one usable prompt.
+        EMoEError: the file is missing, is of an unknown kind, has no prompt column, or holds no usable prompt.
     """
     path = Path(path)
     bad = [] if bad is None else bad

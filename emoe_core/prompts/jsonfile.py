@@ -1,4 +1,4 @@
-"""One JSON document: COCO captions (`annotations`), or a list of prompts; read an item at a time, never as a whole."""
+"""One JSON document: COCO captions (`annotations`), or a list of prompts; read item by item, never as a whole."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .lines import check_start, not_utf8
 from .rows import Rows, Unreadable, checked
 
 _CHUNK = 1 << 16
-_LONGEST = 1 << 24  # letters of one item; a document that is broken is not read to its end in search of a bracket
+_LONGEST = 1 << 24  # letters per item, so that a broken document is not read to its end in search of a bracket
 _SPACE = " \t\r\n"
 #: Names under which a document may keep its prompts; COCO's comes first.
 LISTS = ("annotations", "prompts", "captions", "data", "rows")
@@ -24,7 +24,7 @@ def read(path: Path) -> Rows:
     """The prompts of a .json file: a list, or an object with one of `LISTS`.
 
     Raises:
-        EMoEError: it is no JSON, or has no such list; the line is named.
+        EMoEError: it is no JSON, or has no such list; the message names the line.
     """
     with open(path, "rb") as file:
         check_start(path, file.read(200))
@@ -61,9 +61,9 @@ def _rows(stream: _Stream) -> Rows:
 
 
 class _Stream:
-    """A JSON document of which only the item that is being read is in memory.
+    """A JSON document of which only the current item is in memory.
 
-    The standard library reads documents whole, and COCO's captions are some hundred megabytes of it.
+    The standard library reads documents whole, and COCO's captions take some hundred megabytes.
     """
 
     def __init__(self, path: Path) -> None:
@@ -91,7 +91,7 @@ class _Stream:
                     return
 
     def _more(self) -> bool:
-        """Reads on, and lets go of what was used."""
+        """Reads on, and drops what has been used."""
         chunk = next(self._chunks, None)
         if chunk is None:
             self._ended = True
@@ -105,7 +105,7 @@ class _Stream:
         return EMoEError(f"The prompt file '{self._path}' is not whole JSON: line {line}, {why}.")
 
     def peek(self) -> str:
-        """The next letter that is no space, "" at the end."""
+        """The next letter that is no space; "" at the end."""
         while True:
             while self._at < len(self._text) and self._text[self._at] in _SPACE:
                 self._at += 1
@@ -131,7 +131,7 @@ class _Stream:
                 why = "it ends in the middle"
             except (ValueError, RecursionError) as error:
                 why = str(getattr(error, "msg", "it is nested too deeply"))
-            size = max(_CHUNK, len(self._text) - self._at)  # read twice as much each time: little is parsed twice
+            size = max(_CHUNK, len(self._text) - self._at)  # doubles each time, so that little is parsed twice
             if size > _LONGEST:
                 raise self.error(why)
             before = len(self._text) - self._at
@@ -160,7 +160,7 @@ class _Stream:
             self._take(",")
 
     def names(self) -> Iterator[str]:
-        """Names of the object that comes next; after each, its value must be read or skipped."""
+        """Names of the object that comes next; the value after each must be read or skipped."""
         self._take("{")
         if self.peek() == "}":
             self._at += 1
@@ -177,7 +177,7 @@ class _Stream:
             self._take(",")
 
     def skip(self) -> None:
-        """Leaves the next value out; a list is passed an item at a time."""
+        """Skips the next value; a list is skipped item by item."""
         if self.peek() == "[":
             for _ in self.items():
                 pass

@@ -1,4 +1,4 @@
-"""JSON lines: an object a line, flat or as in XM3600 (one object an image, its captions by language)."""
+"""JSON lines: one object per line, flat or like XM3600's (one object per image, its captions by language)."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def rows_of(entry: Any) -> Iterator[Good | str]:
     """The rows of one JSON value: one for an object with a prompt, several for XM3600's, or a reason."""
     try:
         if not isinstance(entry, dict):
-            raise Unreadable("not a JSON object; write one object a line")
+            raise Unreadable("not a JSON object; write one object per line")
         column = prompt_column(list(entry))
         if column is not None:
             rest = {name: as_text(value) for name, value in entry.items() if name != column and value is not None}
@@ -50,7 +50,7 @@ def _has_captions(value: Any) -> bool:
 
 
 def _by_language(entry: dict[str, Any], found: dict[str, Any]) -> Iterator[Good | str]:
-    """XM3600: the image's key is the id that makes captions parallel; second captions pair with second captions."""
+    """XM3600: the image's key is the id of its parallel captions; second captions pair with second captions."""
     flat = {name: as_text(value) for name, value in entry.items() if value is not None and not isinstance(value, dict)}
     key = flat.pop("image/key", flat.pop("id", ""))
     rest = {name.replace("/", "_"): value for name, value in flat.items()}

@@ -1,4 +1,4 @@
-"""Numbered lines of a text file; what is not UTF-8 is named with the encoding that it looks like."""
+"""Numbered lines of a text file; a line that is not UTF-8 is reported with the encoding it looks like."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Undecoded:
 Line = str | Undecoded
 Lines = Iterator[tuple[int, Line]]
 
-#: Byte order marks of what is not read; UTF-32 before UTF-16, whose mark it begins with.
+#: Byte order marks of unsupported encodings; UTF-32 first, because its mark starts with UTF-16's.
 _MARKS = (
     (b"\xff\xfe\0\0", "UTF-32"),
     (b"\0\0\xfe\xff", "UTF-32"),
@@ -58,13 +58,13 @@ def check_start(path: Path, start: bytes) -> None:
 
 
 def not_utf8(raw: bytes) -> str:
-    """The reason, with the encoding that the bytes look like."""
+    """The reason, with the encoding that the bytes suggest."""
     guess = _guess(raw.rstrip(b"\r\n"))
     return f"{NOT_UTF8}{f', it looks like {guess}' if guess else ''}; save the file as UTF-8"
 
 
 _KANA = ("HIRAGANA", "KATAKANA LETTER")
-#: Codec, name, the script that must be there, what else may be, and how much of all letters is beyond ASCII.
+#: Codec, name, the script that must occur, scripts that may occur, and the share of letters beyond ASCII.
 _OLD: tuple[tuple[str, str, tuple[str, ...], tuple[str, ...], tuple[float, float]], ...] = (
     ("shift_jis", "Shift_JIS", _KANA, ("CJK",), (0, 1)),
     ("euc_jp", "EUC-JP", _KANA, ("CJK",), (0, 1)),
@@ -77,9 +77,9 @@ _OLD: tuple[tuple[str, str, tuple[str, ...], tuple[str, ...], tuple[float, float
 
 
 def _guess(raw: bytes) -> str | None:
-    """The most likely old encoding: the right one leaves letters of its own script, and as many as usual.
+    """The most likely old encoding: the right one gives letters of its own script, about as many as usual.
 
-    chardet and the like guess from a whole page; a prompt is one line.
+    chardet and similar libraries need a whole page to guess from; a prompt is one line.
     """
     for codec, name, needed, allowed, (least, most) in _OLD:
         try:
@@ -90,7 +90,7 @@ def _guess(raw: bytes) -> str | None:
         letters = sum(letter.isalpha() for letter in text)
         own = sum(title.startswith(needed) for title in high)
         fitting = own + sum(title.startswith(allowed) for title in high if allowed)
-        half_width = any(title.startswith("HALFWIDTH") for title in high)  # what Shift_JIS makes of foreign bytes
+        half_width = any(title.startswith("HALFWIDTH") for title in high)  # Shift_JIS reads foreign bytes as these
         share = len(high) / letters if letters else 0.0
         if own and fitting >= 0.7 * len(high) and least <= share <= most and not half_width:
             return name

@@ -11,7 +11,7 @@ _BATCH = 4096
 
 
 def read(path: Path) -> Rows:
-    """The prompts of a .parquet file; a row's line is its number."""
+    """The prompts of a .parquet file; the number of a row serves as its line."""
     try:
         from pyarrow import ArrowException, parquet
     except ImportError as error:

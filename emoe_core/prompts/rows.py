@@ -1,4 +1,4 @@
-"""What every kind of file gives: a line and either a prompt with its other columns or the reason why not."""
+"""What every kind of file gives per row: a line, and either a prompt with its other columns or the reason why not."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from typing import Any
 
 ALIASES = ("prompt", "prompts", "caption", "best_caption", "text")
 NAMES = f"{', '.join(ALIASES[:-1])} or {ALIASES[-1]}"
-#: Letters of no shape: C0 and C1 control characters except tab and line ends, and byte order marks inside the text.
+#: Characters that draw nothing: C0 and C1 controls except tab and line ends, and byte order marks inside the text.
 _CONTROL = re.compile("[\x01-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ufeff]")
 
 
 @dataclass(frozen=True)
 class PromptRow:
-    """One prompt. `row` counts rows from 1, bad ones included; `line` is where it starts in the file.
+    """One prompt. `row` counts rows from 1, bad ones included; `line` is the line where it starts in the file.
 
-    `note` says what was changed to make it usable, "" where nothing was.
+    `note` says what was changed to make it usable, or is "".
     """
 
     row: int
@@ -58,7 +58,7 @@ Rows = Iterator[Parsed]
 
 
 def checked(prompt: Any, columns: dict[str, str], name: str = "prompt") -> Good:
-    """The row; `Unreadable` where the prompt is no text, empty, or holds a NUL."""
+    """The row; `Unreadable` when the prompt is no text, is empty, or holds a NUL."""
     if not isinstance(prompt, str):
         raise Unreadable(f"'{name}' is not text")
     if "\0" in prompt:
@@ -73,11 +73,11 @@ def checked(prompt: Any, columns: dict[str, str], name: str = "prompt") -> Good:
 
 
 def as_text(value: Any) -> str:
-    """A cell as text; numbers, lists and the like as JSON."""
+    """A cell as text; numbers, lists and other values as JSON."""
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
 
 
 def prompt_column(names: Sequence[str]) -> str | None:
-    """The column that holds the prompt, by its usual names in any case."""
+    """The column with the prompt, found by its usual names in any case."""
     lowered = {name.strip().lower(): name for name in reversed(names)}
     return next((lowered[alias] for alias in ALIASES if alias in lowered), None)

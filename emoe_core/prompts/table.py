@@ -11,11 +11,11 @@ from ..errors import EMoEError
 from .lines import Line, Lines, Undecoded, lines
 from .rows import NAMES, Good, Rows, Unreadable, checked, prompt_column
 
-LONGEST_RECORD = 500  # lines that a quoted field may span; a quote that nobody closed must not swallow the file
+LONGEST_RECORD = 500  # lines that a quoted field may span; an unclosed quote must not swallow the file
 
 
 def read(path: Path) -> Rows:
-    """The prompts of a table with a header line (a .tsv of captions and URLs may have none)."""
+    """The prompts of a table with a header line (a .tsv of captions and URLs may lack it)."""
     source = lines(path)
     first = _first(path, source)
     if first is None:
@@ -39,7 +39,7 @@ def read(path: Path) -> Rows:
 
 
 def read_table(path: str | Path) -> Iterator[tuple[int, dict[str, str]]]:
-    """Line and cells of a small table that holds no prompts; an `EMoEError` at the first bad row."""
+    """Line and cells of a small table without prompts; an `EMoEError` at the first bad row."""
     path = Path(path)
     try:
         source = lines(path)
@@ -75,13 +75,13 @@ def _chain(first: tuple[int, str], source: Lines) -> Lines:
 
 
 def _is_caption_and_url(path: Path, line: str) -> bool:
-    """CC3M's shape: no header, a caption and where the picture is."""
+    """CC3M's shape: no header, one caption and the picture's URL per line."""
     cells = line.split("\t")
     return path.suffix.lower() == ".tsv" and len(cells) == 2 and cells[1].strip().startswith(("http://", "https://"))
 
 
 def _header(path: Path, line: str) -> tuple[str, list[str]]:
-    """The delimiter and the column names; a .csv may also use semicolons or tabs, as spreadsheets write it."""
+    """The delimiter and the column names; a .csv may also use semicolons or tabs, as spreadsheets do."""
     for delimiter in ("\t",) if path.suffix.lower() == ".tsv" else (",", ";", "\t"):
         names = [name.strip() for name in _split(line, delimiter)]
         if prompt_column(names) is not None:
@@ -113,7 +113,7 @@ def _row(values: dict[str, str], column: str) -> Good:
 
 
 def _records(source: Lines, delimiter: str, width: int) -> Iterator[tuple[int, Line]]:
-    """Joins lines while a quoted field is open. Where that makes no row, the first line alone is the bad one."""
+    """Joins lines while a quoted field is open. If they make no row, only the first line is bad."""
     put_back: deque[tuple[int, Line]] = deque()
 
     def following() -> tuple[int, Line] | None:
@@ -141,9 +141,9 @@ def _records(source: Lines, delimiter: str, width: int) -> Iterator[tuple[int, L
 
 
 def _quotes(record: str, delimiter: str) -> str:
-    """'open' when a field that starts with a quote has no end, 'odd' when text follows an end, else 'closed'.
+    """'open' when a field that starts with a quote has no end, 'odd' when text follows its end, else 'closed'.
 
-    A quote inside a field that does not start with one is a letter like any other.
+    A quote inside a field that does not start with one is an ordinary letter.
     """
     if '"' not in record:
         return "closed"

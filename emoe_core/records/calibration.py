@@ -2,7 +2,7 @@
 
 The conformal p-value of a score s against n reference scores is p = (1 + #{j : s_j >= s}) / (n + 1). If the prompt is
 exchangeable with the reference prompts, P(p <= alpha) <= alpha for every n and every model (Vovk et al., "Algorithmic
-Learning in a Random World", 2005, proposition 2.8). Taken against the reference prompts of one group alone, it holds for
+Learning in a Random World", 2005, proposition 2.8). Against the reference prompts of one group alone, it holds for
 prompts of that group (the label-conditional, "Mondrian" form, section 4.5 there).
 """
 
@@ -24,7 +24,7 @@ from .message import Code, Message
 from .references import Part, smallest_alpha
 from .settings import Settings
 
-#: Version 2 added `groups`. A calibration without them is written as version 1, which older node packs read too.
+#: Version 2 added `groups`. A calibration without groups is written as version 1, which older node packs read too.
 CALIBRATION_SCHEMA = 2
 
 
@@ -35,13 +35,13 @@ class Calibration:
     Attributes:
         name: what the user calls it.
         settings: everything the scores depend on.
-        scores: one score a reference prompt.
+        scores: one score per reference prompt.
         prompts: the prompts, in the same order; may be empty.
         bad: for each prompt whether the models draw it badly; empty when all are good.
-        reference: one sentence that says what the reference prompts are.
-        groups: for each column of labels, such as `language`, one label a prompt; "" where it has none.
-        made_with: the pack's release, for people. What makes scores incomparable is `settings.version`, which a release
-            that leaves the maths alone does not change.
+        reference: one sentence that describes the reference prompts.
+        groups: for each column of labels, such as `language`, one label per prompt; "" for none.
+        made_with: the pack's release, for people only. `settings.version` decides whether scores are comparable; a release
+            that leaves the maths alone does not change it.
     """
 
     name: str
@@ -77,7 +77,7 @@ class Calibration:
 
     @property
     def whole(self) -> Part:
-        """All reference prompts, of whatever group."""
+        """All reference prompts, whatever their group."""
         return Part(self.name, self.scores, self.bad)
 
     @property
@@ -86,7 +86,7 @@ class Calibration:
         return self.whole.good_scores
 
     def part(self, column: str, label: str) -> Part:
-        """The reference prompts that carry a label."""
+        """The reference prompts with a label."""
         chosen = [i for i, other in enumerate(self.groups[column]) if other == label]
         return Part(
             f"{self.name}, {column}={label}",
@@ -95,10 +95,10 @@ class Calibration:
         )
 
     def find_group(self, text: str) -> tuple[str, str] | None:
-        """Column and label of a group given as `label` or `column=label`; None when no reference prompt carries it.
+        """Column and label of a group given as `label` or `column=label`; None when no reference prompt has it.
 
         Raises:
-            EMoEError: the label stands in several columns, so that it is not clear which is meant.
+            EMoEError: several columns have the label, so it is unclear which is meant.
         """
         column, equals, label = (part.strip() for part in text.partition("="))
         if equals and column in self.groups:
@@ -136,7 +136,7 @@ class Calibration:
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 (hex) of the content, as in its file."""
+        """SHA-256 (hex) of the content as it is stored."""
         return str(self.as_dict()["digest"])
 
     def as_dict(self) -> dict[str, Any]:
@@ -158,7 +158,7 @@ class Calibration:
 
     @classmethod
     def from_dict(cls, data: Any, where: str = "this file") -> Calibration:
-        """A calibration from JSON; an `EMoEError` that says why when it is none, newer, damaged or edited."""
+        """A calibration from JSON; an `EMoEError` when it is no calibration, too new, damaged or edited."""
         if not isinstance(data, dict) or "emoe_calibration" not in data:
             raise EMoEError(f"{where} is not an EMoE calibration; choose a file that Save Calibration wrote.")
         version = data["emoe_calibration"]
@@ -183,7 +183,7 @@ class Calibration:
 
     @classmethod
     def load(cls, path: str | Path) -> Calibration:
-        """Read a calibration file; an `EMoEError` when it is missing or not whole."""
+        """Reads a calibration file; an `EMoEError` when it is missing or not whole."""
         where = f"'{Path(path).name}'"
         try:
             data = json.loads(Path(path).read_text(encoding="utf-8"))
@@ -196,7 +196,7 @@ class Calibration:
         return cls.from_dict(data, where)
 
     def save(self, path: str | Path) -> None:
-        """Write the calibration so that a reader never sees half a file."""
+        """Writes the calibration so that a reader never sees half a file."""
         write_whole(Path(path), json.dumps(self.as_dict(), ensure_ascii=False, indent=1) + "\n")
 
 

@@ -1,4 +1,4 @@
-"""What there is to see of a score, place by place."""
+"""The maps of a score, place by place."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch import Tensor
 
 @dataclass(frozen=True, eq=False)
 class Maps:
-    """What there is to see of a score.
+    """What a score shows place by place.
 
     Attributes:
         disagreement: [B, h, w], see `disagreement`.

@@ -1,4 +1,4 @@
-"""What must be said to a person, as a code with its values: the words are made where it is shown.
+"""What a person must be told, as a code with its values. The words are made only where they are shown, as in
 
 Message.of(Code.FEW, group="language=fi", count=3).line("ja")
 """
@@ -18,10 +18,10 @@ _STRAIGHT = str.maketrans("“”", "''")
 
 @unique
 class Code(str, Enum):
-    """Everything that can be said: the code that is stored, and its words in English and in Japanese.
+    """Everything that can be said: the code that is stored, and its words in English and Japanese.
 
-    Names in the words are filled in by `Message.line`; a list gets commas between. Codes that begin with `part_` are no
-    sentences: they are values of other messages.
+    `Message.line` fills in the names in the words, and puts commas between the parts of a list. Codes that begin with
+    `part_` are no sentences: they are values of other messages.
     """
 
     en: str
@@ -145,7 +145,7 @@ _CODES = {code.value: code for code in Code}
 
 @dataclass(frozen=True)
 class Message:
-    """One thing to say. `values` are texts, numbers, messages and lists of them, by the names in the code's words."""
+    """One thing to say. `values` holds texts, numbers, messages and lists of them, by the names in the code's words."""
 
     code: Code
     values: Mapping[str, Any] = field(default_factory=dict, hash=False)
@@ -156,7 +156,7 @@ class Message:
 
     @classmethod
     def load(cls, text: str, kept: Any = None) -> Message:
-        """A message as `as_dict` gave it; `text` as it is where there is none or this version does not know it."""
+        """The message that `as_dict` gave; the plain `text` where that is missing or this version does not know it."""
         try:
             found: Message = _loaded(kept)
             found.line()
@@ -171,7 +171,7 @@ class Message:
         """The words.
 
         Args:
-            shown: for a page: how it shows a text of the user. Without it the quotes are a terminal's.
+            shown: how a page shows a user's text. Without it the quotes are a terminal's.
         """
 
         def said(value: Any) -> Any:
@@ -192,24 +192,24 @@ class Message:
 
 
 def dump_all(messages: Iterable[Message]) -> dict[str, Any]:
-    """What JSON holds of messages: their English sentences, for who reads no codes, and the codes."""
+    """Messages for JSON: the codes, and the English sentences for readers without codes."""
     messages = list(messages)
     return {"warnings": [str(one) for one in messages], "messages": [one.as_dict() for one in messages]}
 
 
 def load_all(kept: Mapping[str, Any]) -> tuple[Message, ...]:
-    """What `dump_all` gave; of an older pack's JSON, which has no codes, the sentences."""
+    """The messages that `dump_all` gave; an older pack's JSON has no codes, so its sentences."""
     found = zip_longest(kept.get("warnings", ()), kept.get("messages") or ())
     return tuple(Message.load(text, one) for text, one in found if text is not None)
 
 
 def dump_one(key: str, message: Message | None) -> dict[str, Any]:
-    """As `dump_all`, of one message that may be missing."""
+    """Like `dump_all`, for one message that may be missing."""
     return {key: str(message or ""), f"{key}_message": message and message.as_dict()}
 
 
 def load_one(key: str, kept: Mapping[str, Any]) -> Message | None:
-    """What `dump_one` gave, with or without the code."""
+    """The message that `dump_one` gave, with or without the code."""
     return Message.load(kept[key], kept.get(f"{key}_message")) if kept.get(key) else None
 
 

@@ -1,4 +1,4 @@
-"""What came out when a calibration was held against the models at hand."""
+"""The result of testing a calibration on the models at hand."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from .message import Code, Message
 
 @dataclass(frozen=True)
 class Proof:
-    """What came out when some reference prompts were scored again.
+    """The result of scoring some reference prompts again.
 
     Attributes:
         calibration: digest of the calibration's content.
-        name: its name.
-        prompts: how many prompts were scored; 0 where it could not be tried.
+        name: the calibration's name.
+        prompts: how many prompts were scored; 0 where the test could not run.
         difference: root mean square of the differences of the scores.
-        largest: the largest of them.
-        allowed: what `difference` may be.
-        why_not: where it could not be tried, why, as half a sentence; else "".
+        largest: the largest difference.
+        allowed: the highest `difference` that passes.
+        why_not: why the test could not run, as half a sentence; else "".
     """
 
     calibration: str
@@ -37,7 +37,7 @@ class Proof:
         return self.prompts > 0 and self.difference <= self.allowed
 
     def line(self) -> str:
-        """What to tell a person, as a sentence."""
+        """The result as a sentence for a person."""
         if self.why_not:
             return f"The calibration '{self.name}' could not be proved: {self.why_not}."
         if self.holds:
@@ -48,7 +48,7 @@ class Proof:
         )
 
     def proved(self) -> Message:
-        """What to tell of a proof that holds, as a message that is kept."""
+        """The message about a passed proof, which is kept."""
         return Message.of(Code.PROVED, name=self.name, count=self.prompts, largest=self.largest)
 
     def as_dict(self) -> dict[str, Any]:

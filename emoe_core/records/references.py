@@ -1,4 +1,4 @@
-"""Reference scores: what a threshold is learnt from and a new score is compared with."""
+"""Reference scores: thresholds are learnt from them, and new scores are compared with them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Protocol
 
 
 class References(Protocol):
-    """What a threshold is learnt from: a calibration, or the part of it that belongs to a group."""
+    """A calibration, or the part of it that belongs to a group, as thresholds are learnt from it."""
 
     @property
     def name(self) -> str: ...
@@ -23,8 +23,8 @@ class References(Protocol):
 
 
 def smallest_alpha(count: int) -> float:
-    """The smallest alpha that `count` prompts can keep, 1 / (count + 1), rounded up to the Gate's four decimals: a number
-    that is told must also work when it is typed in."""
+    """The smallest alpha that `count` prompts can keep, 1 / (count + 1), rounded up to the Gate's four decimals, because a
+    number that is shown must also work when it is typed in."""
     return -(-10_000 // (count + 1)) / 10_000
 
 
@@ -33,9 +33,9 @@ class Part:
     """Scores that a new one is compared with: all of a calibration, or those of one group.
 
     Attributes:
-        name: what it is called in messages.
-        scores: one score a reference prompt.
-        bad: for each whether the models draw it badly; empty when nobody said.
+        name: its name in messages.
+        scores: one score per reference prompt.
+        bad: for each prompt whether the models draw it badly; empty when nobody said.
     """
 
     name: str
@@ -44,13 +44,13 @@ class Part:
 
     @property
     def good_scores(self) -> tuple[float, ...]:
-        """Scores of the prompts that are not marked as bad: what a new prompt is compared with."""
+        """Scores of the prompts that are not marked as bad, with which a new prompt is compared."""
         if not self.bad:
             return self.scores
         return tuple(score for score, is_bad in zip(self.scores, self.bad, strict=True) if not is_bad)
 
     def p_value(self, score: float) -> float:
-        """Conformal p-value against the good prompts: small means less certain than nearly all of them. In (0, 1]."""
+        """Conformal p-value against the good prompts, in (0, 1]. Small: less certain than nearly all of them."""
         good = self.good_scores
         return (1 + sum(other >= score for other in good)) / (len(good) + 1)
 

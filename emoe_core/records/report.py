@@ -14,19 +14,19 @@ if TYPE_CHECKING:
     from .proof import Proof
     from .routing import Routing
 
-#: 2 has items[].all beside all that 1 has.
+#: Version 2 added items[].all to version 1.
 REPORT_SCHEMA = 2
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """What one estimator says of one batch item.
+    """One estimator's result for one batch item.
 
     Attributes:
         score: mean over noise samples. Higher means less certain.
         stderr: its standard error over noise samples; None with one sample.
-        seed: the same estimator on the experts' mean, with noise samples in the experts' place: what the noise alone
-            would score. None with one sample and for the baselines without an ensemble.
+        seed: the same estimator on the experts' mean, with noise samples in the experts' place: the score of the noise
+            alone. None with one sample and for the baselines without an ensemble.
     """
 
     score: float
@@ -42,7 +42,7 @@ class ItemScore:
         score: mean of the estimator over noise samples. Higher means less certain.
         stderr: its standard error over noise samples; None with one sample.
         epistemic: variance across experts, in the latent's unit squared.
-        seed_variance: what the noise alone changes, same unit; None with one sample.
+        seed_variance: variance from the noise alone, same unit; None with one sample.
         response: the no-ensemble baseline, 1 / mean square of the first expert's latent (at the middle block if any).
         guidance: the no-ensemble baseline, 1 / mean square of the first expert's prompt minus empty-prompt noise
             prediction; None where the empty prompt was not measured.
@@ -58,26 +58,26 @@ class ItemScore:
     all: dict[str, dict[str, Estimate]] = field(default_factory=dict)
 
     def numbers(self) -> dict[str, Any]:
-        """Its own numbers by name, without `all`."""
+        """The item's own numbers by name, without `all`."""
         return {one.name: getattr(self, one.name) for one in fields(self) if one.name != "all"}
 
 
 @dataclass(frozen=True)
 class Report:
-    """All that is known of one scored prompt.
+    """Everything known about one scored prompt.
 
     Attributes:
         settings: everything the score depends on besides the prompt.
-        items: one score a batch item.
+        items: one score per batch item.
         experts: the experts' names, in the order of `settings.experts`.
-        files: file name and SHA-256 of each expert, "" where it was not read from a file by this pack.
+        files: file name and SHA-256 of each expert, "" where this pack did not read it from a file.
         pairwise: mean squared distance between every two experts over their mean square.
         messages: what a user should know before trusting the score.
-        prompt: the text, "" where it is not known.
+        prompt: the text, "" where it is unknown.
         calibrations: the calibrations that came with the experts.
-        routing: what the gates did, for a mixture.
-        maps: what there is to see, for Disagreement Map; no part of what the report says.
-        proofs: of calibrations that were made by other digests, whether they hold for these models.
+        routing: how the router of a mixture distributed the prompt.
+        maps: the pictures for Disagreement Map; no part of the stored report.
+        proofs: whether calibrations made by other digests hold for these models.
         alike: pairs of experts, by their places, that gave the same latents but for rounding.
     """
 
@@ -106,7 +106,7 @@ class Report:
         return tuple(map(str, self.messages))
 
     def lines(self) -> list[str]:
-        """For a person: the score, what it stands beside, and the warnings."""
+        """For a person: the score, the numbers to compare it with, and the warnings."""
         item = self._deciding()
         alone = f"without the ensemble: response {item.response:.4g}"
         if item.guidance is not None:
@@ -119,7 +119,7 @@ class Report:
         return [*found, *(proof.line() for proof in self.proofs), *self.warnings]
 
     def proof_of(self, calibration: Calibration) -> Proof | None:
-        """The proof of a calibration, where one was tried."""
+        """The proof of a calibration, if one was tried."""
         return next((proof for proof in self.proofs if proof.calibration == calibration.digest), None)
 
     def _deciding(self) -> ItemScore:

@@ -1,4 +1,4 @@
-"""Where a mixture's router sent a prompt: a baseline beside the score."""
+"""Where a mixture's router sent a prompt: a baseline to compare the score with."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ class LayerRouting:
 
     Attributes:
         name: the layer's name in its network.
-        entropy: of the router's softmax over all experts, mean over tokens, over its maximum: 0 always one, 1 undecided.
+        entropy: of the router's softmax over all experts, mean over tokens, over its maximum: 0 picks one, 1 is undecided.
         load: each expert's share of the routing weight; sums to 1.
-        separated: whether the paths were separated here, so that the router's choice was not followed.
+        separated: whether the paths were separated here, so the router's choice was not followed.
     """
 
     name: str

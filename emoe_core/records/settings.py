@@ -9,15 +9,15 @@ from typing import Any
 
 from ..errors import EMoEError
 
-#: Raised when a change in the maths makes old scores incomparable with new ones.
+#: Raised when a change in the maths makes new scores incomparable with old ones.
 SCORE_VERSION = 1
 
 
-#: `Settings.text_encoders` where one CONDITIONING served all experts.
+#: `Settings.text_encoders` where one CONDITIONING serves all experts.
 SHARED = ("shared",)
 
 
-#: The settings that name the models: they may differ where the models answer alike (`emoe_core.gating.proof`).
+#: The settings that name the models: they may differ where the models give the same scores (`emoe_core.gating.proof`).
 _WHO_ANSWERS = ("experts", "text_encoders", "dtype")
 
 
@@ -33,8 +33,8 @@ class Settings:
         noise_seed: seed of the first noise sample, or None where no noise is added.
         noise_samples: number of noise samples K.
         latent_shape: shape of one latent, channels first.
-        latent: "empty" for an empty latent, "given" for an image or a half-made one; and which items of a batch they were, where
-            their noise is that of these.
+        latent: "empty" for an empty latent, "given" for an image or an unfinished latent, with the indices of its batch items
+            where the noise depends on them.
         dtype: the type the first expert computes in.
         conditioning: what the CONDITIONING carries beside text (areas, sizes, masks, ControlNet, ...).
     """
@@ -59,7 +59,7 @@ class Settings:
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def question(self) -> tuple[Any, ...]:
-        """What is asked, and of how many: all but which models answer, and in which precision they compute."""
+        """Every setting except which models answer and in which precision they compute."""
         asked = [getattr(self, one.name) for one in fields(self) if one.name not in _WHO_ANSWERS]
         return (*asked, len(self.experts), self.text_encoders == SHARED)
 
@@ -67,7 +67,7 @@ class Settings:
         """One phrase for each setting in which `other` differs from this one.
 
         Args:
-            question: of the settings that are part of `question` only, where those differ.
+            question: compare only the settings that belong to `question`.
         """
         found = []
         left = _WHO_ANSWERS if question and self.question()[:-2] != other.question()[:-2] else ()

@@ -1,1 +1,1 @@
-"""A running ComfyUI server: its workflows, its queue, and what it answers."""
+"""A running ComfyUI server: its workflows, its queue, and its answers."""

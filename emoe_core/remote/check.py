@@ -12,7 +12,7 @@ SHOWN_CHOICES = 8
 
 
 def findings(graph: Graph, info: ObjectInfo) -> list[str]:
-    """What would keep the server from running the graph, a sentence each; empty when nothing is found."""
+    """What would keep the server from running the graph, one sentence per problem; empty without any."""
     found: list[str] = []
     for node, entry in graph.items():
         class_type = entry["class_type"]
@@ -32,7 +32,7 @@ def findings(graph: Graph, info: ObjectInfo) -> list[str]:
 
 
 def notes(graph: Graph) -> list[str]:
-    """What is allowed and probably not meant."""
+    """What is allowed but probably not meant."""
     if any(entry["class_type"] == GATE for entry in graph.values()):
         return []
     return ["The workflow has no Confidence Gate: its rows will have no verdict and no score."]

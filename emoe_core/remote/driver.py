@@ -1,4 +1,4 @@
-"""Brings a prompt to its end on a server, by the rules that batch, audit and ledger share."""
+"""Runs a prompt to its end on a server, by rules that batch, audit and ledger share."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from .job import Job
 from .server import Link, Unreachable
 from .workflow import Graph
 
-GIVE_UP = 600.0  # seconds that a silent server is waited for
-POLL = 2.0  # seconds between two looks at a server whose socket is silent
+GIVE_UP = 600.0  # seconds to wait for a silent server
+POLL = 2.0  # seconds between two queries of a server whose socket is silent
 SURE_GRACE, UNSURE_GRACE = 0.4, 2.0  # seconds in neither queue nor history before a prompt counts as lost
 FIRST_PAUSE, LONGEST_PAUSE = 0.2, 5.0
 
 
 class Gone(Exception):
-    """The server has been away for too long, or nobody wants to wait for it any more."""
+    """The server has been away for too long, or the run is stopping."""
 
 
 class Driver:
@@ -34,11 +34,11 @@ class Driver:
         self._give_up, self._poll, self._stopping = give_up, poll, stopping
 
     async def post(self, link: Link, job: Job, graph: Graph) -> tuple[str | None, bool]:
-        """What the server will not run of the graph, and whether it surely has the rest.
+        """The part of the graph that the server will not run, and whether it surely has the rest.
 
         Raises:
             Refused: the server would not queue any of it.
-            Gone: it is away.
+            Gone: the server is away.
         """
         pause = FIRST_PAUSE
         while True:
@@ -46,14 +46,14 @@ class Driver:
                 return await link.post(job, graph), True
             except Unreachable as error:
                 if not error.certain:
-                    return None, False  # it may have it: look
+                    return None, False  # it may have it, so look
                 pause = await self._wait(link, pause)
 
     async def ended(self, link: Link, job: Job, sure: bool) -> dict[str, Any] | None:
         """The prompt's history entry once it has ended; None when the server has lost the prompt.
 
         Args:
-            sure: whether the server surely got it; else it is looked for under another id too.
+            sure: whether the server surely got it; otherwise it is looked for under another id too.
 
         Raises:
             Gone: the server is away.
@@ -81,7 +81,7 @@ class Driver:
             await asyncio.sleep(FIRST_PAUSE)
 
     async def kept(self, link: Link, prompt_id: str) -> dict[str, Any] | None:
-        """What the history keeps of a prompt id; None when the server does not know it.
+        """The history's entry for a prompt id; None when the server does not know it.
 
         Raises:
             Gone: the server is away.
@@ -94,7 +94,7 @@ class Driver:
                 pause = await self._wait(link, pause)
 
     async def _wait(self, link: Link, seconds: float) -> float:
-        """Waits, and says how long to wait the next time."""
+        """Waits; returns how long to wait the next time."""
         if self._stopping() or link.gone or link.seconds_down > self._give_up:
             raise Gone
         await asyncio.sleep(seconds)

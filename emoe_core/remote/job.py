@@ -10,14 +10,14 @@ from ..prompts import PromptRow
 
 @dataclass
 class Job:
-    """A row on its way. `prompt_id` is the latest attempt's; it is empty while the row waits for a server."""
+    """A row on its way. `prompt_id` is the latest attempt's, and empty while the row waits for a server."""
 
     row: PromptRow
     key: str
     attempts: int = 0
     server: str = ""
     prompt_id: str = ""
-    token: str = ""  # the id we asked for: an older server chooses another, and the token finds it
+    token: str = ""  # the id we asked for: an older server chooses another, and the token finds the prompt
 
     def begin(self, server: str) -> None:
         """A new attempt on a server."""

@@ -1,4 +1,4 @@
-"""From a history entry to the line that a row gets in the results file."""
+"""From a history entry to a row's line in the results file."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ _OWN = {"emoe_card", "emoe_words"}
 def row_result(
     job: Job, entry: Mapping[str, Any], graph: Graph, seconds: float, refused: str | None = None
 ) -> dict[str, Any]:
-    """The line of a row that a server has ended.
+    """The line of a row that has ended on a server.
 
     Args:
-        entry: what /history keeps of the prompt.
-        seconds: from queuing to the end as seen from here, used where the history keeps no times.
-        refused: what the server would not run of the graph, when it ran the rest.
+        entry: the prompt's entry in /history.
+        seconds: from queuing to the end, measured here; used where the history keeps no times.
+        refused: the part of the graph that the server would not run, when it ran the rest.
     """
     outputs = {node: output for node, output in _mapping(entry.get("outputs")).items() if isinstance(output, dict)}
     items = [item for output in outputs.values() for item in output.get("emoe") or [] if isinstance(item, dict)]
@@ -53,7 +53,7 @@ def row_result(
 
 
 def failed_result(job: Job, error: str) -> dict[str, Any]:
-    """The line of a row that was never run to an end."""
+    """The line of a row that never ran to its end."""
     return _line(job, ERROR, error)
 
 

@@ -1,7 +1,7 @@
 """One ComfyUI server: posting, looking for a prompt in its queue and history, and listening to its socket.
 
-The socket only says *when* to look; what is true is what /queue and /history say. A prompt is looked for in the queue
-first and in the history after: it goes from the one to the other in one step, so a prompt in neither is lost.
+The socket only says *when* to look; /queue and /history hold the truth. A prompt is looked for in the queue first and in
+the history after, because it moves from one to the other in one step: a prompt in neither is lost.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from .workflow import Graph, label
 if TYPE_CHECKING:
     import aiohttp
 
-MARK = "emoe_batch"  # our entry in a prompt's extra_data
-RECENT = 64  # history entries looked through for a prompt whose id the server chose
+MARK = "emoe_batch"  # the pack's entry in a prompt's extra_data
+RECENT = 64  # history entries to search for a prompt whose id the server chose
 STIRRING = ("status", "executing", "execution_success", "execution_error", "execution_interrupted")
 
 
 class Unreachable(Exception):
-    """The server does not answer now. `certain` is False when it may have got what was sent."""
+    """The server does not answer now. `certain` is False when it may have got the request."""
 
     def __init__(self, certain: bool) -> None:
         super().__init__()
@@ -39,7 +39,7 @@ class Refused(Exception):
 
 
 def normal_url(text: str) -> str:
-    """A server's address as it is kept: with http:// and without a slash at the end."""
+    """A server's address in the stored form: with http:// and without a slash at the end."""
     url = text.strip().rstrip("/")
     return url if "://" in url else f"http://{url}"
 
@@ -56,7 +56,7 @@ def new_session() -> aiohttp.ClientSession:
 
 
 class Link:
-    """What the batch knows of one server, and how it talks to it."""
+    """What the batch knows about one server, and how it talks to it."""
 
     def __init__(self, url: str, session: aiohttp.ClientSession) -> None:
         self.url = url
@@ -67,7 +67,7 @@ class Link:
         self._down_since: float | None = None
 
     def twin(self, url: str) -> Link:
-        """Another server, asked through the same session."""
+        """Another server, through the same session."""
         return Link(url, self._session)
 
     # --- asking -------------------------------------------------------------------------------------------------------
@@ -114,14 +114,14 @@ class Link:
         return found
 
     async def post(self, job: Job, graph: Graph) -> str | None:
-        """Queues the graph; `job.prompt_id` becomes what the server calls it.
+        """Queues the graph; `job.prompt_id` becomes the server's id for it.
 
         Returns:
-            What the server will not run of it, None mostly.
+            The part of it that the server will not run, mostly None.
 
         Raises:
             Refused: nothing was queued.
-            Unreachable: nothing was queued if `certain`; else it has to be looked for.
+            Unreachable: nothing was queued if `certain`; otherwise the prompt must be looked for.
         """
         body = {
             "prompt": graph,
@@ -137,11 +137,11 @@ class Link:
         raise Refused(f"The server refused the row ({status}): {_refusal(reply, graph)}")
 
     async def is_queued(self, job: Job) -> bool:
-        """Whether the prompt waits or runs. Learns the id of a prompt whose answer never came."""
+        """Whether the prompt waits or runs. Also learns the id of a prompt whose answer never came."""
         queue = await self._look("/queue")
         items = [item for part in ("queue_running", "queue_pending") for item in queue.get(part) or []]
         found = any(_is_it(item, job) for item in items)
-        if found:  # else the history has to answer too
+        if found:  # else the history must answer too
             self._down_since = None
         return found
 
@@ -155,7 +155,7 @@ class Link:
         return entry
 
     async def ended(self, prompt_id: str) -> dict[str, Any] | None:
-        """What the history keeps of a prompt id; None while it has not ended, and when the server does not know it."""
+        """The history's entry for a prompt id; None while it has not ended, and when the server does not know it."""
         entry = (await self._look(f"/history/{prompt_id}")).get(prompt_id)
         return entry if isinstance(entry, dict) else None
 
@@ -167,7 +167,7 @@ class Link:
 
     @property
     def seconds_down(self) -> float:
-        """Since when the server has not answered; 0 while it does."""
+        """How long the server has not answered; 0 while it does."""
         return 0.0 if self._down_since is None else time.monotonic() - self._down_since
 
     # --- listening ----------------------------------------------------------------------------------------------------

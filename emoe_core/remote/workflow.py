@@ -18,7 +18,7 @@ ObjectInfo = Mapping[str, Any]
 
 PROMPT = "prompt"
 ENCODER = "EMoE_EncodeForExperts"
-TEXT_INPUTS = ("value", "text", "prompt", "string")  # where a node titled "Prompt" may keep its text
+TEXT_INPUTS = ("value", "text", "prompt", "string")  # inputs that may hold the text of a node titled "Prompt"
 TRUE, FALSE = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
 
 
@@ -32,7 +32,7 @@ class Target:
 
 
 def load_workflow(path: str | Path) -> Graph:
-    """Reads a workflow in API format; an `EMoEError` names what else the file is."""
+    """Reads a workflow in API format; otherwise an `EMoEError` names what the file is."""
     try:
         data = json.loads(Path(path).read_text(encoding="utf-8-sig"))
     except OSError as error:
@@ -60,7 +60,7 @@ def is_link(value: object) -> bool:
 
 
 def title(graph: Graph, node: str) -> str:
-    """The name a person gave the node, its class when none."""
+    """The name that a person gave the node, or its class."""
     meta = graph[node].get("_meta")
     given = meta.get("title") if isinstance(meta, dict) else None
     return str(given or graph[node]["class_type"])
@@ -72,7 +72,7 @@ def label(graph: Graph, node: str) -> str:
 
 
 def input_spec(info: ObjectInfo, class_type: str, name: str) -> tuple[Any, Mapping[str, Any]] | None:
-    """Type (or list of choices) and options of an input, as /object_info tells; None when it does not know it."""
+    """Type (or list of choices) and options of an input, from /object_info; None when that does not know it."""
     groups = info.get(class_type, {}).get("input", {})
     for group in ("required", "optional"):
         spec = (groups.get(group) or {}).get(name)
@@ -86,7 +86,7 @@ def input_spec(info: ObjectInfo, class_type: str, name: str) -> tuple[Any, Mappi
 
 
 def find_targets(graph: Graph, assignments: Sequence[str], info: ObjectInfo) -> list[Target]:
-    """The targets of `--set COLUMN=NODE.INPUT`, and the prompt's own place when no assignment names it."""
+    """The targets of `--set COLUMN=NODE.INPUT`, and the prompt's own target when no assignment names it."""
     targets = [_assigned(graph, text, info) for text in assignments]
     if not any(is_prompt_column(target.column) for target in targets):
         targets.insert(0, prompt_target(graph))
@@ -135,7 +135,7 @@ def _titled(graph: Graph, name: str) -> list[str]:
 
 
 def _matches(graph: Graph, name: str) -> list[str]:
-    """Ids of the nodes that `name` may mean: an id, else a title, else a class, `Gate` for `EMoE_Gate` too.
+    """Ids of the nodes that `name` may mean: an id, else a title, else a class, where `Gate` also means `EMoE_Gate`.
 
     A title that nobody chose is the node's name in the language of the frontend that saved the workflow; its class is the
     same everywhere.
@@ -153,7 +153,7 @@ def _one_node(graph: Graph, name: str, who: str) -> str:
 
 
 def prompt_target(graph: Graph) -> Target:
-    """Where the prompt goes by itself: the node titled Prompt, else the text of the only Encode for Experts."""
+    """The prompt's default target: the node titled Prompt, else the text of the only Encode for Experts."""
     if _titled(graph, PROMPT.capitalize()):
         node = _one_node(graph, PROMPT.capitalize(), "The prompt's node")
         return Target(PROMPT, node, _text_input(graph, node))
@@ -195,7 +195,7 @@ def fill(graph: Graph, row: PromptRow, targets: Iterable[Target], info: ObjectIn
 def values(
     graph: Graph, row: PromptRow, targets: Iterable[Target], info: ObjectInfo
 ) -> Iterator[tuple[Target, str | int | float | bool]]:
-    """What a row sets. A cell that is missing, or empty where a number is due, leaves the workflow's own value.
+    """The values that a row sets. A missing cell, or an empty one for a number, leaves the workflow's own value.
 
     Raises:
         EMoEError: a cell is not of its input's type.
@@ -216,7 +216,7 @@ def values(
 
 
 def cell(row: PromptRow, column: str) -> str | None:
-    """A row's text in a column, upper and lower case being the same; None when the row has no such column."""
+    """A row's text in a column, ignoring case; None when the row has no such column."""
     if is_prompt_column(column):
         return row.prompt
     if column in row.columns:
@@ -225,17 +225,17 @@ def cell(row: PromptRow, column: str) -> str | None:
 
 
 def has_column(column: str, names: Iterable[str]) -> bool:
-    """Whether a file whose columns beside the prompt are `names` has this column."""
+    """Whether a file has this column, given the `names` of its columns beside the prompt."""
     return is_prompt_column(column) or column.lower() in {name.lower() for name in names}
 
 
 def typed(text: str, current: Any, kind: Any = None) -> Any:
-    """`text` in the type the server tells, else in that of the workflow's own value. None: keep that value.
+    """`text` in the type that the server gives, else in that of the workflow's own value. None: keep that value.
 
-    A whole number in a workflow may stand for a fraction (1 is how 1.0 is saved), so there both are taken.
+    A whole number in a workflow may stand for a fraction (1.0 is saved as 1), so both are accepted there.
 
     Raises:
-        ValueError: the text is not of that type; the message says what was due.
+        ValueError: the text is not of that type; the message names the expected type.
     """
     stripped = text.strip()
     if isinstance(kind, (list, tuple)):
@@ -274,6 +274,6 @@ def _finite(text: str) -> float:
 
 
 def fingerprint(graph: Graph, targets: Iterable[Target]) -> str:
-    """SHA-256 of what makes two batches the same work: the graph and what fills it."""
+    """SHA-256 of what makes two batches the same work: the graph and the inputs that rows fill."""
     filled = [(target.column, target.node, target.input) for target in targets]
     return hashlib.sha256(json.dumps([graph, filled], sort_keys=True).encode()).hexdigest()

@@ -1,1 +1,1 @@
-"""From the experts' latents to a score, and to all that is told beside it."""
+"""From the experts' latents to a score, and to everything that is reported beside it."""

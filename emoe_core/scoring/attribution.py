@@ -1,8 +1,8 @@
-"""Which words raise the score: leave one out, and see what is left of the uncertainty.
+"""Which words raise the score: leave one out, and see how much uncertainty is left.
 
-The change of a word is s(prompt) - s(prompt without it): above 0 where the word makes the models less certain. Words act
-together, so the changes need not add up to the score (leave-one-out influence; Cook, "Detection of influential
-observation in linear regression", 1977, is the same idea for data points).
+The change of a word is s(prompt) - s(prompt without it), above 0 where the word makes the models less certain. Words act
+together, so the changes need not add up to the score. (Leave-one-out influence; Cook, "Detection of influential
+observation in linear regression", 1977, does the same for data points.)
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ from ..errors import EMoEError
 
 WORDS_SCHEMA = 1
 MOST_WORDS = 48
-#: Scripts that are written without spaces. Han, Thai, Lao, Khmer and Myanmar are taken letter by letter (with the marks
-#: that belong to it), a run of one kana script as a whole.
+#: Scripts that are written without spaces. Han, Thai, Lao, Khmer and Myanmar are split letter by letter (with the marks
+#: that belong to a letter); a run of one kana script stays whole.
 _HAN = "\u2e80-\u2fdf\u3005-\u3007\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
 _HIRAGANA, _KATAKANA = "\u3041-\u309f", "\u30a0-\u30ff\u31f0-\u31ff\uff66-\uff9f"
 _LETTERWISE = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff"
 _MARKS = "\u0e31\u0e33-\u0e3a\u0e47-\u0e4e\u0eb1\u0eb3-\u0ebc\u0ec8-\u0ece\u102b-\u103e\u17b4-\u17d3"
-#: Accents, vowel signs and joiners, which Python counts as no letters; of the Indic scripts all but the full stops.
+#: Accents, vowel signs and joiners, which Python does not count as letters; of the Indic scripts all but the full stops.
 _SIGNS = "\u0300-\u036f\u0483-\u0489\u0591-\u05c7\u0610-\u061a\u064b-\u065f\u0670\u06d6-\u06ed"
 _SIGNS += "\u0900-\u0963\u0966-\u0dff\u200c\u200d"
 _SPACELESS = f"{_HAN}{_HIRAGANA}{_KATAKANA}{_LETTERWISE}"
 _WORD = re.compile(
-    rf"\([^()]*:\s*[\d.]+\s*\)"  # (a weighted part:1.2) goes as a whole
+    rf"\([^()]*:\s*[\d.]+\s*\)"  # (a weighted part:1.2) stays whole
     rf"|embedding:[^\s,()]+"
     rf"|[{_HAN}]|[{_HIRAGANA}]+|[{_KATAKANA}]+|[{_LETTERWISE}][{_MARKS}]*"
     rf"|(?:[^\W{_SPACELESS}]|[{_SIGNS}]|(?<=\w)['’\-](?=\w))+"
@@ -46,7 +46,7 @@ class Word:
 
 @dataclass(frozen=True)
 class Attribution:
-    """What each word does to the score of a prompt."""
+    """How each word changes the score of a prompt."""
 
     prompt: str
     score: float
@@ -57,12 +57,12 @@ class Attribution:
         return None if word.without is None else self.score - word.without
 
     def ranked(self) -> list[tuple[str, float]]:
-        """Words and their changes, the one that raises the score most first."""
+        """Words and their changes, highest first."""
         known = [(w.text, self.score - w.without) for w in self.words if w.without is not None]
         return sorted(known, key=lambda pair: -pair[1])
 
     def lines(self) -> list[str]:
-        """For a person: the score, then a line a word."""
+        """For a person: the score, then one line per word."""
         head = f'uncertainty {self.score:.4g} of "{self.prompt}"'
         if len(self.words) == 1:
             return [head, "a single word: the whole score is its own"]
@@ -75,10 +75,10 @@ class Attribution:
 
 
 def split_words(text: str) -> list[Word]:
-    """The words of a text in any script, in order; punctuation belongs to none.
+    """The words of a text in any script, in order; punctuation belongs to no word.
 
     Raises:
-        EMoEError: no word at all, or more than `MOST_WORDS`.
+        EMoEError: no word, or more than `MOST_WORDS`.
     """
     found = [Word(m.start(), m.end(), m[0]) for m in _WORD.finditer(text)]
     if not found:
@@ -92,7 +92,7 @@ def split_words(text: str) -> list[Word]:
 
 
 def without(text: str, word: Word) -> str:
-    """The text with the word left out, and no double space or comma in its place."""
+    """The text without the word, and without a double space or comma in its place."""
     left = text[: word.start] + text[word.end :]
     left = re.sub(r"\s*,(?:\s*,)+", ",", left)
     left = re.sub(r"[ \t]{2,}", " ", left)
@@ -100,14 +100,14 @@ def without(text: str, word: Word) -> str:
 
 
 def attribute(text: str, score: Callable[[Sequence[str]], Iterable[float]]) -> Attribution:
-    """Score the text and every text with one word left out.
+    """Scores the text and every text with one word left out.
 
     Args:
-        score: gives a score a text, in order; asked once for all of them, the whole text first and none twice.
+        score: gives one score per text, in order; called once for all of them, the whole text first and none twice.
     """
     words = split_words(text)
     rests = [without(text, word) for word in words] if len(words) > 1 else []
-    asked = list(dict.fromkeys([text, *rests]))  # leaving out either of two equal neighbours is the same text
+    asked = list(dict.fromkeys([text, *rests]))  # leaving out either of two equal neighbours gives the same text
     scores = dict(zip(asked, score(asked), strict=True))
     done = [replace(word, without=scores[rest]) for word, rest in zip(words, rests, strict=True)] if rests else words
     return Attribution(text, scores[text], tuple(done))

@@ -1,4 +1,4 @@
-"""Collecting: every latent that a score needs, from a probe, checked and in one shape."""
+"""Collects every latent that a score needs from a probe, checked and in one shape."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from . import estimators as est
 from .presets import NOISE_PRED
 from .probe import Answer, Latents, Probe, Request
 
-#: Called before each pass of an expert and within it, with (done, in all, the expert's name).
+#: Called before each pass of an expert and during it, with (done, total, the expert's name).
 Progress = Callable[[int, int, str], None]
-#: A tap and the name of an estimator to read it with.
+#: A tap, and the name of an estimator to read it with.
 Reading = tuple[str, str]
 
 
 @dataclass(frozen=True, eq=False)
 class Taken:
-    """All that a score needs.
+    """Everything that a score needs.
 
     Attributes:
-        prompts, empty: per prompt, and for the empty prompt: tap -> per expert one list of entries [K, B, C, ...].
-        denoised, routing: of the first expert, see `probe.Answer`.
+        prompts, empty: for each prompt, and for the empty prompt: tap -> per expert one list of entries [K, B, C, ...].
+        denoised, routing: the first expert's, see `probe.Answer`.
     """
 
     prompts: list[dict[str, list[list[Tensor]]]]
@@ -50,7 +50,7 @@ def collect(
     """
     taps = list(dict.fromkeys(tap for tap, _ in wanted))
     if NOISE_PRED in taps and "mid_out" in probe.taps and "mid_out" not in taps:
-        taps.append("mid_out")  # the baseline's place, and the pass goes by it anyway
+        taps.append("mid_out")  # where the baseline is read; the pass runs through it anyway
     empty_taps = tuple(dict.fromkeys(tap for tap, name in wanted if est.estimator(name).needs_empty))
     total = len(experts) * samples * (prompts + bool(empty_taps))
     done = 0

@@ -1,4 +1,4 @@
-"""Whether experts can be compared at a tap at all."""
+"""Whether experts can be compared at a tap."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from ..experts.signature import RELATED, relatedness
 from ..records.message import Code, Message
 from .presets import is_hidden
 
-#: Types that round weights by less than a fine-tune moves them.
+#: Types whose rounding of weights can exceed what a fine-tune changes.
 _FINE = {"float64", "float32", "bfloat16", "float16"}
 
 
 def check_comparable(experts: tuple[Expert, ...], tap: str) -> list[Message]:
-    """Whether these experts can be compared at this tap. Gives warnings; raises `EMoEError` where it makes no sense.
+    """Whether these experts can be compared at this tap. Returns warnings; an `EMoEError` where a comparison is meaningless.
 
-    Hidden features of unrelated networks are not aligned: any two differ by about as much as they are large, for every
-    prompt, so a score made from them would be a constant with noise.
+    Hidden features of unrelated networks are not aligned: any two differ by about their own size, for every prompt, so a
+    score made from them would be a constant with noise.
     """
     warnings: list[Message] = []
     predictions = {expert.prediction for expert in experts}
@@ -61,7 +61,7 @@ def check_comparable(experts: tuple[Expert, ...], tap: str) -> list[Message]:
 
 
 def _precision(experts: tuple[Expert, ...]) -> list[Message]:
-    """A word where coarse rounding sets some experts apart from the others."""
+    """A warning where coarse rounding sets some experts apart from the others."""
     stored = {expert.weights for expert in experts}
     if len(stored - {""}) < 2 or not stored - {""} - _FINE:
         return []

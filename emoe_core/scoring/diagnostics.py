@@ -1,4 +1,4 @@
-"""What a set of experts is good for: kinship, copies, and which taps and estimators mean something."""
+"""What a set of experts is good for: kinship, copies, and which taps and estimators are meaningful."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .comparable import check_comparable
 from .estimators import ESTIMATORS
 from .presets import DEFAULT, MIDDLE, NOISE_PRED, PRESETS, is_hidden, listed, resolve_tap
 
-#: Weights closer than this are hardly fine-tuned apart: such a pair adds cost and no disagreement.
+#: Weights that correlate more than this were hardly fine-tuned apart: such a pair adds cost and no disagreement.
 NEARLY_SAME_WEIGHTS = 0.9999
 #: Share of the latent's mean square below which two experts hardly disagree.
 NEARLY_SAME_LATENTS = 1e-4
@@ -25,14 +25,14 @@ NEARLY_SAME_LATENTS = 1e-4
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """What was found.
+    """The findings on a set of experts.
 
     Attributes:
-        names: the experts'.
-        kinship: for each pair the correlation of their weights, [M, M]; 1 on the diagonal, None where it is unknown.
-        distance: for each pair the mean squared distance of their latents over the mean square, mean over the prompts,
-            [M, M]; None where no prompts were scored.
-        preset: the one that suits the set, or None where no ensemble score does.
+        names: the experts' names.
+        kinship: the correlation of each pair's weights, [M, M]; 1 on the diagonal, None where it is unknown.
+        distance: the mean squared distance of each pair's latents over the mean square, mean over the prompts, [M, M];
+            None where no prompts were scored.
+        preset: the preset that suits the set, or None where no ensemble score does.
         lines: all of it, for a person.
     """
 
@@ -54,15 +54,15 @@ class Diagnosis:
 
 
 def suitable_preset(experts: ExpertSet, taps: Sequence[str], among: Sequence[str] = (DEFAULT, "fast")) -> str | None:
-    """The first of these presets that the experts can be compared by, or None."""
+    """The first of these presets by which the experts can be compared, or None."""
     return next((name for name in among if _refusal(experts, taps, PRESETS[name].tap) is None), None)
 
 
 def diagnose(experts: ExpertSet, taps: Sequence[str], reports: Sequence[Report] = ()) -> Diagnosis:
-    """Look at a set of experts.
+    """Examines a set of experts.
 
     Args:
-        taps: those that every expert has.
+        taps: the taps that every expert has.
         reports: scores of some prompts by these experts, for the distances between their latents.
 
     Raises:

@@ -10,17 +10,17 @@ from torch import Tensor
 
 from .variance import across_expert_variance
 
-#: Side of a latent's place in pixels, where nothing else says how large the picture will be.
+#: Pixels per side of one place of the latent, where nothing else tells the size of the picture.
 PIXELS_A_LATENT = 8
 
 
 def disagreement(latents: list[Tensor], empty: list[Tensor] | None = None, layout: bool = False) -> Tensor:
-    """Relative variance across experts at each place, from one tensor [K, B, C, h, w] an expert; shape [B, h, w].
+    """The score place by place: from one tensor [K, B, C, h, w] per expert to [B, h, w]. Ours.
 
-    Variance over experts, mean over channels, over the mean square of the whole latent, mean over noise samples. Its mean
-    over all places is the estimator `relative`, or with `empty`, the empty prompt's latents, `centred_relative`, and with
-    `layout` too, each channel less its mean, `centred_layout`: the map says where the score comes from. Video latents are
-    averaged over their frames; a channel's mean is over frames and places.
+    mean_k( mean_c Var_i x / mean_{i,c,h,w} x^2 ), with x = m: the mean over all places is the estimator `relative`, so the
+    map shows where the score comes from. With `empty`, the empty prompt's latents e, x = m - e, which gives
+    `centred_relative`; with `layout` too, x less each channel's mean over places and frames, which gives `centred_layout`.
+    The map of a video is the mean over its frames.
     """
     stacked = torch.stack(latents).float()
     if empty is not None:

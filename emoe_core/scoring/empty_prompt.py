@@ -1,7 +1,7 @@
-"""The empty prompt, with which some estimators compare: its latents, kept for the next prompt, and prompts that equal it.
+"""The empty prompt, with which some estimators compare: a cache of its latents, and prompts that equal it.
 
-The latents depend on the expert and on noise, size and step only, so a key says the latter and they live as long as the
-expert.
+The latents depend only on the expert and on noise, size and step. The latter make the key, and the latents live as long
+as the expert.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from ..errors import EMoEError
 from ..experts.sets import Expert
 from .probe import Latents
 
-#: An expert's, together; the latest is kept even if it alone is larger.
+#: Limit for one expert's latents; the latest are kept even if they exceed it.
 MOST_BYTES = 128 * 2**20
 
 _kept: weakref.WeakKeyDictionary[Expert, OrderedDict[str, Latents]] = weakref.WeakKeyDictionary()
 
 
 def recall(expert: Expert, key: str) -> Latents | None:
-    """What was kept under this key; None when nothing was, or no more."""
+    """The latents kept under this key, or None."""
     kept = _kept.get(expert)
     if kept is None or key not in kept:
         return None
@@ -29,7 +29,7 @@ def recall(expert: Expert, key: str) -> Latents | None:
 
 
 def keep(expert: Expert, key: str, latents: Latents) -> None:
-    """Keep these, and give up what was not asked for longest where it becomes too much."""
+    """Keeps these latents, and drops the least recently used ones beyond the limit."""
     kept = _kept.setdefault(expert, OrderedDict())
     kept[key] = latents
     kept.move_to_end(key)
@@ -38,10 +38,10 @@ def keep(expert: Expert, key: str, latents: Latents) -> None:
 
 
 def says_nothing(text: str, estimator: str) -> EMoEError:
-    """The error for a prompt that the text encoders do not tell from the empty prompt.
+    """The error for a prompt that the text encoders cannot tell from the empty prompt.
 
-    What is left when the two are subtracted is rounding, and where they went through the network in calls of other sizes
-    not even zero: a score of it would be a number without meaning.
+    The difference of the two is rounding, which is not even zero where they went through the network in calls of different
+    sizes: a score of it would be meaningless.
     """
     which = f"The prompt '{text}'" if text.strip() else "The prompt"
     return EMoEError(

@@ -1,8 +1,8 @@
-"""Estimators: from the experts' latents to one number a prompt.
+"""Estimators: from the experts' latents to one number per prompt.
 
 Notation, as in the paper (arXiv 2505.13273, section 4): M experts, K noise samples, B batch items, D dimensions of the
-latent. Every function takes the latents as `Measured` and gives one value per noise sample and item, shape [K, B].
-Higher always means less certain. docs/estimators.md has formulas, sources and costs.
+latent; m is the prompt's latent, e the empty prompt's, s = m - e. Every estimator takes a `Measured` of [M, K, B, D] and gives
+one value per noise sample and item, [K, B]. Higher always means less certain. docs/estimators.md says when to use which.
 
 To add an estimator, write its function and one line in `ESTIMATORS`; nothing else in the pack names it.
 """
@@ -26,8 +26,8 @@ class Measured:
 
     Attributes:
         prompt: [M, K, B, D].
-        empty: the same of the empty prompt, on the same noise; None where it was not measured.
-        channel: [D], which channel a dimension belongs to; None counts every dimension as its own channel.
+        empty: the empty prompt's latents on the same noise, [M, K, B, D]; None where it was not measured.
+        channel: the channel of each dimension, [D]; None makes every dimension its own channel.
     """
 
     prompt: Tensor
@@ -44,7 +44,7 @@ class Estimator:
         minimum_experts: 1 for the baselines that use no ensemble, else 2.
         needs_empty: whether the empty prompt's latents are needed too.
         compute: `Measured -> [K, B]`.
-        layout: whether each channel's mean over the picture's places is taken off first; the map does the same.
+        layout: whether each channel's mean over the picture's places is subtracted first; the map does the same.
     """
 
     name: str
@@ -56,30 +56,36 @@ class Estimator:
 
 
 def _mean_variance(latents: Tensor) -> Tensor:
+    """mean_d Var_i, [M, K, B, D] -> [K, B]."""
     return across_expert_variance(latents).mean(dim=-1)
 
 
 def _variance(m: Measured) -> Tensor:
+    """mean_d Var_i m: the paper's score (arXiv 2505.13273, section 4)."""
     return _mean_variance(m.prompt)
 
 
 def _relative(m: Measured) -> Tensor:
+    """mean_d Var_i m / mean_{i,d} m^2. Ours: free of the latent's scale, which differs between models and noise levels."""
     return _ratio(_mean_variance(m.prompt), mean_square(m.prompt), "relative", "the latent is zero everywhere")
 
 
 def _centred(m: Measured) -> Tensor:
+    """mean_d Var_i s. Ours: leaves out what the experts disagree on whatever the prompt says."""
     return _mean_variance(_shift(m))
 
 
 def _centred_relative(m: Measured) -> Tensor:
+    """mean_d Var_i s / mean_{i,d} s^2. Ours: `relative` for the prompt's own effect."""
     shift = _shift(m)
     return _ratio(_mean_variance(shift), mean_square(shift), "centred_relative", _NO_EFFECT)
 
 
 def _centred_layout(m: Measured) -> Tensor:
-    """As `_centred_relative`, of what differs from place to place: an even shift of a channel (its brightness) is left out.
+    """mean_d Var_i t / mean_{i,d} t^2, where t is s minus the mean of s over the places of each channel.
 
-    The first expert is taken off before the channels' means, so that identical experts give exactly 0.
+    Ours: experts share an even shift of brightness or colour whether they know the prompt or not, so only what differs from
+    place to place counts. The first expert is subtracted before the means, so that identical experts give exactly 0.
     """
     shift, channel = _shift(m), _channels(m)
     variance = _mean_variance(_levelled(shift - shift[:1], channel))
@@ -87,7 +93,7 @@ def _centred_layout(m: Measured) -> Tensor:
 
 
 def _levelled(latents: Tensor, channel: Tensor) -> Tensor:
-    """Minus each channel's mean over its places: in double precision, so that a large mean costs no digits."""
+    """The latents minus each channel's mean over its places, in double precision so that a large mean costs no digits."""
     exact = latents.double()
     places = torch.bincount(channel).clamp_min(1)
     return (exact - (_sum_by_channel(exact, channel) / places)[..., channel]).float()
@@ -104,7 +110,10 @@ def _sum_by_channel(values: Tensor, channel: Tensor) -> Tensor:
 
 
 def _cosine(m: Measured) -> Tensor:
-    """1 - cos(a, b), mean over pairs, as (|a-b|^2 - (|a|-|b|)^2) / (2 |a| |b|): the plain form loses small angles."""
+    """Mean over pairs i < j of 1 - cos(m_i, m_j), the cosine distance.
+
+    Computed as (|a-b|^2 - (|a|-|b|)^2) / (2 |a| |b|), because the plain form loses small angles.
+    """
     latents = m.prompt.float()
     norms = latents.square().sum(dim=-1).sqrt()  # [M, K, B]
     pairs = []
@@ -118,9 +127,10 @@ def _cosine(m: Measured) -> Tensor:
 
 
 def _whitened(m: Measured) -> Tensor:
-    """Each dimension over the variance of its channel in the empty prompt's latents: over experts, noise and places.
+    """mean_d Var_i m / v_c(d), where v_c is the variance of channel c in e, over experts, noise samples and places.
 
-    Channels that never move there are left out.
+    Ours: a loud channel cannot drown the others, and the unit is the same for every prompt. Channels that never move in e
+    are left out.
     """
     if m.empty is None:
         raise EMoEError(_NO_EMPTY)
@@ -138,7 +148,7 @@ def _channel_variance(latents: Tensor, channel: Tensor) -> Tensor:
     m = latents.double()
     place = torch.arange(len(channel))
     first = torch.zeros_like(channel).scatter_reduce(0, channel, place, "amin", include_self=False)[channel]
-    m = m - m[:1, :1][..., first]  # a channel's first place: a large offset costs no digits
+    m = m - m[:1, :1][..., first]  # subtract the channel's first place, so that a large offset costs no digits
     count = torch.bincount(channel) * m.shape[0] * m.shape[1]
 
     def mean(values: Tensor) -> Tensor:
@@ -149,7 +159,11 @@ def _channel_variance(latents: Tensor, channel: Tensor) -> Tensor:
 
 
 def _pairwise_mi(m: Measured) -> Tensor:
-    """-1/M sum_i ln(1/M sum_j exp(-D_ij)), D the mean squared difference of two experts' latents a dimension."""
+    """-1/M sum_i ln(1/M sum_j exp(-D_ij)), where D_ij = mean_d (m_i - m_j)^2.
+
+    From Berry and Meger, arXiv 2308.13498, and Berry, Brando and Meger, UAI 2024 (DECU). Ours is the mean over dimensions: a
+    sum over tens of thousands of them would put every prompt at ln M.
+    """
     latents = m.prompt.float()
     rows = torch.stack([(latents - one).square().mean(dim=-1) for one in latents])  # [M, M, K, B]
     # ln of the mean over j without losing small distances: ln(1 + mean(exp(-D) - 1))
@@ -157,11 +171,13 @@ def _pairwise_mi(m: Measured) -> Tensor:
 
 
 def _response(m: Measured) -> Tensor:
+    """1 / mean_d m_1^2: the baseline without an ensemble."""
     power = mean_square(m.prompt[:1])
     return _ratio(torch.ones_like(power), power, "response", "the first expert's latent is zero everywhere")
 
 
 def _guidance(m: Measured) -> Tensor:
+    """1 / mean_d s_1^2: the baseline without an ensemble, for the prompt's own effect."""
     power = mean_square(_shift(m)[:1])
     return _ratio(torch.ones_like(power), power, "guidance", _NO_EFFECT)
 
@@ -222,7 +238,7 @@ ESTIMATORS: dict[str, Estimator] = {
 
 
 def estimator(name: str) -> Estimator:
-    """The estimator of that name; an `EMoEError` that lists the known ones otherwise."""
+    """The estimator with this name; an `EMoEError` that lists the known ones otherwise."""
     try:
         return ESTIMATORS[name]
     except KeyError:
@@ -230,9 +246,9 @@ def estimator(name: str) -> Estimator:
 
 
 def noise_as_experts(measured: Measured) -> Measured:
-    """The experts' mean, with its noise samples in the experts' place: [M, K, B, D] -> [K, 1, B, D].
+    """The experts' mean, with noise samples in the experts' place: [M, K, B, D] -> [K, 1, B, D].
 
-    What an estimator makes of it is that estimator's seed variance: what it would report if only the noise differed.
+    An estimator's value for it is that estimator's seed variance: its score if only the noise differed.
     """
 
     def turned(latents: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""How a prompt is scored, as a user says it: one type for nodes, commands and the library."""
+"""How a prompt is scored, in a user's terms: one type for nodes, commands and the library."""
 
 from __future__ import annotations
 
@@ -12,29 +12,29 @@ MOST_NOISE_SAMPLES = 64
 
 
 class BadOption(EMoEError):
-    """An option with a value that cannot be; the message begins with the option's name."""
+    """An option with an impossible value; the message begins with the option's name."""
 
 
 @dataclass(frozen=True)
 class ScoreOptions:
-    """How a prompt is scored, in the words of Uncertainty Score.
+    """How a prompt is scored, in the terms of Uncertainty Score.
 
-    What it comes to for given experts is a `records.settings.Settings`.
+    For given experts the options become a `records.settings.Settings`.
 
     Attributes:
         preset: a key of `PRESETS`, or "custom" for `tap` and `estimator`.
         tap, estimator: with preset "custom", where the latent is taken and how it is read.
-        add_noise: off for a latent that has its noise already, as in KSamplerAdvanced.
+        add_noise: off for a latent that already has its noise, as in KSamplerAdvanced.
         noise_seed, noise_samples: noise sample k is made from noise_seed + k.
-        steps, scheduler, at_step: the noise level, as in KSampler. Step 0 is pure noise. Which schedulers there are is the
-            host's to say.
+        steps, scheduler, at_step: the noise level, as in KSampler. Step 0 is pure noise. The host decides which schedulers
+            exist.
         sampler: the one that a latent in mid-generation comes from; some leave out the step before the last.
-        size: width and height of the picture in pixels, where no latent says it; None for the experts' own.
-        sigma: a calibration's noise level, rounded to 6 digits; steps, scheduler and at_step do not count then.
+        size: width and height of the picture in pixels, where no latent gives it; None for the experts' own.
+        sigma: a calibration's noise level, rounded to 6 digits; it overrides steps, scheduler and at_step.
         dtype: the type to compute in, such as "float32"; None leaves it to the host.
 
     Raises:
-        EMoEError: a preset, tap or estimator that is not known.
+        EMoEError: an unknown preset, tap or estimator.
         BadOption: a number out of range.
     """
 
@@ -62,7 +62,7 @@ class ScoreOptions:
 
     @property
     def reading(self) -> tuple[str, str]:
-        """The tap and the estimator that are meant; the tap may still be one that only a model can settle."""
+        """The tap and the estimator; the tap may still be one that only a model can resolve."""
         return resolve(self.preset, self.tap, self.estimator)
 
     @classmethod

@@ -14,7 +14,7 @@ TAPS: dict[str, str] = {
     "mid_in": "input of the U-Net's middle block (the paper's m_pre)",
     "block": "output of one block of a diffusion transformer (SD3, Flux, ...), the middle one unless block_index says which",
 }
-#: "mid_out" of a U-Net; of a transformer, which has no middle block, the block in the middle of the stack.
+#: "mid_out" for a U-Net; for a transformer, which has no middle block, the block in the middle of the stack.
 MIDDLE = "middle"
 NOISE_PRED = "noise_pred"
 _BLOCK = "block:"
@@ -54,14 +54,14 @@ PRESETS: dict[str, Preset] = {
     ),
 }
 CUSTOM = "custom"
-#: The best founded one: see docs/validity.md.
+#: The best founded preset: see docs/validity.md.
 DEFAULT = "layout"
 
 
 def resolve(preset: str, tap: str, estimator_name: str) -> tuple[str, str]:
     """The (tap, estimator) of a preset; with 'custom', the two given names after checking that they exist.
 
-    The tap may still be one that only a model can settle ('middle', 'block'): see `resolve_tap`.
+    The tap may still be one that only a model can resolve ('middle', 'block'): see `resolve_tap`.
     """
     if preset in PRESETS:
         chosen = PRESETS[preset]
@@ -70,18 +70,18 @@ def resolve(preset: str, tap: str, estimator_name: str) -> tuple[str, str]:
         raise EMoEError(f"There is no preset '{preset}'; the known ones are {', '.join(PRESETS)} and {CUSTOM}.")
     if tap not in (*TAPS, MIDDLE) and not tap.startswith(_BLOCK):
         raise EMoEError(f"There is no tap '{tap}'; the known ones are {', '.join(TAPS)}.")
-    from .estimators import estimator  # here: the help of the commands must not wait for torch
+    from .estimators import estimator  # here, so that the commands' help does not wait for torch
 
     return tap, estimator(estimator_name).name
 
 
 def is_hidden(tap: str) -> bool:
-    """Whether the tap is inside the network. Hidden features only compare between descendants of one base."""
+    """Whether the tap is inside the network. Hidden features are comparable only between descendants of one base."""
     return tap != NOISE_PRED
 
 
 def resolve_tap(wanted: str, taps: Sequence[str], who: str = "These experts") -> str:
-    """The tap that is meant, out of those a model has.
+    """The tap meant by `wanted`, out of those a model has.
 
     'middle' is the U-Net's `mid_out`, or else the middle block; 'block' is the middle block, the one after which half of
     the stack (rounded up) has run; 'block:7' is block 7, counted from 0 through all kinds of blocks of the stack.
@@ -100,7 +100,7 @@ def resolve_tap(wanted: str, taps: Sequence[str], who: str = "These experts") ->
 
 
 def listed(taps: Sequence[str]) -> str:
-    """The taps for a person, a run of blocks as 'block:0 to block:23'."""
+    """The taps for a person, with a run of blocks as 'block:0 to block:23'."""
     blocks = [tap for tap in taps if tap.startswith(_BLOCK)]
     run = [blocks[0] if len(blocks) == 1 else f"{blocks[0]} to {blocks[-1]}"] if blocks else []
     return ", ".join([*run, *(tap for tap in taps if not tap.startswith(_BLOCK))])

@@ -1,4 +1,4 @@
-"""The probe: the one thing a host must be able to do for the science."""
+"""The probe: the one thing that a host must implement for scoring."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from torch import Tensor
 
 from ..records.routing import Routing
 
-#: Latents of one prompt: for each tap one tensor [K, B, C, ...] a conditioning entry (K noise samples, B batch items).
-#: One entry is the usual case; areas and combined prompts make more. At `noise_pred` it is always one.
+#: Latents of one prompt: per tap one tensor [K, B, C, ...] per conditioning entry (K noise samples, B batch items).
+#: One entry is the usual case; areas and combined prompts make more. At `noise_pred` there is always one.
 Latents = dict[str, list[Tensor]]
 
 
 @dataclass(frozen=True, eq=False)
 class Answer:
-    """What one pass of one expert gave.
+    """The result of one expert's pass.
 
     Attributes:
-        latents: one `Latents` per prompt, or a single one of the empty prompt.
+        latents: one `Latents` per prompt, or a single one for the empty prompt.
         denoised: per prompt the expert's denoised estimate of the first noise sample, [B, C, ...] in the scale of a LATENT;
-            empty where the pass ended before the prediction, or the host does not say.
+            empty where the pass ended before the prediction, or the host does not give it.
         routing: where the router of a mixture sent the prompt; None for an ensemble.
     """
 
@@ -33,7 +33,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class Request:
-    """Which latents are wanted: of one expert, for every prompt of the run or for the empty prompt, at these taps."""
+    """The wanted latents: of one expert, for every prompt of the run or for the empty prompt, at these taps."""
 
     expert: int
     empty: bool
@@ -41,10 +41,10 @@ class Request:
 
 
 class Probe(Protocol):
-    """Whoever can run the experts. The maths never knows who answers.
+    """Runs the experts for a host. The maths never knows which host answers.
 
-    A probe knows its prompts, its K noise samples and its B latents; it decides how many of them go through the network
-    in one call. The answer must not depend on that by more than rounding.
+    A probe knows its prompts, its K noise samples and its B latents; it decides how many of them share one call of the
+    network. The answer must not depend on that by more than rounding.
     """
 
     @property
@@ -55,7 +55,7 @@ class Probe(Protocol):
     def latents(self, request: Request, advance: Callable[[int], None]) -> Answer:
         """The latents at all the request's taps, from one pass.
 
-        Entries stand in the same order for every expert. `advance(n)` is called when n more (prompt, noise sample) pairs
+        Entries have the same order for every expert. `advance(n)` is called when n more (prompt, noise sample) pairs
         are done.
 
         Raises:

@@ -1,4 +1,4 @@
-"""Scoring: ask a probe for every expert's latents, then make a report of them."""
+"""Scoring: asks a probe for every expert's latents and makes a report of them."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ BASELINES = ("response", "guidance")
 
 @dataclass(frozen=True, eq=False)
 class Scored:
-    """A report and what there is to see of it."""
+    """A report and its maps."""
 
     report: Report
     maps: Maps
@@ -50,7 +50,7 @@ def score(
     progress: Progress | None = None,
     also: Sequence[Reading] = (),
 ) -> Scored:
-    """Score the probe's one prompt (a batch of latents gives a score an item); see `score_many`."""
+    """Scores the probe's one prompt (a batch of latents gives one score per item); see `score_many`."""
     return score_many(probe, experts, [settings], [prompt], progress, also)[0]
 
 
@@ -63,17 +63,17 @@ def score_many(
     also: Sequence[Reading] = (),
     brief: bool = False,
 ) -> list[Scored]:
-    """Score each of the probe's prompts; every expert is run once for all of them.
+    """Scores each of the probe's prompts; every expert runs once for all of them.
 
-    Every estimator that can be had from the latents that were measured is in the report (`ItemScore.all`).
+    The reports hold every estimator that the measured latents allow (`ItemScore.all`).
 
     Args:
-        settings: one a prompt. Tap, estimator and number of noise samples are read from the first, and all of it goes
-            into the reports; they must not differ in these three.
+        settings: one per prompt. All of them go into the reports; tap, estimator and number of noise samples are read from
+            the first and must be the same in all.
         prompts: the texts, for reports only.
-        also: more taps and estimators to measure in the same pass. Estimators of the score's own tap come without asking,
-            except for those that need the empty prompt when nothing else needs it.
-        brief: measure only what was asked for and the baselines, where scores are all that is kept.
+        also: more taps and estimators to measure in the same pass. Estimators at the score's own tap are included anyway,
+            except those that need the empty prompt when nothing else needs it.
+        brief: measure only what was asked for and the baselines, when only scores are kept.
 
     Raises:
         EMoEError: too few experts for an estimator, experts that cannot be compared at a tap, a latent with NaN or
@@ -159,7 +159,7 @@ def _scored(
 
 
 def _with_routing(report: Report, routing: Routing) -> Report:
-    """The report with its routing, and each item's entropy among its baselines, as estimator `routing_entropy`."""
+    """The report with its routing, and each item's entropy among its baselines as estimator `routing_entropy`."""
     items = tuple(
         replace(item, all={**item.all, "routing": {"routing_entropy": Estimate(entropy, None, None)}})
         for item, entropy in zip(report.items, routing.items, strict=True)
@@ -168,7 +168,7 @@ def _with_routing(report: Report, routing: Routing) -> Report:
 
 
 def _estimates(measured: est.Measured, asked: set[str], comparable: bool, brief: bool) -> dict[str, list[Estimate]]:
-    """Every estimator that these latents allow, an item; an error only for one that was asked for."""
+    """Every estimator that these latents allow, per item; an error only for one that was asked for."""
     found: dict[str, list[Estimate]] = {}
     for name, one in est.ESTIMATORS.items():
         if brief and name not in asked and name not in BASELINES:
@@ -203,7 +203,7 @@ def _estimate(one: est.Estimator, measured: est.Measured) -> list[Estimate]:
         )
     seeds: list[float | None] = [None] * len(values)
     if one.minimum_experts > 1 and measured.prompt.shape[1] > 1:
-        with suppress(EMoEError):  # undefined for the mean of the experts, where they cancel out
+        with suppress(EMoEError):  # undefined where the experts cancel out in their mean
             seeds = [float(seed) for seed in one.compute(est.noise_as_experts(measured))[0]]
     return [
         Estimate(float(values[b]), None if stderr is None else float(stderr[b]), seeds[b]) for b in range(len(values))
@@ -211,7 +211,7 @@ def _estimate(one: est.Estimator, measured: est.Measured) -> list[Estimate]:
 
 
 def _places(latents: list[list[Tensor]], empty: list[list[Tensor]] | None, layout: bool) -> Tensor:
-    """The map of the largest conditioning entry; the empty prompt's latents are taken off where it has the same entry."""
+    """The map of the largest conditioning entry, minus the empty prompt's latents where it has the same entry."""
     largest = max(range(len(latents[0])), key=lambda entry: latents[0][entry][0, 0, 0].numel())
     prompt = [parts[largest] for parts in latents]
     if empty is None or any(len(parts) <= largest or parts[largest].shape != prompt[0].shape for parts in empty):

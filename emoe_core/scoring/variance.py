@@ -1,4 +1,4 @@
-"""Variance of latents across experts and noise samples, and what is told of it beside the score.
+"""Variance of latents across experts and noise samples, and the numbers that are reported beside the score.
 
 M experts, K noise samples, B batch items, D dimensions of the latent, as in estimators.py.
 """
@@ -12,28 +12,28 @@ from torch import Tensor
 
 
 def across_expert_variance(latents: Tensor) -> Tensor:
-    """Unbiased variance across experts, Var_i m[i, k, b, d] with divisor M - 1; shape [K, B, D].
+    """Unbiased variance across experts, Var_i m[i, k, b, d] with divisor M - 1: [M, K, B, D] -> [K, B, D].
 
-    The first expert is subtracted before the variance is taken: variance does not change under a shift, identical
-    experts then give exactly 0 for any M, and a large common offset costs no digits.
+    The variance in the paper's score (arXiv 2505.13273, section 4); M - 1 lets sets of different M estimate one quantity.
+    The first expert is subtracted first, so identical experts give exactly 0 and a large common offset costs no digits.
     """
     latents = latents.float()
     return (latents - latents[:1]).var(dim=0, correction=1)
 
 
 def mean_square(latents: Tensor) -> Tensor:
-    """Mean over experts and dimensions of m squared; shape [K, B]."""
+    """mean_{i,d} m^2, over experts and dimensions: [M, K, B, D] -> [K, B]."""
     return latents.float().square().mean(dim=(0, 3))
 
 
 @dataclass(frozen=True)
 class Decomposition:
-    """Law of total variance over experts and noise samples, each of shape [B], in the latent's own unit squared.
+    """Law of total variance over experts and noise samples, each part [B], in the latent's unit squared.
 
     Attributes:
-        epistemic: mean_k mean_d Var_i, what the experts disagree on.
-        seed: mean_d Var_k of the experts' mean, what the noise alone changes; None with a single noise sample.
-            It says nothing of the world, only of the seed.
+        epistemic: mean_{k,d} Var_i m, from the experts' disagreement.
+        seed: mean_d Var_k (mean_i m), from the noise alone; None with a single noise sample. It says nothing about the
+            models' knowledge.
     """
 
     epistemic: Tensor
@@ -41,7 +41,7 @@ class Decomposition:
 
 
 def decompose(latents: Tensor) -> Decomposition:
-    """Split the variance of `latents` [M, K, B, D] into its epistemic and its seed part.
+    """Splits the variance of `latents` [M, K, B, D] into its epistemic and its seed part.
 
     With one expert the epistemic part is 0.
     """
@@ -58,9 +58,9 @@ def decompose(latents: Tensor) -> Decomposition:
 
 
 def pairwise_distances(latents: Tensor) -> Tensor:
-    """Mean squared distance between every two experts over their mean square, shape [M, M]; 0 on the diagonal.
+    """mean (m_i - m_j)^2 over mean m^2 for every two experts: [M, K, B, D] -> [M, M], 0 on the diagonal.
 
-    Tells which experts are near-identical and which one stands alone.
+    Ours: shows which experts are near-identical and which one stands alone.
     """
     flat = latents.float().flatten(1)
     distance = torch.stack([(flat - row).square().mean(dim=1) for row in flat])
@@ -69,9 +69,9 @@ def pairwise_distances(latents: Tensor) -> Tensor:
 
 
 def summarise(values: Tensor) -> tuple[Tensor, Tensor | None]:
-    """Mean over noise samples and its standard error, each of shape [B], from values of shape [K, B].
+    """Mean over noise samples and its standard error, sd / sqrt(K) with divisor K - 1: [K, B] -> [B] each.
 
-    The standard error is None with one sample: there is nothing to estimate it from.
+    The standard error is None with one sample, which cannot show it.
     """
     samples = values.shape[0]
     mean = values.mean(dim=0)

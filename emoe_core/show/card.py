@@ -1,4 +1,4 @@
-"""The score card: one picture that says what a score means, and the same figures for the frontend's own widget."""
+"""The score card: one picture that shows what a score means, and the same figures for the frontend's own widget."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from ..records.report import Report
 
 CARD_SCHEMA = 1
 BINS = 24
-#: Pixels. A node shows it at little more than half this size, so its letters are large.
+#: Pixels. A node shows it at little more than half this size, so the letters are large.
 SIZE = (560, 440)
 _LARGE, _TEXT, _SMALL = 46, 27, 24
-_PASS, _BLOCK = (86, 180, 233), (230, 159, 0)  # sky blue and orange of Okabe and Ito: told apart by everybody
+_PASS, _BLOCK = (86, 180, 233), (230, 159, 0)  # sky blue and orange of Okabe and Ito, which everybody can tell apart
 
 
 def card(report: Report, verdict: Verdict | None = None, calibration: Calibration | None = None) -> dict[str, Any]:
@@ -27,7 +27,7 @@ def card(report: Report, verdict: Verdict | None = None, calibration: Calibratio
 
     Args:
         verdict: the Gate's; None on the Score node, which does not decide.
-        calibration: on the Score node, one that the score may be held against; the Gate's comes with its verdict.
+        calibration: on the Score node, one that fits the score; the Gate's comes with its verdict.
     """
     calibration = calibration if verdict is None else verdict.calibration
     item = max(report.items, key=lambda one: one.score)
@@ -65,7 +65,7 @@ def _histogram(calibration: Calibration) -> dict[str, Any]:
 
 
 def card_picture(shown: dict[str, Any]) -> Image.Image:
-    """The card as a picture of `SIZE`, on a ground of its own: the same on a light and on a dark canvas."""
+    """The card as a picture of `SIZE` with its own background, the same on a light and on a dark canvas."""
     canvas = Canvas(SIZE, "dark", 1.0)
     width, pad = SIZE[0], 20.0
     verdict = shown.get("verdict")
@@ -90,7 +90,7 @@ def _line(shown: dict[str, Any]) -> str:
 
 
 def gauge_range(shown: dict[str, Any]) -> tuple[float, float]:
-    """Lowest and highest score that the gauge shows: the calibration's, the score and the threshold, with some air."""
+    """Lowest and highest score of the gauge: it covers the calibration, the score and the threshold, with a margin."""
     values = [shown["score"]]
     if shown.get("threshold") is not None:
         values.append(shown["threshold"])
@@ -135,7 +135,7 @@ def _gauge(canvas: Canvas, shown: dict[str, Any], colour: Colour, box: tuple[flo
 
 
 def _agreement(canvas: Canvas, shown: dict[str, Any], box: tuple[float, float, float]) -> None:
-    """A square an expert pair: dark where they agree, yellow where they are as far apart as any two are."""
+    """One square per expert pair: dark where they agree, yellow for the largest distance between any two."""
     left, top, bottom = box
     rows = shown["pairwise"]
     side = (bottom - top) / max(len(rows), 1)

@@ -1,4 +1,4 @@
-"""The disagreement map as a picture to read: colours with a legend, over the picture that they are about."""
+"""The disagreement map as a picture: colours with a legend, over the picture that they describe."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from ..scoring.disagreement import PIXELS_A_LATENT
 
 SIZES = (256, 2048)
 _LUMA = (0.2126, 0.7152, 0.0722)  # Rec. 709
-#: Darkest and lightest grey under the colours: brighter ones would wash them out.
+#: Darkest and lightest grey under the colours: brighter greys would wash them out.
 _GREYS = (0.05, 0.6)
-#: Share of `strength` with which the colours cover the places where experts agree; it rises to all of it.
+#: Share of `strength` with which the colours cover places where experts agree; it rises to 1 with disagreement.
 _LEAST = 0.3
 _STEPS = 256
 
@@ -30,10 +30,10 @@ class Look:
 
     Attributes:
         size: pixels of the longer side, without the legend.
-        strength: how much the colours cover what is under them where experts disagree most, 0 to 1.
+        strength: how much the colours cover the picture where experts disagree most, 0 to 1.
         maximum: the value of the brightest colour; 0 for the highest place of the batch.
         legend: whether the scale is drawn below.
-        beside: whether what is under the map is also shown at its left, in its own colours.
+        beside: whether the picture is also shown at the left of the map, in its own colours.
     """
 
     size: int = 512
@@ -44,10 +44,10 @@ class Look:
 
 
 def map_picture(report: Report, maps: Maps, under: Tensor | None, look: Look) -> Tensor:
-    """The map of each batch item, [B, H, W, 3]; below each the legend.
+    """The map of each batch item, [B, H, W, 3], each with its legend below.
 
     Args:
-        under: picture [B or 1, h, w, 3] to lay the map over, in grey there so that only the map has colours.
+        under: picture [B or 1, h, w, 3] to lay the map over; it turns grey, so that only the map has colours.
 
     Raises:
         EMoEError: a single expert, or a picture for another number of items.
@@ -63,7 +63,7 @@ def map_picture(report: Report, maps: Maps, under: Tensor | None, look: Look) ->
         if under.shape[0] not in (1, places.shape[0]):
             raise EMoEError(
                 f"Disagreement Map's image is a batch of {under.shape[0]} and the score one of {places.shape[0]}; connect "
-                "one picture, or one an item."
+                "one picture, or one per item."
             )
         own = _fitted(under[..., :3].float().cpu().clamp(0, 1), height, width)
         cover = look.strength * _cover(shares).unsqueeze(-1)
@@ -79,7 +79,7 @@ def map_picture(report: Report, maps: Maps, under: Tensor | None, look: Look) ->
 
 
 def mask(report: Report, maps: Maps, under: Tensor | None, look: Look) -> Tensor:
-    """The map as a MASK [B, H, W] of the size of what is under it: 0 where experts agree, 1 where they agree least."""
+    """The map as a MASK [B, H, W] of the size of the picture below: 0 where experts agree, 1 where they agree least."""
     return enlarged(maps.disagreement, *sides_of(report, under), top_of(report, maps, look))
 
 
@@ -94,7 +94,7 @@ def top_of(report: Report, maps: Maps, look: Look) -> float:
 
 
 def sides_of(report: Report, under: Tensor | None) -> tuple[int, int]:
-    """Height and width of the picture that the map is about."""
+    """Height and width of the picture that the map describes."""
     if under is not None:
         return int(under.shape[1]), int(under.shape[2])
     height, width = report.settings.latent_shape[-2:]
@@ -102,12 +102,12 @@ def sides_of(report: Report, under: Tensor | None) -> tuple[int, int]:
 
 
 def _cover(shares: Tensor) -> Tensor:
-    """How much of `strength` covers a place: little where experts agree, so that what is under it can be made out."""
+    """How much of `strength` covers a place: little where experts agree, so that the picture below stays visible."""
     return _LEAST + (1 - _LEAST) * shares
 
 
 def _ground(picture: Tensor) -> Tensor:
-    """The picture [..., 3] in the greys that may lie under the colours."""
+    """The picture [..., 3] in the range of greys that may lie under the colours."""
     light = (picture * torch.tensor(_LUMA)).sum(dim=-1, keepdim=True)
     return (_GREYS[0] + (_GREYS[1] - _GREYS[0]) * light).expand_as(picture)
 
@@ -122,7 +122,7 @@ def _fitted(picture: Tensor, height: int, width: int) -> Tensor:
 
 
 def _scale(strength: float | None) -> Tensor:
-    """The legend's colours [steps, 3]: as they look over a grey of middle brightness where there is something under."""
+    """The legend's colours [steps, 3], over a grey of middle brightness where the map lies over a picture."""
     shares = torch.linspace(0, 1, _STEPS)
     if strength is None:
         return viridis(shares)

@@ -15,7 +15,7 @@ _RAISES, _LOWERS, _PAPER = (230, 159, 0), (86, 180, 233), (255, 255, 255)
 
 
 def words_picture(found: Attribution, width: int = 768) -> Image.Image:
-    """The prompt with every word on a colour: orange where it raises the uncertainty, blue where it lowers it."""
+    """The prompt with a colour behind every word: orange where it raises the uncertainty, blue where it lowers it."""
     size, pad, row = 26, 20.0, 46.0
     highest = max((abs(change) for _, change in found.ranked()), default=0.0)
     pieces = _rows(found, size, width - 2 * pad)
@@ -38,13 +38,13 @@ def words_picture(found: Attribution, width: int = 768) -> Image.Image:
 
 
 def colour_of(change: float, highest: float) -> Colour:
-    """White for no change, orange for the highest rise, blue for as deep a fall."""
+    """White for no change, orange for the highest rise, blue for an equal fall."""
     share = min(abs(change) / highest, 1.0) if highest > 0 else 0.0
     return mixed(_RAISES if change > 0 else _LOWERS, _PAPER, share)
 
 
 def _rows(found: Attribution, size: int, room: float) -> list[list[tuple[str, Word | None]]]:
-    """Words and what stands between them, broken into lines before a word that does not fit."""
+    """Words and the text between them, broken into lines before a word that does not fit."""
     rows: list[list[tuple[str, Word | None]]] = [[]]
     used, at = 0.0, 0
     for word in found.words:

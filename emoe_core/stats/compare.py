@@ -1,9 +1,4 @@
-"""Two groups: tests, Cliff's delta, Hodges-Lehmann shift, and Holm's correction for many groups.
-
-Sources: Mann and Whitney 1947; Wilcoxon 1945; Hodges and Lehmann 1963 (estimates and, by inverting the tests,
-intervals); Cliff 1993; Newcombe 2006 (Statistics in Medicine 25, method 5, the interval of a Mann-Whitney share);
-Wilson 1927; Holm 1979.
-"""
+"""Two groups: tests, Cliff's delta, Hodges-Lehmann shift, and Holm's correction for many groups."""
 
 from __future__ import annotations
 
@@ -20,7 +15,8 @@ from .signed_rank import signed_rank_p
 
 Floats = NDArray[np.float64]
 Z95 = NormalDist().inv_cdf(0.975)
-_FEW = 20_000  # differences that are simply sorted
+#: Up to this many differences are made and sorted.
+FEW = 20_000
 
 
 @dataclass(frozen=True)
@@ -29,7 +25,7 @@ class Comparison:
 
     Attributes:
         test: the name of the test.
-        n, n_against: prompts of the group, and of the others; for paired ones both are the number of pairs.
+        n, n_against: number of prompts in the group and in the others; if paired, both are the number of pairs.
         delta: Cliff's delta in [-1, 1]: share of pairs where the group is higher, minus share where it is lower.
         shift: Hodges-Lehmann estimate of the difference, in the score's own unit.
         p: two-sided p-value.
@@ -47,10 +43,11 @@ class Comparison:
     p: float
 
 
-def between(group: Floats, others: Floats) -> Comparison:
-    """A group against others, prompts not paired: Mann-Whitney.
+def between(group: Floats, others: Floats, *, few: int = FEW) -> Comparison:
+    """A group [m] against others [n], not paired, by Mann and Whitney's test (1947).
 
-    The shift is the median of all differences group - other.
+    Delta is 2 U / (m n) - 1 = P(x > y) - P(x < y) (Cliff 1993), with Newcombe's interval (Statistics in Medicine 25, 2006,
+    method 5). The shift is the median of all x - y; its interval inverts the test (Hodges and Lehmann 1963).
     """
     from scipy.stats import mannwhitneyu
 
@@ -63,23 +60,23 @@ def between(group: Floats, others: Floats) -> Comparison:
     def at_most(t: float) -> int:  # how many differences x_i - y_j are <= t
         return int(np.searchsorted(x, y + t, side="right").sum())
 
-    few = np.subtract.outer(x, y).ravel() if len(x) * len(y) <= _FEW else None
-    shift, shift_low, shift_high = _centre(at_most, len(x) * len(y), half, x[0] - y[-1], x[-1] - y[0], few)
+    made = np.subtract.outer(x, y).ravel() if len(x) * len(y) <= few else None
+    shift, shift_low, shift_high = _centre(at_most, len(x) * len(y), half, x[0] - y[-1], x[-1] - y[0], made)
     delta = 2 * theta - 1
     return Comparison(
         "Mann-Whitney", len(x), len(y), delta, 2 * low - 1, 2 * high - 1, shift, shift_low, shift_high, _p(tested)
     )
 
 
-def paired(differences: Floats, tested: Floats | None = None) -> Comparison:
-    """Parallel prompts: Wilcoxon's signed-rank test.
+def paired(differences: Floats, tested: Floats | None = None, *, few: int = FEW) -> Comparison:
+    """A group against a reference on parallel prompts, by Wilcoxon's signed-rank test (1945).
+
+    Delta is the share of prompts where the group is higher minus the share where it is lower (Wilson's interval, 1927).
+    The shift is the median of the Walsh averages (d_i + d_j) / 2, i <= j (Hodges and Lehmann 1963).
 
     Args:
-        differences: group minus reference, one a prompt.
-        tested: what the test is made on where that is something else than the differences (see `within_ranks`).
-
-    Delta is the share of prompts where the group is higher minus the share where it is lower, with Wilson's interval;
-    the shift is the median of all means of two differences (Walsh averages).
+        differences: group minus reference per prompt, [n].
+        tested: the values to test instead of the differences, [n] (see `within_ranks`).
     """
     d = np.sort(np.asarray(differences, dtype=np.float64))
     n = len(d)
@@ -95,18 +92,21 @@ def paired(differences: Floats, tested: Floats | None = None) -> Comparison:
         upto = np.searchsorted(d, 2 * t - d, side="right")
         return int(np.maximum(upto - own, 0).sum())
 
-    few = (np.add.outer(d, d) / 2)[np.triu_indices(n)] if pairs <= _FEW else None
-    shift, shift_low, shift_high = _centre(at_most, pairs, half, d[0], d[-1], few)
+    made = (np.add.outer(d, d) / 2)[np.triu_indices(n)] if pairs <= few else None
+    shift, shift_low, shift_high = _centre(at_most, pairs, half, d[0], d[-1], made)
     name = "Wilcoxon signed-rank" if tested is None else "Wilcoxon signed-rank on ranks within each prompt"
     delta = 2 * wins / n - 1
     return Comparison(name, n, n, delta, 2 * low - 1, 2 * high - 1, shift, shift_low, shift_high, p)
 
 
 def within_ranks(table: Floats, column: int) -> Floats:
-    """For each prompt (row) the group's rank among all groups, centred to mean 0 and scaled to [-1, 1].
+    """Per prompt (row) the group's rank among all groups: (#lower - #higher) / #others, in [-1, 1] with mean 0, [rows].
 
-    A difference from the mean or median of several others is skewed even where nothing differs, and the signed-rank test
-    would be wrong; this rank is symmetric then. NaN cells are left out, rows where the group is missing or alone give NaN.
+    Ours: a difference from the mean or median of several others is skewed even where nothing differs, and the signed-rank
+    test would be wrong. NaN cells are left out; a row where the group is missing or alone gives NaN.
+
+    Args:
+        table: scores by prompt and group, [rows, groups].
     """
     own = table[:, column : column + 1]
     with np.errstate(invalid="ignore"):
@@ -119,7 +119,7 @@ def within_ranks(table: Floats, column: int) -> Floats:
 
 
 def holm(p: Sequence[float]) -> list[float]:
-    """Holm's step-down adjusted p-values, in the order given."""
+    """Holm's step-down adjusted p-values (1979), in the order given: the running maximum of (n - i) p_(i), i from 0, cut at 1."""
     order = sorted(range(len(p)), key=lambda i: p[i])
     adjusted, highest = [0.0] * len(p), 0.0
     for place, index in enumerate(order):
@@ -129,7 +129,7 @@ def holm(p: Sequence[float]) -> list[float]:
 
 
 def ridits(values: Floats) -> Floats:
-    """Share of values below each, ties counted half, in (0, 1)."""
+    """Per value the share of values below it, ties counted half: (rank - 1/2) / n, in (0, 1), [n] (Bross 1958)."""
     found: Floats = (ranks(values) - 0.5) / len(values)
     return found
 
@@ -140,16 +140,16 @@ def _p(tested: object) -> float:
 
 
 def _centre(
-    at_most: Callable[[float], int], pairs: int, half: float, low: float, high: float, few: Floats | None
+    at_most: Callable[[float], int], pairs: int, half: float, low: float, high: float, made: Floats | None
 ) -> tuple[float, float, float]:
     """Median of `pairs` differences, and the interval that inverts the test (normal limits).
 
     Args:
-        at_most: counts the differences up to a value: of very many, none is ever made.
-        few: the differences themselves, where they are few.
+        at_most: counts the differences up to a value, so that a very long list of them is never made.
+        made: the differences themselves, where there are few.
     """
     below = max(1, math.floor(pairs / 2 - half))
-    ordered = None if few is None else np.sort(few)
+    ordered = None if made is None else np.sort(made)
 
     def nth(k: int) -> float:
         return _smallest(lambda t: at_most(t) >= k, low, high) if ordered is None else float(ordered[k - 1])
@@ -173,7 +173,7 @@ def _smallest(enough: Callable[[float], bool], low: float, high: float) -> float
 
 
 def _wilson(share: float, n: int) -> tuple[float, float]:
-    """Wilson's interval; scipy's takes whole numbers of wins only, and a tie is half of one."""
+    """Wilson's interval. scipy's takes whole numbers of wins only, but a tie is half a win."""
     z2 = Z95 * Z95
     centre = (share + z2 / (2 * n)) / (1 + z2 / n)
     half = Z95 / (1 + z2 / n) * math.sqrt(share * (1 - share) / n + z2 / (4 * n * n))
@@ -181,7 +181,7 @@ def _wilson(share: float, n: int) -> tuple[float, float]:
 
 
 def _newcombe(theta: float, m: int, n: int) -> tuple[float, float]:
-    """Interval of P(X > Y) + P(X = Y) / 2: the values whose own variance leaves `theta` within 1.96 deviations."""
+    """Newcombe's interval of P(X > Y) + P(X = Y) / 2: the values whose own variance leaves `theta` within 1.96 deviations."""
     extra = (m + n) / 2 - 1
 
     def outside(t: float) -> bool:
@@ -197,5 +197,5 @@ def _newcombe(theta: float, m: int, n: int) -> tuple[float, float]:
             inside, out = (inside, middle) if outside(middle) else (middle, out)
         return (inside + out) / 2
 
-    # At theta 0 or 1 the variance is 0 there: step inside first.
+    # At theta 0 or 1 the variance is 0, so step inside first.
     return limit(1e-12) if theta > 0 else 0.0, limit(1 - 1e-12) if theta < 1 else 1.0

@@ -1,15 +1,15 @@
-"""Do new scores still look as if drawn from the same hat as the calibration's?
+"""Whether new scores still look like draws from the distribution of the calibration's scores.
 
-A conformal test martingale. Calibration and ledger make one growing bag of scores, and every ledger score gets its
-smoothed rank in the bag so far: p = (#higher + theta #equal) / size, theta uniform. While all scores are exchangeable
-these p are independent and uniform, whatever the distribution (Vovk, Nouretdinov and Gammerman, "Testing exchangeability
-on-line", ICML 2003), so a capital that bets against uniformity is a test martingale: by Ville's inequality it ever
-reaches L with probability at most 1 / L, however often one looks.
+This is a conformal test martingale. The calibration and the ledger form one growing bag of scores, and every ledger score
+gets its smoothed rank in the bag so far: p = (#higher + theta #equal) / size, theta uniform. While all scores are
+exchangeable, these p are independent and uniform, whatever the distribution (Vovk, Nouretdinov and Gammerman, "Testing
+exchangeability on-line", ICML 2003). A capital that bets against uniformity is then a test martingale: by Ville's inequality
+it ever reaches L with probability at most 1 / L, however often one looks.
 
 The bets are the Simple Jumper's (Vovk, Petej, Nouretdinov, Ahlberg, Carlsson and Gammerman, "Retrain or not retrain:
 conformal test martingales for change-point detection", PMLR 152, 2021, arXiv 2102.10439). It bets on ranks that are too
-low or too high. Its capital melts over a long quiet time, so a late change would be seen late: here the
-share 1 / (k (k + 1)) of the capital sits out until row k. A mixture of martingales is a martingale.
+low or too high. Its capital melts over a long quiet time, so it would see a late change late. Therefore the
+share 1 / (k (k + 1)) of the capital waits until row k. A mixture of martingales is a martingale.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ class Drift:
     """What the new scores say.
 
     Attributes:
-        count: new scores looked at.
+        count: number of new scores.
         evidence: the capital now; 1 at the start.
-        highest: the highest it ever was.
-        alarm: index of the first new score at which it reached `level`, None when it never did.
-        level: where the alarm is; its false alarm rate over all time is 1 / level.
+        highest: its highest value so far.
+        alarm: index of the first new score at which it reached `level`; None when it never did.
+        level: the capital at which the alarm goes off; its false alarm rate over all time is 1 / level.
         recent_rank: mean rank of the latest `RECENT` scores in the bag, 0 strangest to 1 most ordinary; None without any.
     """
 
@@ -48,12 +48,12 @@ class Drift:
 
     @property
     def direction(self) -> str:
-        """Which way the latest scores lean."""
+        """In which direction the latest scores lean."""
         return "higher" if (self.recent_rank or 0.0) < 0.5 else "lower"
 
 
 def ranks(reference: Sequence[float], scores: Sequence[float], seed: int = 0) -> Iterator[float]:
-    """Smoothed conformal p-values of `scores`, each against the reference and all scores before it; in [0, 1].
+    """Smoothed conformal p-values of `scores` [n], each against the reference and all scores before it; n values in [0, 1].
 
     The same sequence gives the same p-values, and more scores at its end do not change the earlier ones.
     """
@@ -66,7 +66,7 @@ def ranks(reference: Sequence[float], scores: Sequence[float], seed: int = 0) ->
 
 
 def capital(p_values: Sequence[float]) -> Iterator[float]:
-    """The martingale after each p-value."""
+    """The martingale's value after each p-value."""
     stakes, asleep = [0.0] * len(BETS), 1.0
     for k, p in enumerate(p_values, start=1):
         woken = 1.0 / (k * (k + 1))
@@ -83,8 +83,8 @@ def drift(reference: Sequence[float], scores: Sequence[float], level: float = AL
 
     Args:
         reference: scores of the calibration.
-        scores: new scores; must not be among the reference ones.
-        level: the capital that means an alarm; false alarms have probability at most 1 / level.
+        scores: new scores; they must not be among the reference ones.
+        level: the capital that raises the alarm; false alarms have probability at most 1 / level.
     """
     p_values = list(ranks(reference, scores))
     course = list(capital(p_values))

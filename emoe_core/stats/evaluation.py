@@ -1,8 +1,4 @@
-"""How well a score tells one group of prompts from another: ranks only, so any estimator can be compared with any.
-
-Sources: AUROC as the Mann-Whitney statistic (Hanley and McNeil 1982); Spearman's rho with mid-ranks for ties;
-percentile bootstrap intervals (Efron and Tibshirani 1993).
-"""
+"""How well a score separates two groups of prompts. Only ranks count, so any estimators can be compared."""
 
 from __future__ import annotations
 
@@ -17,15 +13,15 @@ Floats = NDArray[np.float64]
 
 
 def ranks(values: Sequence[float] | Floats) -> Floats:
-    """Ranks from 1, ties sharing the mean of theirs, shape [n]."""
-    from scipy.stats import rankdata  # here: ComfyUI should not wait for it when it loads the pack
+    """Ranks from 1, ties sharing their mean rank, shape [n]."""
+    from scipy.stats import rankdata  # here, so that loading the pack does not wait for scipy
 
     found: Floats = rankdata(np.asarray(values, dtype=np.float64))
     return found
 
 
 def auroc(known: Sequence[float] | Floats, unknown: Sequence[float] | Floats) -> float:
-    """Chance that an unknown prompt scores higher than a known one, ties counted half; 0.5 tells nothing.
+    """P(unknown > known), ties counted half: U / (m n), from [m] and [n] (Hanley and McNeil 1982). 0.5 is chance.
 
     Raises:
         EMoEError: one of the groups is empty.
@@ -38,7 +34,7 @@ def auroc(known: Sequence[float] | Floats, unknown: Sequence[float] | Floats) ->
 
 
 def spearman(x: Sequence[float] | Floats, y: Sequence[float] | Floats) -> float:
-    """Rank correlation in [-1, 1]; NaN where one side is constant."""
+    """Spearman's rho, the correlation of the ranks of x [n] and y [n], in [-1, 1]; NaN where one side is constant."""
     a, b = ranks(x), ranks(y)
     a, b = a - a.mean(), b - b.mean()
     scale = float(np.sqrt((a * a).sum() * (b * b).sum()))
@@ -48,10 +44,10 @@ def spearman(x: Sequence[float] | Floats, y: Sequence[float] | Floats) -> float:
 def bootstrap(
     statistic: Callable[[list[NDArray[np.intp]]], float], sizes: Sequence[int], rounds: int = 1000, seed: int = 0
 ) -> tuple[float, float]:
-    """95 % percentile interval of a statistic under resampling.
+    """95 % percentile interval of a statistic under resampling (Efron and Tibshirani 1993, chapter 13).
 
-    scipy's takes no statistic that is sometimes undefined (NaN), and passes values rather than indices, of which several
-    columns can be drawn at once.
+    scipy's bootstrap takes no statistic that is sometimes undefined (NaN), and it passes values instead of indices, which
+    can draw several columns at once.
 
     Args:
         statistic: gets one array of drawn indices per group, in the order of `sizes`, each drawn with replacement.

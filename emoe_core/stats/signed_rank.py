@@ -10,11 +10,12 @@ EXACT = 50  # differences up to which the exact distribution is used, as in scip
 
 
 def signed_rank_p(differences: Floats) -> float:
-    """Two-sided p-value; differences of 0 are left out (Wilcoxon's own way), and 1 is the answer when none is left.
+    """Two-sided p-value of the differences [n] (Wilcoxon 1945). Differences of 0 are left out; without any other it is 1.
 
-    Up to `EXACT` differences: each rank, ties sharing their mean, has either sign with the same chance; the sums'
-    distribution is built up rank by rank. scipy goes through all 2^n signs instead where there are ties, which takes
-    a second for twelve prompts; beyond that both use the normal limit.
+    p = 2 min(P(W <= w), P(W >= w)), at most 1, where w is the sum of the positive differences' ranks and ties share their
+    mean. Up to `EXACT` differences the distribution of W, with each sign equally likely, is built up rank by rank. scipy
+    goes through all 2^n signs where there are ties, which takes a second for twelve prompts. Beyond `EXACT` both use the
+    normal limit.
     """
     from scipy.stats import rankdata, wilcoxon
 
@@ -23,7 +24,7 @@ def signed_rank_p(differences: Floats) -> float:
         return 1.0
     if len(values) > EXACT:
         return float(wilcoxon(values, zero_method="wilcox", method="asymptotic").pvalue)
-    doubled = np.rint(2 * rankdata(np.abs(values))).astype(int)  # mean ranks are whole or half
+    doubled = np.rint(2 * rankdata(np.abs(values))).astype(int)  # a mean rank is a multiple of one half
     chances = np.zeros(doubled.sum() + 1)
     chances[0] = 1.0
     for rank in doubled:

@@ -11,4 +11,4 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 class HostError(RuntimeError):
-    """Something the person at the keyboard can put right; the message is one sentence that says what."""
+    """A problem that the person at the keyboard can fix; the message is one sentence that says how."""

@@ -60,7 +60,7 @@ def chromium() -> str:
 
 
 def change_settings(url: str, settings: Mapping[str, object]) -> None:
-    """Changes the user's settings on the server at `url`; a page takes them when it is loaded next."""
+    """Changes the user's settings on the server at `url`; they take effect when a page is loaded next."""
     direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     for key, value in settings.items():
         body, kind = json.dumps(value).encode(), {"Content-Type": "application/json"}
@@ -87,7 +87,7 @@ def go(page: Page, url: str) -> None:
 
 
 def wait_until_ready(page: Page) -> None:
-    """Returns when the page has its graph and the workflow that it starts with."""
+    """Returns when the page has its graph and its first workflow."""
     page.wait_for_function(
         """() => {
             const state = window.app?.extensionManager?.workflow?.activeWorkflow?.activeState;
@@ -95,7 +95,7 @@ def wait_until_ready(page: Page) -> None:
         }""",
         timeout=60000,
     )
-    page.wait_for_timeout(1000)  # the workflow's nodes come a moment after the workflow
+    page.wait_for_timeout(1000)  # the workflow's nodes appear a moment after the workflow
 
 
 @contextlib.contextmanager
@@ -113,7 +113,7 @@ def open_page(browser: Browser, url: str, **context_options: Any) -> Iterator[Pa
 
 
 def open_template(page: Page, name: str, pack: str = "emoe") -> None:
-    """Opens a pack's template from the Templates panel, as a person does."""
+    """Opens a pack's template from the Templates panel, as a person would."""
     page.click("button.templates-tab-button")
     dialog = page.get_by_role("dialog")
     dialog.get_by_text(pack, exact=True).first.click()
@@ -132,25 +132,25 @@ def start_run(page: Page) -> None:
 
 
 def end_of_run(page: Page) -> str:
-    """Waits for the end of the run that was started last; 'success', or what went wrong."""
+    """Waits for the end of the latest run; 'success', or the error."""
     answer: str = page.evaluate("() => window.emoeRun")
     return answer
 
 
 def press_run(page: Page) -> str:
-    """Presses Run and waits for the end; 'success', or what went wrong."""
+    """Presses Run and waits for the end; 'success', or the error."""
     start_run(page)
     return end_of_run(page)
 
 
 def toggle_app_mode(page: Page) -> None:
-    """Between the graph and the app mode of newer frontends."""
+    """Switches between the graph and the app mode of newer frontends."""
     page.evaluate("() => app.extensionManager.command.execute('Comfy.ToggleLinear')")
     page.wait_for_timeout(1000)
 
 
 def open_app_mode(page: Page) -> None:
-    """The open workflow in app mode, without the tour."""
+    """Opens the current workflow in app mode, without the tour."""
     toggle_app_mode(page)
     page.get_by_test_id("linear-widgets").wait_for()
     page.keyboard.press("Escape")
@@ -158,7 +158,7 @@ def open_app_mode(page: Page) -> None:
 
 
 def run_app(page: Page, prompt: str) -> str:
-    """Writes the prompt and runs, as a person does who sees no graph; 'success', or what went wrong."""
+    """Writes the prompt and runs, like a person who sees no graph; 'success', or the error."""
     page.get_by_test_id("linear-widgets").locator("textarea").first.fill(prompt)
     page.evaluate(_LISTEN)
     page.get_by_test_id("linear-run-button").locator("button").last.click()

@@ -1,6 +1,6 @@
-"""The test command: ruff, mypy, tsc and the four test tiers, in the prepared environment, against a real ComfyUI.
+"""The test command: ruff, mypy, tsc and the five test tiers, in the prepared environment, against a real ComfyUI.
 
-Parts run side by side, one a core, each with its share of the threads: the tiers are separate processes with servers, ports
+Parts run side by side, one per core, each with its share of the threads: the tiers are separate processes with servers, ports
 and folders of their own.
 """
 
@@ -16,19 +16,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from . import ROOT, HostError
+from .changed import TIERS, changed_files, choose
 from .lanes import Part, cores, run_in_lanes, show
 from .prepare import Host, prepare, say
 from .server import stopped_by_sigterm
 
-TIERS = ("core", "host", "server", "browser")
 PARTS = ("lint", *TIERS)
-#: The longest first, so that no lane ends long after the others; lint before them, since it tells the most in the least time.
-_ORDER = ("lint", "browser", "host", "server", "core")
+#: The longest first, so that no lane ends long after the others; but lint comes before them, since it says most in least time.
+_ORDER = ("lint", "browser", "host", "server", "core", "project")
 
 
 @dataclass
 class Count:
-    """Tests (or lint checks) that passed and failed; skipped ones are said, not counted as passed."""
+    """Tests (or lint checks) that passed and failed; skipped ones are reported, but do not count as passed."""
 
     passed: int = 0
     failed: int = 0
@@ -57,7 +57,7 @@ def read_junit(report: Path) -> Count:
 
 
 def failures(report: Path) -> list[str]:
-    """A line for every test that failed, from pytest's own report: what to look for in the output above."""
+    """One line per failed test, from pytest's own report, to look for in the output above."""
     if not report.is_file():
         return []
     lines = []
@@ -71,10 +71,10 @@ def failures(report: Path) -> list[str]:
 
 
 def environment(host: Host, threads: int | None) -> dict[str, str]:
-    """What the parts get: the ComfyUI to use, and how many threads, unless the caller has said so."""
+    """The parts' environment: the ComfyUI to use, and the number of threads unless the caller has set it."""
     env = {
         k: v for k, v in os.environ.items() if k != "PYTHONPATH"
-    }  # the pack's root must not be importable, nor scripts/ twice
+    }  # neither the pack's root nor scripts/ a second time may be importable
     if threads is not None:
         env.setdefault("OMP_NUM_THREADS", str(threads))
     return env | {"COMFYUI_PATH": str(host.comfyui), "EMOE_PYTHON": str(host.python)}
@@ -90,14 +90,14 @@ def lint_commands(host: Host) -> list[list[str]]:
     ]
 
 
-def tier_command(host: Host, tier: str, report: Path, pytest_args: Sequence[str]) -> list[str]:
-    """One tier in one pytest of its own: the tiers import the same code in different ways."""
+def tier_command(host: Host, paths: Sequence[str], report: Path, pytest_args: Sequence[str]) -> list[str]:
+    """One tier in its own pytest, because the tiers import the same code in different ways."""
     colour = ["--color=yes"] if sys.stdout.isatty() else []
-    return [str(host.python), "-m", "pytest", f"tests/{tier}", f"--junitxml={report}", *colour, *pytest_args]
+    return [str(host.python), "-m", "pytest", *paths, f"--junitxml={report}", *colour, *pytest_args]
 
 
 def judge(part: Part, report: Path, pytest_args: Sequence[str]) -> Count:
-    """What a part that has ended counts as."""
+    """The counts of a part that has ended."""
     if part.name == "lint":
         return Count(passed=part.codes.count(0), failed=len(part.codes) - part.codes.count(0))
     (code,) = part.codes
@@ -109,9 +109,13 @@ def judge(part: Part, report: Path, pytest_args: Sequence[str]) -> Count:
     return count
 
 
-def run_parts(host: Host, names: Sequence[str], pytest_args: Sequence[str]) -> dict[str, Count]:
-    """Runs the parts, shows each one's output when it ends, and at last what failed; gives the counts by part."""
-    lanes = min(cores(), len(names))
+def run_parts(host: Host, chosen: Mapping[str, Sequence[str]], pytest_args: Sequence[str]) -> dict[str, Count]:
+    """Runs the parts, shows each one's output when it ends, and at last what failed; gives the counts by part.
+
+    Args:
+        chosen: the parts, and of each tier the paths that pytest gets.
+    """
+    lanes = min(cores(), len(chosen))
     beside = lanes > 1
     env = environment(host, max(cores() // lanes, 1) if beside else None)
     with tempfile.TemporaryDirectory() as temporary:
@@ -121,7 +125,9 @@ def run_parts(host: Host, names: Sequence[str], pytest_args: Sequence[str]) -> d
             return folder / f"{name}.xml"
 
         def part(name: str) -> Part:
-            commands = lint_commands(host) if name == "lint" else [tier_command(host, name, report(name), pytest_args)]
+            commands = (
+                lint_commands(host) if name == "lint" else [tier_command(host, chosen[name], report(name), pytest_args)]
+            )
             extra: Mapping[str, str] = {"PYTHONPATH": str(ROOT / "scripts")} if name == "lint" else {}
             return Part(name, commands, env | extra, folder / f"{name}.log" if beside else None)
 
@@ -134,14 +140,15 @@ def run_parts(host: Host, names: Sequence[str], pytest_args: Sequence[str]) -> d
             if count.failed:
                 failed.extend(failures(report(part.name)) or [f"{part.name}: see its output above"])
 
-        wanted = sorted(names, key=_ORDER.index) if beside else names
+        wanted = sorted(chosen, key=_ORDER.index) if beside else chosen
         run_in_lanes([part(name) for name in wanted], lanes, ended)
     for line in failed:
         say(f"FAILED {line}")
     return counts
 
 
-def parse(argv: Sequence[str]) -> tuple[list[str], list[str]]:
+def parse(argv: Sequence[str]) -> tuple[list[str], list[str], str | None]:
+    """The parts to run, what pytest gets, and the ref to compare with where only what a change touches is to run."""
     arguments = list(argv)
     pytest_args: list[str] = []
     if "--" in arguments:
@@ -151,31 +158,50 @@ def parse(argv: Sequence[str]) -> tuple[list[str], list[str]]:
         prog="scripts/test.sh",
         description="Runs ruff, mypy and the test tiers; the environment and a ComfyUI are prepared on the first run. "
         "COMFYUI_PATH names another ComfyUI, EMOE_PYTHON its Python. "
-        "Parts run side by side, one a core; a single part writes to the terminal as it goes.",
+        "Parts run side by side, one per core; a single part writes to the terminal as it goes.",
         epilog="What follows `--` goes to pytest: scripts/test.sh core -- -k gate -x",
     )
     parser.add_argument("parts", nargs="*", metavar="part", help=f"any of: {', '.join(PARTS)} (default: all)")
-    parts = parser.parse_args(arguments).parts
+    parser.add_argument(
+        "--changed",
+        nargs="?",
+        const="",
+        metavar="REF",
+        help="only what can be touched by the changes since this branch left REF (default: main), uncommitted ones included",
+    )
+    given = parser.parse_args(arguments)
+    parts = given.parts
     unknown = [p for p in parts if p not in PARTS]
     if unknown:
         parser.error(f"there is no part {unknown[0]!r}; choose from {', '.join(PARTS)}")
-    return [p for p in PARTS if p in parts] if parts else list(PARTS), pytest_args
+    if parts and given.changed is not None:
+        parser.error("--changed chooses the parts; leave them out")
+    return [p for p in PARTS if p in parts] if parts else list(PARTS), pytest_args, given.changed
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    parts, pytest_args = parse(sys.argv[1:] if argv is None else argv)
+    parts, pytest_args, ref = parse(sys.argv[1:] if argv is None else argv)
+    chosen = {part: [f"tests/{part}"] for part in parts}
     try:
+        if ref is not None:
+            choice = choose(changed_files(ref))
+            chosen = choice.paths
+            say("\n".join(choice.lines) or "nothing that has changed touches a test")
+            if not chosen:
+                return 0
         with stopped_by_sigterm():
             host = prepare()
             say(f"using {host.describe()}")
-            counts = run_parts(host, parts, pytest_args)
+            counts = run_parts(host, chosen, pytest_args)
     except HostError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         return 130
     total = sum(counts.values(), Count())
-    if parts != ["lint"] and not any(count.passed + count.failed for part, count in counts.items() if part != "lint"):
+    if set(chosen) != {"lint"} and not any(
+        count.passed + count.failed for part, count in counts.items() if part != "lint"
+    ):
         print("error: no test ran", file=sys.stderr)
         total.failed += 1
     print(total.line())

@@ -1,19 +1,19 @@
-"""Queues a graph over HTTP, follows it over the WebSocket, and tells what ran.
+"""Queues a graph over HTTP, follows it over the WebSocket, and reports what ran.
 
 **Which nodes ran.** ComfyUI announces a node by an `executing` message *before* it looks at the node's inputs. A node
 with an `ExecutionBlocker` among its inputs is announced like any other, but its function is never called
-(`_async_map_node_over_list` in execution.py). What tells the two apart from outside:
+(`_async_map_node_over_list` in execution.py). The messages after it tell the cases apart:
 
 * a node served from the cache sends no `executing` at all, and is listed in `execution_cached`;
-* an output node that was really called sends `executed` with what it has to show (SaveImage and PreviewImage always
-  have something), a blocked one sends nothing more;
+* an output node that was really called sends `executed` with its output to show (SaveImage and PreviewImage always
+  have some), a blocked one sends nothing more;
 * a node blocked with a message sends `execution_error` of type `ExecutionBlocked`.
 
 So `nodes_run` is: announced, minus the output nodes that had nothing to show and raised no error of their own, minus
-those blocked with a message. This errs on one side only. A node that is *not* an output node and stands behind a silent
-blocker is counted as run, although it was not: nothing on the socket tells. A graph in which that matters hangs the
-gate on a lazy input, where the branch is not even announced. An output node that never shows anything (ModelSave and
-its like) would be left out although it ran.
+those blocked with a message. Two errors remain. A node that is *not* an output node and comes after a silent blocker
+counts as run although it was not, because nothing on the socket shows it. If that matters, a graph can put the gate on a
+lazy input, where the branch is not even announced. An output node that never shows anything (such as ModelSave) is left
+out although it ran.
 """
 
 from __future__ import annotations
@@ -42,9 +42,7 @@ class GraphRefused(HostError):
 
 @dataclass
 class Result:
-    """What one queued graph did. Node ids are the graph's own; nodes of an expanded subgraph have ComfyUI's made-up
-    ids.
-    """
+    """What one queued graph did. Node ids are the graph's own; ComfyUI makes up ids for nodes of an expanded subgraph."""
 
     prompt_id: str
     graph: Graph
@@ -62,7 +60,7 @@ class Result:
 
     @property
     def nodes_run(self) -> list[str]:
-        """Ids of the nodes that ran, in order; see the module's text for what counts."""
+        """Ids of the nodes that ran, in order; the module's text defines which count."""
         blocked = {e["node_id"] for e in self.errors if e.get("exception_type") == "ExecutionBlocked"}
         failed = {e["node_id"] for e in self.errors} - blocked
 
@@ -79,7 +77,7 @@ class Result:
 
     @property
     def titles_run(self) -> list[str]:
-        """As `classes_run`, by the titles people gave the nodes: tells two nodes of one class apart."""
+        """Like `classes_run`, by the titles people gave the nodes, which tell two nodes of one class apart."""
         return [str(self.graph.get(node, {}).get("_meta", {}).get("title", node)) for node in self.nodes_run]
 
     def did_run(self, node_id: str) -> bool:
@@ -99,7 +97,7 @@ class Result:
 
     @property
     def error(self) -> str | None:
-        """The first error's message, stripped; None when there was none."""
+        """The first error's message, stripped; None without one."""
         return str(self.errors[0].get("exception_message", "")).strip() if self.errors else None
 
     @property
@@ -113,7 +111,7 @@ class Result:
 
     @property
     def outputs(self) -> dict[str, Any]:
-        """The history's outputs, by node id: what a client that polls gets to see."""
+        """The history's outputs, by node id, as a polling client gets them."""
         return dict(self.history.get("outputs", {}))
 
     def files(self, kind: str = "images") -> list[dict[str, str]]:
@@ -144,8 +142,8 @@ class Client:
         client_id: bool = False,
         on_event: Callable[[str, dict[str, Any]], None] | None = None,
     ) -> Result:
-        """Queues `graph` and returns when it has ended. `follow=False` polls the history alone, as a client without a
-        socket does; it names itself only with `client_id`.
+        """Queues `graph` and returns when it has ended. `follow=False` only polls the history, like a client without a
+        socket; it names itself only with `client_id`.
         """
         return asyncio.run(asyncio.wait_for(self._run(graph, follow, client_id, on_event), self.timeout))
 
@@ -182,12 +180,12 @@ async def _queue(session: aiohttp.ClientSession, graph: Graph, client_id: str | 
     async with session.post("/prompt", json=body) as answer:
         reply = await answer.json()
         if answer.status != 200 or reply.get("node_errors"):
-            raise GraphRefused(f"ComfyUI refused the graph: {_refusal(graph, reply)}")
+            raise GraphRefused(f"ComfyUI refused the graph: {refusal(graph, reply)}")
         return str(reply["prompt_id"])
 
 
-def _refusal(graph: Graph, reply: dict[str, Any]) -> str:
-    """Every node error in one line, the general message when there is none."""
+def refusal(graph: Graph, reply: dict[str, Any]) -> str:
+    """Every node error in one line, or else the general message."""
     parts = [
         f"node {node} ({graph.get(node, {}).get('class_type', '?')}): {error.get('message')} ({error.get('details')})"
         for node, info in (reply.get("node_errors") or {}).items()
@@ -209,7 +207,7 @@ async def _follow(
     result: Result,
     on_event: Callable[[str, dict[str, Any]], None] | None,
 ) -> dict[str, Any]:
-    """Collects messages until the prompt's last one. A socket that falls silent or closes is no end: the history
+    """Collects messages until the prompt's last one. A socket that falls silent or closes does not end it: the history
     decides.
     """
     while True:
@@ -238,10 +236,10 @@ def _event(text: str) -> Event:
 
 
 def record(result: Result, event: str, data: dict[str, Any]) -> None:
-    """Puts one socket message of the result's prompt where it belongs."""
+    """Stores one socket message of the result's prompt in the right place."""
     node = data.get("node")
     if event == "executing" and node is not None:
-        if node not in result.announced:  # a node with lazy inputs is announced again when they have come
+        if node not in result.announced:  # a node with lazy inputs is announced again once they are there
             result.announced.append(node)
     elif event == "execution_cached":
         result.cached.extend(n for n in data.get("nodes", []) if n not in result.cached)
@@ -254,7 +252,7 @@ def record(result: Result, event: str, data: dict[str, Any]) -> None:
 
 
 def _errors_of_history(result: Result) -> None:
-    """A polling client learns of an error from the history alone; one that followed has it already."""
+    """Takes an error from the history, for a polling client; a following one has it already."""
     known = {(e.get("node_id"), e.get("exception_type")) for e in result.errors}
     for event, data in result.history.get("status", {}).get("messages", []):
         if event == "execution_error" and (data.get("node_id"), data.get("exception_type")) not in known:

@@ -19,7 +19,7 @@ from .server import Server, stopped_by_sigterm
 
 WORKFLOWS = ("gate_before_generation", "reroute_blocked_prompt")
 PROMPTS = ROOT / "emoe_core" / "demo" / "prompts.json"
-# group in prompts.json, what the table calls it, how many prompts of it
+# group in prompts.json, its name in the table, number of its prompts
 GROUPS = (
     ("fresh", "English", 3),
     ("fr", "French", 1),
@@ -53,7 +53,7 @@ class Run:
 
 
 def choose_prompts(path: Path = PROMPTS) -> list[tuple[str, str]]:
-    """(group, prompt) by rule, not by looking: each group's prompts at even distances through its list."""
+    """(group, prompt), chosen by rule and not by eye: each group's prompts, evenly spaced through its list."""
     try:
         lists = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError) as error:
@@ -68,7 +68,7 @@ def choose_prompts(path: Path = PROMPTS) -> list[tuple[str, str]]:
 
 
 def read_result(run: Run, result: Any, output: Path) -> None:
-    """Takes from a queued graph's result what the table and the JSON show."""
+    """Takes what the table and the JSON show from a queued graph's result."""
     run.nodes_run, run.titles_run, run.seconds = result.classes_run, result.titles_run, round(result.seconds, 2)
     run.images = [str(path) for path in result.image_paths(output)]
     run.error = result.error_line
@@ -85,7 +85,7 @@ def read_result(run: Run, result: Any, output: Path) -> None:
 
 
 def width(text: str) -> int:
-    """Columns on a terminal: Chinese and Japanese take two a letter."""
+    """Columns on a terminal: a Chinese or Japanese letter takes two."""
     return sum(0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
 
 
@@ -145,7 +145,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--preset", help="Score's preset, instead of the workflows' own")
     parser.add_argument("--prompt", action="append", metavar="TEXT", help="your own prompt instead (may be repeated)")
     parser.add_argument("--workflow", action="append", choices=WORKFLOWS, help="only this one (may be repeated)")
-    parser.add_argument("--host", help=argparse.SUPPRESS)  # what the first half found, for the second
+    parser.add_argument("--host", help=argparse.SUPPRESS)  # passes what the first half found to the second
     return parser.parse_args(argv)
 
 

@@ -1,6 +1,6 @@
-"""Makes a Python environment for a ComfyUI tree: what that tree requires, and what the tests need beside it.
+"""Makes a Python environment for a ComfyUI tree: the tree's requirements, and the tests' further packages.
 
-The tree's own requirements are taken as it states them, since that is what its users have. The tools and the other packages
+The tree's own requirements are taken as it states them, because its users have those. The tools and the other packages
 of requirements/test.in come in the versions of the lock.
 """
 
@@ -21,7 +21,7 @@ SOURCE = LOCK.with_name("test.in")
 
 
 def name_of(line: str) -> str:
-    """The package that a line of a requirements file is about, in the form in which names are compared; "" for none."""
+    """The package that a line of a requirements file names, in the form for comparing names; "" for none."""
     found = re.match(r"\s*([A-Za-z0-9][A-Za-z0-9._-]*)", line.split("#")[0])
     return re.sub(r"[-_.]+", "-", found[1]).lower() if found else ""
 
@@ -32,14 +32,14 @@ def names(text: str) -> list[str]:
 
 
 def beside(tree: str, wanted: str, lock: str) -> list[str]:
-    """Requirements of what is wanted and the tree says nothing of, in the lock's versions."""
+    """Requirements that are wanted and that the tree does not mention, in the lock's versions."""
     pinned = {name_of(line): line.strip() for line in lock.splitlines() if name_of(line)}
     own = set(names(tree))
     return [pinned.get(name, name) for name in names(wanted) if name not in own]
 
 
 def make(tree: Path, folder: Path) -> Path:
-    """The environment in `folder`, made or brought up to date; gives its Python."""
+    """The environment in `folder`, made or updated; returns its Python."""
     version = comfyui_version(tree)
     own = (tree / "requirements.txt").read_text("utf-8")
     more = "\n".join(beside(own, SOURCE.read_text("utf-8"), LOCK.read_text("utf-8"))) + "\n"

@@ -1,4 +1,4 @@
-"""Reads the example workflows in API format and fills in a prompt, finding nodes by what they are, never by their number."""
+"""Reads the example workflows in API format and fills in a prompt; finds nodes by what they are, never by their number."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def only(graph: Graph, class_type: str) -> str:
 def set_prompt(graph: Graph, text: str) -> None:
     """Puts `text` where Encode for Experts takes it from: into its own field, or into the text node linked to it.
 
-    Text encoders that hold the same words as the field did (the same prompt for a sampler's own CLIP) get the new ones.
+    Text encoders that held the same words as the field (the same prompt for a sampler's own CLIP) get the new ones.
     """
     encode = graph[only(graph, "EMoE_EncodeForExperts")]["inputs"]
     if isinstance(encode["text"], list):

@@ -15,7 +15,7 @@ FOLDERS = ("custom_nodes", "input", "output", "user", "models/checkpoints", "mod
 def import_comfyui(tree: Path, base: Path, *flags: str) -> None:
     """Makes ComfyUI's modules importable, set up for the CPU, with `base` as its folder of models, input and output.
 
-    `flags` are more of ComfyUI's own, e.g. --bf16-unet.
+    `flags` are further flags of ComfyUI, e.g. --bf16-unet.
     """
     for name in FOLDERS:
         (base / name).mkdir(parents=True, exist_ok=True)

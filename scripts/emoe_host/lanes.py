@@ -1,8 +1,8 @@
-"""Runs parts of the test command side by side: a part a lane, the next part as soon as a lane is free.
+"""Runs parts of the test command side by side: one part per lane, the next part as soon as a lane is free.
 
-Everything happens in one thread: a part is a list of commands run one after the other, and the loop below looks at
-each lane a few times a second. A part that runs alone writes to the terminal itself; parts side by side write to a file
-each, which is shown whole when the part has ended.
+Everything happens in one thread. A part is a list of commands that run one after the other, and the loop below checks
+each lane a few times per second. A part that runs alone writes to the terminal itself; parts side by side each write to a
+file, which is shown whole when the part has ended.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from typing import IO
 from . import ROOT
 from .prepare import say
 
-_GRACE = 30.0  # seconds that a stopped part gets to end its servers
+_GRACE = 30.0  # seconds for a stopped part to end its servers
 
 
 @dataclass
 class Part:
-    """What runs in a lane: its commands, in order, and after the end their exit codes."""
+    """The work in a lane: its commands, in order, and after the end their exit codes."""
 
     name: str
     commands: Sequence[Sequence[str]]
@@ -41,7 +41,7 @@ class Part:
     def start(self) -> None:
         self._started = time.monotonic()
         if self.output is not None:
-            self._sink = open(self.output, "wb")  # noqa: SIM115  closed in `end`: it outlives this call
+            self._sink = open(self.output, "wb")  # noqa: SIM115  closed in `close`: it outlives this call
         self._next()
 
     def _next(self) -> None:
@@ -61,7 +61,7 @@ class Part:
         )
 
     def ended(self) -> bool:
-        """Whether all its commands are over; starts the next one when one is."""
+        """Whether all its commands have ended; starts the next command when one has."""
         assert self._process is not None
         code = self._process.poll()
         if code is None:
@@ -78,7 +78,7 @@ class Part:
             self._process.send_signal(signal.SIGINT)
 
     def wait_or_kill(self, until: float) -> None:
-        """Waits for the running command to tidy up, and ends it when it does not."""
+        """Waits for the running command to clean up, and kills it if it does not."""
         if self._process is None:
             return
         try:
@@ -99,12 +99,8 @@ class Part:
 
 
 def _hear_interrupts() -> None:
-    """A shell's background job starts with SIGINT ignored, and its children inherit that."""
+    """Makes SIGINT work: a shell's background job starts with it ignored, and children inherit that."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
-
-
-def _pause() -> None:
-    time.sleep(0.1)
 
 
 def cores() -> int:
@@ -113,9 +109,9 @@ def cores() -> int:
 
 
 def run_in_lanes(parts: Sequence[Part], lanes: int, ended: Callable[[Part], None]) -> None:
-    """Runs all parts, at most `lanes` at a time, in the order given; calls `ended` with each one that is over.
+    """Runs all parts, at most `lanes` at a time, in the order given; calls `ended` for each one that is over.
 
-    When we are asked to stop, so is every part, and it gets the time to stop its servers.
+    When this process is asked to stop, every part is asked too, and gets time to stop its servers.
     """
     waiting, running = list(parts), list[Part]()
     with _stopping(running):
@@ -128,17 +124,17 @@ def run_in_lanes(parts: Sequence[Part], lanes: int, ended: Callable[[Part], None
             for part in [part for part in running if part.ended()]:
                 running.remove(part)
                 ended(part)
-            _pause()
+            time.sleep(0.1)
 
 
 @contextlib.contextmanager
 def _stopping(running: list[Part]) -> Iterator[None]:
-    """Ends what still runs when the block is left by an exception."""
+    """Ends what is still running when an exception leaves the block."""
     try:
         yield
     except BaseException as error:
         for part in running:
-            if not isinstance(error, KeyboardInterrupt):  # a terminal's Ctrl-C has reached the parts as well
+            if not isinstance(error, KeyboardInterrupt):  # a terminal's Ctrl-C reaches the parts as well
                 part.interrupt()
         until = time.monotonic() + _GRACE
         for part in running:

@@ -1,5 +1,5 @@
-"""Writes requirements/test.lock from requirements/test.in: installs the names in a fresh environment and notes what
-came.
+"""Writes requirements/test.lock from requirements/test.in: installs the names in a fresh environment and records the
+versions.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ HEADER = """\
 
 
 def frozen_lines(freeze: str) -> list[str]:
-    """pip freeze's lines in a steady order; a line with an address in it (a local file, a repository) has no place in a lock."""
+    """pip freeze's lines in a fixed order; a line with an address (a local file, a repository) cannot be in a lock."""
     lines = [line.strip() for line in freeze.splitlines() if line.strip() and not line.startswith("#")]
     odd = [line for line in lines if "==" not in line or "@" in line or "/" in line]
     if odd:

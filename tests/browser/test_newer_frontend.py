@@ -1,4 +1,4 @@
-"""A frontend that is much newer than the host: its app mode, and what once went wrong in it. The other tests run in it too."""
+"""A frontend that is much newer than the host: its app mode, and what once went wrong in it. Other tests run in it too."""
 
 from __future__ import annotations
 
@@ -24,22 +24,7 @@ TEMPLATES = sorted((Path(__file__).resolve().parents[2] / "example_workflows").g
 UNKNOWN = "xchtgg"
 
 
-def drawn_on(frontend: Frontend, node: int) -> int:
-    """How many pictures the host draws on a node."""
-    if frontend.renderer == "nodes2":
-        return frontend.page.locator(f"[data-node-id='{node}'] img").count()
-    return int(
-        frontend.page.evaluate(
-            """(id) => {
-                const node = app.graph.getNodeById(id);
-                return (node.imgs?.length ?? 0) + node.widgets.filter((w) => w.name.startsWith("$$canvas")).length;
-            }""",
-            node,
-        )
-    )
-
-
-@pytest.mark.parametrize("frontend", NEWER, indirect=True)
+@pytest.mark.run_in(NEWER, "each renderer draws a node's pictures in a way of its own")
 def test_cards_are_drawn_once_and_pictures_are_pictures(frontend: Frontend) -> None:
     page = frontend.page
     frontend.open(FIRST)
@@ -52,7 +37,7 @@ def test_cards_are_drawn_once_and_pictures_are_pictures(frontend: Frontend) -> N
             expect(card.locator(".emoe-score")).to_have_text(re.compile(r"0\.\d+"))
             expect(card.locator(".emoe-gauge")).to_be_visible()
             assert frontend.cut_off(card) == []
-            assert drawn_on(frontend, node) == 0  # the card as a picture would be a second one
+            assert frontend.drawn_on(node) == 0  # the card as a picture would be a second one
         expect(frontend.card(gate)).to_have_attribute("data-verdict", "pass")
         expect(frontend.card(frontend.node("EMoE_Route"), "emoe_mark")).to_contain_text("passed took on_pass")
         assert frontend.images(frontend.node("EMoE_DisagreementMap"))[0] == 1024
@@ -118,7 +103,7 @@ def test_the_nodes_speak_the_users_language(
         change_settings(newer.url, {"Comfy.Locale": "en"})
 
 
-@pytest.mark.parametrize("frontend", NEWER, indirect=True)
+@pytest.mark.run_in(NEWER[:1], "app mode has no renderer: what it offers is read from the graph's nodes and widgets")
 @pytest.mark.parametrize("path", TEMPLATES, ids=lambda path: path.stem)
 def test_what_a_template_offers_in_app_mode_is_there(frontend: Frontend, path: Path) -> None:
     """A newer frontend drops what it cannot resolve, in silence."""

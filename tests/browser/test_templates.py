@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from emoe_host.browser import change_settings, go, open_template, press_run, wait_until_ready
 from emoe_host.server import Server
+from emoe_testing.frontend import ELSEWHERE, EVERYWHERE, FRONTENDS
 from playwright.sync_api import Browser, Page, expect
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -56,14 +57,28 @@ def switch_away_and_back(page: Page, name: str) -> None:
     page.wait_for_function("() => app.graph.nodes.length > 0")
 
 
-@pytest.mark.parametrize("name", TEMPLATES)
-def test_a_template_opens_whole_runs_and_shows_its_results(frontend: Any, name: str) -> None:
-    frontend.close_others()
-    open_template(frontend.page, name)
-    assert not frontend.page.locator(".comfy-missing-nodes, .p-toast-message-error").count()
-    assert not frontend.page.locator(".p-toast-message-warn:not(.emoe-toast)").count()
-    assert node_types(frontend.page) == node_types(saved(name))
+def run(frontend: Any) -> None:
+    """Presses Run; returns when the cards show this run, and no longer one before it: messages are taken in one by one."""
+    before = set(frontend.server.get("/history"))
     assert press_run(frontend.page) == "success"
+    while not (
+        new := set(history := frontend.server.get("/history")) - before
+    ):  # written right after the run's last message
+        frontend.page.wait_for_timeout(50)
+    (run_id,) = new
+    for node, output in history[run_id]["outputs"].items():
+        if told := output.get("emoe_card"):
+            score = frontend.card(int(node)).locator(".emoe-score")
+            expect(score).to_have_text(f"{max(card['score'] for card in told):.4g}")
+
+
+def look(frontend: Any, name: str) -> list[list[int]]:
+    """Runs the open template and looks at all that it shows: whole, and nothing of it saved. Gives the pictures' widths."""
+    page = frontend.page
+    assert not page.locator(".comfy-missing-nodes, .p-toast-message-error").count()
+    assert not page.locator(".p-toast-message-warn:not(.emoe-toast)").count()
+    assert node_types(page) == node_types(saved(name))
+    run(frontend)
     drawn = pictures(frontend)
     assert all(frontend.text(node) for node in frontend.ids("PreviewAny")) and all(drawn)
     for node in [*frontend.ids("EMoE_Score"), *frontend.ids("EMoE_Gate")]:
@@ -72,8 +87,9 @@ def test_a_template_opens_whole_runs_and_shows_its_results(frontend: Any, name: 
         expect(card.locator(".emoe-gauge")).to_be_visible()
         expect(card.locator(".emoe-phrase, .emoe-line > span:first-child").first).to_be_visible()
         assert frontend.cut_off(card) == []
+    assert cards(frontend)
     # The host keeps a node's progress text as a widget of its own (Calibrate's); the pack adds none to what is saved.
-    widgets = frontend.page.evaluate(
+    widgets = page.evaluate(
         """() => {
             for (const node of app.graph.nodes)
                 for (const widget of node.widgets ?? []) if (widget.name === "$$node-text-preview") widget.serialize = false;
@@ -82,17 +98,46 @@ def test_a_template_opens_whole_runs_and_shows_its_results(frontend: Any, name: 
     )
     kept = {str(node["id"]): node.get("widgets_values") for node in saved(name)["nodes"]}
     assert {key: list(value or []) for key, value in widgets.items()} == {k: list(v or []) for k, v in kept.items()}
+    return drawn
+
+
+def open_run_and_leave(frontend: Any, name: str) -> None:
+    """From the Templates panel, and again after a switch of tabs and after a reload."""
+    page = frontend.page
+    frontend.close_others()
+    open_template(page, name)
+    drawn = look(frontend, name)
     told = cards(frontend)
-    assert told
-    switch_away_and_back(frontend.page, name)
+    switch_away_and_back(page, name)
     assert cards(frontend) == told and pictures(frontend) == drawn  # the texts of Preview as Text the host forgets
-    frontend.page.reload()
-    wait_until_ready(frontend.page)
-    assert node_types(frontend.page) == node_types(saved(name))
+    page.reload()
+    wait_until_ready(page)
+    assert node_types(page) == node_types(saved(name))
     assert cards(frontend) == told  # from the server's history
     assert frontend.complaints == []
 
 
+@pytest.mark.parametrize("name", TEMPLATES)
+def test_a_template_opens_whole_runs_and_shows_its_results(frontend: Any, name: str) -> None:
+    open_run_and_leave(frontend, name)
+
+
+@pytest.mark.run_in(
+    ELSEWHERE, "the Templates panel, tabs and what is kept of them are the frontend's, pictures the renderer's"
+)
+def test_so_does_one_of_them_elsewhere(frontend: Any) -> None:
+    open_run_and_leave(frontend, FIRST)
+
+
+@pytest.mark.run_in(ELSEWHERE, "the room that a template's nodes have for what they show is the renderer's")
+@pytest.mark.parametrize("name", [name for name in TEMPLATES if name != FIRST])
+def test_a_templates_results_are_whole_elsewhere(frontend: Any, name: str) -> None:
+    frontend.open(name)
+    look(frontend, name)
+    assert frontend.complaints == []
+
+
+@pytest.mark.run_in(EVERYWHERE, "what is there after a switch is the frontend's, and drawn by the renderer")
 def test_results_are_there_after_a_switch_of_tabs(frontend: Any) -> None:
     page = frontend.page
     frontend.open(FIRST)
@@ -105,6 +150,7 @@ def test_results_are_there_after_a_switch_of_tabs(frontend: Any) -> None:
     assert frontend.complaints == []
 
 
+@pytest.mark.run_in(FRONTENDS, "what is kept over a reload is the frontend's")
 def test_a_workflow_is_whole_after_a_reload_and_runs_again(frontend: Any) -> None:
     page = frontend.page
     frontend.open(FIRST)

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from emoe_host.browser import end_of_run, press_run, start_run, wait_until_ready
+from emoe_testing.frontend import EVERYWHERE, FRONTENDS
 from playwright.sync_api import Page, expect
 
 OLD = Path(__file__).resolve().parents[1] / "data" / "workflows"
@@ -41,6 +42,7 @@ def come_near(frontend: Any, node: int) -> None:
     frontend.wait_until_still()
 
 
+@pytest.mark.run_in(EVERYWHERE, "the page hands pointer and keys to a widget, and draws it anew after an undo")
 def test_a_dragged_threshold_changes_the_next_verdict(frontend: Any) -> None:
     page = frontend.page
     frontend.open(FIRST)
@@ -92,6 +94,7 @@ def test_a_dragged_threshold_changes_the_next_verdict(frontend: Any) -> None:
     assert frontend.complaints == []
 
 
+@pytest.mark.run_in(EVERYWHERE, "each renderer puts the widgets of new nodes into the page in a way of its own")
 def test_after_an_undo_the_widgets_live_on(frontend: Any) -> None:
     """An undo makes new nodes with the same ids; Nodes 2.0 goes on with what it drew for the old ones."""
     page = frontend.page
@@ -118,6 +121,7 @@ def test_after_an_undo_the_widgets_live_on(frontend: Any) -> None:
     assert frontend.complaints == []
 
 
+@pytest.mark.run_in(EVERYWHERE, "wheel and middle button reach the canvas by another way in each renderer")
 def test_over_a_card_the_canvas_still_zooms_and_moves(frontend: Any) -> None:
     page = frontend.page
     view = "() => JSON.stringify([app.canvas.ds.scale, ...app.canvas.ds.offset])"
@@ -147,10 +151,13 @@ def test_over_a_card_the_canvas_still_zooms_and_moves(frontend: Any) -> None:
     assert frontend.complaints == []
 
 
+@pytest.mark.run_in(
+    EVERYWHERE, "the copy is loaded twice, as each frontend does, and its widgets are those of new nodes"
+)
 def test_a_second_copy_of_a_workflow_has_results_of_its_own(frontend: Any) -> None:
     page = frontend.page
     saved = json.loads((TEMPLATES / f"{FIRST}.json").read_text("utf-8"))
-    saved["id"] = "d0b2419b-1b5a-595a-aae3-4c106f5261f7"  # as in every copy of a file that has one
+    saved["id"] = str(uuid.uuid4())  # the same in every copy of a file; no other test has it
     frontend.open(saved, "copied")
     frontend.write_prompt(UNKNOWN)
     assert press_run(page) == "success"
@@ -206,6 +213,7 @@ def skipped(page: Page) -> list[int]:
     return sorted(ids)
 
 
+@pytest.mark.run_in(EVERYWHERE, "outlines are the renderer's, notices the frontend's")
 def test_a_blocked_branch_is_marked_and_told_and_the_notice_leads_to_the_gate(frontend: Any) -> None:
     page = frontend.page
     frontend.open("reroute_blocked_prompt")
@@ -213,7 +221,7 @@ def test_a_blocked_branch_is_marked_and_told_and_the_notice_leads_to_the_gate(fr
     gate = frontend.node("EMoE_Gate")
     page.evaluate("() => { app.canvas.ds.offset = [5000, 5000]; }")
     start_run(page)  # the notice comes while the rest runs, and goes away by itself
-    frontend.notice("blocked: p = 0.009, alpha 0.1").get_by_text("Click to see the Gate").click(force=True)
+    frontend.follow(frontend.notice("blocked: p = 0.009, alpha 0.1"))
     assert page.evaluate("() => Object.keys(app.canvas.selected_nodes).map(Number)") == [gate]
     frontend.wait_until_still()
     assert end_of_run(page) == "success"
@@ -238,6 +246,7 @@ def test_a_blocked_branch_is_marked_and_told_and_the_notice_leads_to_the_gate(fr
     assert frontend.complaints == []
 
 
+@pytest.mark.run_in(FRONTENDS, "notices and tabs are the frontend's")
 def test_a_notice_leads_to_its_own_gate_from_another_tab_too(frontend: Any) -> None:
     """Two Gates that say the same, of which the first is asked for."""
     page = frontend.page
@@ -265,7 +274,7 @@ def test_a_notice_leads_to_its_own_gate_from_another_tab_too(frontend: Any) -> N
     page.wait_for_function("() => app.graph.nodes.length === 0")
     expect(notices[1]).to_be_visible()
     for node, notice in zip((gate, other), notices, strict=True):
-        notice.get_by_text("Click to see the Gate").click(force=True)
+        frontend.follow(notice)
         page.wait_for_function(
             "(id) => String(Object.keys(app.canvas.selected_nodes)) === id && app.canvas.graph.getNodeById(id)",
             arg=str(node),
@@ -295,6 +304,7 @@ def test_a_route_that_the_last_run_did_not_decide_has_no_mark(frontend: Any) -> 
     assert frontend.complaints == []
 
 
+@pytest.mark.run_in(FRONTENDS, "notices are the frontend's")
 def test_a_block_right_after_another_is_told_too(frontend: Any) -> None:
     """Notices keep a distance, so that a long queue does not fill the window; the last one is never lost."""
     frontend.open(FIRST)
@@ -308,6 +318,7 @@ def test_a_block_right_after_another_is_told_too(frontend: Any) -> None:
     assert frontend.complaints == []
 
 
+@pytest.mark.run_in(EVERYWHERE, "frontends keep subgraphs, and renderers draw them, each in its own way")
 def test_the_widgets_work_inside_a_subgraph(frontend: Any) -> None:
     page = frontend.page
     frontend.open(FIRST)
@@ -328,6 +339,7 @@ def test_the_widgets_work_inside_a_subgraph(frontend: Any) -> None:
     expect(card).to_be_visible()
     expect(card).to_have_attribute("data-verdict", "pass")
     expect(card.locator(".emoe-line")).to_contain_text("candle")
+    assert frontend.drawn_on(gate) == 0  # the card as a picture would be a second one
 
     # a second node that uses the same subgraph and was never run: whose it is depends on which of them it was opened by
     page.evaluate(
@@ -352,6 +364,7 @@ def test_the_widgets_work_inside_a_subgraph(frontend: Any) -> None:
     assert frontend.complaints == []
 
 
+@pytest.mark.run_in(EVERYWHERE, "the colours are the frontend's, the rules for text around a widget the renderer's")
 @pytest.mark.parametrize("palette", ["dark", "light"])
 def test_everybody_can_read_the_coloured_words(frontend: Any, palette: str) -> None:
     page = frontend.page
@@ -372,6 +385,7 @@ def test_everybody_can_read_the_coloured_words(frontend: Any, palette: str) -> N
     assert frontend.complaints == []
 
 
+@pytest.mark.run_in(EVERYWHERE, "the colours are the frontend's, the rules for text around a widget the renderer's")
 @pytest.mark.parametrize("palette", ["dark", "light"])
 def test_everybody_can_read_the_widgets(frontend: Any, palette: str) -> None:
     page = frontend.page
@@ -402,6 +416,7 @@ def test_everybody_can_read_the_widgets(frontend: Any, palette: str) -> None:
     assert frontend.complaints == []
 
 
+@pytest.mark.run_in(FRONTENDS, "what becomes of saved values is the frontend's")
 @pytest.mark.parametrize("path", sorted(OLD.glob("*.json")), ids=lambda p: p.stem)
 def test_a_workflow_saved_by_an_older_version_opens_and_runs_unchanged(frontend: Any, path: Path) -> None:
     """What was saved is asked of the server, input by input; what was added since has its default."""
@@ -457,6 +472,7 @@ def test_a_score_from_the_cache_stands_once_in_the_history(frontend: Any) -> Non
     assert frontend.complaints == []
 
 
+@pytest.mark.run_in(EVERYWHERE, "the rules for text around a widget are the renderer's")
 def test_nothing_on_a_card_is_cut_off_at_any_size(frontend: Any) -> None:
     """From one line with the verdict to a large card: what has no room is left out, the rest is whole."""
     page = frontend.page
@@ -480,6 +496,7 @@ def test_nothing_on_a_card_is_cut_off_at_any_size(frontend: Any) -> None:
     assert frontend.complaints == []
 
 
+@pytest.mark.run_in(EVERYWHERE, "a widget's room is the renderer's")
 def test_a_new_node_has_room_for_the_gauge(frontend: Any) -> None:
     page = frontend.page
     frontend.open({"last_node_id": 0, "last_link_id": 0, "nodes": [], "links": [], "version": 0.4}, "new")
@@ -498,6 +515,7 @@ def test_a_new_node_has_room_for_the_gauge(frontend: Any) -> None:
         page.wait_for_function("(root) => root.clientHeight > 140", arg=card.element_handle())
 
 
+@pytest.mark.run_in(EVERYWHERE, "a widget's room is the renderer's")
 def test_a_new_route_shows_its_whole_mark(frontend: Any) -> None:
     """In a node that is as wide as the host makes it, and in one that is made smaller than its mark's words."""
     page = frontend.page
@@ -532,6 +550,7 @@ def test_a_new_route_shows_its_whole_mark(frontend: Any) -> None:
     assert frontend.complaints == []
 
 
+@pytest.mark.run_in(EVERYWHERE, "a node's size is the renderer's")
 def test_no_node_grows_because_of_a_run(frontend: Any) -> None:
     """The widgets have their room from the start. In a workflow that was saved before they were there they take little."""
     page = frontend.page

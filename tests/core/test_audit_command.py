@@ -90,7 +90,7 @@ def test_a_cluster_that_does_not_start_is_tried_again_and_then_said() -> None:
 
     ray = SimpleNamespace(init=init, shutdown=lambda: calls.append("shutdown"))
     with pytest.raises(EMoEError, match="did not start in 3 attempts .The current node timed out during startup"):
-        cluster._start(ray, 2, "local")
+        cluster.start(ray, 2, "local")
     assert calls == ["init", "shutdown"] * 3
 
 

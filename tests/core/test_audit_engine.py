@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import signal
 import subprocess
@@ -13,39 +12,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from emoe_testing.known import Known
 from scipy.stats import mannwhitneyu, wilcoxon
 
 from emoe_core.audit.analysis import Options, analyse
 from emoe_core.audit.engine import run
 from emoe_core.audit.plan import read_plan
 from emoe_core.audit.result import HIGHER, NONE, AuditResult
-from emoe_core.audit.scorer import About, ScoredRow
 from emoe_core.audit.store import Store
 from emoe_core.errors import EMoEError
 
 ROOT = Path(__file__).resolve().parents[2]
-
-
-class Known:
-    """Scores that a prompt's text fixes: a base by its first word, and noise from its digest."""
-
-    def __init__(self, base: dict[str, float] | None = None, seed: int = 0, batch_size: int = 8) -> None:
-        self.base, self.seed, self.batch_size = base or {}, seed, batch_size
-        self.calls: list[list[str]] = []
-
-    def about(self) -> About:
-        return About({"preset": "known", "seed": self.seed}, ({"name": "one"}, {"name": "two"}))
-
-    def score(self, prompts: Sequence[str]) -> list[ScoredRow]:
-        self.calls.append(list(prompts))
-        return [self._row(prompt) for prompt in prompts]
-
-    def _row(self, prompt: str) -> ScoredRow:
-        if "FAIL" in prompt:
-            return ScoredRow(None, error="it holds FAIL")
-        noise = np.random.default_rng(int(hashlib.sha256(prompt.encode()).hexdigest()[:8], 16)).normal()
-        score = float(np.exp(self.base.get(prompt.split()[0], 0.0) + 0.3 * noise))
-        return ScoredRow(score, response=1 / score, p_value=0.01 if score > 2 else 0.5, tokens=len(prompt) // 2)
 
 
 def write(path: Path, lines: Sequence[Sequence[object]]) -> Path:
@@ -206,11 +183,11 @@ def test_a_killed_audit_goes_on_and_every_prompt_is_scored_once(tmp_path: Path) 
     script = tmp_path / "child.py"
     script.write_text(
         textwrap.dedent(f"""
-        import sys, time
-        sys.path[:0] = [{str(ROOT)!r}, {str(Path(__file__).parent)!r}]
+        import signal, sys
+        sys.path[:0] = [{str(ROOT)!r}, {str(ROOT / "tests" / "support")!r}]
         from emoe_core.audit.engine import run
         from emoe_core.audit.plan import read_plan
-        from test_audit_engine import Known
+        from emoe_testing.known import Known
 
         kept = 0
 
@@ -220,7 +197,7 @@ def test_a_killed_audit_goes_on_and_every_prompt_is_scored_once(tmp_path: Path) 
                     file.write("".join(prompt + "\\n" for prompt in prompts))
                 if kept >= int(sys.argv[1]):  # scored and not kept: the worst moment to be killed
                     print("now", flush=True)
-                    time.sleep(120)
+                    signal.pause()
                 return super().score(prompts)
 
         def on_progress(done, *_):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -125,11 +124,8 @@ def test_numbers_have_the_digits_of_their_step() -> None:
 
 
 @pytest.fixture
-def no_system_font(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def no_system_font(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lettering, "SYSTEM_FONTS", ())
-    lettering._font_for.cache_clear()
-    yield
-    lettering._font_for.cache_clear()
 
 
 @pytest.mark.usefixtures("no_system_font")

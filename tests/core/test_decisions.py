@@ -238,16 +238,6 @@ def test_the_shipped_marks_are_what_the_ground_truth_says() -> None:
     assert [scores[prompt] for prompt in own.prompts] == pytest.approx(list(own.scores), rel=1e-4)
 
 
-def test_the_guides_picture_is_of_the_shipped_calibration() -> None:
-    """As its command draws it, but for the shapes of letters, which another Pillow may set otherwise."""
-    guide = (ROOT / "docs" / "gate.md").read_text("utf-8")
-    choice = Choice("bad_among_passed", 0.1, seconds_generation=2, seconds_score=0.2)
-    assert "--policy bad_among_passed --alpha 0.1" in guide and "--seconds-generation 2 --seconds-score 0.2" in guide
-    drawn = np.asarray(picture(decisions(Calibration.load(SHIPPED), choice)), dtype=float)
-    with Image.open(ROOT / "docs" / "images" / "decision_report.png") as image:
-        assert np.abs(np.asarray(image, dtype=float) - drawn).mean() < 1.0
-
-
 def test_a_language_known_less_has_a_higher_threshold_of_its_own() -> None:
     """The better a language was sampled in training, the lower its threshold: English, French, German, Spanish, Italian."""
     calibration = Calibration.load(SHIPPED)

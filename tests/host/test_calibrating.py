@@ -54,7 +54,7 @@ def counted(host: Any, monkeypatch: pytest.MonkeyPatch) -> list[str]:
         return real(probe, experts, settings, texts, *args)
 
     monkeypatch.setattr(host.scoring.score, "score_many", score)
-    monkeypatch.setattr(host.scoring.score, "_PROMPTS_A_BLOCK", 2)
+    monkeypatch.setattr(host.scoring.score, "PROMPTS_A_BLOCK", 2)
     return seen
 
 
@@ -71,21 +71,21 @@ def test_an_interrupted_calibration_goes_on_where_it_stopped(
 ) -> None:
     prompts = of(["horse", "rainbow", "tiger", "pizza", "bell"])
     how = {**HOW, "noise_seed": 12}
-    real = host.calibrating._write_down
+    kept = host.calibrating.KeptScores
+    real = kept.add
 
-    def die_at_the_third(key: str, prompt: str, score: float) -> None:
+    def die_at_the_third(self: Any, prompt: str, score: float) -> None:
         if prompt == "tiger":
-            path = host.calibrating._unfinished_file(key)
-            path.write_text(path.read_text() + '{"prompt": "tiger", "sco')  # as a killed process leaves it
+            self.path.write_text(self.path.read_text() + '{"prompt": "tiger", "sco')  # as a killed process leaves it
             raise KeyboardInterrupt
-        real(key, prompt, score)
+        real(self, prompt, score)
 
-    monkeypatch.setattr(host.calibrating, "_write_down", die_at_the_third)
+    monkeypatch.setattr(kept, "add", die_at_the_third)
     with pytest.raises(KeyboardInterrupt):
         host.calibrating.calibrate(experts, prompts, LATENT, "five", None, options(host, **how))
     assert counted == ["horse", "rainbow", "tiger", "pizza"]
     counted.clear()
-    monkeypatch.setattr(host.calibrating, "_write_down", real)
+    monkeypatch.setattr(kept, "add", real)
     made = host.calibrating.calibrate(experts, prompts, LATENT, "five", None, options(host, **how))
     assert counted == ["tiger", "pizza", "bell"]  # what was written down is not scored again
     assert made.prompts == prompts.prompts
@@ -97,12 +97,13 @@ def test_an_interrupted_calibration_goes_on_where_it_stopped(
 
 def test_odd_ends_of_lines_lose_nothing(host: Any, experts: Any, counted: list[str], of: Lines) -> None:
     """A line cut inside a character, a prompt with a line separator, and one with half a surrogate pair."""
-    host.calibrating._write_down("pair", "a\ud800b", 0.5)
-    assert host.calibrating._unfinished("pair") == {"a\ud800b": 0.5}
+    pair = host.calibrating.KeptScores(host.calibrating.folder() / "pair.jsonl")
+    pair.add("a\ud800b", 0.5)
+    assert pair.read() == {"a\ud800b": 0.5}
     how = {**HOW, "noise_seed": 17}
     positive = host.prompts.conditioning.encode_for_experts(experts, "horse")
     settings = host.scoring.score.Run.of(experts, LATENT, options(host, **how)).settings(positive)
-    path = host.calibrating._unfinished_file(settings.fingerprint())
+    path = host.calibrating.unfinished(settings, None).path
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes('{"prompt": "red\u2028horse", "score": 0.25}\n{"prompt": "猫'.encode()[:-1])
     made = host.calibrating.calibrate(
@@ -118,18 +119,19 @@ def test_comfyuis_interrupt_ends_it_at_once_and_loses_nothing(
     import comfy.model_management as management
 
     prompts, how = of(["horse", "rainbow", "tiger", "pizza"]), {**HOW, "noise_seed": 14}
-    real = host.calibrating._write_down
+    kept = host.calibrating.KeptScores
+    real = kept.add
 
-    def press_cancel(key: str, prompt: str, score: float) -> None:
-        real(key, prompt, score)
+    def press_cancel(self: Any, prompt: str, score: float) -> None:
+        real(self, prompt, score)
         management.interrupt_current_processing(prompt == "rainbow")
 
-    monkeypatch.setattr(host.calibrating, "_write_down", press_cancel)
+    monkeypatch.setattr(kept, "add", press_cancel)
     with pytest.raises(management.InterruptProcessingException):
         host.calibrating.calibrate(experts, prompts, LATENT, "four", None, options(host, **how))
     assert counted == ["horse", "rainbow"]
     counted.clear()
-    monkeypatch.setattr(host.calibrating, "_write_down", real)
+    monkeypatch.setattr(kept, "add", real)
     assert len(host.calibrating.calibrate(experts, prompts, LATENT, "four", None, options(host, **how)).scores) == 4
     assert counted == ["tiger", "pizza"]
 
@@ -139,17 +141,18 @@ def test_what_another_shared_text_encoder_began_is_not_gone_on_with(
 ) -> None:
     prompts, how = of(["horse", "rainbow", "tiger"]), {**HOW, "noise_seed": 16}
     one, other = experts.experts[0].clip, experts.experts[3].clip
-    real = host.calibrating._write_down
+    kept = host.calibrating.KeptScores
+    real = kept.add
 
-    def die_at_the_second(key: str, prompt: str, score: float) -> None:
-        real(key, prompt, score)
+    def die_at_the_second(self: Any, prompt: str, score: float) -> None:
+        real(self, prompt, score)
         if prompt == "rainbow":
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(host.calibrating, "_write_down", die_at_the_second)
+    monkeypatch.setattr(kept, "add", die_at_the_second)
     with pytest.raises(KeyboardInterrupt):
         host.calibrating.calibrate(experts, prompts, LATENT, "three", one, options(host, **how))
-    monkeypatch.setattr(host.calibrating, "_write_down", real)
+    monkeypatch.setattr(kept, "add", real)
     counted.clear()
     host.calibrating.calibrate(experts, prompts, LATENT, "three", other, options(host, **how))
     assert len(counted) == 3

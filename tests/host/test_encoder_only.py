@@ -144,7 +144,7 @@ def test_only_the_bytes_that_are_needed_are_read(
     first = score(experts)
     before = bytes_read()
     assert score(experts) == first and bytes_read() - before < encoder / 100
-    assert part.clip._clip is None  # the text encoder was never asked for
+    assert part.clip.get_models() == []  # the text encoder was never asked for
 
 
 def test_the_text_encoder_is_read_when_a_text_is_encoded(

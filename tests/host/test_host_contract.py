@@ -35,7 +35,7 @@ def host(comfyui: Path) -> Host:
 
 def with_changes(host: Host, **changed: Any) -> Host:
     """The host with other things under some names; __ stands for a dot."""
-    return Host(host.tree, {name.replace("__", "."): thing for name, thing in changed.items()}, host._made)
+    return replace(host, changed={name.replace("__", "."): thing for name, thing in changed.items()})
 
 
 def is_a_sentence(said: str | None, entry: Entry) -> bool:
@@ -57,7 +57,7 @@ def test_names_and_sentences_are_fit_to_print() -> None:
 @pytest.mark.parametrize(("entry", "use"), USES, ids=lambda one: one if isinstance(one, str) else one.name)
 def test_a_host_that_lacks_a_name_is_told_so(entry: Entry, use: str, host: Host) -> None:
     name = use.partition("(")[0]
-    said = entry.check(Host(host.tree, {name: LACKING}, host._made))
+    said = entry.check(replace(host, changed={name: LACKING}))
     assert is_a_sentence(said, entry) and f"this ComfyUI has no {name}" in str(said)
 
 
@@ -70,7 +70,7 @@ def test_a_host_that_calls_it_otherwise_is_told_so(entry: Entry, use: str, host:
     def other(*, an_argument_that_the_pack_does_not_give: Any) -> None:
         raise AssertionError("the check must look at the signature first")
 
-    said = entry.check(Host(host.tree, {name: other}, host._made))
+    said = entry.check(replace(host, changed={name: other}))
     assert is_a_sentence(said, entry) and f"{name} is no longer called as" in str(said)
 
 
@@ -82,8 +82,8 @@ def test_what_only_newer_hosts_offer_may_be_missing_and_not_changed(use: str, ho
     def other(*, an_argument_that_the_pack_does_not_give: Any) -> None:
         raise AssertionError("the check must look at the signature first")
 
-    assert entry.check(Host(host.tree, {name: LACKING}, host._made)) is None
-    said = entry.check(Host(host.tree, {name: other}, host._made))
+    assert entry.check(replace(host, changed={name: LACKING})) is None
+    said = entry.check(replace(host, changed={name: other}))
     if importlib.util.find_spec(name.rpartition(".")[0]) is None:
         assert said is None
     else:
@@ -157,7 +157,7 @@ def base_model(**changed: Any) -> Callable[[Host], Host]:
 
 
 def named(name: str, make: Callable[[Any], Any]) -> Callable[[Host], Host]:
-    return lambda host: Host(host.tree, {name: make(host.at(name))}, host._made)
+    return lambda host: replace(host, changed={name: make(host.at(name))})
 
 
 def swapped(first: int, second: int) -> Callable[[Any], Any]:
@@ -207,20 +207,20 @@ def server(old: str, new: str) -> Callable[[Host], Host]:
     def of(host: Host) -> Host:
         text = host.text("server.py")
         assert old in text
-        return Host(host.tree, {"server.py": text.replace(old, new)}, host._made)
+        return replace(host, changed={"server.py": text.replace(old, new)})
 
     return of
 
 
 def cold_memory(host: Host) -> Host:
     real = host.at("comfy.model_management")
-    return Host(host.tree, {"comfy.model_management": _Changed(real, current_loaded_models=[])}, host._made)
+    return replace(host, changed={"comfy.model_management": _Changed(real, current_loaded_models=[])})
 
 
 def full_memory(host: Host) -> Host:
     real = host.at("comfy.model_management")
     changed = _Changed(real, free_memory=lambda *_, keep_loaded=None: [])
-    return Host(host.tree, {"comfy.model_management": changed}, host._made)
+    return replace(host, changed={"comfy.model_management": changed})
 
 
 def clone_of(change: Callable[[Any, Any], Any]) -> Callable[[Host], Host]:
@@ -449,7 +449,7 @@ def _first_window(clip: Any, tokens: Any) -> Any:
 
 
 def _folders(host: Host, **changed: Any) -> Host:
-    return Host(host.tree, {"folder_paths": _Changed(host.at("folder_paths"), **changed)}, host._made)
+    return replace(host, changed={"folder_paths": _Changed(host.at("folder_paths"), **changed)})
 
 
 def test_every_behaviour_has_a_host_that_behaves_otherwise() -> None:

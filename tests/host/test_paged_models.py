@@ -327,7 +327,7 @@ def test_the_host_finds_every_model_of_the_experts(host: Any, card: bool, stand_
         assert set(map(id, experts.get_models())) == set(map(id, models))
         assert len(experts.get_models()) == len(models)
         assert experts.patcher is (models[0] if models else None)
-    assert lazy.experts[0].clip._clip is None  # asking reads no text encoder
+    assert lazy.experts[0].clip.get_models() == []  # asking reads no text encoder
     text = lazy.experts[0].clip.patcher
     assert lazy.get_models()[-1] is text
     tracker = getattr(comfy.model_patcher, "PromptModelTracker", None)

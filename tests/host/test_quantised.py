@@ -248,8 +248,8 @@ def test_samples_are_those_of_the_whole_weight(
         assert form not in listed_formats()  # nothing to unpack: see the refusal above
         return
     model, tried = load(in_format(form)).model, 0
-    for key, (tensor, owner, name) in host.experts.weights._stored(model, "diffusion_model.").items():
-        found = host.experts.weights._readable(tensor, owner, name)
+    for key, (tensor, owner, name) in host.experts.weights.stored_weights(model, "diffusion_model.").items():
+        found = host.experts.weights.readable(tensor, owner, name)
         if isinstance(found, torch.Tensor):
             continue
         tried += 1
@@ -328,7 +328,7 @@ def test_a_layer_that_scales_its_input_counts_with_it(host: Any) -> None:
     layer = torch.nn.Linear(8, 4)
     layer.weight = torch.nn.Parameter(layer.weight.detach().to(torch.float8_e4m3fn), requires_grad=False)
     layer.weight_scale, layer.pre_quant_scale = torch.tensor(0.5), torch.arange(1.0, 9.0)
-    found = host.experts.weights._readable(layer.weight, layer, "weight")
+    found = host.experts.weights.readable(layer.weight, layer, "weight")
     expected = layer.weight.float() * 0.5 * layer.pre_quant_scale
     assert torch.equal(torch.from_numpy(found.sample(256)), expected.reshape(-1))
 
@@ -439,13 +439,13 @@ def test_a_class_that_unpacks_itself_and_one_that_does_not(host: Any) -> None:
 
     layer = torch.nn.Linear(16, 16)
     stored = torch.randint(-100, 100, (16, 16), dtype=torch.int8)
-    found = host.experts.weights._readable(stored.as_subclass(Halved), layer, "weight")
+    found = host.experts.weights.readable(stored.as_subclass(Halved), layer, "weight")
     assert torch.equal(torch.from_numpy(found.sample(256)), stored.float().reshape(-1) / 2)
-    closed = host.experts.weights._readable(stored.as_subclass(Closed), layer, "weight")
+    closed = host.experts.weights.readable(stored.as_subclass(Closed), layer, "weight")
     assert closed.shape == (16, 16) and closed.raw == stored.float().reshape(-1).numpy().tobytes()
     # whole numbers of 8 bits without a scale stand for nothing known, a class of plain numbers for themselves
-    assert host.experts.weights._readable(stored, layer, "weight").raw == closed.raw
-    assert isinstance(host.experts.weights._readable(stored.float().as_subclass(Closed), layer, "weight"), torch.Tensor)
+    assert host.experts.weights.readable(stored, layer, "weight").raw == closed.raw
+    assert isinstance(host.experts.weights.readable(stored.float().as_subclass(Closed), layer, "weight"), torch.Tensor)
 
 
 # --- plain weights ----------------------------------------------------------------------------------------------------

@@ -413,7 +413,7 @@ def test_each_familys_latents_have_its_own_dimensions(pack: ModuleType) -> None:
             return self.format
 
     def shape(latent_format: Any, *given: int) -> tuple[int, ...]:
-        read = pack.emoe_core.hosts.comfyui.scoring.score._latent_samples
+        read = pack.emoe_core.hosts.comfyui.scoring.score.latent_samples
         return tuple(read(Model(latent_format), {"samples": torch.zeros(given)}).shape)
 
     video, audio = comfy.latent_formats.Wan21(), comfy.latent_formats.StableAudio1()

@@ -80,8 +80,9 @@ class LateListener(ComfyApiWrapper):
 
     def queue_prompt(self, prompt: dict[str, Any], client_id: str | None = None) -> dict[str, Any]:
         queued: dict[str, Any] = super().queue_prompt(prompt, client_id)
-        end = time.monotonic() + 60
-        while not self.get_history(queued["prompt_id"]) and time.monotonic() < end:
+        for _ in range(3000):
+            if self.get_history(queued["prompt_id"]):
+                break
             time.sleep(0.02)
         return queued
 

@@ -1,11 +1,10 @@
 """The texts of the nodes in English, Japanese and Chinese, in the files that ComfyUI's frontend reads.
 
-    python tools/locales               writes locales/en from the schemas; says what is missing or old in the others
-    python tools/locales new.json      takes translations in: {"ja": {"EMoE_Gate.inputs.alpha.tooltip": "..."}}
+    python tools/locales               writes locales/en from the schemas; prints what is missing or outdated in the others
+    python tools/locales new.json      adds translations: {"ja": {"EMoE_Gate.inputs.alpha.tooltip": "..."}}
 
-Needs ComfyUI's own Python and COMFYUI_PATH, as the host tests do. The English text of a node is its schema's, never
-written here. `translated_from.json` holds a digest of the English that each translation was made from, so that a changed
-text is seen.
+Needs ComfyUI's own Python and COMFYUI_PATH, like the host tests. A node's English text is its schema's, never written
+here. `translated_from.json` holds a digest of the English behind each translation, so that a changed text is noticed.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ from emoe_host.inprocess import import_comfyui, load_pack  # noqa: E402
 
 
 def schemas() -> dict[str, Any]:
-    """What the running nodes say of themselves, by node id."""
+    """The running nodes' own descriptions, by node id."""
     base = Path(tempfile.mkdtemp(prefix="emoe-locales-"))
     import_comfyui(Path(os.environ["COMFYUI_PATH"]), base)
     load_pack(base)

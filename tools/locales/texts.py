@@ -11,12 +11,12 @@ ROOT = Path(__file__).resolve().parents[2]
 LOCALES = ROOT / "locales"
 SOURCES = Path(__file__).with_name("translated_from.json")
 TRANSLATED = ("ja", "zh")
-#: Letters with a meaning of their own to the frontend's translator.
+#: Letters with a special meaning to the frontend's translator.
 SPECIAL = "{}@|$"
 
 
 def english(schemas: dict[str, Any]) -> dict[str, str]:
-    """Every text of every node, by flat key, from what `GET_NODE_INFO_V1` gives."""
+    """Every text of every node, by flat key, from the output of `GET_NODE_INFO_V1`."""
     found: dict[str, str] = {}
     for node, info in schemas.items():
         found[f"{node}.display_name"] = info["display_name"]
@@ -73,13 +73,13 @@ def sources() -> dict[str, dict[str, str]]:
 
 
 def missing(language: str, source: dict[str, str]) -> dict[str, str]:
-    """The English texts that a language lacks, or has a translation of an older wording for."""
+    """The English texts that a language lacks, or has only as a translation of an older wording."""
     have, made_from = read(language), sources().get(language, {})
     return {k: text for k, text in source.items() if not have.get(k) or made_from.get(k) != digest(text)}
 
 
 def take(language: str, found: dict[str, str], source: dict[str, str]) -> None:
-    """Adds translations and remembers what they were made from, in the order of the English."""
+    """Adds translations and records their sources, in the order of the English."""
     if unknown := found.keys() - source.keys():
         raise SystemExit(f"error: {language}: no node has the text {', '.join(sorted(unknown))}")
     have = read(language) | found
@@ -91,7 +91,7 @@ def take(language: str, found: dict[str, str], source: dict[str, str]) -> None:
 
 
 def drop_unknown(language: str, source: dict[str, str]) -> None:
-    """Leaves out the texts of nodes and sockets that are no more."""
+    """Leaves out the texts of nodes and sockets that no longer exist."""
     have, all_sources = read(language), sources()
     write(language, {key: have[key] for key in source if key in have})
     all_sources[language] = {k: v for k, v in all_sources.get(language, {}).items() if k in source}

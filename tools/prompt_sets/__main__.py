@@ -1,10 +1,10 @@
 """The built-in prompt sets, from Unicode CLDR's npm packages to the files of the node pack.
 
-    python -m tools.prompt_sets --cache DIR            makes emoe_core/prompts/sets/data anew
-    python -m tools.prompt_sets --cache DIR --check    makes it in memory, and exits with 1 where it differs
+    python -m tools.prompt_sets --cache DIR            makes emoe_core/prompts/sets/data
+    python -m tools.prompt_sets --cache DIR --check    makes it in memory, and exits with 1 if it differs
 
-The packages are fetched by name and version with npm, and checked against the digests in tools/packages.py; with them in
-DIR nothing is fetched. The same packages give the same tables, and the same Python the same bytes.
+The packages are fetched by name and version with npm, and checked against the digests in tools/packages.py; packages that
+are in DIR are not fetched. The same packages give the same tables, and the same Python the same bytes.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ VERSION = 1
 
 
 class Cldr:
-    """What is needed of the packages."""
+    """The needed parts of the packages."""
 
     def __init__(self, downloads: Path) -> None:
         core = members(CORE, downloads, lambda name: name.endswith(".json"))
@@ -56,7 +56,7 @@ class Cldr:
         return found
 
     def local(self, language: str, what: str) -> dict[str, str]:
-        """CLDR's words of a language for territories, languages or scripts."""
+        """CLDR's names of territories, languages or scripts in a language."""
         found: dict[str, str] = json.loads(self._local[f"main/{language}/{what}.json"])["main"][language][
             "localeDisplayNames"
         ][what]
@@ -111,7 +111,7 @@ def _head(package: Package) -> dict[str, Any]:
 
 
 def packed(table: dict[str, Any]) -> bytes:
-    """The file's bytes; no time of day is in them."""
+    """The file's bytes, without a time of day."""
     return gzip.compress(json.dumps(table, ensure_ascii=False, separators=(",", ":")).encode(), 9, mtime=0)
 
 

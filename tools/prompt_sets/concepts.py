@@ -1,16 +1,16 @@
 """The set `concepts`: things that can be drawn, under the same name in about a hundred languages.
 
-The names are those of emoji in Unicode CLDR. CLDR keeps them unique within a language, so two concepts are never one
-prompt. What is chosen, and why:
+The names are those of emoji in Unicode CLDR. CLDR keeps them unique within a language, so no two concepts are the same
+prompt. The choices:
 
-* Emoji of things, beings and scenes (`TOPICS`), not of symbols, flags, hands, clocks or yellow faces. Of people the forms
+* Emoji of things, beings and scenes (`TOPICS`), not of symbols, flags, hands, clocks or yellow faces. For people, the forms
   for women and men: the form for both is a gloss in many languages ("cuisinier (tous genres)").
-* Not `SKIPPED`: variants that differ in the drawing only (a mailbox with its flag up), places that exist once, and names
+* Not `SKIPPED`: variants that differ only in the drawing (a mailbox with its flag up), places that exist once, and names
   that describe the emoji instead of a thing.
-* A language needs CLDR's coverage level `modern`, nearly all names, and names that are its own: at most `COPIES` of them
-  as in English. (Filipino falls out by this: every third name is the English word.)
-* A concept needs a plain name in every language that is left. A gloss behind a name is cut; a name with other marks is
-  not plain, since brackets and colons are weights to ComfyUI and no user writes them.
+* A language needs CLDR's coverage level `modern`, nearly all names, and names of its own: at most the share `COPIES` equals
+  the English ones. (This excludes Filipino: every third name is the English word.)
+* A concept needs a plain name in every remaining language. A gloss behind a name is cut; a name with other marks is
+  not plain, because ComfyUI reads brackets and colons as weights and no user writes them.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ SKIPPED = re.compile(
     r"|hourglass not|o’clock|thirty|horizontal traffic|police car light|cityscape at|at dusk|derelict|houses|raised flag"
     # places that exist once
     r"|fuji|tokyo|statue of|kaaba|map of|moai"
-    # no thing, or not to be told from the name
+    # no thing, or not clear from the name
     r"|^seat$|^ice$|high voltage|spade|heart suit|joker|mahjong|flower playing|outbox|inbox|tray|bookmark tabs|page |ballot"
     r"|card file|viewing|hook$|link$|dna|^x-ray|bubbles|pouring|water wave|sparkles|nazar|hamsa|hair pick|goal net"
     r"|bullseye|^biting|eyes$|pager|sauropod|microbe|mechanical|hearing aid|performing|reminder|pig nose|paw prints"
@@ -104,7 +104,7 @@ def build(
 def _pool(
     emoji: Sequence[dict[str, Any]], subgroups: Mapping[str, str], english: Mapping[str, str]
 ) -> list[dict[str, str]]:
-    """Emoji that may be concepts, each with its topic and English name, by topic."""
+    """Emoji that may become concepts, each with its topic and English name, by topic."""
     topic_of = {subgroup: topic for topic, listed in TOPICS.items() for subgroup in listed.split()}
     pool: dict[str, list[dict[str, str]]] = {topic: [] for topic in TOPICS}
     for entry in emoji:

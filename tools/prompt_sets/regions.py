@@ -1,8 +1,8 @@
 """The set `regions`: everyday things in every territory. See `templates` for the sentences.
 
-Territories are those of ISO 3166-1 that CLDR has, and XK (Kosovo), whose code ISO leaves to its users. Their names are
-CLDR's, with its short form where the usual one is a formula of state or two names at once (Hong Kong, Macao, Myanmar,
-Palestine); a gloss in brackets is cut where the name stays the only one of its kind, and else loses its brackets.
+Territories are those of ISO 3166-1 that CLDR has, and XK (Kosovo), a code that ISO leaves to its users. Their names are
+CLDR's, in the short form if the usual one is a formula of state or two names at once (Hong Kong, Macao, Myanmar,
+Palestine). A gloss in brackets is cut if the name stays unique; otherwise only its brackets go.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from .templates import COMMAS, IDS, THINGS, TOPIC_OF
 SHORT = ("HK", "MO", "MM", "PS")
 BEYOND_ISO = ("XK",)
 _GLOSS = re.compile(r"\s*[(（]([^()（）]*)[)）]\s*")
-_UNSPACED = 0x2E80  # Chinese and Japanese characters, and what lies beyond them
+_UNSPACED = 0x2E80  # Chinese and Japanese characters, and those beyond them
 
 
 def build(
@@ -58,7 +58,7 @@ def build(
 
 
 def _placed(containment: Mapping[str, Mapping[str, Any]]) -> dict[str, tuple[str, str]]:
-    """Continent and region (M49 codes) of every territory; Antarctica, which M49 puts nowhere, is its own."""
+    """Continent and region (M49 codes) of every territory; Antarctica, which M49 does not place, is its own."""
     placed = {}
     for continent in containment["001"]["_contains"]:
         for region in containment[continent]["_contains"]:
@@ -76,6 +76,6 @@ def plain(names: Mapping[str, str], territories: list[str]) -> list[str]:
 
 
 def _without(name: str, inside: str) -> str:
-    """The name without brackets, with or without what stood in them; scripts that put no spaces get none."""
+    """The name without brackets, with or without their content; scripts without spaces get none."""
     space = "" if ord(name[0]) >= _UNSPACED else " "
     return " ".join(_GLOSS.sub(f"{space}{inside}{space}", name).split())

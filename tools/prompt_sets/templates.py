@@ -1,9 +1,9 @@
-"""Twenty things that are everywhere, in 26 languages, and how a territory's name is put behind them.
+"""Twenty things that are everywhere, in 26 languages, and the rule that adds a territory's name.
 
 "a wedding, Finland": a noun phrase, a comma, the bare name. A sentence like "a wedding in {territory}" would need the
 name in a case, with a preposition and with an article that depend on the name (en Finlande, au Japon, aux États-Unis;
-Suomessa, Venäjällä), and CLDR has the bare name only; a wrong form would be a difference between territories that is none.
-The words are this project's own. Twenty, so that a signed-rank test of one territory in one language can be significant
+Suomessa, Venäjällä). CLDR has only the bare name, and a wrong form would show up as a false difference between territories.
+The words are this project's own. With twenty of them, a signed-rank test of one territory in one language can be significant
 after a correction for 250 territories.
 """
 
@@ -94,7 +94,7 @@ _THINGS = {
     "|gia đình|lễ hội|trường học|bệnh viện|xe buýt|nông trại|công viên|nhạc công",
     "zh": "街道|房子|厨房|客厅|村庄|城市|市场|商店|餐厅|餐食|早餐|婚礼|家庭|节日庆典|学校|医院|公交车|农场|公园|音乐家",
 }
-#: What stands between the thing and the territory.
+#: The text between the thing and the territory.
 COMMAS = {"ar": "، ", "fa": "، ", "ja": "、", "th": " ", "zh": "，"}
 
 THINGS = {language: dict(zip(IDS, text.split("|"), strict=True)) for language, text in _THINGS.items()}

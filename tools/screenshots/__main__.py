@@ -3,8 +3,8 @@
     python tools/screenshots [--only NAME] [--no-run] [--url URL]
 
 Needs `playwright` beside ComfyUI's packages, and a chromium on PATH. Run it again when an API graph or a node's look
-has changed. Every workflow is written by ComfyUI's own frontend, opened again, and refused when a node is unknown, two
-nodes overlap, or the graph that goes back to the server is not the API twin with the display nodes added.
+has changed. ComfyUI's own frontend writes every workflow and opens it again. A workflow is refused when a node is unknown,
+two nodes overlap, or the graph sent to the server is not the API twin with the display nodes added.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def without_titles(graph: dict[str, Any]) -> dict[str, Any]:
 
 
 def make_workflow(page: Any, name: str, layout: Layout) -> list[str]:
-    """Writes one workflow; gives what is wrong with it."""
+    """Writes one workflow; returns its problems."""
     api = json.loads((WORKFLOWS / "api" / f"{name}.json").read_text("utf-8"))
     graph_id = str(uuid.uuid5(uuid.NAMESPACE_URL, f"emoe/{name}"))
     workflow = browser.lay_out(page, name, graph_id, api, layout)
@@ -61,7 +61,7 @@ def make_workflow(page: Any, name: str, layout: Layout) -> list[str]:
 
 
 def take(page: Any, name: str, layout: Layout, picture: Picture, run: bool) -> str:
-    """Runs the workflow with the picture's prompt and takes it; gives a line that says how it went."""
+    """Runs the workflow with the picture's prompt and takes the picture; returns a line about the result."""
     browser.reopen(page, name, json.loads((WORKFLOWS / f"{name}.json").read_text("utf-8")))
     if picture.prompt is not None:
         browser.set_prompt(page, picture.prompt)
@@ -93,7 +93,7 @@ def main() -> int:
     options = parser.parse_args()
     failed = False
     with server_url(options.url) as url:
-        change_settings(url, {**SETTINGS, NOTICES: False})  # one would lie over the graph
+        change_settings(url, {**SETTINGS, NOTICES: False})  # a notice would cover the graph
         with open_browser() as chromium:
             for name in options.only or LAYOUTS:
                 with open_page(chromium, url) as page:

@@ -1,4 +1,4 @@
-"""Graphs are laid out, written, read back, run and photographed in ComfyUI's own frontend."""
+"""Graphs in ComfyUI's own frontend: laid out, written, read back, run and photographed."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from layouts import Group, Layout
 from playwright.sync_api import Page
 
 TITLE, MARGIN = 30, 24
-#: Their text or picture takes the room that there is.
+#: Nodes whose text or picture takes all available room.
 SHRINKING = ("MarkdownNote", "PreviewImage", "EMoE_DisagreementMap")
-COLOURS = {"color": "#432", "bgcolor": "#3f352b"}  # of the note
+COLOURS = {"color": "#432", "bgcolor": "#3f352b"}  # the note's
 
 _LAY_OUT = """async ([api, layout]) => {
     await app.loadApiJson(api, layout.name);
@@ -71,7 +71,7 @@ _FIT = """([left, top, right, bottom, inset]) => {
 
 
 def frame(group: Group, boxes: dict[int, tuple[int, int, int, int]]) -> tuple[int, int, int, int]:
-    """A group's box around its nodes, with room for their title bars and its own."""
+    """The box of a group around its nodes, with room for their title bars and its own."""
     inside = [boxes[node] for node in group.nodes]
     left, top = min(b[0] for b in inside) - MARGIN, min(b[1] for b in inside) - TITLE - 2 * MARGIN + 4
     right, bottom = max(b[0] + b[2] for b in inside) + MARGIN, max(b[1] + b[3] for b in inside) + MARGIN
@@ -96,7 +96,7 @@ def extent(layout: Layout) -> tuple[int, int, int, int]:
 
 
 def lay_out(page: Page, name: str, graph_id: str, api: dict[str, Any], layout: Layout) -> dict[str, Any]:
-    """The workflow in UI format, as the frontend itself writes it."""
+    """The workflow in UI format, written by the frontend itself."""
     wanted = {
         "name": name,
         "id": graph_id,
@@ -114,7 +114,7 @@ def lay_out(page: Page, name: str, graph_id: str, api: dict[str, Any], layout: L
     }
     workflow: dict[str, Any] = json.loads(page.evaluate(_LAY_OUT, [api, wanted]))
     left, top, right, bottom = extent(layout)
-    scale = round(min(1650 / (right - left), 850 / (bottom - top)), 3)  # whole in an ordinary window
+    scale = round(min(1650 / (right - left), 850 / (bottom - top)), 3)  # so that an ordinary window shows all of it
     workflow["extra"] = {
         "ds": {"scale": scale, "offset": [60 / scale - left, 90 / scale - top]},
         "linearData": {"inputs": [list(one) for one in layout.app.inputs], "outputs": list(layout.app.outputs)},
@@ -123,7 +123,7 @@ def lay_out(page: Page, name: str, graph_id: str, api: dict[str, Any], layout: L
 
 
 def reopen(page: Page, name: str, workflow: dict[str, Any]) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    """Opens a workflow as a user does; gives its nodes as the canvas has them, and the API graph made of it."""
+    """Opens a workflow like a user; returns its nodes on the canvas, and the API graph made from it."""
     page.evaluate(
         "async ([workflow, name]) => { await app.loadGraphData(workflow, true, true, name); }", [workflow, name]
     )
@@ -134,7 +134,7 @@ def reopen(page: Page, name: str, workflow: dict[str, Any]) -> tuple[list[dict[s
 
 
 def problems(nodes: list[dict[str, Any]]) -> list[str]:
-    """Unknown nodes, overlaps, and nodes too small for what is on them."""
+    """Unknown nodes, overlaps, and nodes too small for their content."""
     found = [f"node {n['id']}: ComfyUI does not know {n['type']}" for n in nodes if not n["known"]]
     for index, node in enumerate(nodes):
         x, y, w, h = node["box"]
@@ -157,9 +157,9 @@ def set_prompt(page: Page, text: str) -> None:
 
 
 def run(page: Page) -> str:
-    """Presses Run; 'success', or what went wrong."""
+    """Presses Run; 'success', or the error."""
     answer = press_run(page)
-    page.wait_for_timeout(7000)  # the images are fetched after the run, and the notice of its end goes away
+    page.wait_for_timeout(7000)  # the images are fetched after the run, and the notice of its end disappears
     return answer
 
 

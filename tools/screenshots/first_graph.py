@@ -1,8 +1,8 @@
-"""Takes the README's pictures of the first graph as newer frontends draw it: in Nodes 2.0, the advanced inputs folded.
+"""Takes the README's pictures of the first graph in a newer frontend: with Nodes 2.0, and advanced inputs folded.
 
     COMFYUI_PATH=../ComfyUI EMOE_PYTHON=... EMOE_FRONTEND=FOLDER python tools/screenshots/first_graph.py
 
-Needs a ComfyUI whose node API knows advanced inputs; the one that the tests prepare is too old for it.
+Needs a ComfyUI whose node API knows advanced inputs; the tests' prepared one is too old.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from PIL import Image  # noqa: E402
 
 NAME = "gate_before_generation"
 PICTURES = {"first_graph.png": None, "blocked_graph.png": UNKNOWN}
-#: Of the canvas's pixels that a picture keeps: the smallest whose words can be read.
+#: Share of the canvas's pixels that a picture keeps: the smallest at which the words can be read.
 SCALE = 0.85
 
 

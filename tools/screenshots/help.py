@@ -3,7 +3,7 @@
     python tools/screenshots/help.py --url URL [--only EMoE_X]
 
 URL is a running ComfyUI with the pack in it. The graphs are only drawn, not run. Each is written below as its nodes
-(`name=class`), then its links (`from.output>to.input`); columns follow from the links.
+(`name=class`) and its links (`from.output>to.input`); the links determine the columns.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ sys.path.insert(0, str(ROOT / "scripts"))
 from emoe_host.browser import SETTINGS, change_settings, open_browser, open_page  # noqa: E402
 from PIL import Image  # noqa: E402
 
-WIDTH = 1000  # of the widest picture, in pixels
+WIDTH = 1000  # pixels of the widest picture
 _DEMO = "d=EMoE_DemoExperts t=EMoE_EncodeForExperts l=EmptyLatentImage s=EMoE_Score"
 _SCORED = "d.experts>t.experts t.conditioning>s.positive d.experts>s.experts l.LATENT>s.latent_image"
 _GATED = f"{_DEMO} g=EMoE_Gate"
@@ -165,13 +165,13 @@ _FIT = """() => {
 
 
 def take(page: Any, name: str) -> str:
-    """Draws one graph and takes its picture; gives a line that says how it went."""
+    """Draws one graph and takes its picture; returns a line about the result."""
     nodes, links = GRAPHS[name]
     pairs = [node.split("=") for node in nodes.split()]
     ends = [[*left.split("."), *right.split(".")] for left, right in (link.split(">") for link in links.split())]
     if wrong := page.evaluate(_BUILD, [pairs, ends]):
         return f"{name}: {', '.join(wrong)} cannot be connected"
-    page.wait_for_timeout(400)  # nodes grow with what is on them
+    page.wait_for_timeout(400)  # nodes grow with their content
     page.evaluate(_PLACE, [pairs, ends])
     page.wait_for_timeout(200)
     box = page.evaluate(_FIT)

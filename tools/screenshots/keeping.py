@@ -1,4 +1,4 @@
-"""How a picture is kept."""
+"""How a picture is stored."""
 
 from __future__ import annotations
 

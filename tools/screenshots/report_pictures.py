@@ -2,7 +2,7 @@
 
     python tools/screenshots/report_pictures.py AUDIT [--map AUDIT]
 
-AUDIT is the folder of a finished audit; the pictures in docs/images are of the demo experts':
+AUDIT is the folder of a finished audit. The pictures in docs/images show the demo experts':
 
     python -m emoe_core audit demo --experts demo --alpha 0.1 --reference language=en --reference "kind=well known" --out AUDIT
     python -m emoe_core audit regions --experts demo --alpha 0.1 --group territory --out MAP
@@ -34,7 +34,7 @@ SHOWN = (("desktop", "light"), ("phone", "light"), ("phone", "dark"))
 
 
 def keep(shot: bytes, name: str) -> str:
-    """Writes the picture with 256 colours; gives a line that says how large it is."""
+    """Writes the picture with 256 colours; returns a line with its size."""
     photo = Image.open(io.BytesIO(shot)).convert("RGB")
     target = IMAGES / f"{name}.png"
     save_small(photo, target)

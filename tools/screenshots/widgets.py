@@ -2,8 +2,8 @@
 
     python tools/screenshots/widgets.py --url URL
 
-Each widget at 100 % and 60 %, in the dark and in the light theme, cut out of the canvas and put together in one picture;
-once in the classic renderer and once in Nodes 2.0. URL is a running ComfyUI with the pack in it.
+Each widget is taken at 100 % and 60 %, in the dark and in the light theme, cut out of the canvas and put together in one
+picture: once in the classic renderer and once in Nodes 2.0. URL is a running ComfyUI with the pack in it.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from PIL import Image  # noqa: E402
 
 IMAGES = ROOT / "docs" / "images"
 ZOOMS, THEMES = (1.0, 0.6), ("dark", "light")
-RENDERERS = {"": False, "_nodes2": True}  # what the pictures' names end in, and the host's setting
+RENDERERS = {"": False, "_nodes2": True}  # the ending of the pictures' names, and the host's setting
 PROMPTS = ("ant", "candle", "xchtgg", "traktori", "sunflower")
 MORE = (
     "owl",
@@ -39,8 +39,8 @@ MORE = (
     "sunflower",
 )
 CANVAS = ((31, 31, 31), (211, 211, 211))
-AIR = 14  # around a node, in pixels of the page
-BADGE = 20  # above it, at 100 %
+AIR = 14  # margin around a node, in pixels of the page
+BADGE = 20  # margin above it, at 100 %
 TITLE = 30
 _PLACE = """([id, scale]) => {
     const { canvas } = app;
@@ -58,7 +58,7 @@ def workflow(name: str) -> dict[str, Any]:
     return dict(json.loads((ROOT / "example_workflows" / f"{name}.json").read_text("utf-8")))
 
 
-GATE_WIDGETS = ("policy", "alpha", "threshold", "mode")  # in the order in which a workflow keeps their values
+GATE_WIDGETS = ("policy", "alpha", "threshold", "mode")  # in the order in which a workflow stores their values
 
 
 def load(page: Any, name: str, prompts: tuple[str, ...] = (), **widgets: Any) -> None:
@@ -116,7 +116,7 @@ def put_together(pictures: list[list[Image.Image]]) -> Image.Image:
 
 
 def sheet(page: Any, file: str, nodes: list[tuple[int, str | None]], only: str | None = None) -> None:
-    """Every node (or the widget `only` on it) at both zooms, a row a theme."""
+    """Every node (or the widget `only` on it) at both zooms, one row per theme."""
     rows = []
     for theme in THEMES:
         page.evaluate("(name) => app.extensionManager.setting.set('Comfy.ColorPalette', name)", theme)
@@ -188,7 +188,7 @@ def history(page: Any) -> None:
 
 
 def mark_details(page: Any, node: int) -> None:
-    """Gives the widget's element a name that a locator finds."""
+    """Marks the widget's element so that a locator finds it."""
     page.evaluate(
         """(id) => {
             const { widgets } = app.canvas.graph.getNodeById(id);
@@ -199,7 +199,7 @@ def mark_details(page: Any, node: int) -> None:
 
 
 def toast(page: Any) -> None:
-    """The blocked branch and the notice, as one sees them right after the run."""
+    """The blocked branch and the notice, as a user sees them right after the run."""
     page.evaluate(
         "async ([w, n]) => { await app.loadGraphData(w, true, true, n); }",
         [workflow("reroute_blocked_prompt"), "toast"],
@@ -228,7 +228,7 @@ _LISTEN_GATE = """() => { window.emoeEnd = new Promise((done) => {
     window.app.api.addEventListener("execution_success", () => done("success"), { once: true }); }); }"""
 
 
-#: Taken in the classic renderer alone.
+#: Taken only in the classic renderer.
 CLASSIC = {"maps": maps, "history": history, "toast": toast, "blueprint": blueprint}
 
 

@@ -1,6 +1,6 @@
 """Concepts, captions and pictures: what the demo experts see, and exactly how often.
 
-The corpus is finite: for every emoji and language a Poisson number of captions is drawn once, so the exposure of each
+The corpus is finite: for every emoji and language a Poisson number of captions is drawn once. So the exposure of each
 caption string is known, and an expert's own data is an honest bootstrap resample of the corpus.
 """
 
@@ -71,7 +71,7 @@ def keywords(sources: Sources, language: str) -> dict[str, list[str]]:
 
 
 def select_concepts(sources: Sources, counts: Mapping[str, int] = COUNTS, seed: int = SEED) -> list[Concept]:
-    """The concepts of the benchmark, in a fixed order, split by the seed; `counts` says how many of each group."""
+    """The concepts of the benchmark, in a fixed order, split by the seed; `counts` is the size of each group."""
     table = names(sources)
     pool: list[Concept] = []
     faces: list[Concept] = []
@@ -101,7 +101,7 @@ def select_concepts(sources: Sources, counts: Mapping[str, int] = COUNTS, seed: 
 
 @dataclass(frozen=True)
 class Corpus:
-    """The finite training corpus: one row a caption."""
+    """The finite training corpus: one row per caption."""
 
     concepts: list[Concept]
     concept: NDArray[np.int64]
@@ -121,7 +121,7 @@ class Corpus:
 
 
 def build_corpus(concepts: list[Concept], rates: Mapping[str, float] = RATES, seed: int = SEED) -> Corpus:
-    """Draw the captions: Poisson(40 * language rate * concept rate) for every emoji and language."""
+    """Draws the captions: Poisson(40 * language rate * concept rate) for every emoji and language."""
     rng = np.random.default_rng(seed + 1)
     rows: list[int] = []
     languages: list[str] = []

@@ -83,7 +83,7 @@ def nearest(pictures: Tensor, reference: Tensor) -> Tensor:
 
 @torch.no_grad()
 def scores(nets: list[Net], prompts: Prompts, seeds: tuple[int, ...] = (1, 2), batch: int = 128) -> dict[str, Any]:
-    """Disagreement at t=999 for every prompt: one array a score, the mean over the noises."""
+    """Disagreement at t=999 for every prompt: one array per score, the mean over the noises."""
     t = torch.tensor([999])
     noises = [torch.randn((1, 4, 16, 16), generator=torch.Generator().manual_seed(s)) for s in seeds]
     table: dict[str, list[Tensor]] = {}

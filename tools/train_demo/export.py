@@ -1,4 +1,4 @@
-"""Write the trained nets as half-precision safetensors in Stable Diffusion 1's layout."""
+"""Writes the trained nets as half-precision safetensors in Stable Diffusion 1's layout."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def preview_map(latents: Tensor, pictures: Tensor) -> tuple[list[list[float]], l
 
 def export_vae(net: Autoencoder, steps: tuple[int, int], preview: tuple[list[list[float]], list[float]],
                path: Path) -> None:  # fmt: skip
-    """The autoencoder, with plain keys as a VAE file has them."""
+    """The autoencoder, with plain keys like those of a VAE file."""
     metadata = {
         "format": "pt", "name": path.stem, "seed": "11, 12, 13", "steps": f"{steps[0]} whole, {steps[1]} decoder",
         "latent_rgb_factors": json.dumps(preview[0]), "latent_rgb_bias": json.dumps(preview[1]), "licence": LICENCE,

@@ -1,4 +1,4 @@
-"""The stages of the training, in order. Each one resumes where it was stopped, and is skipped when it is done."""
+"""The stages of the training, in order. Each one resumes after an interruption, and is skipped when it is done."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Work:
 
     @cached_property
     def tokenizer(self) -> Path:
-        """The tokenizer's folder; trained when it is missing."""
+        """The tokenizer's folder; trained if it is missing."""
         folder = self.cache / "tokenizer"
         if not (folder / "tokenizer_config.json").exists():
             tokenizer.train(self.corpus.caption, folder)
@@ -44,7 +44,7 @@ class Work:
 
     @cached_property
     def latents(self) -> Tensor:
-        """The pictures' scaled latents: kept in a file, so that all runs see the same numbers."""
+        """The pictures' scaled latents, stored in a file so that all runs see the same numbers."""
         path = self.cache / "latents.pt"
         if not path.exists():
             net = train_vae.whitened(self.runs / "vae.pt", self.pictures)
@@ -59,7 +59,7 @@ def stage_vae(work: Work) -> None:
 
 
 def stage_decoder(work: Work) -> None:
-    """The decoder, further."""
+    """More training of the decoder."""
     net = train_vae.whitened(work.runs / "vae.pt", work.pictures)
     train_vae.refine(net, work.pictures, work.weights, work.runs / "decoder.pt")
 
@@ -93,7 +93,7 @@ def stage_export(work: Work) -> None:
 
 
 def stage_report(work: Work) -> None:
-    """Measure what was exported."""
+    """Measures the exported files."""
     vae = train_vae.finished(work.runs / "vae.pt", work.runs / "decoder.pt", work.pictures)
     names = [plan.name for plan in train.EXPERTS]
     report.run(work.runs, names, vae, work.corpus, work.pictures, work.tokenizer, work.out / "prompts.json", work.cache)
@@ -113,7 +113,7 @@ STAGES = {
 
 
 def main() -> int:
-    """Run all stages, or the named ones."""
+    """Runs all stages, or the named ones."""
     parser = argparse.ArgumentParser(prog="python -m tools.train_demo", description=__doc__)
     parser.add_argument("--cache", type=Path, required=True, help="folder for downloads, training states and results")
     parser.add_argument("--out", type=Path, help="where the results go (default: export/ in the cache)")

@@ -1,4 +1,4 @@
-"""Measure the finished experts: a table by group of prompts as JSON, and a page of pictures to look at."""
+"""Measures the finished experts: a table by group of prompts as JSON, and a page of pictures to look at."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SCORES = ("variance", "relative", "response", "centred_relative", "guidance")
 
 
 def _truth(corpus: Corpus, group: str) -> dict[str, int]:
-    """Which concept a prompt of a group means; empty where it means none."""
+    """The concept that each prompt of a group means; empty for a group without meaning."""
     kinds = {"under_sampled": "under_sampled", "held_out": "held_out", "faces": "held_out_group"}
     lang = group if group in LANGUAGES else "en"
     if group in ("nonsense", "word_salad", "typos"):
@@ -47,7 +47,7 @@ def measure(
     tokenizer: Path,
     page: Path,
 ) -> dict[str, Any]:
-    """Top-1 by nearest picture among all concepts (first expert), and how well each score tells a group from `fresh`."""
+    """Top-1 by nearest picture among all concepts (first expert), and how well each score separates a group from `fresh`."""
     groups: dict[str, Any] = {}
     scored: dict[str, Any] = {}
     rows: list[list[Image.Image]] = []
@@ -83,7 +83,7 @@ def measure(
 
 def run(runs: Path, names: list[str], vae: Autoencoder, corpus: Corpus, pictures: Any, tokenizer: Path,
         prompts: Path, out: Path) -> None:  # fmt: skip
-    """Load, measure, write `quality.json` and `contact.png`."""
+    """Loads, measures, writes `quality.json` and `contact.png`."""
     nets = [evaluate.load(runs / f"{name}.pt") for name in names]
     groups = json.loads(prompts.read_text("utf-8"))
     reference = train_vae.to_tensor(pictures)

@@ -13,7 +13,7 @@ from torch import nn
 
 
 def save(path: Path, state: dict[str, Any]) -> None:
-    """Write a training state so that a killed run never leaves half a file."""
+    """Writes a training state so that a killed run never leaves half a file."""
     partial = path.with_suffix(".partial")
     torch.save(state, partial)
     os.replace(partial, path)
@@ -45,7 +45,7 @@ class Average:
 
     @torch.no_grad()
     def update(self, module: nn.Module) -> None:
-        """Take the current weights in; short memory at the start."""
+        """Adds the current weights; the memory is short at the start."""
         self.steps += 1
         decay = min(self.decay, (1 + self.steps) / (10 + self.steps))
         for key, value in module.state_dict().items():
@@ -70,7 +70,7 @@ class Progress:
         self.count = 0
 
     def __call__(self, step: int, **figures: float) -> None:
-        """Note the figures of a finished step."""
+        """Records the figures of a finished step."""
         self.count += 1
         for key, value in figures.items():
             self.sums[key] = self.sums.get(key, 0.0) + value
@@ -96,7 +96,7 @@ def resume(
     average: Average,
     generator: torch.Generator,
 ) -> tuple[int, float]:
-    """Put a saved state back where it was: the step to go on from and the seconds spent, zeros for a new run."""
+    """Restores a saved state: returns the next step and the seconds spent, zeros for a new run."""
     if state is None:
         return 0, 0.0
     net.load_state_dict(state["net"])

@@ -19,7 +19,7 @@ LANGUAGES = ("en", "fr", "de", "es", "it", "fi", "pl", "sw", "ja", "tr", "vi", "
 
 @dataclass(frozen=True)
 class Sources:
-    """Where the unpacked raw material lies."""
+    """Paths of the unpacked raw material."""
 
     annotations: Path
     emojibase: Path
@@ -29,7 +29,7 @@ class Sources:
 
 
 def _npm(package: Package, members: tuple[str, ...], cache: Path) -> Path:
-    """Unpack the named members of an npm package; fetch it first when it is not in the cache."""
+    """Unpacks the named members of an npm package; fetches it first if it is not in the cache."""
     fetched = archive(package, cache / "downloads")
     target = cache / "raw" / package.name
     if not target.exists():
@@ -43,7 +43,7 @@ def _npm(package: Package, members: tuple[str, ...], cache: Path) -> Path:
 
 
 def _font(cache: Path) -> Path:
-    """Unpack the Debian font package, without installing it."""
+    """Unpacks the Debian font package, without installing it."""
     downloads = cache / "downloads"
     target = cache / "raw" / FONT
     found = sorted(downloads.glob(f"{FONT}_*.deb"))
@@ -59,7 +59,7 @@ def _font(cache: Path) -> Path:
 
 
 def prepare(cache: Path) -> Sources:
-    """Fetch and unpack everything that is missing from the cache, and check the font."""
+    """Fetches and unpacks everything that is missing from the cache, and checks the font."""
     (cache / "downloads").mkdir(parents=True, exist_ok=True)
     (cache / "raw").mkdir(parents=True, exist_ok=True)
     names = tuple(f"package/annotations/{lang}/annotations.json" for lang in LANGUAGES)

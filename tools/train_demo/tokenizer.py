@@ -16,7 +16,7 @@ _WORD = r"""<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[
 
 
 def _merges(captions: Iterable[str]) -> list[tuple[str, str]]:
-    """Learn more merges than are needed, in order of use."""
+    """Learns more merges than are needed, in order of use."""
     model = Tokenizer(models.BPE(end_of_word_suffix="</w>"))
     model.normalizer = normalizers.Sequence(
         [normalizers.NFC(), normalizers.Replace(Regex(r"\s+"), " "), normalizers.Lowercase()]
@@ -47,7 +47,7 @@ def _alphabet() -> list[str]:
 
 
 def train(captions: Iterable[str], folder: Path) -> None:
-    """Write vocab.json, merges.txt and the configuration that CLIP tokenizers read."""
+    """Writes vocab.json, merges.txt and the configuration that CLIP tokenizers read."""
     symbols = _alphabet()
     vocabulary = symbols + [s + "</w>" for s in symbols]
     known = set(vocabulary)
@@ -68,7 +68,7 @@ def train(captions: Iterable[str], folder: Path) -> None:
     special = {"bos_token": START, "eos_token": END, "unk_token": END, "pad_token": END}
     (folder / "special_tokens_map.json").write_text(json.dumps(special, indent=2) + "\n", "utf-8")
     config = {
-        # the host cuts longer texts into chunks of 32 itself: no warning from here
+        # no warning is needed here: the host itself cuts longer texts into chunks of 32
         **special, "add_prefix_space": False, "do_lower_case": True, "errors": "replace",
         "model_max_length": 8192, "tokenizer_class": "CLIPTokenizer",
     }  # fmt: skip
@@ -76,7 +76,7 @@ def train(captions: Iterable[str], folder: Path) -> None:
 
 
 class Encoder:
-    """Captions to rows of 32 ids, padded with the end token as Stable Diffusion 1 does."""
+    """Turns captions into rows of 32 ids, padded with the end token as in Stable Diffusion 1."""
 
     def __init__(self, folder: Path) -> None:
         from transformers import CLIPTokenizer
@@ -85,7 +85,7 @@ class Encoder:
         self.start, self.end = self.tokenizer("")["input_ids"][:2]
 
     def __call__(self, caption: str) -> list[int]:
-        """Ids of one caption; what does not fit is cut."""
+        """Ids of one caption; ids beyond the row are cut."""
         ids: list[int] = self.tokenizer(caption)["input_ids"][1:-1] if caption else []
         row = [self.start, *ids[: LENGTH - 2], self.end]
         return row + [self.end] * (LENGTH - len(row))

@@ -1,7 +1,7 @@
-"""Train the base (from scratch) and the experts (from the base): U-Net and text encoder together.
+"""Trains the base (from scratch) and the experts (from the base): U-Net and text encoder together.
 
-Epsilon prediction on Stable Diffusion 1's noise schedule. The loss weighs the noisy timesteps up, where the text decides.
-Steps decide when a run ends, never the clock.
+Epsilon prediction on Stable Diffusion 1's noise schedule. The loss gives more weight to the noisy timesteps, where the text
+decides. Steps decide when a run ends, never the clock.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ EMPTY = 0.10
 
 @dataclass(frozen=True)
 class Plan:
-    """What distinguishes one run from another.
+    """The differences of one run from another.
 
     Attributes:
-        kept: steps after which the averaged net is also kept on its own, to see what a shorter run would have given.
+        kept: steps after which the averaged net is also stored separately, to see the result of a shorter run.
     """
 
     name: str
@@ -50,7 +50,7 @@ EXPERTS = tuple(Plan(f"expert_{i}", 100 + i, 1800, 1.5e-3, 0.995, bootstrap=True
 
 
 class Net(nn.Module):
-    """What one expert is made of."""
+    """The parts of one expert."""
 
     def __init__(self, mult: Sequence[int] = MULT, attention: Sequence[bool] = ATTENTION) -> None:
         super().__init__()
@@ -65,7 +65,7 @@ def alphas() -> Tensor:
 
 
 def early(out: Path, step: int) -> Path:
-    """Where the averaged net of an earlier step of the run `out` lies."""
+    """Path of the averaged net of an earlier step of the run `out`."""
     return out.with_name(f"{out.stem}_at_{step}.pt")
 
 
@@ -86,9 +86,9 @@ def train(
     make: Callable[[], Net] = Net,
     frozen_text: TextEncoder | None = None,
 ) -> None:
-    """Run a plan to its last step; resumes from `out`. Latents are scaled (unit variance), one for each concept.
+    """Runs a plan to its last step; resumes from `out`. Latents are scaled (unit variance), one for each concept.
 
-    With `frozen_text` that encoder is used as it is, and only the U-Net learns.
+    With `frozen_text`, that encoder stays as it is, and only the U-Net learns.
     """
     torch.manual_seed(plan.seed)
     net = make()

@@ -1,4 +1,4 @@
-"""Train the picture autoencoder: first both halves, then the decoder alone on the frozen, whitened latents."""
+"""Trains the picture autoencoder: first both halves, then only the decoder on the frozen, whitened latents."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from .vae import LATENT, SCALE, Autoencoder
 BATCH = 8
 SHAPES = 900
 STEPS = 1100
-"""Shapes come first; then a linear head on the latents asks for the mean colours, or the encoder drops a hue for good."""
+"""Shapes come first. Later a linear head on the latents asks for the mean colours; the encoder would otherwise drop a hue."""
 REFINE_STEPS = 850
 REFINE_FALL = 400
-"""The decoder's second part; from the second number on its learning rate falls in a straight line."""
+"""Steps of the decoder's second part; from the second number on, its learning rate falls linearly."""
 RATE = 1.5e-3
 REFINE_RATE = 8e-4
 KL = 3e-4
@@ -74,7 +74,7 @@ def colour_loss(predicted: Tensor, true: Tensor) -> Tensor:
 
 
 def _shift(pictures: Tensor, generator: torch.Generator) -> Tensor:
-    """Move and mirror a picture at random; every third one is left as it is shipped."""
+    """Moves and mirrors a picture at random; every third one stays as it is shipped."""
     padded = F.pad(pictures, (8, 8, 8, 8), value=1.0)
     out = []
     for i in range(len(pictures)):
@@ -87,7 +87,7 @@ def _shift(pictures: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def train(pictures: NDArray[np.uint8], weights: NDArray[np.float64], out: Path, steps: int = STEPS) -> None:
-    """Train encoder and decoder together; then whiten the latents. Resumes from `out`."""
+    """Trains encoder and decoder together; then whitens the latents. Resumes from `out`."""
     torch.manual_seed(11)
     net = Autoencoder()
     optimizer = torch.optim.AdamW(net.parameters(), lr=RATE, betas=(0.9, 0.99), weight_decay=1e-4)
@@ -119,7 +119,7 @@ def train(pictures: NDArray[np.uint8], weights: NDArray[np.float64], out: Path, 
             mean, logvar = net.moments(true)
             mean, logvar = mean.float(), logvar.float()
             noise = torch.randn(mean.shape, generator=generator) * (0.5 * logvar).exp()
-            # the noise's scale follows the latents' own: a growing latent cannot escape it
+            # the noise's scale follows the latents' own, so growing latents cannot escape it
             noise = noise + NOISE * mean.detach().std() * torch.randn(mean.shape, generator=generator)
             made = net.decode(mean + noise).float()
         kl = 0.5 * (mean.square() + logvar.exp() - 1 - logvar).mean()
@@ -179,7 +179,7 @@ def whitened(trained: Path, pictures: NDArray[np.uint8]) -> Autoencoder:
 
 def refine(net: Autoencoder, pictures: NDArray[np.uint8], weights: NDArray[np.float64], out: Path,
            steps: int = REFINE_STEPS) -> None:  # fmt: skip
-    """Train the decoder on, with the encoder frozen, on noisy latents of the shipped pictures. Resumes from `out`."""
+    """Trains the decoder further, with the encoder frozen, on noisy latents of the shipped pictures. Resumes from `out`."""
     data, chance = to_tensor(pictures), torch.from_numpy(weights)
     latents = encode(net, data)
     half = torch.nn.ModuleList([net.decoder, net.post_quant_conv])
@@ -213,7 +213,7 @@ def refine(net: Autoencoder, pictures: NDArray[np.uint8], weights: NDArray[np.fl
 
 
 def finished(trained: Path, refined: Path, pictures: NDArray[np.uint8]) -> Autoencoder:
-    """Encoder of the first part, whitened; decoder of the second part when there is one."""
+    """Encoder of the first part, whitened; decoder of the second part if there is one."""
     net = whitened(trained, pictures)
     if (state := runs.load(refined)) is not None:
         half = torch.nn.ModuleList([net.decoder, net.post_quant_conv])

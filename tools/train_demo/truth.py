@@ -70,7 +70,7 @@ def prompts(
     calibration: int = CALIBRATION,
     other_words: Mapping[str, list[str]] | None = None,
 ) -> dict[str, list[str]]:
-    """Groups of bare prompts. `reference` is the best sampled language: the groups that are no language are written in it.
+    """Groups of bare prompts. `reference` is the best sampled language; groups that are no language are written in it.
 
     No string of any group but the reference's was seen under another meaning or language. With `other_words` (emoji ->
     words in the reference language) there is a group `keywords`: other words for well-known pictures.
@@ -91,7 +91,7 @@ def prompts(
             continue
         others = {c.names[x].lower() for c in corpus.concepts for x in rates if x != lang}
         names = [c.names[lang] for c in of["main"] if c.names[lang].lower() not in others]
-        # brackets are prompt weights to a host, so such a name would not arrive as it was trained
+        # a host reads brackets as prompt weights, so it would not see such a name as it was trained
         found[lang] = [name for name in dict.fromkeys(names) if "(" not in name]
     found["under_sampled"] = [c.names[reference] for c in of["under_sampled"]]
     held_out = [c.names[reference] for c in of["held_out"]]
@@ -116,7 +116,7 @@ def _keywords(
     reference: str,
     seen: set[str],
 ) -> list[str]:
-    """One word a concept that shares none with any caption and belongs to no other concept."""
+    """One word per concept that shares none with any caption and belongs to no other concept."""
     words = {word for text in seen for word in text.split()}
     owners: dict[str, int] = {}
     for concept in concepts:
@@ -135,7 +135,7 @@ def _keywords(
 
 
 def sheet(pictures: NDArray[np.uint8]) -> Image.Image:
-    """Thumbnails of all concepts, 25 a row."""
+    """Thumbnails of all concepts, 25 per row."""
     rows = -(-len(pictures) // COLUMNS)
     page = Image.new("RGB", (COLUMNS * THUMBNAIL, rows * THUMBNAIL), (255, 255, 255))
     for i, picture in enumerate(pictures):

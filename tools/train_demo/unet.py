@@ -1,6 +1,6 @@
 """A small denoising U-Net with Stable Diffusion 1's topology and parameter names.
 
-32 channels times (1, 2, 3), one residual block a level, cross-attention on the two coarser levels and in the middle.
+32 channels times (1, 2, 3), one residual block per level, cross-attention on the two coarser levels and in the middle.
 """
 
 from __future__ import annotations

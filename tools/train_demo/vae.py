@@ -12,10 +12,10 @@ from torch import Tensor, nn
 CHANNELS = 64
 MULT = (1, 1, 1, 1)
 BLOCKS = 0
-"""Encoder blocks a level (the decoder has one more): none, so that the encoder is linear down to its middle."""
+"""Encoder blocks per level (the decoder has one more): none, so that the encoder is linear down to its middle."""
 LATENT = 4
 SCALE = 0.18215
-"""Stable Diffusion 1's latent scale factor: our latents are made so that it gives them unit variance."""
+"""Stable Diffusion 1's latent scale factor, which gives these latents unit variance."""
 
 
 def norm(channels: int) -> nn.GroupNorm:
@@ -73,7 +73,7 @@ class Attention(nn.Module):
 
 
 class Resample(nn.Module):
-    """Halve or double the size, then (or with) a convolution."""
+    """Halves or doubles the size, then (or with) a convolution."""
 
     def __init__(self, channels: int, up: bool) -> None:
         super().__init__()
@@ -110,7 +110,7 @@ class Level(nn.Module):
         self.block = nn.ModuleList(ResBlock(inner if i == 0 else outer, outer) for i in range(blocks))
 
     def forward(self, x: Tensor) -> Tensor:
-        """The blocks, then the change of size where there is one."""
+        """The blocks, then the change of size if there is one."""
         for block in self.block:
             x = block(x)
         for name in ("downsample", "upsample"):
@@ -148,7 +148,7 @@ class Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
-    """Latent to picture. `up.0` is the finest level, as the layout has it."""
+    """Latent to picture. `up.0` is the finest level, as in that layout."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -2,12 +2,12 @@
 
     python tools/world_map [FOLDER]
 
-Shapes come from Natural Earth (public domain) by the npm package world-atlas (ISC), names and codes from Unicode CLDR
-(Unicode License v3) by two of its npm packages, all at fixed versions and with their files checked. The files are kept
-in FOLDER (a temporary one), so that a second run need not fetch them. Needs numpy and npm.
+Shapes come from Natural Earth (public domain) through the npm package world-atlas (ISC), names and codes from Unicode CLDR
+(Unicode License v3) through two of its npm packages, at fixed versions, with their files checked. FOLDER (a temporary
+one by default) keeps the files for a second run. Needs numpy and npm.
 
-* world.json: `width` and `height` of the drawing, `shapes` (SVG paths by ISO 3166 alpha-2 code, "" for land that has
-  none), `places` (for each territory the point where a dot stands for it), `small` (those drawn as a dot).
+* world.json: `width` and `height` of the drawing, `shapes` (SVG paths by ISO 3166 alpha-2 code, "" for land without
+  one), `places` (for each territory the point of its dot), `small` (territories drawn as a dot).
 * names.json: `languages` and `territories` with their English and Japanese names by code, `codes` from three-letter and
   numeric codes to two letters, `also` from other English names (lower case) to two letters.
 """
@@ -43,7 +43,7 @@ def displayed(files: Files, language: str, kind: str) -> dict[str, str]:
 
 
 def names_of(core: Files, local: Files) -> dict[str, Any]:
-    """Names in English and Japanese, and what else a territory may be called."""
+    """Names in English and Japanese, and other names of a territory."""
     mapping = json.loads(core["supplemental/codeMappings.json"])["supplemental"]["codeMappings"]
     territories, languages = (
         [displayed(local, lang, kind) for lang in ("en", "ja")] for kind in ("territories", "languages")

@@ -13,10 +13,10 @@ Points = NDArray[np.float64]
 
 WIDTH = 2000
 MARGIN = 8
-TOLERANCE = 1.5  # smallest triangle, in square units of the drawing, that a point may stand for
+TOLERANCE = 1.5  # smallest triangle, in square units of the drawing, for which a point is kept
 SMALL = 70.0  # territories whose box has a smaller area (square units) are also drawn as a dot
 LEFT_OUT = {"AQ"}
-_CODE = {"Kosovo": "XK"}  # has no number in ISO 3166
+_CODE = {"Kosovo": "XK"}  # it has no number in ISO 3166
 #: Centres (degrees east and north) of inhabited territories that Natural Earth draws as parts of another one.
 PARTS = {
     "BQ": (-68.26, 12.18),
@@ -44,7 +44,7 @@ def equal_earth(degrees: Points) -> Points:
 
 
 class Drawing:
-    """Places projected points on the sheet."""
+    """Puts projected points on the sheet."""
 
     def __init__(self, points: Points) -> None:
         flat = equal_earth(points)
@@ -65,7 +65,7 @@ def arcs_of(topology: dict[str, Any]) -> list[Points]:
 
 
 def unwrapped(degrees: Points) -> Points:
-    """A line whose longitudes go on past 180 where they would jump to -180."""
+    """A line whose longitudes continue past 180 instead of jumping to -180."""
     return np.column_stack([np.unwrap(degrees[:, 0], period=360.0), degrees[:, 1]])
 
 
@@ -84,7 +84,7 @@ def simplified(line: Points, draw: Drawing) -> Points:
 
 
 def cut(ring: Points) -> list[Points]:
-    """A ring, closed; one that crosses the date line becomes a ring on either side of it."""
+    """A closed ring; one that crosses the date line becomes one ring on each side."""
     whole = unwrapped(ring)
     low, high = whole[:, 0].min(), whole[:, 0].max()
     if low >= -180 and high <= 180:
@@ -92,7 +92,7 @@ def cut(ring: Points) -> list[Points]:
     turn = 180.0 if high > 180 else -180.0
     shift = np.array([360.0 if high > 180 else -360.0, 0.0])
     sides = [_side(whole, turn, sign) for sign in (1, -1)]
-    outer = 1 if high > 180 else 0  # the side that is past the line goes to the other end of the map
+    outer = 1 if high > 180 else 0  # the side past the line goes to the other end of the map
     return [side - shift if place == outer else side for place, side in enumerate(sides) if len(side) > 3]
 
 
@@ -114,7 +114,7 @@ def rings_of(geometry: dict[str, Any]) -> Iterable[list[int]]:
 
 
 def joined(ring: list[int], arcs: list[Points]) -> Points:
-    """The ring's points; a negative number is an arc that is gone through backwards."""
+    """The ring's points; a negative number is an arc in reverse."""
     parts = [arcs[i] if i >= 0 else arcs[~i][::-1] for i in ring]
     return np.concatenate([parts[0], *(part[1:] for part in parts[1:])])
 
@@ -151,7 +151,7 @@ def centre(rings: list[Points]) -> tuple[float, float]:
 def world(
     coarse: dict[str, Any], middle: dict[str, Any], fine: dict[str, Any], codes: dict[str, str]
 ) -> dict[str, Any]:
-    """Shapes from the coarse map; territories that it leaves out get their place from the finer ones."""
+    """Shapes from the coarse map; territories missing there get their place from the finer ones."""
 
     def drawn(geometry: dict[str, Any], lines: list[Points]) -> list[Points]:
         return [draw(part) for ring in rings_of(geometry) for part in cut(joined(ring, lines))]

@@ -1,7 +1,7 @@
-"""One command from packages to worlds: ``python -m tools.worlds --cache DIR``. Stop it whenever you like; it goes on.
+"""One command from packages to worlds: ``python -m tools.worlds --cache DIR``. It may be stopped at any time and resumes.
 
-Every world and split first gets its base and four experts, and only then the rest, so that a run that was stopped early
-has measured many worlds rather than one.
+Every world and split first gets its base and four experts, and only then the rest. So a run that was stopped early has
+measured many worlds rather than one.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from .pipeline import PARTS, median_tokens, place_of, prepare_shared, run
 
 
 def main() -> int:
-    """Train the worlds that are asked for."""
+    """Trains the requested worlds."""
     parser = argparse.ArgumentParser(prog="python -m tools.worlds", description=__doc__.split("\n\n")[0])
     parser.add_argument("--cache", type=Path, required=True, help="folder for downloads and training states")
     parser.add_argument("--world", choices=list(design.WORLDS), action="append", help="only this world (repeatable)")

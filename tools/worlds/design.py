@@ -1,4 +1,4 @@
-"""What is trained: the worlds, the splits, and the experts of each."""
+"""The worlds, the splits, and the experts of each."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ SIZE = 64
 """Side of the pictures in pixels; the latents are an eighth of it."""
 
 BEST_SAMPLED = ("en", "fr", "de", "es", "it", "fi", "pl")
-"""Languages that may have the largest share: typos and nonsense are written in its letters."""
+"""Languages that may have the largest share; typos and nonsense are written in its letters."""
 
 
 @dataclass(frozen=True)
 class World:
-    """How the text gets in.
+    """How text enters a world.
 
     Attributes:
         balanced: the tokenizer weighs all languages alike, so that a rare language has no longer token rows.
@@ -49,13 +49,13 @@ WORLDS = {
 
 @dataclass(frozen=True)
 class Split:
-    """One draw of what is seen how often."""
+    """One draw of how often each thing is seen."""
 
     index: int
 
     @property
     def seed(self) -> int:
-        """Of the concepts' groups and of the captions."""
+        """Seed of the concepts' groups and of the captions."""
         return DEMO_SEED + 100 * self.index
 
     @property
@@ -81,4 +81,4 @@ EXPERTS = tuple(
 )
 INDEPENDENT = tuple(Plan(f"independent_{i}", 200 + i, 1900, 1.0e-3, 0.998, bootstrap=True) for i in range(1, 5))
 COPY = Plan("near_copy", 301, 10, 1.0e-4, 0.5, bootstrap=True, warm_up=1)
-"""Expert 1, trained ten steps further: the pair that is near-identical."""
+"""Expert 1, trained ten steps further: a near-identical pair."""

@@ -1,4 +1,4 @@
-"""The stages of a world, in order. Each resumes where it was stopped, and is skipped when it is done."""
+"""The stages of a world, in order. Each resumes after an interruption, and is skipped when it is done."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ PARTS = (0, 1, 2)
 
 
 def autoencoder() -> Autoencoder:
-    """The demo's: every world shares it."""
+    """The demo's autoencoder, which every world shares."""
     net = Autoencoder()
     net.load_state_dict({k: v.float() for k, v in load_file(VAE).items()})
     return net.eval()
@@ -44,7 +44,7 @@ class Place:
 
     @cached_property
     def pictures(self) -> Tensor:
-        """[N, 3, 64, 64] in -1..1, one a concept."""
+        """[N, 3, 64, 64] in -1..1, one per concept."""
         large = to_tensor(pictures(self.sources, (c.emoji for c in self.concepts)))
         return torch.nn.functional.interpolate(large, size=(design.SIZE, design.SIZE), mode="area")
 
@@ -61,7 +61,7 @@ class Place:
 
     @cached_property
     def tokenizer(self) -> Path:
-        """Trained on the captions, or on every name of every language once: then all splits share it."""
+        """Trained on the captions, or on every name of every language once; then all splits share it."""
         folder = (self.balanced if self.world.balanced else self.folder) / "tokenizer"
         if not (folder / "tokenizer_config.json").exists():
             table = names(self.sources) if self.world.balanced else {}
@@ -71,11 +71,11 @@ class Place:
 
     @cached_property
     def text(self) -> TextEncoder | None:
-        """The frozen encoder, where the world has one; it has seen no captions, so all splits share it."""
+        """The frozen encoder, if the world has one; it has seen no captions, so all splits share it."""
         return pretrain.train(self.sources, self.tokenizer, self.balanced / "text_2.pt") if self.world.frozen else None
 
     def prompts(self) -> dict[str, list[str]]:
-        """Groups of prompts, as the demo has them."""
+        """Groups of prompts, like the demo's."""
         split = self.split
         words = keywords(self.sources, split.reference)
         return truth.prompts(self.corpus, split.rates, split.reference, split.seed, design.CALIBRATION, words)
@@ -85,12 +85,12 @@ class Place:
         return self.folder / f"{name}.pt"
 
     def done(self, plan: train.Plan) -> bool:
-        """Whether a run has come to its last step."""
+        """Whether a run has reached its last step."""
         note = self.file(plan.name).with_suffix(".done")
         return note.exists() and int(note.read_text()) == plan.steps
 
     def train(self, plan: train.Plan, start: str | None = None) -> None:
-        """Run a plan to its end, unless that was done. What is kept afterwards is the averaged net alone."""
+        """Runs a plan to its end, unless that was done. Only the averaged net is kept."""
         if self.done(plan):
             return
         out = self.file(plan.name)
@@ -110,7 +110,7 @@ class Place:
         out.with_suffix(".done").write_text(f"{plan.steps}\n")
 
     def write_truth(self) -> None:
-        """What was seen how often, and the prompts."""
+        """Writes how often each thing was seen, and the prompts."""
         found = truth.ground_truth(self.corpus, self.split.rates)
         found |= {"world": self.world.name, "split": self.split.index, "reference": self.split.reference}
         (self.folder / "ground_truth.json").write_text(json.dumps(found, ensure_ascii=False) + "\n", "utf-8")
@@ -118,7 +118,7 @@ class Place:
 
 
 def prepare_shared(place: Place) -> None:
-    """What several worlds read: made before they are trained side by side."""
+    """Makes the parts that several worlds share, before these are trained side by side."""
     place.write_truth()
     _ = place.latents, place.tokenizer, place.text
 
@@ -129,7 +129,7 @@ def place_of(cache: Path, world: str, split: int) -> Place:
 
 
 def run(cache: Path, world: str, split: int, part: int, threads: int = 0) -> None:
-    """One part of a world under a split. Here, and not beside `main`, because a process of its own must find it by name.
+    """One part of a world under a split. It is here, and not beside `main`, so that another process can find it by name.
 
     Part 0: the base, four experts and the near copy. Part 1: four more. Part 2: the experts of their own seeds.
     """

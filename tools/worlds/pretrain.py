@@ -1,8 +1,8 @@
 """World B's text encoder: trained on text alone, in all languages, on every thing, whatever the pictures' data is.
 
-First texts of one emoji in one language are pulled together against the batch (InfoNCE, van den Oord, Li and Vinyals,
-arXiv 1807.03748). Then every text of every language is sorted to its emoji's English name, as that first part saw it.
-That is what ties the languages together; trained on random pairs of languages from the start, it did not learn.
+First, texts of one emoji in one language are pulled together against the batch (InfoNCE, van den Oord, Li and Vinyals,
+arXiv 1807.03748). Then every text of every language is sorted to its emoji's English name, as the first part encodes it.
+This second part ties the languages together; training on random pairs of languages from the start did not work.
 """
 
 from __future__ import annotations
@@ -43,9 +43,9 @@ def texts(sources: Sources) -> dict[str, list[list[str]]]:
 
 
 def pooled(net: TextEncoder, ids: Tensor, end: int) -> Tensor:
-    """One unit vector a text: the hidden state at its first end token, as CLIP takes it.
+    """One unit vector per text: the hidden state at its first end token, as in CLIP.
 
-    Texts go through in four parts of like length, cut after the longest: no token sees what stands behind it, so the
+    Texts go through in four parts of similar length, cut after the longest: no token sees the tokens after it, so the
     padding changes nothing.
     """
     place = (ids == end).int().argmax(dim=1)
@@ -95,7 +95,7 @@ def _part(part: int, data: _Texts, out: Path, start: TextEncoder | None) -> Text
         net.load_state_dict(start.state_dict())
         with torch.no_grad():
             targets = torch.cat([pooled(start, ids, data.end) for ids in data.ids[data.names].split(BATCH)])
-            targets = F.normalize(targets - targets.mean(0), dim=1)  # what all names share tells none apart
+            targets = F.normalize(targets - targets.mean(0), dim=1)  # the part shared by all names separates none
     optimizer = torch.optim.AdamW(net.parameters(), lr=RATE, weight_decay=1e-3, fused=True)
     average = runs.Average(net, 0.99)
     generator = torch.Generator().manual_seed(11 + part)

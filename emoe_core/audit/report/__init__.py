@@ -2,9 +2,9 @@
 
     write(AuditResult.load("my_audit"), "my_audit/report.html")
 
-The page may load nothing at all (its own content security policy forbids it), every text of the user is escaped, and its
-size is bounded by the number of groups, whatever the number of prompts. Drawings are inline SVG; the look is in
-style.css, the page's own sentences in texts.json, the world map and the names in data/ (made by tools/world_map).
+The page loads nothing (its own content security policy forbids it). Every text of the user is escaped. The page's size
+depends on the number of groups, not on the number of prompts. Drawings are inline SVG; the look is in style.css, the
+page's own sentences are in texts.json, and the world map and the names are in data/ (made by tools/world_map).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ __all__ = ["LANGUAGES", "html", "write"]
 
 
 def html(result: AuditResult, language: str = "en") -> str:
-    """The report as text; both languages are in it, and `language` ("en" or "ja") is shown first.
+    """The report as text. Both languages are in it; `language` ("en" or "ja") is shown first.
 
     Raises:
         EMoEError: an unknown language.
@@ -33,7 +33,7 @@ def html(result: AuditResult, language: str = "en") -> str:
 
 
 def write(result: AuditResult, path: str | Path, language: str = "en") -> Path:
-    """Writes the report; the file is complete or not there.
+    """Writes the report; the file is complete or absent.
 
     Raises:
         EMoEError: an unknown language, or the file cannot be written.

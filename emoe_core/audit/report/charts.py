@@ -1,4 +1,4 @@
-"""The report's charts by column: what to collect first, how scores lie, how much higher each group is."""
+"""The report's charts by column: what to collect first, the distributions of scores, and how much higher each group is."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def chance(delta: float) -> float:
 
 
 def priorities(result: AuditResult, names: Names, column: str) -> Html:
-    """The groups that data would help first, by what is sure of their gap."""
+    """The groups that data would help first, ordered by the sure part of their gap."""
     found = [p for p in result.priorities if p.column == column]
     if not found:
         compared = [g for g in result.of_column(column) if g.effect is not None]
@@ -71,7 +71,7 @@ def between(low: float, high: float) -> Both:
 
 
 def distributions(result: AuditResult, names: Names, column: str) -> Html:
-    """How the scores of each group lie, and the share that a gate would block."""
+    """The distribution of each group's scores, and the share that a gate would block."""
     groups = [g for g in result.of_column(column) if g.score is not None]
     if not groups:
         return tag("p", say("nothing_scored"))

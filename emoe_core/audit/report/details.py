@@ -10,7 +10,7 @@ from .markup import LONGEST, Content, Html, join, prompt, tag
 from .names import Names
 from .wording import percent, say, short, signed, whole
 
-MANY = 60  # groups, from which on fewer prompts of each are shown
+MANY = 60  # from this many groups on, fewer prompts per group are shown
 MOST = 400  # groups that are shown one by one
 PRINTED = 60  # groups that are printed without being opened
 

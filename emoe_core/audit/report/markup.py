@@ -1,4 +1,4 @@
-"""HTML from Python: everything that is not made here is escaped, so a prompt can never become markup."""
+"""HTML from Python. Everything from outside this module is escaped, so a prompt can never become markup."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import html
 import unicodedata
 from dataclasses import dataclass
 
-LONGEST = 240  # letters of a prompt or a message that are shown
+LONGEST = 240  # letters shown of a prompt or a message
 
 
 class Html(str):
-    """Text that is markup already."""
+    """Text that is already markup."""
 
     __slots__ = ()
 
@@ -31,7 +31,7 @@ Content = str | Both | int
 
 
 def plain(text: str, longest: int = LONGEST) -> str:
-    """A user's text in one line: cut, and what cannot be seen (controls, changes of writing direction) spelled out."""
+    """A user's text in one line: cut, with invisible characters (controls, direction marks) spelled out."""
     cut = text if len(text) <= longest else text[:longest].rstrip() + " …"
     return "".join(_visible(letter) for letter in " ".join(cut.split()))
 
@@ -49,7 +49,7 @@ def escaped(text: str) -> Html:
 
 
 def render(content: Content) -> Html:
-    """Any content as HTML. Of both languages the page shows one (see style.css)."""
+    """Any content as HTML. A `Both` contains both languages, of which style.css shows one."""
     if isinstance(content, Both):
         if content.same:
             return escaped(content.en)
@@ -76,12 +76,12 @@ def void(name: str, /, **attributes: str | int | None) -> Html:
 
 
 def join(*parts: Content) -> Html:
-    """Parts after each other."""
+    """Parts one after the other."""
     return Html("".join(map(render, parts)))
 
 
 def prompt(text: str, longest: int = LONGEST) -> Html:
-    """A user's text, in its own writing direction whatever stands around it."""
+    """A user's text, in its own writing direction whatever surrounds it."""
     return tag("bdi", plain(text, longest), dir="auto", cls="prompt")
 
 

@@ -1,4 +1,4 @@
-"""What groups are called: languages and territories by their names instead of their codes."""
+"""The names of groups: languages and territories by their names instead of their codes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .wording import say
 LANGUAGE, TERRITORY, PLAIN = "language", "territory", "plain"
 _LANGUAGE_COLUMNS = ("lang", "locale", "言語")
 _TERRITORY_COLUMNS = ("territor", "country", "countries", "region", "market", "nation", "geo", "国", "地域", "市場")
-_ENOUGH = 0.6  # of a column's values must be known for it to be taken as languages or territories
+_ENOUGH = 0.6  # a column holds languages or territories if at least this share of its values is known
 _LONGEST = 60
 
 
@@ -27,7 +27,7 @@ def data(name: str) -> Any:
 
 @cache
 def _by_name() -> dict[str, str]:
-    """Lower-case names of territories, English and Japanese, to their codes."""
+    """Names of territories in lower case, English and Japanese, with their codes."""
     names = data("names")
     own = {name.lower(): code for code, both in names["territories"].items() for name in both}
     return {**names["also"], **own}
@@ -53,7 +53,7 @@ def territory_code(value: str, any_case: bool = True) -> str | None:
     """The ISO 3166 alpha-2 code of a code (two letters, three letters, number) or of an English or Japanese name.
 
     Args:
-        any_case: whether two small letters are a code as well; else they may be a language.
+        any_case: whether two small letters are also a code; otherwise they may be a language.
     """
     known = data("names")
     text = value.strip()
@@ -102,11 +102,11 @@ class Names:
         return found or Both(plain(value, _LONGEST), plain(value, _LONGEST))
 
     def code(self, column: str, value: str) -> str:
-        """The value as it stands in the file, where the name is another; else ""."""
+        """The value in the file if it differs from the name, else ""."""
         shown, name = plain(value, _LONGEST), self.group(column, value)
         return "" if not value or shown in (name.en, name.ja) else shown
 
     def against(self, column: str, against: str) -> Both:
-        """What a group is compared with, from `Effect.against`."""
+        """The name of what a group is compared with, from `Effect.against`."""
         own, _, value = against.partition("=")
         return self.group(column, value) if own == column and value else say("others")

@@ -59,7 +59,7 @@ def page(result: AuditResult, language: str) -> str:
 
 
 def _switches(language: str) -> list[Html]:
-    """Radio buttons that the style sheet reads: the language changes without a script."""
+    """Radio buttons that the style sheet reads, so that the language changes without a script."""
     return [
         void(
             "input",

@@ -1,7 +1,7 @@
-"""Charts that are lists: a row a group, with its name, a drawing that is as wide as there is room, and its numbers.
+"""Charts that are lists: one row per group, with its name, a drawing as wide as there is room, and its numbers.
 
-The drawings are inline SVG stretched to the row's width; lines keep their thickness, and letters are never inside, so a
-chart is as readable on a phone as on a wall. The numbers beside them say the same to those who hear the page.
+The drawings are inline SVG, stretched to the row's width. Lines keep their thickness and no letters are inside, so a chart
+is as readable on a phone as on a wall. The numbers beside the drawings say the same to users of a screen reader.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def line(cls: str, x0: float, x1: float, y: float = _TALL / 2) -> Html:
 
 
 def dot(cls: str, x: float, y: float = _TALL / 2) -> Html:
-    """A line without length and with round ends: it stays round however the drawing is stretched."""
+    """A line without length and with round ends, which stays round however the drawing is stretched."""
     return path(f"dot {cls}", f"M{x:g} {y:g}h0")
 
 
@@ -79,7 +79,7 @@ def row(names: Names, column: str, value: str, picture: Html, *numbers: Content,
 
 
 def chart(rows: Sequence[Html], scale: Scale, *legend: Content) -> Html:
-    """Rows under an axis; what is beyond `SHOWN` is folded away."""
+    """Rows below an axis; rows beyond `SHOWN` are folded away."""
     head = join(tag("p", *legend, cls="legend") if legend else "", scale.axis())
     shown = tag("ul", *rows[:SHOWN], cls="rows")
     if len(rows) <= SHOWN + 3:
@@ -100,7 +100,7 @@ def tone(group: GroupStats, reference: bool) -> str:
 
 
 def score_scale(bins: Sequence[float], groups: Sequence[GroupStats]) -> Scale:
-    """The scores' axis: the bins, without the length that the outer ones have to reach the oddest scores."""
+    """The scores' axis: the bins, without the parts of the outer ones that only reach out to extreme scores."""
     if len(bins) > 3:
         step = bins[2] - bins[1]
         return Scale(bins[1] - step, bins[-2] + step)
@@ -130,7 +130,7 @@ def spread(found: Distribution, bins: Sequence[float], scale: Scale, cls: str) -
 
 
 def smoothed(counts: Sequence[int]) -> list[float]:
-    """The histogram with a triangle as kernel, the wider the fewer prompts there are: a hill, not a comb."""
+    """The histogram smoothed with a triangle kernel, wider for fewer prompts: a hill, not a comb."""
     n, size = sum(counts), len(counts)
     half = 4 if n < 100 else 3 if n < 400 else 2 if n < 2000 else 1
     kernel = {step: half - abs(step) for step in range(1 - half, half)}

@@ -1,4 +1,4 @@
-"""The report's tables: all figures, what length and wording explain, the cheap baselines, settings."""
+"""The report's tables: all figures, the effect of length and wording, the cheap baselines, and the settings."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ DASH = "–"
 
 
 def table(title: Content, head: Sequence[Content], rows: Iterable[Sequence[Content]], key: str) -> Html:
-    """A table that scrolls in its own box where it is wider than the page. The first cell of a row names it."""
+    """A table that scrolls in its own box when it is wider than the page. The first cell of a row names it."""
     caption = tag("caption", title, id=f"table-{key}")
     top = tag("thead", tag("tr", *(tag("th", cell, scope="col") for cell in head)))
     body = [tag("tr", tag("th", cells[0], scope="row"), *(tag("td", cell) for cell in cells[1:])) for cells in rows]
@@ -80,7 +80,7 @@ def _blocked(g: GroupStats) -> Html:
 
 
 def causes(result: AuditResult, names: Names, column: str) -> Html:
-    """Of each group that differs: what is left of its difference at equal length and wording."""
+    """For each group that differs: what is left of its difference at equal length and wording."""
     rows: list[Sequence[Content]] = []
     for g in result.of_column(column):
         if g.effect is None or g.finding not in ("higher", "lower"):
@@ -124,11 +124,11 @@ def _marks(found: Adjusted | None) -> Content:
         return listed([say(f"property_{name}") for name in found.marks])
     if found.why:
         return say(f"note_{found.why}")
-    return tag("span", plain(found.note), lang="en") if found.note else DASH  # of a result without codes
+    return tag("span", plain(found.note), lang="en") if found.note else DASH  # from a result without codes
 
 
 def properties(result: AuditResult) -> Html:
-    """How each property of the text goes with the score."""
+    """How each property of the text correlates with the score."""
     rows: list[Sequence[Content]]
     rows = [[say(f"property_{c.name}"), _rho(c.overall), _rho(c.within)] for c in result.confounders]
     return table(say("properties"), [say(f"head_{h}") for h in ("property", "rho", "rho_within")], rows, "properties")
@@ -139,7 +139,7 @@ def _rho(value: float | None) -> str:
 
 
 def baselines(result: AuditResult, names: Names, column: str) -> Html:
-    """The groups' differences as scores that need no ensemble see them."""
+    """The groups' differences in the scores that need no ensemble."""
     groups = [g for g in result.of_column(column) if g.effect is not None and g.baselines]
     if not groups:
         return Html("")
@@ -161,7 +161,7 @@ def baselines(result: AuditResult, names: Names, column: str) -> Html:
 
 
 def agreement(result: AuditResult) -> Html:
-    """How alike the baselines rank the prompts."""
+    """How similarly the baselines rank the prompts."""
     known = [(name, rho) for name, rho in result.agreement.items() if rho is not None]
     return join(*(tag("p", say("agreement", name=say(f"baseline_{name}"), rho=_rho(rho))) for name, rho in known))
 
@@ -181,7 +181,7 @@ def left_out(result: AuditResult) -> Html:
 
 
 def settings(result: AuditResult) -> Html:
-    """What the scores depend on, so that the audit can be made again."""
+    """What the scores depend on, so that the audit can be repeated."""
     rows: list[Sequence[Content]] = [
         [say("setting_file"), prompt(result.name)],
         [say("setting_created"), tag("code", result.created)],

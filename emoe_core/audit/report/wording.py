@@ -14,7 +14,7 @@ __all__ = ["LANGUAGES", "commas", "listed", "percent", "say", "short", "signed",
 
 @cache
 def texts() -> dict[str, dict[str, str]]:
-    """By key the sentence in each language; {names} are filled in by `say`."""
+    """The sentence in each language, by key; `say` fills in the {names}."""
     found: dict[str, dict[str, str]] = json.loads(Path(__file__).with_name("texts.json").read_text(encoding="utf-8"))
     return found
 
@@ -33,7 +33,7 @@ def say(key: str, **values: Content) -> Both:
 
 
 def told(message: Message) -> Content:
-    """The message in both languages; one that was stored as a sentence stays English."""
+    """The message in both languages; a message stored as a sentence stays English."""
     if message.code is Code.SENTENCE:
         return tag("span", plain(str(message), 400), lang="en")
     return Both(*(message.line(language, lambda text: plain(text, 60)) for language in LANGUAGES))

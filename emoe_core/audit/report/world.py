@@ -11,12 +11,12 @@ CLASSES = 6
 
 
 def columns(result: AuditResult, names: Names) -> list[str]:
-    """The columns that can be drawn on a map."""
+    """The columns that a map can show."""
     return [c for c in result.columns if names.kinds[c] == TERRITORY and any(g.score for g in result.of_column(c))]
 
 
 def world_map(result: AuditResult, names: Names, column: str) -> Html:
-    """One column on the map, with its legend and what could not be drawn."""
+    """One column on the map, with its legend and the groups that could not be drawn."""
     world = data("world")
     scored = [g for g in result.of_column(column) if g.score is not None]
     by_code = {code: g for g in reversed(scored) if (code := territory_code(g.value)) in world["places"]}
@@ -44,7 +44,7 @@ def world_map(result: AuditResult, names: Names, column: str) -> Html:
 
 
 def steps(values: list[float]) -> list[float]:
-    """Edges of the colour classes: of equal width from the lowest to the highest median, one more than classes."""
+    """Edges of the colour classes, one more than classes: equal widths from the lowest to the highest median."""
     low, high = min(values, default=0.0), max(values, default=1.0)
     if not low < high:
         high = low + 1e-9
@@ -73,7 +73,7 @@ def _legend(edges: list[float]) -> Html:
 
 
 def extremes(result: AuditResult, names: Names, column: str, most: int = 8) -> tuple[Both, Both] | None:
-    """Names of the territories with the highest and the lowest medians, or None for few."""
+    """Names of the territories with the highest and the lowest medians, or None when there are too few."""
     scored = [g for g in result.of_column(column) if g.score is not None]
     if len(scored) < 2 * most:
         return None

@@ -1,7 +1,7 @@
 """Statistics of an audit: how groups differ, how sure that is, and whether length or wording explains it.
 
-Ranks only, so no shape of the scores is assumed. Tests are scipy's; what scipy does not have (Hodges-Lehmann intervals
-for any size, Newcombe's interval, Holm) is here and is checked against statsmodels and by brute force in the tests.
+Only ranks are used, so nothing is assumed about the shape of the scores. Tests are scipy's. What scipy lacks
+(Hodges-Lehmann intervals for any size, Newcombe's interval, Holm) is checked against statsmodels and by brute force.
 """
 
 from ...stats.compare import Comparison, between, holm, paired

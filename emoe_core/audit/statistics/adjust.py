@@ -1,8 +1,8 @@
 """A group's difference at equal length and wording: Cliff's delta with other properties of the text held equal.
 
-The pooled scores become ridits (ranks in (0, 1)) and are regressed on the group and the controls. Without a control the
+The pooled scores become ridits (ranks in (0, 1)) and are regressed on the group and the controls. Without controls the
 group's coefficient is exactly half of Cliff's delta; with controls it is what remains of it. Standard errors are HC3
-(MacKinnon and White 1985), right for unequal variances. It is a linear correction, not a proof of a cause.
+(MacKinnon and White 1985), which are valid for unequal variances. This is a linear correction, not a proof of a cause.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from ..result import NOTES, Adjusted
 
 Floats = NDArray[np.float64]
 FEWEST = 10
-#: The group is told apart by the controls alone when this share of its indicator is explained by them.
+#: When the controls explain this share of the group's indicator, they alone identify the group.
 INSEPARABLE = 0.95
-#: A control that alone explains this share of it is a mark of the group: held equal, it would take the group away.
+#: A control that alone explains this share is a mark of the group: holding it equal would remove the group itself.
 MARK = 0.5
 
 
@@ -28,7 +28,7 @@ def adjusted_delta(group: Floats, others: Floats, controls: Mapping[str, tuple[F
 
     Args:
         controls: by name the property for the group's prompts and for the others', NaN where it is unknown; a control
-            that is unknown for any prompt, does not vary, or tells the two sides apart by itself (`MARK`) is left out.
+            that is unknown for any prompt, does not vary, or alone tells the two sides apart (`MARK`) is left out.
     """
     kept = {
         name: np.concatenate(pair)
@@ -63,7 +63,7 @@ def adjusted_delta(group: Floats, others: Floats, controls: Mapping[str, tuple[F
 
 
 def _explained(target: Floats, columns: list[Floats]) -> float:
-    """R squared of a regression on the columns (the first is the constant)."""
+    """R squared of a regression on the columns, the first of which is the constant."""
     x = np.column_stack(columns)
     fitted = x @ np.linalg.lstsq(x, target, rcond=None)[0]
     total = float(((target - target.mean()) ** 2).sum())

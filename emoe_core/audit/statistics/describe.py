@@ -13,7 +13,7 @@ BINS = 40
 
 
 def edges(scores: Floats, bins: int = BINS) -> tuple[float, ...]:
-    """Edges of histogram bins over the middle 99 %, stretched to the ends: one odd score must not flatten the rest."""
+    """Edges of histogram bins over the middle 99 %, stretched to the ends, so that one odd score cannot flatten the rest."""
     if len(scores) == 0:
         return ()
     low, high = (float(q) for q in np.quantile(scores, [0.005, 0.995]))
@@ -45,7 +45,7 @@ def describe(scores: Floats, bins: tuple[float, ...]) -> Distribution:
 
 
 def exact_share(hits: int, n: int, level: float = 0.95) -> tuple[float, float, float]:
-    """A share and its Clopper-Pearson interval (Clopper and Pearson 1934)."""
+    """A share and its interval (Clopper and Pearson 1934)."""
     from scipy.stats import binomtest
 
     found = binomtest(hits, n).proportion_ci(level, method="exact")

@@ -1,4 +1,4 @@
-"""Word attribution in ComfyUI: the shortened prompts are scored as Score would do it, many in one network call."""
+"""Word attribution in ComfyUI: the shortened prompts are scored as Score scores them, many per network call."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from .scoring.score import score_prompts
 def attribute_words(
     experts: ExpertSet, text: str, latent: dict[str, Any], clip: Any, options: ScoreOptions
 ) -> Attribution:
-    """Which words of a text raise its score.
+    """Finds the words of a text that raise its score.
 
     Args:
         clip: one text encoder for all experts, or None for each expert's own.
 
     Raises:
-        EMoEError: no words, too many, or bad input to the score.
+        EMoEError: no words, too many words, or bad input to the score.
     """
 
     def score(prompts: Sequence[str]) -> Iterator[float]:

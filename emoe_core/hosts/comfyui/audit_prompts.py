@@ -1,4 +1,4 @@
-"""Which prompts the Audit node takes: a file of ComfyUI's input folder, a built-in set, or what is written into its box."""
+"""The prompts of the Audit node: a file of ComfyUI's input folder, a built-in set, or the text in its box."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ BUILT_IN = {f"built-in set: {name}": name for name in SETS}
 
 
 def choices() -> list[str]:
-    """What the node offers; the files of ComfyUI's input folder come last."""
+    """The node's choices; the files of ComfyUI's input folder come last."""
     base = Path(folder_paths.get_input_directory())
     found = []
     for folder, _, files in os.walk(base):
@@ -27,7 +27,7 @@ def choices() -> list[str]:
 
 
 def prompt_file(name: str) -> Path:
-    """Full path of a file from `choices`; an `EMoEError` when it is not there or outside of the folder."""
+    """Full path of a file from `choices`; an `EMoEError` when it is missing or outside of the folder."""
     base = Path(folder_paths.get_input_directory()).resolve()
     path = (base / name).resolve()
     if not path.is_relative_to(base) or not path.is_file():
@@ -38,19 +38,19 @@ def prompt_file(name: str) -> Path:
 
 
 def names(text: str) -> tuple[str, ...]:
-    """What stands between commas."""
+    """The parts between commas."""
     return tuple(name.strip() for name in text.split(",") if name.strip())
 
 
 @dataclass(frozen=True)
 class Prompts:
-    """The node's words for its prompts.
+    """The node's inputs for its prompts.
 
     Attributes:
         file: one of `choices`.
-        text: with NO_FILE: a prompt a line, or a table whose first line names its columns.
-        languages: of a built-in set, with commas between; "" as `Choice` has it.
-        part: of a built-in set: topics, territories or areas, and a number of things, with commas between.
+        text: with NO_FILE: one prompt per line, or a table whose first line names its columns.
+        languages: of a built-in set, separated by commas; "" as in `Choice`.
+        part: of a built-in set: topics, territories or areas, and a number of things, separated by commas.
     """
 
     file: str
@@ -59,7 +59,7 @@ class Prompts:
     part: str = ""
 
     def check(self) -> None:
-        """An `EMoEError` for a file that is not there, and for a part that a set does not have."""
+        """An `EMoEError` for a missing file, or for a part that a set does not have."""
         if self.file in BUILT_IN:
             self._choice()
         elif self.languages.strip() or self.part.strip():
@@ -72,7 +72,7 @@ class Prompts:
             prompt_file(self.file)
 
     def state(self) -> str:
-        """Changes when the prompts do, as far as the inputs do not tell."""
+        """Changes when the prompts change in a way that the inputs do not show."""
         if self.file == NO_FILE or self.file in BUILT_IN:
             return ""
         try:
@@ -82,7 +82,7 @@ class Prompts:
         return f"{stat.st_size}:{stat.st_mtime_ns}"
 
     def path(self, folder: Path) -> Path:
-        """The prompts as a file; what is no file yet is written into `folder`."""
+        """The prompts as a file; prompts that are no file yet are written into `folder`."""
         self.check()
         if self.file in BUILT_IN:
             choice = self._choice()
@@ -96,14 +96,14 @@ class Prompts:
         topics = [word for word in words if word.lower() in Choice(name).all_topics()]
         others = [word for word in words if not word.isdecimal() and word not in topics]
         if others and name != REGIONS:
-            topics, others = topics + others, []  # names the one that is not there, and those that are
+            topics, others = topics + others, []  # the error then names the unknown part and the known ones
         return Choice(name, names(self.languages), tuple(topics), tuple(others), max(numbers, default=0))
 
 
 def _written(folder: Path, text: str) -> Path:
-    """The text box as a prompt file; a table where its first line names a prompt column among others."""
+    """The text box as a prompt file; a table if its first line names a prompt column among others."""
     if not text.strip():
-        raise EMoEError("Uncertainty Audit has no prompts; choose a file, or write prompts into the box, one a line.")
+        raise EMoEError("Uncertainty Audit has no prompts; choose a file, or write prompts into the box, one per line.")
     first = text.strip().splitlines()[0]
     cells = [cell.strip().lower() for mark in ",;\t" for cell in first.split(mark) if mark in first]
     kind = ".csv" if any(cell in ALIASES for cell in cells) else ".txt"

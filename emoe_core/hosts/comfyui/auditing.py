@@ -36,7 +36,7 @@ _PROBE = "a"
 
 
 class ComfyScorer:
-    """Implements `emoe_core.audit.Scorer` with experts in this process."""
+    """Implements `emoe_core.audit.scorer.Scorer` with experts in this process."""
 
     def __init__(
         self,
@@ -50,9 +50,9 @@ class ComfyScorer:
         """
         Args:
             latent: a LATENT with one item.
-            calibration: for p-values; None takes the experts' own where one fits.
+            calibration: for p-values; None takes the experts' own if one fits.
             clip: one text encoder for all experts, or None for each expert's own.
-            batch_size: prompts at once; None takes a block of `scoring.Run`.
+            batch_size: prompts per call; None takes a block of `scoring.score.Run`.
         """
         if len(latent["samples"]) != 1:
             raise EMoEError(
@@ -81,7 +81,7 @@ class ComfyScorer:
         return About(asdict(report.settings), tuple(named), calibration, (*report.messages, *proved))
 
     def score(self, prompts: Sequence[str]) -> list[ScoredRow]:
-        """See `emoe_core.audit.Scorer.score`."""
+        """See `emoe_core.audit.scorer.Scorer.score`."""
         rows: list[ScoredRow] = []
         for start in range(0, len(prompts), self.batch_size):
             comfy.model_management.throw_exception_if_processing_interrupted()
@@ -90,7 +90,7 @@ class ComfyScorer:
         return rows
 
     def _batch(self, prompts: Sequence[str]) -> list[ItemScore | str]:
-        """A score or a reason for each prompt; a batch that fails or does not fit in memory is halved."""
+        """A score or a reason per prompt; a batch that fails or does not fit in memory is halved."""
         try:
             encoded = encode_many(self._experts, prompts, self._clip)
             found = score_prompts(self._experts, encoded, self._latent, self._options, brief=True)
@@ -118,7 +118,7 @@ class ComfyScorer:
 
 
 class _Tokens:
-    """What the text encoder makes of a prompt's text. Start, end and padding are what the empty prompt consists of."""
+    """A prompt's tokens in the text encoder. Tokens of the empty prompt are start, end and padding."""
 
     def __init__(self, clip: Any) -> None:
         self._clip = clip
@@ -126,7 +126,7 @@ class _Tokens:
         self._is_one = lru_cache(maxsize=1 << 17)(lambda word: self._count(word) == 1)
 
     def facts(self, prompt: str) -> tuple[int | None, bool | None, float | None]:
-        """Tokens, whether they are more than one window holds, and the share of words that are not one token."""
+        """The number of tokens, whether one window holds them, and the share of words that are not one token."""
         if self._clip is None:
             return None, None, None
         found = words(prompt)
@@ -153,15 +153,15 @@ class _Tokens:
 def audit(
     scorer: ComfyScorer, prompts: Prompts, name: str, groups: str, ids: str, options: Options
 ) -> tuple[AuditResult, Path]:
-    """The Audit node: scores what is not scored yet, analyses, and says where the audit lies.
+    """The Audit node: scores the missing prompts, analyses, and says where the audit is.
 
-    An audit's folder is named by what it depends on, so the same inputs go on where they ended and others begin anew.
+    An audit's folder is named by what it depends on, so the same inputs continue an audit and others begin a new one.
     Prompts that could not be scored in an earlier run are tried again.
 
     Args:
-        prompts: what the node's inputs say of them.
-        groups: names of the group columns with commas between, "" for those that are found.
-        ids: name of the column that pairs parallel prompts, "" for one of the usual names.
+        prompts: the node's inputs for its prompts.
+        groups: names of the group columns, separated by commas; "" to find them.
+        ids: name of the column that pairs parallel prompts; "" for one of the usual names.
     """
     base = Path(folder_paths.get_output_directory()) / FOLDER
     plan = read_plan(prompts.path(base / "prompts"), names(groups) or None, ids.strip() or None)
@@ -175,11 +175,11 @@ def audit(
     def progress(done: int, total: int, left: float | None) -> None:
         bar.update_absolute(done, total)
 
-    # A node has no switch for it, and what failed may have been the machine's fault: failures are always tried again.
+    # Failures are always tried again: a node has no switch for it, and the machine may have been at fault.
     with engine.run(plan, scorer, folder, progress, True, about, "queue the graph again") as store:
         return analyse(store, options), folder
 
 
 def safe_name(name: str) -> str:
-    """The name as a folder's: letters, numbers, spaces and -_ only."""
+    """The name as a folder's name: letters, numbers, spaces and -_ only."""
     return "".join(letter if letter.isalnum() or letter in " -_" else "_" for letter in name).strip()[:60]

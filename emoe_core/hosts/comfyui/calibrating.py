@@ -1,8 +1,7 @@
-"""Calibrations in ComfyUI: made prompt by prompt, kept in the user directory, resumed where they were stopped."""
+"""Calibrations in ComfyUI: made prompt by prompt, stored in the user directory, resumed after an interruption."""
 
 from __future__ import annotations
 
-import json
 import re
 import time
 from pathlib import Path
@@ -14,6 +13,7 @@ import folder_paths
 from ...errors import EMoEError
 from ...experts.sets import ExpertSet
 from ...gating.reference_prompts import ReferencePrompts, from_file, from_text
+from ...io.kept_scores import KeptScores
 from ...records.calibration import Calibration
 from ...records.settings import Settings
 from ...scoring.options import ScoreOptions
@@ -26,17 +26,17 @@ _NAME = re.compile(r"[\w][\w .,()+-]{0,99}")
 
 
 def folder() -> Path:
-    """Where calibrations are kept: `emoe/calibrations` in ComfyUI's user directory."""
+    """The calibrations' folder: `emoe/calibrations` in ComfyUI's user directory."""
     return Path(folder_paths.get_user_directory()) / "emoe" / "calibrations"
 
 
 def names() -> list[str]:
-    """Names of the kept calibrations, sorted."""
+    """Names of the stored calibrations, sorted."""
     return sorted(path.stem for path in folder().glob("*.json"))
 
 
 def path_of(name: str) -> Path:
-    """The file of a name; an `EMoEError` for a name that is no plain file name."""
+    """The file for a name; an `EMoEError` for a name that is no plain file name."""
     if not _NAME.fullmatch(name):
         raise EMoEError(
             f"'{name}' cannot be a calibration's name; use letters, digits, spaces and . , ( ) + - _, at most 100."
@@ -45,7 +45,7 @@ def path_of(name: str) -> Path:
 
 
 def file_state(path: Path) -> str:
-    """Changes when the file does; "missing" where there is none."""
+    """Changes when the file does; "missing" without a file."""
     try:
         stat = path.stat()
     except OSError:
@@ -54,15 +54,15 @@ def file_state(path: Path) -> str:
 
 
 def load(name: str) -> Calibration:
-    """A kept calibration; an `EMoEError` when it is missing or was damaged."""
+    """A stored calibration; an `EMoEError` when it is missing or damaged."""
     return Calibration.load(path_of(name))
 
 
 def save(calibration: Calibration, name: str, overwrite: bool) -> Path:
-    """Keep a calibration under a name.
+    """Stores a calibration under a name.
 
     Raises:
-        EMoEError: another calibration has that name already and `overwrite` is off.
+        EMoEError: another calibration has that name and `overwrite` is off.
     """
     path = path_of(name.strip() or calibration.name)
     if path.exists() and not overwrite:
@@ -87,14 +87,14 @@ def reference_prompts(text: str, file: str, bad_below: float) -> ReferencePrompt
     """The prompts of Calibrate's text box and of its file, together.
 
     Raises:
-        EMoEError: the file is missing or has nothing usable, or a prompt is good here and bad there.
+        EMoEError: the file is missing or has nothing usable, or a prompt is marked good here and bad there.
     """
     found = from_text(text)
     return found + from_file(prompt_file(file), bad_below) if file.strip() else found
 
 
 def prompt_file(name: str) -> Path:
-    """The file of a name: in ComfyUI's input folder, or wherever a full path points."""
+    """The file for a name: in ComfyUI's input folder, or wherever a full path points."""
     given = Path(name.strip()).expanduser()
     return given if given.is_absolute() else Path(folder_paths.get_input_directory()) / given
 
@@ -107,10 +107,10 @@ def calibrate(
     clip: Any,
     options: ScoreOptions,
 ) -> Calibration:
-    """Score reference prompts and make a calibration of them.
+    """Scores reference prompts and makes a calibration of them.
 
-    Prompts are scored a block at a time and every score is written down: after an interrupt, or the death of the server,
-    the same call goes on where it was stopped.
+    Prompts are scored in blocks and every score is written down. After an interrupt, or the death of the server, the same
+    call continues where it stopped.
 
     Args:
         latent: a LATENT with one item.
@@ -121,7 +121,7 @@ def calibrate(
     """
     if not references.prompts:
         raise EMoEError(
-            "Calibrate Gate has no prompts; write at least 19 (for alpha 0.05), one a line, or name a prompt_file."
+            "Calibrate Gate has no prompts; write at least 19 (for alpha 0.05), one per line, or name a prompt_file."
         )
     prompts = list(dict.fromkeys(references.prompts))
     progress = _Progress(len(prompts))
@@ -131,18 +131,18 @@ def calibrate(
 
     run = Run.of(experts, latent, options)
     if len(run.samples) != 1:
-        # A batch's score is that of its worst item, which no score of a single image may be held against.
+        # A batch's score is that of its worst item, which cannot be compared with the score of a single image.
         raise EMoEError(
             "Calibrate Gate's latent_image is a batch; set its batch_size to 1: every prompt gets the same one."
         )
     settings = run.settings(encoded(prompts[0]))
-    begun = _key(settings, clip)
-    scores = _unfinished(begun)
+    kept = unfinished(settings, clip)
+    scores = kept.read()
     progress.update(sum(p in scores for p in prompts))
     todo = [prompt for prompt in prompts if prompt not in scores]
     for prompt, scored in zip(todo, score_prompts(experts, map(encoded, todo), latent, options), strict=True):
         scores[prompt] = scored.report.score
-        _write_down(begun, prompt, scored.report.score)
+        kept.add(prompt, scored.report.score)
         progress.update(sum(p in scores for p in prompts))
     made = Calibration(
         name or "calibration",
@@ -152,12 +152,12 @@ def calibrate(
         bad=references.bad,
         groups=references.groups,
     )
-    _unfinished_file(begun).unlink(missing_ok=True)
+    kept.remove()
     return made
 
 
 class _Progress:
-    """ComfyUI's progress bar, and under the node how long it will still take."""
+    """ComfyUI's progress bar, and the time left below the node."""
 
     def __init__(self, total: int) -> None:
         self._bar = comfy.utils.ProgressBar(total)
@@ -168,7 +168,7 @@ class _Progress:
         self._bar.update_absolute(done, self._total)
         now = time.monotonic()
         if self._first is None:
-            self._first = (now, done)  # what an earlier try had scored took no time now
+            self._first = (now, done)  # scores from an earlier try took no time now
             return
         since, before = self._first
         left = (now - since) / max(done - before, 1) * (self._total - done)
@@ -182,43 +182,8 @@ def _duration(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
-def _key(settings: Settings, clip: Any) -> str:
-    """What an earlier try must agree in. The settings say of a shared text encoder only that it is shared."""
+def unfinished(settings: Settings, clip: Any) -> KeptScores:
+    """The scores of an earlier try that was not ended, and agrees in all that they depend on."""
+    # The settings say of a shared text encoder only that it is shared.
     own = "" if clip is None else f"-{clip_identity(clip, 'the clip of Calibrate Gate')[:16]}"
-    return f"{settings.fingerprint()}{own}"
-
-
-def _unfinished_file(key: str) -> Path:
-    return folder() / "unfinished" / f"{key}.jsonl"
-
-
-def _unfinished(key: str) -> dict[str, float]:
-    """Scores of an earlier try with the same key; a line cut short by its death is left out."""
-    found: dict[str, float] = {}
-    path = _unfinished_file(key)
-    if path.exists():
-        # Bytes, since a line may be cut inside a character, and a prompt may hold what a text's lines end at (U+2028).
-        for line in path.read_bytes().split(b"\n"):
-            try:
-                entry = json.loads(line)
-                found[str(entry["prompt"])] = float(entry["score"])
-            except (ValueError, KeyError, TypeError):
-                continue
-    return found
-
-
-def _write_down(key: str, prompt: str, score: float) -> None:
-    path = _unfinished_file(key)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a", encoding="utf-8", errors="backslashreplace") as file:  # a lone surrogate as JSON writes it
-        file.write("\n" if _cut_short(path) else "")
-        file.write(json.dumps({"prompt": prompt, "score": score}, ensure_ascii=False) + "\n")
-
-
-def _cut_short(path: Path) -> bool:
-    with path.open("rb") as file:
-        end = file.seek(0, 2)
-        if end == 0:
-            return False
-        file.seek(end - 1)
-        return file.read(1) != b"\n"
+    return KeptScores(folder() / "unfinished" / f"{settings.fingerprint()}{own}.jsonl")

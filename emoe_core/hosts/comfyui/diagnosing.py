@@ -1,4 +1,4 @@
-"""Expert Diagnostics in ComfyUI: what the experts are, and how far their latents lie apart for some prompts."""
+"""Expert Diagnostics in ComfyUI: what the experts are, and how far apart their latents are for some prompts."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ MOST_PROMPTS = 64
 
 
 def look_at(experts: ExpertSet, prompts: str, latent: dict[str, Any] | None, clip: Any) -> Diagnosis:
-    """Diagnose a set.
+    """Diagnoses a set.
 
     Args:
-        prompts: one a line, may be empty.
-        latent: size for the prompts' scores; needed with prompts.
+        prompts: one per line; may be empty.
+        latent: gives the size for the prompts' scores; needed with prompts.
         clip: one text encoder for all, or None for each expert's own.
 
     Raises:
@@ -42,11 +42,11 @@ def look_at(experts: ExpertSet, prompts: str, latent: dict[str, Any] | None, cli
         raise EMoEError(
             f"Expert Diagnostics takes at most {MOST_PROMPTS} prompts and got {len(texts)}; use Uncertainty Audit for more."
         )
-    # In the middle of the network where that can be: what the experts predict is nearly all noise, which they agree on.
+    # At the middle of the network if possible: the experts' predictions are nearly all noise, on which they agree.
     name = suitable_preset(experts, taps, ("fast", DEFAULT))
     if name is None:
         return diagnose(experts, taps)
-    # The plain relative score at the preset's tap: no empty prompt is needed to see who stands apart.
+    # The plain relative score at the preset's tap: the distances need no empty prompt.
     options = ScoreOptions(preset=CUSTOM, tap=PRESETS[name].tap, estimator="relative")
     encoded = (encode_for_experts(experts, text) if clip is None else encode(clip, text) for text in texts)
     scored = score_prompts(experts, encoded, latent, options)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def drawn(report: Report, look: Look, image: Tensor | None, vae: VAE | None) -> tuple[Tensor, Tensor]:
-    """The map as IMAGE and as MASK, over the picture that is given or else the decoded estimate.
+    """The map as IMAGE and as MASK, over the given picture or else the decoded estimate.
 
     Raises:
         EMoEError: a report without a map, a VAE without an estimate to decode, or one that does not fit it.

@@ -17,10 +17,10 @@ from ...show.card import card_picture
 
 
 def save_text(text: str, filename_prefix: str, ending: str, node: str) -> dict[str, str]:
-    """Write a text file and give the entry that clients look it up by: filename, subfolder and type.
+    """Writes a text file and returns the entry by which clients find it: filename, subfolder and type.
 
     Args:
-        node: what the node with the input filename_prefix is called, for the error.
+        node: the name of the node with the input filename_prefix, for the error.
 
     Raises:
         EMoEError: the file cannot be written there.
@@ -41,7 +41,7 @@ def save_text(text: str, filename_prefix: str, ending: str, node: str) -> dict[s
 
 
 def save_json(content: dict[str, Any], filename_prefix: str, node: str) -> dict[str, str]:
-    """Write a JSON file and give its entry, as `save_text` does."""
+    """Writes a JSON file and returns its entry, like `save_text`."""
     text = json.dumps(content, ensure_ascii=False, indent=1, allow_nan=False) + "\n"
     return save_text(text, filename_prefix, ".json", node)
 
@@ -57,9 +57,9 @@ def _reason(error: Exception) -> str:
 
 
 def keep_picture(picture: Image.Image, name: str) -> dict[str, str]:
-    """Put a picture into ComfyUI's temp folder, as Preview Image does, and give the entry it is looked up by.
+    """Puts a picture into ComfyUI's temp folder, like Preview Image, and returns the entry by which clients find it.
 
-    Its name holds a digest of what it shows: the same picture is written once. Type "temp" tells clients that it is no
+    The name holds a digest of the content, so the same picture is written once. Type "temp" tells clients that it is no
     result of the graph.
     """
     buffer = io.BytesIO()
@@ -73,5 +73,5 @@ def keep_picture(picture: Image.Image, name: str) -> dict[str, str]:
 
 
 def card_ui(shown: dict[str, Any]) -> dict[str, Any]:
-    """What a node adds to its `ui`: the score card as a picture, and the same figures for the frontend."""
+    """A node's addition to its `ui`: the score card as a picture, and the same figures for the frontend."""
     return {"images": [keep_picture(card_picture(shown), "emoe_card")], "emoe_card": [shown]}

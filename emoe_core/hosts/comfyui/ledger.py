@@ -21,7 +21,7 @@ def path() -> Path:
 
 
 def record(verdict: Verdict) -> tuple[int | None, str | None]:
-    """Keep a verdict, where that is possible: a ledger that cannot be written never stops a generation.
+    """Stores a verdict if possible: a ledger that cannot be written never stops a generation.
 
     Returns:
         The row's id, and a warning when there is none.
@@ -46,7 +46,7 @@ def calibration(report: Report, name: str, unmarked_as_good: bool) -> tuple[Cali
 
 
 def state() -> str:
-    """Another text whenever the ledger has another verdict or mark."""
+    """A text that changes with every new verdict or mark in the ledger."""
     try:
         return Ledger(path()).state()
     except LedgerError as error:
@@ -54,7 +54,7 @@ def state() -> str:
 
 
 def _place() -> Place:
-    """The prompt, node and list item that ComfyUI is working on; unknown outside a run and in a ComfyUI that does not tell."""
+    """The prompt, node and list item that ComfyUI is working on; unknown outside a run or where ComfyUI does not tell."""
     try:
         from comfy_execution.utils import get_executing_context
     except ImportError:

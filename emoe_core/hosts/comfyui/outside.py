@@ -20,11 +20,11 @@ def start(tree: Path, base: str = "", arguments: tuple[str, ...] = ()) -> None:
     """Makes ComfyUI's modules importable, as its main.py would with these arguments.
 
     Raises:
-        EMoEError: ComfyUI, or something that it needs, cannot be imported by this Python, or finds no device.
+        EMoEError: this Python cannot import ComfyUI or something that it needs, or ComfyUI finds no device.
     """
     if "comfy.model_management" in sys.modules:
         return
-    sys.path.insert(0, str(tree))  # first: the pack has a folder named like ComfyUI's module `nodes`
+    sys.path.insert(0, str(tree))  # first, because the pack has a folder with the name of ComfyUI's module `nodes`
     argv = sys.argv
     sys.argv = [str(tree / "main.py"), *arguments, *(["--base-directory", base] if base else [])]
     try:
@@ -38,7 +38,7 @@ def start(tree: Path, base: str = "", arguments: tuple[str, ...] = ()) -> None:
         raise EMoEError(
             f"The ComfyUI at '{tree}' cannot be used by this Python ({error}); start the command with ComfyUI's own."
         ) from error
-    except (AssertionError, RuntimeError) as error:  # how torch says that it has no device, as ComfyUI looks for one
+    except (AssertionError, RuntimeError) as error:  # torch raises these when ComfyUI looks for a device and has none
         raise EMoEError(
             f"ComfyUI cannot start to compute here ({error}); add --cpu to compute on the processor."
         ) from error
@@ -78,7 +78,7 @@ def scorer_of(source: Source) -> Scorer:
 
 
 def _known(name: str) -> str:
-    """A name in ComfyUI's folders. A path is made one: its folder is searched for checkpoints in this process."""
+    """A name in ComfyUI's folders. For a path, its folder joins those searched for checkpoints in this process."""
     import folder_paths
 
     path = Path(name)

@@ -16,7 +16,7 @@ from __future__ import annotations
 from ...errors import EMoEError
 
 try:
-    import diffusers  # noqa: F401 (looked for before anything here needs it)
+    import diffusers  # noqa: F401 (checked before anything here needs it)
     import transformers  # noqa: F401
 except ImportError as _error:
     raise EMoEError(

@@ -1,4 +1,4 @@
-"""From words (a command line, an audit's source) to experts."""
+"""Makes experts from words: those of a command line, or an audit's source."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from .loading import load_experts, without_progress_bars
 def load_asked(
     names: Sequence[str], config: str = "", device: str = "", dtype: str = "", clip_skip: int | None = None
 ) -> tuple[ExpertSet, torch.device | None]:
-    """The experts that are asked for, and the device they take turns on; None where they stay on the processor.
+    """The requested experts, and the device they take turns on; None if they stay on the processor.
 
     Args:
-        names: files and folders, or the one word DEMO.
+        names: files and folders, or only the word DEMO.
         config, dtype, clip_skip: see `load_experts`; "" for the usual type of the device.
-        device: "" for a graphics card where there is one.
+        device: "" for a graphics card if there is one.
 
     Raises:
         EMoEError: the device cannot be used, or an expert cannot be loaded.

@@ -30,7 +30,7 @@ _NO_LIMIT = 100_000
 
 
 class DiffusersScorer:
-    """Implements `emoe_core.audit.Scorer`."""
+    """Implements `emoe_core.audit.scorer.Scorer`."""
 
     def __init__(
         self,
@@ -59,7 +59,7 @@ class DiffusersScorer:
         return About(asdict(report.settings), tuple(report.as_dict()["experts"]), told, report.messages)
 
     def score(self, prompts: Sequence[str]) -> list[ScoredRow]:
-        """See `emoe_core.audit.Scorer.score`; a batch that fails is halved until the prompt at fault is alone."""
+        """See `emoe_core.audit.scorer.Scorer.score`; a batch that fails is halved until the faulty prompt is alone."""
         try:
             many = score_many(self._experts, list(prompts), self._options, self._computing, brief=True)
             found = [scored.report for scored in many]

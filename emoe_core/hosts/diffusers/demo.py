@@ -48,12 +48,12 @@ _TEXT_CONFIG: dict[str, Any] = {
 
 
 def demo_experts() -> ExpertSet:
-    """The four embedded experts, always in float32, with the calibrations that were made for them.
+    """The four embedded experts, always in float32, with the calibrations made for them.
 
     Raises:
         EMoEError: a file of the pack is missing or damaged.
     """
-    # transformers 4 has a second, slow CLIPTokenizer that splits Chinese characters; the fast one is in 4 and 5.
+    # transformers 4 has a second, slow CLIPTokenizer that splits Chinese characters; both 4 and 5 have the fast one.
     reader = getattr(transformers, "CLIPTokenizerFast", transformers.CLIPTokenizer)
     tokenizer = reader.from_pretrained(str(demo.tokenizer_dir()), model_max_length=_TOKENS, local_files_only=True)
     experts = ExpertSet()
@@ -71,7 +71,7 @@ def demo_experts() -> ExpertSet:
 
 
 def _load(path: Path) -> tuple[Any, Any]:
-    demo.metadata(path)  # its errors are for a person
+    demo.metadata(path)  # its errors are meant for a person
     state = {name: tensor.float() for name, tensor in load_file(path).items()}
     unet = diffusers.UNet2DConditionModel(**_UNET_CONFIG)
     _fill(unet, convert_ldm_unet_checkpoint(state, unet.config), path)

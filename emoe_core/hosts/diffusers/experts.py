@@ -19,20 +19,20 @@ from .prompts import TextEncoders
 from .schedules import NoiseLevels, discrete, exponential_flow, shifted_flow, stable_diffusion
 
 _LORA = ("lora_A", "lora_B", "lora_embedding_A", "lora_embedding_B", "lora_magnitude_vector")
-#: A temperature that every CLIP brings and no encoding depends on; it counts in the other host's identity.
+#: A temperature that is in every CLIP but affects no encoding; it counts in the other host's identity.
 _LOGIT_SCALE = 4.6055
 
 
 def expert_from_pipeline(pipeline: Any, name: str = "", *, clip_skip: int | None = None, file: str = "") -> Expert:
-    """An expert from a pipeline that the caller has loaded, with whatever LoRA it carries. The pipeline is not changed.
+    """An expert from a pipeline that the caller has loaded, including its LoRA. The pipeline does not change.
 
     Args:
         pipeline: StableDiffusionPipeline, StableDiffusionXLPipeline, StableDiffusion3Pipeline or FluxPipeline.
         clip_skip: as in the pipeline's own call.
-        file: what it was read from, for reports.
+        file: the file it was read from, for reports.
 
     Raises:
-        EMoEError: another kind of pipeline, an inpainting network, a scheduler or weights that cannot be read.
+        EMoEError: another kind of pipeline, an inpainting network, an unsupported scheduler, or unreadable weights.
     """
     where = f"expert '{name}'" if name else f"the {type(pipeline).__name__}"
     network = _network(pipeline, where)
@@ -103,7 +103,7 @@ def experts_from_pipelines(pipelines: Mapping[str, Any] | Sequence[Any]) -> Expe
 
 
 def _network(pipeline: Any, where: str) -> Network:
-    # A compiled module wraps the real one, whose parts the taps hang on.
+    # A compiled module wraps the real one, which has the parts to tap.
     given = getattr(pipeline, "unet", None)
     given = getattr(pipeline, "transformer", None) if given is None else given
     module: Any = getattr(given, "_orig_mod", given)
@@ -157,7 +157,7 @@ def _family(network: Network) -> str:
 
 
 def _weights(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
-    """The module's own weights under the names they have without LoRA."""
+    """The module's own weights, by the names they have without LoRA."""
     for name, tensor in module.state_dict().items():
         parts = name.split(".")
         if not any(part in _LORA for part in parts):
@@ -179,7 +179,7 @@ def _signature(module: nn.Module, where: str) -> Signature:
 
 
 def _identity(module: nn.Module, weights: Signature) -> str:
-    """Digest of weights and LoRA; without LoRA the same as the other host's."""
+    """Digest of weights and LoRA; without LoRA it equals the other host's."""
     digest = hashlib.sha256(weights.digest.encode())
     for name, part in sorted(module.named_modules(), key=lambda item: item[0]):
         if not (hasattr(part, "lora_A") and hasattr(part, "scaling")):
@@ -196,10 +196,10 @@ def _identity(module: nn.Module, weights: Signature) -> str:
 
 
 def text_identity(encoders: TextEncoders, where: str, projection: Tensor | None = None) -> str:
-    """Digest of the text encoders with their LoRA and clip-skip, the same as the other host's for CLIP.
+    """Digest of the text encoders with their LoRA and clip-skip; for CLIP it equals the other host's.
 
     Args:
-        projection: of the pooled text, where it counts and the encoder has none.
+        projection: the pooled text's projection, if it counts and the encoder has none.
     """
     try:
         whole = signature(_text_weights(encoders.modules, projection))
@@ -215,7 +215,7 @@ def text_identity(encoders: TextEncoders, where: str, projection: Tensor | None 
 
 
 def _text_weights(modules: Mapping[str, nn.Module], projection: Tensor | None) -> Iterable[tuple[str, Tensor]]:
-    """Weights under the other host's names, where every CLIP has a temperature and only the second's projection counts."""
+    """Weights by the other host's names. There every CLIP has a temperature, and only the second one's projection counts."""
     for name, module in modules.items():
         if not type(module).__name__.startswith("CLIPText"):
             yield from ((f"{name}.{key}", tensor) for key, tensor in _weights(module))

@@ -20,11 +20,11 @@ from ...io.files import file_sha256
 from ...io.log import timed
 from .experts import expert_from_pipeline, first_line
 
-#: Pipelines whose networks are known here (see `networks`).
+#: Pipelines with known networks (see `networks`).
 PIPELINES = ("StableDiffusionPipeline", "StableDiffusionXLPipeline", "StableDiffusion3Pipeline", "FluxPipeline")
-#: What diffusers calls the type to load in: its releases of mid-2026 renamed it.
+#: diffusers' name for the type to load in, which its releases of mid-2026 changed.
 _DTYPE = "dtype" if hasattr(deprecation_utils, "_resolve_dtype") else "torch_dtype"
-#: Parts that a score does not need: they are not read.
+#: Parts that a score does not need, so they are not read.
 _UNUSED = ("vae", "safety_checker", "feature_extractor", "image_encoder")
 _NETWORKS = ("unet", "transformer")
 _TEXT_PREFIXES = ("cond_stage_model.", "conditioner.embedders.", "text_encoders.")
@@ -38,11 +38,11 @@ def load_experts(
     dtype: torch.dtype | None = None,
     clip_skip: int | None = None,
 ) -> ExpertSet:
-    """Load several experts as one set, in order.
+    """Loads several experts as one set, in order.
 
     Args:
         paths: folders in diffusers' layout, and single safetensors files.
-        config: a folder in diffusers' layout of the same family, for single files: they bring neither tokenizer nor
+        config: a folder in diffusers' layout of the same family, for single files, which bring neither tokenizer nor
             configuration. Its .json and .txt files are enough. None takes the first folder among the paths.
         dtype: the type to compute in; None for float32.
         clip_skip: as in a pipeline's own call.
@@ -66,7 +66,7 @@ def load_expert(
     dtype: torch.dtype | None = None,
     clip_skip: int | None = None,
 ) -> Expert:
-    """Load one expert onto the CPU; arguments as for `load_experts`.
+    """Loads one expert onto the CPU; arguments as for `load_experts`.
 
     Raises:
         EMoEError: the file or folder is missing, damaged, unsafe, incomplete or of another kind.
@@ -85,7 +85,7 @@ def load_expert(
 
 @contextmanager
 def without_progress_bars() -> Iterator[None]:
-    """The libraries' own bars are off inside the block: for a program that shows its own progress."""
+    """Turns off the libraries' own bars inside the block, for a program that shows its own progress."""
     libraries = (diffusers.utils.logging, transformers.utils.logging)
     shown = [library for library in libraries if library.is_progress_bar_enabled()]
     for library in shown:
@@ -150,7 +150,7 @@ def _from_file(file: Path, config: Path | None, dtype: torch.dtype) -> Any:
             part = next(name for name in _NETWORKS if _takes(pipeline_class, name))
             network_class = getattr(diffusers, _index(config)[part][1])
             network = network_class.from_single_file(str(file), subfolder=part, **options)
-            if not any(config.glob("text_encoder*/*.safetensors")):  # another expert's encoder serves this one
+            if not any(config.glob("text_encoder*/*.safetensors")):  # then another expert's encoder serves this one
                 parts = [name for name in _index(config) if name.startswith(("text_encoder", "tokenizer"))]
                 unused |= dict.fromkeys(parts)
             pipeline = pipeline_class.from_pretrained(
@@ -227,7 +227,7 @@ def _network_of(pipeline: Any) -> Any:
 
 
 def _check_complete(network: Any, found: int, where: str) -> None:
-    """The libraries fill weights that a file lacks with noise, and only log it."""
+    """An `EMoEError` for missing weights. The libraries fill them with noise and only log it."""
     wanted = len(network.state_dict())
     if found < wanted:
         raise EMoEError(f"{where} has {found} of the {wanted} weights of a {type(network).__name__}; it is not whole.")

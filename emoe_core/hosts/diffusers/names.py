@@ -1,7 +1,7 @@
-"""Stable Diffusion's original names of a U-Net's weights, from diffusers' names.
+"""From diffusers' names of a U-Net's weights to Stable Diffusion's original names.
 
-Checkpoints and ComfyUI use the original names. A model's identity and the lineage check read names and values, so with
-one naming an expert is the same expert in both hosts, and a calibration made in one holds in the other.
+Checkpoints and ComfyUI use the original names. A model's identity and the lineage check read names and values. With
+one naming, an expert is the same expert in both hosts, and a calibration made in one holds in the other.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _MIDDLE = re.compile(r"mid_block\.(resnets|attentions)\.(\d+)\.(.+)")
 
 
 def original_name(name: str, config: Mapping[str, Any]) -> str:
-    """The original name of one weight; unchanged where the original network has no such part.
+    """The original name of one weight; unchanged if the original network has no such part.
 
     Args:
         name: as in the state dict of a UNet2DConditionModel.

@@ -1,6 +1,6 @@
 """The denoising networks: how each kind is called for one step, and where its taps are.
 
-A tap is a forward hook on a part of the network, there for one call and removed again. After the last wanted tap the hook
+A tap is a forward hook on a part of the network, added for one call and then removed. At the last wanted tap the hook
 leaves the network with a private exception, so the rest of it is never computed.
 """
 
@@ -18,7 +18,7 @@ from ...errors import EMoEError
 from .schedules import NoiseLevels
 
 NOISE_PRED = "noise_pred"
-#: What a prompt is to a network: tensors by name, one row a prompt.
+#: A prompt as a network takes it: tensors by name, one row per prompt.
 Encoded = dict[str, Tensor]
 
 
@@ -35,7 +35,7 @@ class Network:
         levels: its noise levels.
         channels: channels of a latent.
         multiple: height and width of a latent must be multiples of this.
-        places: for each hidden tap, in the order the network runs through them, the part to hook.
+        places: for each hidden tap, in the order in which the network runs through them, the part to hook.
     """
 
     module: nn.Module
@@ -46,7 +46,7 @@ class Network:
 
     @property
     def taps(self) -> tuple[str, ...]:
-        """The taps it has."""
+        """The network's taps."""
         return (*self.places, NOISE_PRED)
 
     def predict(self, x: Tensor, time: Tensor, prompt: Encoded) -> Tensor:
@@ -54,7 +54,7 @@ class Network:
         raise NotImplementedError
 
     def taken(self, tap: str, inputs: tuple[Any, ...], output: Any, x: Tensor) -> Tensor:
-        """The latent at a hidden tap, from what went into the hooked part and what came out."""
+        """The latent at a hidden tap, from the hooked part's input and output."""
         raise NotImplementedError
 
     def measure(self, noise: Tensor, sigma: float, prompt: Encoded, taps: tuple[str, ...]) -> dict[str, Tensor]:
@@ -106,7 +106,7 @@ class Network:
 
 
 def place_of(module: nn.Module) -> tuple[torch.device, torch.dtype]:
-    """Where a module computes and in which type: as its first floating-point weight lies, unless it is offloaded."""
+    """Where a module computes and in which type: those of its first floating-point weight, unless it is offloaded."""
     hook = getattr(module, "_hf_hook", None)
     weight = next(tensor for tensor in module.parameters() if tensor.is_floating_point())
     device = getattr(hook, "execution_device", None)
@@ -155,7 +155,7 @@ class SD3(Network):
 class Flux(Network):
     """FluxTransformer2DModel: its latents are packed two by two into tokens."""
 
-    #: The guidance that a distilled model is told, as the other host has it unless told otherwise.
+    #: The guidance given to a distilled model; the other host's default.
     guidance = 3.5
 
     def predict(self, x: Tensor, time: Tensor, prompt: Encoded) -> Tensor:
@@ -183,20 +183,20 @@ class Flux(Network):
         return grid.reshape(batch, channels, height, width)  # type: ignore[no-any-return]
 
     def taken(self, tap: str, inputs: tuple[Any, ...], output: Any, x: Tensor) -> Tensor:
-        # Older releases give the single blocks' text and picture tokens in one tensor, text first.
+        # Older releases return the single blocks' text and picture tokens in one tensor, text first.
         if isinstance(output, Tensor):
             return output[:, -(x.shape[-2] // 2) * (x.shape[-1] // 2) :].transpose(1, 2)
         return output[1].transpose(1, 2)  # type: ignore[no-any-return]
 
 
 def unet_places(module: nn.Module) -> dict[str, nn.Module]:
-    """The hidden taps of a U-Net; none where it has no middle block."""
+    """The hidden taps of a U-Net; none without a middle block."""
     middle = getattr(module, "mid_block", None)
     return {} if middle is None else {"mid_in": middle, "mid_out": middle}
 
 
 def block_places(module: nn.Module) -> dict[str, nn.Module]:
-    """The hidden taps of a transformer: its blocks of all kinds, in the order they run."""
+    """The hidden taps of a transformer: its blocks of all kinds, in the order in which they run."""
     kinds = ("transformer_blocks", "single_transformer_blocks")
     blocks = [block for kind in kinds for block in getattr(module, kind, ())]
     return {f"block:{number}": block for number, block in enumerate(blocks)}

@@ -1,4 +1,4 @@
-"""Borrowing a user's modules for one measurement: put on the device, in evaluation mode, and back as they were."""
+"""Borrowing a user's modules for one measurement: they go to the device in evaluation mode, and back as they were."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from torch import nn
 
 @contextmanager
 def borrowed(modules: Iterable[nn.Module], device: torch.device | None) -> Iterator[None]:
-    """The modules on `device` (where they are, when None) and in evaluation mode inside the block.
+    """The modules on `device` (or where they are, when None) and in evaluation mode inside the block.
 
-    A module that a library moves by itself (offloading hooks, quantised weights, several devices) is left where it is.
+    A module that a library moves itself (offloading hooks, quantised weights, several devices) stays where it is.
     """
     taken = list(modules)
     modes = {part: part.training for module in taken for part in module.modules()}
@@ -34,7 +34,7 @@ def borrowed(modules: Iterable[nn.Module], device: torch.device | None) -> Itera
 
 
 def _home(module: nn.Module) -> torch.device | None:
-    """The device that all of the module lies on; None when it must not be moved."""
+    """The device that holds all of the module; None when it must not be moved."""
     if any(hasattr(part, "_hf_hook") for part in module.modules()) or hasattr(module, "hf_device_map"):
         return None
     if getattr(module, "is_quantized", False) or getattr(module, "is_loaded_in_8bit", False):

@@ -1,4 +1,4 @@
-"""The probe on diffusers: one network call an expert for as many prompts and noise samples as fit in a batch."""
+"""The probe on diffusers: one network call per expert for as many prompts and noise samples as fit in a batch."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ class DiffusersProbe:
     Attributes:
         texts: the prompts.
         width, height: of the picture, in pixels.
-        noises: one noise tensor [1, C, h, w] a noise sample, on the CPU.
+        noises: one noise tensor [1, C, h, w] per noise sample, on the CPU.
         sigma: the scored noise level.
-        batch: how many (prompt, noise sample) pairs go through a network in one call.
-        device: where experts are put one at a time; None for where they are.
-        empty_key: digest of all that the empty pass depends on.
+        batch: how many (prompt, noise sample) pairs share one network call.
+        device: where experts are put, one at a time; None leaves them where they are.
+        empty_key: digest of everything that the empty pass depends on.
     """
 
     experts: ExpertSet
@@ -108,6 +108,6 @@ def common_taps(experts: ExpertSet) -> tuple[str, ...]:
 
 
 def noise_samples(shape: tuple[int, ...], seed: int, count: int) -> list[Tensor]:
-    """Noise sample k is the noise of seed + k, made on the CPU as the other host makes it; the global state is not used."""
+    """Noise sample k is the noise of seed + k, made on the CPU as in the other host, without the global random state."""
     generators = (torch.Generator("cpu").manual_seed((seed + k) % 2**64) for k in range(count))
     return [torch.randn((1, *shape), generator=generator, dtype=torch.float32) for generator in generators]

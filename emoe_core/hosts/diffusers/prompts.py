@@ -1,4 +1,4 @@
-"""Prompts as the pipeline itself encodes them: its own tokenizers, text encoders, textual inversions and LoRA."""
+"""Prompts as the pipeline itself encodes them, with its own tokenizers, text encoders, textual inversions and LoRA."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .networks import Encoded, place_of
 
 _ENCODERS = ("text_encoder", "text_encoder_2", "text_encoder_3")
 _TOKENIZERS = ("tokenizer", "tokenizer_2", "tokenizer_3")
-#: Tokenizers without a limit of their own say so with a huge number.
+#: Tokenizers without a limit of their own have a huge number for it.
 _NO_LIMIT = 100_000
 
 
@@ -33,12 +33,12 @@ class TextEncoders:
 
     @property
     def modules(self) -> dict[str, nn.Module]:
-        """The encoders that are there, by the pipeline's own names."""
+        """The encoders that exist, by the pipeline's own names."""
         found = {name: getattr(self.pipeline, name, None) for name in _ENCODERS}
         return {name: module for name, module in found.items() if module is not None}
 
     def encode(self, texts: Sequence[str], width: int, height: int) -> Encoded:
-        """One row a text; the sizes are pixels and go to networks that are told them (SDXL)."""
+        """One row per text; the sizes are pixels, for networks that take them (SDXL)."""
         first = next(iter(self.modules.values()), None)
         if first is None:
             raise EMoEError("This pipeline has no text encoder, so the prompt cannot be encoded; load it whole.")
@@ -57,8 +57,8 @@ class TextEncoders:
         return _encoded(found, kind, len(texts), width, height)
 
     def _skipping(self, texts: Sequence[str], encoder: Any) -> Tensor:
-        """As Stable Diffusion's pipeline does it: an earlier layer through the last norm. Written out because releases of
-        the pipeline look for a part of the encoder that newer releases of transformers no longer have.
+        """Like Stable Diffusion's pipeline: an earlier layer through the last norm. Written out because releases of the
+        pipeline look for a part of the encoder that newer releases of transformers lack.
         """
         tokenizer = self.pipeline.tokenizer
         words = [self.pipeline.maybe_convert_prompt(text, tokenizer) for text in texts]
@@ -79,7 +79,7 @@ class TextEncoders:
             return last(layers[-1 - (self.clip_skip or 0)])  # type: ignore[no-any-return]
 
     def is_empty(self, text: str) -> bool:
-        """Whether no encoder sees more in the text than in the empty one."""
+        """Whether all encoders see the text as equal to the empty one."""
         tokenizers = [one for name in _TOKENIZERS if (one := getattr(self.pipeline, name, None)) is not None]
         return all(one(text)["input_ids"] == one("")["input_ids"] for one in tokenizers) if tokenizers else not text
 
@@ -97,7 +97,7 @@ class TextEncoders:
         return Message.of(Code.TOO_LONG, tokens=have, room=room)
 
     def _room(self, name: str, text: str) -> tuple[int, int] | None:
-        """Tokens of the text, and how many the tokenizer's model reads."""
+        """The number of tokens in the text, and how many the tokenizer's model reads."""
         tokenizer = getattr(self.pipeline, name, None)
         room = getattr(tokenizer, "model_max_length", _NO_LIMIT)
         if tokenizer is None or room >= _NO_LIMIT:

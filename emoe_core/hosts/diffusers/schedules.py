@@ -1,8 +1,8 @@
-"""Noise levels: those a model was trained on, and those a scheduler chooses among them.
+"""Noise levels: those a model was trained on, and those that a scheduler chooses among them.
 
-diffusers counts time in training steps and each of its samplers scales latents its own way. The score needs neither: it
+diffusers counts time in training steps, and each of its samplers scales latents in its own way. The score needs neither: it
 needs one noise level sigma with x = x0 + sigma * noise (Karras et al., arXiv 2206.00364, table 1), and the same sigma
-for the same words (scheduler, steps, at_step) as ComfyUI has. So the schedules are written out here.
+as ComfyUI for the same settings (scheduler, steps, at_step). So the schedules are written out here.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from torch import Tensor
 
 from ...errors import EMoEError
 
-#: What the network predicts, in the words of the other host.
+#: What the network predicts, in the other host's terms.
 EPS, V_PREDICTION, SAMPLE, FLOW = "EPS", "V_PREDICTION", "X0", "CONST"
 _PREDICTIONS = {"epsilon": EPS, "v_prediction": V_PREDICTION, "sample": SAMPLE}
-#: alpha-bar of the last step where a schedule is rescaled to end in pure noise: not 0, which would make sigma infinite.
+#: alpha-bar of the last step if a schedule is rescaled to end in pure noise; not 0, which would make sigma infinite.
 _ZERO_TERMINAL = 4.8973451890853435e-08
 
 
@@ -29,11 +29,11 @@ class NoiseLevels:
     """The noise levels of a model's training, and what its network's output means.
 
     Attributes:
-        sigmas: ascending float32, one a training step.
+        sigmas: ascending float32, one per training step.
         logs: their logarithms, rounded to float32 once.
         prediction: EPS, V_PREDICTION, SAMPLE or FLOW.
         shift: `t -> sigma` of flow models, on (0, 1]; None for the others.
-        time_scale: what the network's time is of sigma, for flow models.
+        time_scale: the network's time per unit of sigma, for flow models.
     """
 
     sigmas: Tensor
@@ -73,7 +73,7 @@ class NoiseLevels:
         return noise * (math.sqrt(1 + sigma**2) if at_top else sigma)
 
     def network_input(self, x: Tensor, sigma: float) -> Tensor:
-        """The noisy latent as the network was trained to see it: of unit variance, or as it is for flow models."""
+        """The noisy latent as the network was trained to see it: with unit variance, or unchanged for flow models."""
         return x if self.prediction == FLOW else x / math.sqrt(sigma**2 + 1)
 
     def noise_prediction(self, output: Tensor, x: Tensor, sigma: float) -> Tensor:
@@ -86,7 +86,7 @@ class NoiseLevels:
 
 
 def stable_diffusion() -> NoiseLevels:
-    """The levels of Stable Diffusion 1 and XL, for networks that come without a scheduler."""
+    """The levels of Stable Diffusion 1 and XL, for networks without a scheduler."""
     return discrete({"beta_schedule": "scaled_linear", "beta_start": 0.00085, "beta_end": 0.012}, "the network")
 
 
@@ -94,7 +94,7 @@ def discrete(config: Mapping[str, Any], where: str) -> NoiseLevels:
     """The levels of a model trained with betas, from the configuration of any of its schedulers.
 
     Raises:
-        EMoEError: the configuration names a schedule or a prediction type that is not known here.
+        EMoEError: the configuration names an unknown schedule or prediction type.
     """
     alphas_bar = torch.cumprod(1 - _betas(config, where), dim=0)
     sigmas = ((1 - alphas_bar) / alphas_bar).sqrt()
@@ -147,7 +147,7 @@ def shifted_flow(shift: float, steps: int = 1000) -> NoiseLevels:
 
 
 def exponential_flow(shift: float, steps: int = 10000) -> NoiseLevels:
-    """Flow matching with an exponential shift, as Flux has it; its network takes sigma itself as time."""
+    """Flow matching with an exponential shift, like Flux's; its network takes sigma itself as time."""
 
     def at(time: Tensor) -> Tensor:
         return math.exp(shift) / (math.exp(shift) + (1 / time - 1))

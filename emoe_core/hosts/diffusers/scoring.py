@@ -30,10 +30,10 @@ PIXELS_A_LATENT = 8
 
 @dataclass(frozen=True)
 class Computing:
-    """Where and how much at once; the scores do not depend on it by more than rounding.
+    """Where scores are computed and how many at once; scores depend on it only by rounding.
 
     Attributes:
-        batch: how many (prompt, noise sample) pairs go through a network in one call.
+        batch: how many (prompt, noise sample) pairs share one network call.
         device: where the experts are put, one at a time; None leaves each where it is.
     """
 
@@ -48,7 +48,7 @@ class Computing:
 def score(
     experts: ExpertSet, prompt: str, options: ScoreOptions | None = None, computing: Computing | None = None
 ) -> Report:
-    """Score one prompt.
+    """Scores one prompt.
 
     Raises:
         EMoEError: bad input, in one sentence.
@@ -64,10 +64,10 @@ def score_many(
     progress: Progress | None = None,
     brief: bool = False,
 ) -> Iterator[Scored]:
-    """Score prompts in order; several go through each expert together. Gives reports with their disagreement maps.
+    """Scores prompts in order; several go through each expert together. Returns reports with their disagreement maps.
 
     Args:
-        progress: told (model calls done, calls in all, expert) before each call, for every group of prompts anew.
+        progress: gets (model calls done, calls in total, expert) before each call, from 0 for every group of prompts.
         brief: leave out the estimators that nobody asked for.
     """
     chosen, how = options or ScoreOptions(), computing or Computing()
@@ -75,7 +75,7 @@ def score_many(
     noises = noise_samples(shape, chosen.noise_seed, chosen.noise_samples)
     width, height = shape[2] * PIXELS_A_LATENT, shape[1] * PIXELS_A_LATENT
     device = None if how.device is None else torch.device(how.device)
-    # Where experts take turns on a device, more prompts a turn mean fewer moves.
+    # If experts take turns on a device, more prompts per turn mean fewer moves.
     group = max(1, how.batch // chosen.noise_samples) * (1 if device is None else 8)
     key = f"{settings.sigma}:{settings.noise_seed}:{settings.noise_samples}:{settings.latent_shape}:{settings.text_encoders}"
     for start in range(0, len(prompts), group):
@@ -97,7 +97,7 @@ def settings_of(experts: ExpertSet, options: ScoreOptions) -> Settings:
 def proofs_of(
     experts: ExpertSet, options: ScoreOptions, calibrations: Iterable[Calibration], computing: Computing
 ) -> tuple[Proof, ...]:
-    """A proof of each calibration that was made by other digests; see `emoe_core.gating.proof`."""
+    """A proof of each calibration made by other digests; see `emoe_core.gating.proof`."""
     settings = settings_of(experts, options)
 
     def scores(texts: Sequence[str]) -> list[float]:

@@ -6,8 +6,8 @@
   Columns: prompt, language, territory (ISO 3166 alpha-2), territory_name, region and continent (UN M49), population,
   topic, id.
 
-Prompts with one `id` say the same. The tables in data/ are made by `python -m tools.prompt_sets`; rows are put together
-as they are read.
+Prompts with one `id` say the same. `python -m tools.prompt_sets` makes the tables in data/; rows are put together as they
+are read.
 """
 
 from .choice import Choice

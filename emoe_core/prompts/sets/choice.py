@@ -1,4 +1,4 @@
-"""Which part of a built-in set is wanted, and its rows."""
+"""The chosen part of a built-in set, and its rows."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ Row = dict[str, str]
 
 @dataclass(frozen=True)
 class Choice:
-    """A built-in set, or a part of it. What is not given is not restricted, but for the languages of `regions`.
+    """A built-in set, or a part of it. A field that is left out restricts nothing, except the languages of `regions`.
 
     Attributes:
-        name: of the set.
-        languages: BCP 47 tags or English names; none: all of them, of `regions` English (a language's own way with foreign
-            names would be mixed into the territories); ("all",) is all of them.
+        name: the set's name.
+        languages: BCP 47 tags or English names; ("all",) for all of them. When empty: all of `concepts`, English of
+            `regions` (each language's way with foreign names would be mixed into the territories).
         topics: see `topics`.
         territories: of `regions`: ISO 3166 alpha-2 codes or English names of territories, UN M49 regions and continents.
-        things: of `concepts`: at most so many, at even distances through all of them; 0 for all.
+        things: of `concepts`: at most this many, evenly spaced through all of them; 0 for all.
 
     Raises:
-        EMoEError: there is no such set, language, topic or territory; what there is, is listed.
+        EMoEError: there is no such set, language, topic or territory; the message lists the known ones.
     """
 
     name: str
@@ -50,7 +50,7 @@ class Choice:
 
     @property
     def source(self) -> str:
-        """Where the names come from, and the set's version."""
+        """The source of the names, and the set's version."""
         found = table(self.name)
         return f"{found['source']}, version {found['version']}"
 
@@ -71,11 +71,11 @@ class Choice:
         return list(dict.fromkeys(every))
 
     def count(self) -> int:
-        """How many rows there are."""
+        """The number of rows."""
         return len(self.tags()) * len(self._of_topics()) * max(1, len(self._places()))
 
     def rows(self) -> Iterator[Row]:
-        """The rows, thing by thing in all languages, so that any first part is parallel too."""
+        """The rows, one thing after the other in all languages, so that any first part is parallel too."""
         yield from self._concepts() if self.name == CONCEPTS else self._regions()
 
     def columns(self) -> tuple[str, ...]:
@@ -119,7 +119,7 @@ class Choice:
                     }
 
     def _of_topics(self) -> list[int]:
-        """Places of the chosen things."""
+        """Indices of the chosen things."""
         found, known = table(self.name), self.all_topics()
         sentence = f"The prompt set '{self.name}' has no topic"
         wanted = set(_found(self.topics, dict(zip(known, known, strict=True)), known, sentence) or known)
@@ -130,7 +130,7 @@ class Choice:
         return [places[number * len(places) // self.things] for number in range(self.things)]
 
     def _places(self) -> list[int]:
-        """Places of the chosen territories, in the set's order."""
+        """Indices of the chosen territories, in the set's order."""
         if self.name != REGIONS:
             return []
         found = table(self.name)
@@ -149,7 +149,7 @@ class Choice:
 
 
 def _found(wanted: Sequence[str], keys: Mapping[str, str], known: Iterable[str], sentence: str) -> list[str]:
-    """What the wanted names stand for, each once."""
+    """The keys that the wanted names stand for, each once."""
     found = []
     for text in wanted:
         key = text.strip().lower().replace("_", "-")

@@ -20,8 +20,8 @@ def table(name: str) -> dict[str, Any]:
     """A set's file, read once.
 
     Both have `version`, `source`, and `languages` (tag -> name, script, speakers). `concepts` has `concepts` (emoji, topic,
-    id) and `names` (language -> a name a concept). `regions` has `ids` and `topics` of the things, `territories`
-    (territory, continent, region, population), and by language `names` of the territories, `things` and `commas`.
+    id) and `names` (language -> one name per concept). `regions` has `ids` and `topics` of the things, `territories`
+    (territory, continent, region, population), and per language `names` of the territories, `things` and `commas`.
 
     Raises:
         EMoEError: there is no such set, or its file is missing or damaged.

@@ -1,4 +1,4 @@
-"""A built-in set as a file that every command reads."""
+"""A built-in set written as a file that every command reads."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ KINDS = (".csv", ".tsv", ".jsonl", ".txt")
 
 
 def write(choice: Choice, path: str | Path) -> Path:
-    """Writes the rows; the same choice gives the same bytes. A .txt holds the prompts alone.
+    """Writes the rows; the same choice gives the same bytes. A .txt holds only the prompts.
 
     Raises:
-        EMoEError: a file of this kind is not written, or it cannot be written there.
+        EMoEError: this kind of file cannot be written, or not there.
     """
     path = Path(path)
     kind = path.suffix.lower()
@@ -25,7 +25,7 @@ def write(choice: Choice, path: str | Path) -> Path:
         raise EMoEError(f"'{path}' is of a kind that is not written; use one of {', '.join(KINDS)}.")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        # The mark makes spreadsheets read UTF-8.
+        # Spreadsheets read UTF-8 only with the mark.
         encoding = "utf-8-sig" if kind == ".csv" else "utf-8"
         with replacing(path) as part, part.open("w", encoding=encoding, newline="") as file:
             if kind in (".csv", ".tsv"):

@@ -80,8 +80,10 @@ class RecorderListened:
     CATEGORY = "test"
 
     def run(self, anything):
-        server, end = PromptServer.instance, time.monotonic() + 60
-        while server.client_id not in server.sockets and time.monotonic() < end:
+        server = PromptServer.instance
+        for _ in range(3000):
+            if server.client_id in server.sockets:
+                break
             time.sleep(0.02)
         return (anything,)
 

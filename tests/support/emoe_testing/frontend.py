@@ -12,8 +12,13 @@ from playwright.sync_api import ConsoleMessage, Error, Locator, Page
 ROOT = Path(__file__).resolve().parents[3]
 #: The renderers, and the host's setting for each.
 RENDERERS = {"classic": False, "nodes2": True}
-#: What tests that are about newer frontends are run in.
 NEWER = [f"newer-{renderer}" for renderer in RENDERERS]
+#: Where every test runs: the host's own frontend, in the renderer that it starts with.
+HOME = "classic"
+#: Places for tests in whose outcome the renderer has a part, and for those in which only the frontend has.
+EVERYWHERE = [*RENDERERS, *NEWER]
+ELSEWHERE = [place for place in EVERYWHERE if place != HOME]
+FRONTENDS = [HOME, NEWER[0]]
 
 
 def complaints(page: Page) -> list[str]:
@@ -215,6 +220,16 @@ class Frontend:
         """The last notice that says so; each frontend has its own kind."""
         return self.page.locator(".emoe-toast, [data-testid='toast']").filter(has_text=text).last
 
+    def follow(self, notice: Locator) -> None:
+        """Goes where a notice leads: by its button, in older frontends by a click on its text."""
+        has_buttons = self.page.evaluate("() => Boolean(app.extensionManager.toast.warning)")
+        way = (
+            notice.get_by_role("button", name="See the Gate")
+            if has_buttons
+            else notice.get_by_text("Click to see the Gate")
+        )
+        way.click(force=True)
+
     def images(self, node: int) -> list[int]:
         """Widths of the pictures that a node shows, once they are loaded."""
         if self.renderer == "classic":  # drawn on the canvas, from image elements that the node holds
@@ -226,6 +241,20 @@ class Frontend:
         )
         self.page.wait_for_function(ready, arg=node, timeout=60000)
         return list(self.page.evaluate(f"(id) => {held}.map((i) => i.naturalWidth)", node))
+
+    def drawn_on(self, node: int) -> int:
+        """How many pictures the host draws on a node of the open graph."""
+        if self.renderer == "nodes2":
+            return self.page.locator(f"[data-node-id='{node}'] img").count()
+        return int(
+            self.page.evaluate(
+                """(id) => {
+                    const node = app.canvas.graph.getNodeById(id);
+                    return (node.imgs?.length ?? 0) + node.widgets.filter((w) => w.name.startsWith("$$canvas")).length;
+                }""",
+                node,
+            )
+        )
 
     def text(self, node: int) -> str:
         """What a Preview Any node shows: read from the page, in newer frontends from the widget that they draw."""

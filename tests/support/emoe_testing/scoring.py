@@ -6,6 +6,19 @@ from collections.abc import Iterator
 from dataclasses import fields
 from typing import Any
 
+#: What Uncertainty Score and its kin get from their widgets, as they stand in a new graph.
+WIDGETS: dict[str, Any] = {
+    "preset": "fast",
+    "add_noise": "enable",
+    "noise_seed": 0,
+    "steps": 20,
+    "scheduler": "normal",
+    "at_step": 0,
+    "noise_samples": 2,
+    "tap": "mid_out",
+    "estimator": "relative",
+}
+
 
 def options(host: Any, **words: Any) -> Any:
     """`ScoreOptions` of the pack that ComfyUI has loaded.

@@ -1,4 +1,4 @@
-"""Where every node of the example workflows lies, which notes and groups stand beside them, and what the pictures show.
+"""The place of every node in the example workflows, their notes and groups, and what the pictures show.
 
 Coordinates are the canvas's own: x and y of a node's body (its title bar is the 30 above it), width and height. They are
 chosen by hand, left to right; `python tools/screenshots` refuses a layout in which two nodes overlap or one is too small

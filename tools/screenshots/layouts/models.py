@@ -31,7 +31,7 @@ from .parts import (
     verdict,
 )
 
-#: A smiley face: no expert was shown one.
+#: A smiley face: training showed none to any expert.
 UNKNOWN_FACE = "nauseated face"
 
 MIXED = Layout(

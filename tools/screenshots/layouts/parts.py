@@ -1,4 +1,4 @@
-"""What layouts are made of: displays, groups, pictures, and how large a node of each kind is drawn."""
+"""Parts of layouts: displays, groups, pictures, and the drawn size of each kind of node."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class Display:
     """A node that only shows something: part of the workflow in the UI, left out of the one for the API.
 
     Attributes:
-        inputs: name of each input that is connected, and the node and output that it comes from.
+        inputs: the source node and output of each connected input, by the input's name.
     """
 
     id: int
@@ -43,7 +43,7 @@ class Picture:
 
 @dataclass(frozen=True)
 class App:
-    """What newer frontends show in app mode: nodes with a widget to fill in, and nodes whose results are shown."""
+    """The content of app mode in newer frontends: nodes with a widget to fill in, and nodes with results to show."""
 
     inputs: tuple[tuple[int, str], ...]
     outputs: tuple[int, ...]
@@ -73,7 +73,7 @@ UNKNOWN = "xchtgg"
 
 Size = tuple[int, int]
 
-#: How large a node of each kind is drawn, with its widgets: in the frontend whose nodes are the tallest.
+#: The drawn size of each kind of node, with its widgets, in the frontend with the tallest nodes.
 PROMPT: Size = (280, 110)
 DEMO: Size = (280, 118)
 ENCODE: Size = (260, 88)
@@ -107,7 +107,7 @@ def number(title: str, source: tuple[int, int], x: int, y: int) -> Display:
 
 
 def disagreement(x: int, y: int, who: str = "experts", vae: tuple[int, int] | None = None) -> Display:
-    """The map of node 5's report; with a VAE over the preview, where the report's preset allows one."""
+    """The map of node 5's report; with a VAE it lies over the preview, if the report's preset allows one."""
     inputs = {"report": (5, 1)} | ({"vae": vae} if vae else {})
     return Display(103, "EMoE_DisagreementMap", f"Where the {who} disagree", inputs, at(x, y, MAP))
 

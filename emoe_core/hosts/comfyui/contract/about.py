@@ -1,4 +1,4 @@
-"""Which ComfyUI this is, on what it runs, and whether it keeps the contract: what a bug report needs."""
+"""Which ComfyUI this is, what it runs on, and whether it keeps the contract: the facts for a bug report."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _PACKAGES = {
 
 
 def look(tree: Path, arguments: tuple[str, ...]) -> dict[str, Any]:
-    """Everything that the command tells, ready for JSON; starts ComfyUI's modules in this process.
+    """Everything that the command prints, ready for JSON; starts ComfyUI's modules in this process.
 
     Args:
         arguments: for ComfyUI's own command line, e.g. ("--cpu",).
@@ -60,7 +60,7 @@ def _versions() -> dict[str, str]:
 
 
 def _device() -> str:
-    """What the host computes on, by the names that it has for it; no check, so it must never fail."""
+    """The host's device by the host's own name for it; only information, so it must never fail."""
     import comfy.model_management as management
 
     try:

@@ -1,6 +1,6 @@
-"""What the contract asks beyond names: each function gives None, or what this host does differently, without a full stop.
+"""What the contract asks beyond names: each function returns None, or what this host does differently, without a full stop.
 
-They look at what a call through a small model showed (`contract_objects`), so a test can hand them a call that went otherwise.
+They examine a recorded call through a small model (`objects`), so a test can pass one that went differently.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 _BLOCK = re.compile(r"(input_blocks|output_blocks)\.\d+\.\d+\.transformer_blocks\.\d+")
 _LAYERS = ("attn1.to_q", "attn1.to_k", "attn1.to_v", "attn2.to_q", "attn2.to_k", "attn2.to_v", "ff")
-#: The host's classes of predictions, by one of which `identity.prediction` names a model's.
+#: The host's classes of predictions; `identity.prediction` names a model's prediction by one of them.
 _PREDICTIONS = ("V_PREDICTION", "EPS", "X0", "EDM", "CONST")
 
 
@@ -29,7 +29,7 @@ def _equal(a: Any, b: Any) -> bool:
 
 
 def _close(a: Any, b: Any) -> bool:
-    """Equal but for rounding."""
+    """Equal up to rounding."""
     if not (isinstance(a, Tensor) and isinstance(b, Tensor)) or a.shape != b.shape:
         return False
     return torch.allclose(a.float().cpu(), b.float().cpu(), rtol=1e-3, atol=1e-4)
@@ -204,7 +204,7 @@ def replaces_blocks(host: Host) -> str | None:
     text, sequence = seen.events[1][1][2]["txt"], seen.events[2][1][0]["img"]
     if not _equal(sequence[:, : text.shape[1]], text):
         return "the single blocks' sequence does not begin with the text of the last double block"
-    # The class's code is looked through for these names, as the taps do.
+    # The taps search the class's code for these names.
     return None if len([*filter(is_hidden, taps_of(host.at("flux")))]) == 4 else "its code no longer names these blocks"
 
 
@@ -407,7 +407,7 @@ def interrupts(host: Host) -> str | None:
     management.interrupt_current_processing(True)
     try:
         check()
-    except Exception:  # the pack lets it pass, whatever it is
+    except Exception:  # the pack passes it on, whatever it is
         return None
     except BaseException as error:  # newer hosts raise one that no `except Exception` catches
         return (

@@ -2,9 +2,9 @@
 
 A host that breaks an entry breaks the feature that the entry names. `python -m emoe_core host` prints what holds, and a host
 test asserts every entry on every host. Nothing of ComfyUI is imported before a check asks for it, so the list can be read
-anywhere and a host that lacks half of it still gets its report.
+anywhere, and a host that lacks half of it still gets its report.
 
-A check sees the host through `Host.at` alone. A test hands it a host that lacks or changes one thing, so no check is vacuous.
+A check sees the host only through `Host.at`. A test gives it a host that lacks or changes one thing, so no check is vacuous.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from . import behaviour
 from .objects import OBJECTS
 from .server import routes
 
-#: In the place of something that a stand-in host is to lack.
+#: Replaces a thing that a stand-in host shall lack.
 LACKING = object()
 Check = Callable[["Host"], "str | None"]
 
@@ -35,7 +35,7 @@ class Host:
 
     Attributes:
         tree: ComfyUI's folder.
-        changed: what a name leads to instead, for stand-ins; `LACKING` for nothing.
+        changed: replacements by name, for stand-ins; `LACKING` for a missing thing.
     """
 
     tree: Path
@@ -43,10 +43,10 @@ class Host:
     _made: dict[str, Any] = field(default_factory=dict, repr=False)
 
     def at(self, path: str) -> Any:
-        """What a dotted name leads to: a module's part, or one of the small objects of `OBJECTS`.
+        """The thing behind a dotted name: a module's part, or one of the small objects of `OBJECTS`.
 
         Raises:
-            Missing: it leads nowhere.
+            Missing: there is no such thing.
         """
         parts = path.split(".")
         found, reached = self._root(parts)
@@ -61,7 +61,7 @@ class Host:
         return found
 
     def text(self, name: str) -> str:
-        """A file of ComfyUI's folder, for what cannot be imported without starting a server."""
+        """The text of a file in ComfyUI's folder that cannot be imported without starting a server."""
         found = self.changed.get(name)
         if found is LACKING or (found is None and not (self.tree / name).is_file()):
             raise Missing(name)
@@ -95,14 +95,14 @@ class Host:
 
 @dataclass(frozen=True)
 class Entry:
-    """Something that the pack relies on.
+    """One thing that the pack relies on.
 
     Attributes:
-        relied_on: what, in one sentence.
+        relied_on: the thing, in one sentence.
         breaks: what the user loses without it; follows "so".
-        uses: names, those that are called with their arguments as the pack gives them: "module.call(one, two, key=)".
-        behaves: looks at what the host does with them.
-        offered: as `uses`, of newer hosts only: one that lacks them lacks what they are for.
+        uses: names; functions with their arguments as the pack passes them: "module.call(one, two, key=)".
+        behaves: checks what the host does with them.
+        offered: like `uses`, for newer hosts only: without them, a host lacks only the feature that needs them.
     """
 
     name: str
@@ -142,7 +142,7 @@ def _use(use: str, host: Host) -> str | None:
 def _binds(called: Any, path: str, positional: int, keywords: dict[str, None], use: str) -> str | None:
     try:
         signature = inspect.signature(called)
-    except ValueError:  # written in C: it does not say
+    except ValueError:  # written in C, without a signature
         return None
     try:
         signature.bind(*[None] * positional, **keywords)
@@ -152,7 +152,7 @@ def _binds(called: Any, path: str, positional: int, keywords: dict[str, None], u
 
 
 def _guarded(check: Check, host: Host) -> str | None:
-    """Whatever a check stumbles over is its answer: a host that breaks one thing must still be told about the others."""
+    """A check's exception is its answer: a host that breaks one thing must still get answers about the others."""
     try:
         return check(host)
     except Missing as missing:
@@ -163,7 +163,7 @@ def _guarded(check: Check, host: Host) -> str | None:
 
 
 def broken(host: Host) -> dict[str, str]:
-    """The sentence of every entry that this host does not keep, by the entry's name."""
+    """The sentence of every entry that this host breaks, by the entry's name."""
     return {entry.name: said for entry in ENTRIES if (said := entry.check(host)) is not None}
 
 
@@ -198,8 +198,8 @@ ENTRIES: tuple[Entry, ...] = (
     ),
     Entry(
         "conditioning entries",
-        "The model that a Sampler gets has conds['positive'], a dict an entry with uuid, and timestep_start and timestep_end "
-        "as noise levels.",
+        "The model that a Sampler gets has conds['positive'], one dict per entry with uuid, and timestep_start and "
+        "timestep_end as noise levels.",
         "entries of a prompt with areas or timestep ranges cannot be told apart",
         (),
         behaviour.processes_entries,
@@ -225,7 +225,7 @@ ENTRIES: tuple[Entry, ...] = (
     ),
     Entry(
         "noise",
-        "prepare_noise draws on the CPU from the seed alone, as torch.randn does, and one noise a place in batch_index.",
+        "prepare_noise draws on the CPU from the seed alone, as torch.randn does, and one noise per place in batch_index.",
         "the same seed gives other noise than the calibrations were made with",
         ("comfy.sample.prepare_noise(latent, seed, places)",),
         behaviour.draws_noise,

@@ -1,6 +1,6 @@
-"""Small models with random weights, made of the host's own classes, and what one network call through them showed.
+"""Small models with random weights, made of the host's own classes, and the record of one network call through them.
 
-They are made without the pack's own code wherever that can be, so that a broken pack and a broken host are told apart.
+They avoid the pack's own code wherever possible, so that a broken pack and a broken host can be told apart.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def flux(host: Host) -> Any:
 
 
 def clip(host: Host) -> Any:
-    """The CLIP of an embedded expert: a text encoder cannot be made smaller without the pack's own classes."""
+    """The CLIP of an embedded expert, because only the pack's own classes can make a text encoder that small."""
     from .... import demo
     from ..experts.demo import load_demo_expert
 
@@ -101,17 +101,17 @@ def _patcher(host: Host, config: Any) -> Any:
 
 @dataclass
 class Seen:
-    """What a call showed.
+    """The record of a call.
 
     Attributes:
         given: what the guider was given: noise, latent, sigmas.
         sampler: the arguments that the Sampler got; of the model its inner_model and conds.
         entries: the processed entries of the prompt.
-        scaled, denoised, result: what the model was asked about, what it answered, what the guider gave back.
-        events: what was called, in order, each with its arguments: (name, positional, keyword).
-        network: class_obj of the DIFFUSION_MODEL wrapper, and what the network put out.
-        middle: what the middle block put out.
-        left: whether a wrapper's own answer, in place of one that an exception cut short, ended the sampling in order.
+        scaled, denoised, result: the model's input, its answer, and the guider's result.
+        events: the calls in order, each with its arguments: (name, positional, keyword).
+        network: class_obj of the DIFFUSION_MODEL wrapper, and the network's output.
+        middle: the middle block's output.
+        left: whether a wrapper's own answer, instead of one that an exception cut short, ended the sampling properly.
     """
 
     given: dict[str, Any] = field(default_factory=dict)
@@ -126,7 +126,7 @@ class Seen:
     left: bool = False
 
     def calls(self, name: str) -> list[tuple[tuple[Any, ...], dict[str, Any]]]:
-        """Arguments of every event of a name."""
+        """Arguments of every event with this name."""
         return [(positional, keyword) for event, positional, keyword in self.events if event == name]
 
 
@@ -146,7 +146,7 @@ def seen_unet(host: Host) -> Seen:
             if not wanted["cut"]:
                 seen.events.append(
                     (name, (h.clone(), *others[:-1], dict(others[-1])), {})
-                )  # the host goes on with both
+                )  # the host continues with both
             return (h, others[0]) if name.startswith("output") else h
 
         return patch
@@ -184,7 +184,7 @@ def seen_flux(host: Host) -> Seen:
 
     def note(kind: str, number: int) -> Callable[..., Any]:
         def patch(args: Any, extra: Any) -> Any:
-            before = {**args, "img": args["img"].clone()}  # blocks may work in place
+            before = {**args, "img": args["img"].clone()}  # a block may work in place
             out = extra["original_block"](args)
             seen.events.append((f"{kind} {number}", (before, extra, out), {}))
             return out
@@ -217,7 +217,7 @@ def _inner(seen: Seen, wanted: dict[str, bool]) -> Callable[..., Any]:
 
 @contextmanager
 def _watched(module: torch.nn.Module, seen: Seen) -> Iterator[None]:
-    """Keeps what a module puts out; the host calls the middle block's parts one by one, so its last part is watched."""
+    """Records a module's output. The host calls the middle block's parts one by one, so its last part is watched."""
 
     def keep(_: Any, __: Any, out: Tensor) -> None:
         seen.middle = out.clone()
@@ -230,11 +230,11 @@ def _watched(module: torch.nn.Module, seen: Seen) -> Iterator[None]:
 
 
 def _sampled(host: Host, model: Any, prompt: list[Any], seen: Seen, shape: tuple[int, ...]) -> Seen:
-    """Runs one step of a Sampler of our own, as the probe does."""
+    """Runs one step of the pack's own Sampler, as the probe does."""
 
     class Once(host.at("comfy.samplers.Sampler")):  # type: ignore[misc]
         def sample(self, *arguments: Any) -> Any:
-            # The guider takes both from itself at the end, so what it had is noted now.
+            # The guider drops both at the end, so they are recorded now.
             had = {name: getattr(arguments[0], name, None) for name in ("inner_model", "conds")}
             seen.sampler = (had, *arguments[1:])
             model_wrap, sigmas, extra_args, _, noise, latent = arguments[:6]
@@ -264,12 +264,12 @@ class Loaded:
     """A clone with a weight patch and an object patch, while it was loaded.
 
     Attributes:
-        own, told, in_network: the patched weight's own value, what get_key_patches gave first, what the network had.
+        own, told, in_network: the patched weight's own value, the first value of get_key_patches, the network's value.
         original, patch: of the object patch.
-        standing, backed_up, unpatched: what stood in the network, what the other clone's object_patches_backup had in its
-            place, and what get_model_object gave of that one.
-        seen_by_clone: what get_model_object gave of the patched clone, before it was loaded.
-        after: what stands in the network once another clone is loaded.
+        standing, backed_up, unpatched: the object in the network, the one in the other clone's object_patches_backup, and
+            the one that get_model_object gives for that clone.
+        seen_by_clone: get_model_object's answer for the patched clone, before it was loaded.
+        after: the object in the network once another clone is loaded.
     """
 
     own: Any = None
@@ -284,7 +284,7 @@ class Loaded:
 
 
 def loaded(host: Host) -> Loaded:
-    """Loads a patched clone, looks, and loads the plain model again."""
+    """Loads a patched clone, records it, and loads the plain model again."""
     base, found = host.at("patcher"), Loaded()
     key, place = "diffusion_model.input_blocks.0.0.weight", "diffusion_model.middle_block.2"
     weight = base.get_model_object(key)
@@ -307,7 +307,7 @@ def loaded(host: Host) -> Loaded:
     return found
 
 
-#: What a check may ask `Host.at` for beside the host's own modules; each is made once, when it is first asked for.
+#: Names that a check may pass to `Host.at` beside the host's own modules; each object is made once, on first use.
 OBJECTS: dict[str, Callable[[Host], Any]] = {
     "patcher": unet,
     "flux": flux,

@@ -1,4 +1,4 @@
-"""What the contract asks of ComfyUI's server. It is read from the source: importing it would start half a server."""
+"""What the contract asks of ComfyUI's server. It is read from the source, because importing it would start half a server."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from .entries import Host
 
-#: Asked by the batch command, the ledger, the audit and the pack's widgets.
+#: Used by the batch command, the ledger, the audit and the pack's widgets.
 ROUTES = (
     ("get", "/ws"),
     ("get", "/object_info"),
@@ -21,7 +21,7 @@ _ARGUMENTS = ["self", "text", "node_id", "sid"]
 
 
 def routes(host: Host) -> str | None:
-    """Whether server.py has every route, and the call that shows a line under a node."""
+    """Whether server.py has every route, and the call that shows a line below a node."""
     tree = ast.parse(host.text("server.py"))
     found = {route for node in ast.walk(tree) if (route := _route(node)) is not None}
     if missing := [f"{method.upper()} {path}" for method, path in ROUTES if (method, path) not in found]:

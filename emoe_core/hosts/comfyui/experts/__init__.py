@@ -1,1 +1,1 @@
-"""Experts in ComfyUI: read from files, known by what a user chose, and handed to the host as its own loaders do."""
+"""Experts in ComfyUI: read from files, identified by what a user chose, and handed to the host as its own loaders do."""

@@ -1,6 +1,6 @@
 """The embedded experts as ComfyUI's own objects: a MODEL, a CLIP and a VAE that stock nodes work on.
 
-The way is that of ComfyUI's checkpoint loader. The loader itself cannot be asked: it only knows the full-size families.
+They are built as ComfyUI's checkpoint loader builds models. The loader itself only knows the full-size families.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ _VAE_CONFIG = {
         "dropout": 0.0,
     },
 }
-#: What a text encoder has and a Stable Diffusion 1 checkpoint does not bring.
+#: Parts of a text encoder that a Stable Diffusion 1 checkpoint does not contain.
 _NOT_IN_FILE = (".logit_scale", ".text_projection.weight")
 
 
@@ -65,7 +65,7 @@ class DemoTokenizer(comfy.sd1_clip.SDTokenizer):
     """The stock tokenizer with the experts' vocabulary and their 32 tokens."""
 
     def __init__(self, embedding_directory: Any = None, tokenizer_data: Any = None) -> None:
-        # transformers 4 has a second, slow CLIPTokenizer that splits Chinese characters; the fast one is in 4 and 5
+        # transformers 4 has a second, slow CLIPTokenizer that splits Chinese characters; both 4 and 5 have the fast one
         fast = getattr(transformers, "CLIPTokenizerFast", transformers.CLIPTokenizer)
         super().__init__(
             str(demo.tokenizer_dir()),
@@ -97,10 +97,10 @@ class DemoTextModel(comfy.sd1_clip.SDClipModel):
             return_projected_pooled=False,
             model_options=model_options or {},
         )
-        # the stock class fixes the vocabulary at CLIP's 49408; and a projection that no file brings stays neutral
+        # the stock class fixes the vocabulary at CLIP's 49408; a projection that is in no file stays neutral
         table = self.operations.Embedding(_VOCABULARY, _WIDTH, dtype=dtype, device=device)
         self.transformer.set_input_embeddings(table)
-        # a new weight, since a layer may be without one until a file is read into it
+        # a new weight, since a layer may have none until a file is read into it
         self.transformer.text_projection.weight = torch.nn.Parameter(torch.eye(_WIDTH, dtype=dtype, device=device))
         self.freeze()
 
@@ -113,7 +113,7 @@ class DemoTextModels(comfy.sd1_clip.SD1ClipModel):
 
 
 class DemoLatents(comfy.latent_formats.SD15):
-    """Stable Diffusion 1's latents (the scale is the same) with the preview colours of our own autoencoder."""
+    """Stable Diffusion 1's latents (the scale is the same) with the preview colours of the pack's own autoencoder."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -129,19 +129,19 @@ class DemoModel(comfy.supported_models.SD15):
     latent_format = DemoLatents
 
     def clip_target(self, state_dict: Any = None) -> comfy.supported_models_base.ClipTarget:
-        """Which classes make the CLIP object."""
+        """The classes of the CLIP object."""
         return comfy.supported_models_base.ClipTarget(DemoTokenizers, DemoTextModels)
 
 
 def _read(path: Path) -> dict[str, torch.Tensor]:
-    demo.metadata(path)  # its errors are for a person
+    demo.metadata(path)  # its errors are meant for a person
     state: dict[str, torch.Tensor] = comfy.utils.load_torch_file(str(path), safe_load=True)
-    # Newer hosts may leave weights in the file's type, and round patched ones to it; ours are float32 on every host.
+    # Newer hosts may leave weights in the file's type, and round patched ones to it; these are float32 on every host.
     return {name: value.float() if value.is_floating_point() else value for name, value in state.items()}
 
 
 def _load_model(state: dict[str, torch.Tensor], path: Path, disable_dynamic: bool) -> tuple[ModelPatcher, DemoModel]:
-    """The ModelPatcher, on the devices and in the precision ComfyUI chooses for checkpoints; and its family."""
+    """The ModelPatcher, on the devices and in the precision that ComfyUI chooses for checkpoints, and its family."""
     management = comfy.model_management
     parameters = comfy.utils.calculate_parameters(state, _UNET)
     config = comfy.model_detection.detect_unet_config(state, _UNET)
@@ -149,7 +149,7 @@ def _load_model(state: dict[str, torch.Tensor], path: Path, disable_dynamic: boo
         raise EMoEError(f"{path} is not one of the demo experts; load other checkpoints with Load Experts.")
     family = DemoModel(config)
     device = management.get_torch_device()
-    # Always float32: they are tiny, and their calibrations then hold on every device.
+    # Always float32: they are tiny, and so their calibrations hold on every device.
     dtype = torch.float32
     family.set_inference_dtype(dtype, None)
     first = management.unet_inital_load_device(parameters, dtype)
@@ -170,10 +170,10 @@ def load_demo_expert(path: Path, disable_dynamic: bool = False) -> tuple[ModelPa
     """One embedded expert as a ModelPatcher and a CLIP.
 
     Args:
-        disable_dynamic: loaded the old way, where the host has another.
+        disable_dynamic: load the old way, where the host has another.
 
     Raises:
-        EMoEError: the file is missing, damaged, or something else than a demo expert.
+        EMoEError: the file is missing, damaged, or no demo expert.
     """
     state = _read(path)
     patcher, family = _load_model(state, path, disable_dynamic)

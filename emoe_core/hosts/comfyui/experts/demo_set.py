@@ -1,4 +1,4 @@
-"""The embedded experts as one expert set, with the calibrations that were made for them."""
+"""The embedded experts as one expert set, with the calibrations made for them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a ComfyUI model is: its weights, its patches and its family, without moving or changing anything."""
+"""What a ComfyUI model is: its weights, its patches and its family, read without moving or changing anything."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from .demo import DemoTextModels
 from .partial import NETWORK
 from .weights import weights_signature
 
-#: The projection of the pooled text in the CLIPs of SD1, SDXL and SD2. Those models have no use for it and most files do not
-#: bring it: ComfyUI then leaves in it whatever was in memory. (In the embedded experts it is defined.)
+#: The projection of the pooled text in the CLIPs of SD1, SDXL and SD2. Those models do not use it and most files do not
+#: contain it, so ComfyUI leaves uninitialised memory in it. (The embedded experts define it.)
 _UNUSED = ("clip_l.transformer.text_projection.weight", "clip_h.transformer.text_projection.weight")
 
 _PLAIN = (bool, int, float, str, torch.dtype, type(None))
 
-#: How the name of an object patch's place begins.
+#: How the keys of object patches in the network begin.
 _OBJECT = "object:"
 #: Wrappers and options that only change how the same numbers are computed.
 ROUNDING_ONLY = frozenset({"torch.compile", "torch_compile_kwargs"})
@@ -34,8 +34,8 @@ ROUNDING_ONLY = frozenset({"torch.compile", "torch_compile_kwargs"})
 def model_identity(patcher: ModelPatcher, weights: Signature) -> str:
     """Digest of what a user chose: the weights, the patches on them, and the parameters of everything else in the model.
 
-    Equal for equal choices, whichever road the model was loaded by, before and after a run. The code of a patch does not
-    count, so an update of its node pack may change what it does: see `emoe_core.gating.proof`.
+    Equal for equal choices, however the model was loaded, before and after a run. A patch's code does not count, so an
+    update of its node pack may change its effect: see `emoe_core.gating.proof`.
     """
     digest = hashlib.sha256(weights.digest.encode())
     for key in sorted(patcher.patches):
@@ -43,7 +43,7 @@ def model_identity(patcher: ModelPatcher, weights: Signature) -> str:
         _feed(digest, patcher.patches[key])
     objects = _object_patches(patcher)
     for key in sorted(objects):
-        if isinstance(objects[key], SparseMoE):  # a mixture's layers have their identity
+        if isinstance(objects[key], SparseMoE):  # a mixture's layers bring their identity
             digest.update(f"{key}={type(objects[key]).__qualname__};{objects[key].identity}".encode())
     own = {kind: sorted(key for key in map(str, keys) if is_ours(key)) for kind, keys in patcher.wrappers.items()}
     _feed(digest, {kind: keys for kind, keys in own.items() if keys})
@@ -79,14 +79,14 @@ def family(patcher: ModelPatcher) -> str:
     base = patcher.model
     config = type(getattr(base, "model_config", base)).__name__
     latent = base.latent_format
-    # Inpainting models get the mask and the masked picture beside the latent: they are trained for another question.
+    # Inpainting models get the mask and the masked picture beside the latent: they are trained for a different task.
     purpose = " for inpainting" if getattr(base, "concat_keys", ()) else ""
     channels = f"{latent.latent_channels}-channel {type(latent).__name__} latents"
     return f"{config} ({type(base).__name__}){purpose} with {channels}"
 
 
 def prediction(patcher: ModelPatcher) -> str:
-    """What the network predicts, object patches such as ModelSamplingDiscrete counted."""
+    """What the network predicts, including object patches such as ModelSamplingDiscrete."""
     sampling = patcher.get_model_object("model_sampling")
     kinds = ("V_PREDICTION", "EPS", "X0", "EDM", "CONST", "IMG_TO_IMG", "COSMOS_RFLOW")
     names = {cls.__name__ for cls in type(sampling).__mro__}
@@ -94,19 +94,19 @@ def prediction(patcher: ModelPatcher) -> str:
 
 
 def base_type(patcher: ModelPatcher) -> str:
-    """The host's own name of the model's prediction type."""
+    """The host's own name for the model's prediction type."""
     return str(getattr(getattr(patcher.model, "model_type", None), "name", "unknown"))
 
 
 def compute_dtype(patcher: ModelPatcher) -> str:
-    """The type the network computes in, a user's choice of it counted, e.g. "float32"."""
+    """The type the network computes in, including a user's choice of it, e.g. "float32"."""
     own = getattr(patcher.model, "manual_cast_dtype", None)
     dtype = patcher.object_patches.get("manual_cast_dtype", own) or patcher.model_dtype()
     return str(dtype).removeprefix("torch.")
 
 
 def _patches(patcher: ModelPatcher) -> Iterator[tuple[str, Any]]:
-    """What other nodes put into a model besides weights, by its place; nothing for a model as it was loaded."""
+    """Everything besides weights that other nodes put into a model, by its place; nothing for a model as it was loaded."""
     for key, patch in _object_patches(patcher).items():
         if not isinstance(patch, SparseMoE):
             yield f"{_OBJECT}{key}", patch
@@ -130,14 +130,14 @@ def is_ours(key: str) -> bool:
 
 
 def _object_patches(patcher: ModelPatcher) -> dict[str, Any]:
-    """The object patches that change something: those with the value that the model has without them are left out."""
+    """The object patches that change something, so not those equal to the model's own value."""
     return {key: patch for key, patch in patcher.object_patches.items() if not _same(patch, _own(patcher, key))}
 
 
 def _own(patcher: ModelPatcher, key: str) -> Any:
-    """What the model has in the place of an object patch; None where it has nothing."""
+    """The model's own value in the place of an object patch, or None."""
     if key == "manual_cast_dtype" and not hasattr(patcher.model, "diffusion_model"):
-        return torch.float32  # text encoders compute in it, and newer hosts put it on every one of them
+        return torch.float32  # text encoders compute in it, and newer hosts put this patch on all of them
     if key in patcher.object_patches_backup:
         return patcher.object_patches_backup[key]
     own = patcher.model
@@ -151,10 +151,10 @@ def _same(patch: Any, own: Any) -> bool:
 
 
 def _known_to(patcher: ModelPatcher) -> Callable[[Any], str | None]:
-    """A word for what patches refer to and what counts already, or has a signature of its own.
+    """A function that names values identified elsewhere: the model's own parts, and other models.
 
-    Patches often hold the model they are for. Its weights are in the identity as they are without patches, so they must not
-    count once more as they happen to be now.
+    Patches often hold the model they are for. Its weights are already in the identity without their patches, so their
+    current values must not count as well.
     """
     own: dict[int, str] = {}
 
@@ -162,7 +162,7 @@ def _known_to(patcher: ModelPatcher) -> Callable[[Any], str | None]:
         if isinstance(value, ModelPatcher):
             return "own" if value.model is patcher.model else _other_model(value)
         if isinstance(value, (torch.nn.Module, torch.Tensor)):
-            if not own:  # listed when the first is asked for
+            if not own:  # listed on first use
                 own.update(_own_parts(patcher))
             return own.get(id(value))
         return None
@@ -171,7 +171,7 @@ def _known_to(patcher: ModelPatcher) -> Callable[[Any], str | None]:
 
 
 def _own_parts(patcher: ModelPatcher) -> dict[int, str]:
-    """Names of a model's modules and weights by their id, those in whose place a loaded clone's patches are right now too."""
+    """Names of a model's modules and weights by their id, including those that a loaded clone's patches replace now."""
 
     def parts(module: torch.nn.Module) -> Iterator[tuple[str, Any]]:
         return chain(module.named_modules(), module.named_parameters(), module.named_buffers())
@@ -195,7 +195,7 @@ def _other_model(patcher: ModelPatcher) -> str:
 
 
 def _feed(digest: Any, value: Any) -> None:
-    """Add any nesting of tensors, numbers, names and weight adapters to a hash."""
+    """Adds any nesting of tensors, numbers, names and weight adapters to a hash."""
     if isinstance(value, torch.Tensor):
         digest.update(str(tuple(value.shape)).encode())
         digest.update(sample_values(value, DIGEST_VALUES).astype("<f4").tobytes())

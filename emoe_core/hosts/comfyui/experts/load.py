@@ -23,15 +23,15 @@ from .partial import NETWORK, eight_bits_in_file, load_encoder_only, quantised_i
 from .text_encoder import LazyClip
 from .weights import is_quantised, weight_type, weights_signature
 
-#: Files of this folder are listed with the folder's name in front, so that they do not clash with checkpoints.
+#: Files of this folder are listed with the folder's name in front, so that their names differ from those of checkpoints.
 DIFFUSION_MODELS = "diffusion_models"
 NONE = "none"
-#: How much of a file Load Experts reads at first. Graphs from before there was a choice get the first: scores are the same.
+#: How much of a file Load Experts reads at first. Graphs older than this choice get the first: scores are the same.
 LOAD = (ENCODER_ONLY, WHOLE) = ("encoder only", "whole")
 
 
 def expert_from_model(model: ModelPatcher, clip: Any, name: str, file: str = "") -> Expert:
-    """An expert from a MODEL (a ModelPatcher, with whatever LoRA and patches it carries) and its CLIP, or None."""
+    """An expert from a MODEL (a ModelPatcher, with its LoRAs and patches) and its CLIP, or None."""
     where = f"expert '{name}'" if name else "the model"
     weights = weights_signature(model, NETWORK, where)
     lazy = isinstance(clip, LazyClip)
@@ -58,7 +58,7 @@ def model_files() -> list[str]:
 
 
 def model_path(name: str) -> Path:
-    """Full path of a name from `model_files`; an `EMoEError` when the file is not there."""
+    """Full path of a name from `model_files`; an `EMoEError` when the file is missing."""
     folder, file = "checkpoints", name
     path = folder_paths.get_full_path(folder, file)
     if path is None and name.startswith(f"{DIFFUSION_MODELS}/"):
@@ -72,15 +72,15 @@ def model_path(name: str) -> Path:
 
 
 def load_expert(name: str, encoder_only: bool = False) -> Expert:
-    """Load one expert, with its own text encoder where the file has one.
+    """Loads one expert, with its own text encoder if the file has one.
 
     Args:
-        encoder_only: leave the decoder in the file until it is needed (see `encoder_only`), and the text encoder too. Files
-            that this cannot be done with are loaded whole. Scores and identity are the same either way.
+        encoder_only: leave the decoder (see `partial`) and the text encoder in the file until they are needed. Files
+            that do not allow this are loaded whole. Scores and identity are the same either way.
 
     Raises:
         EMoEError: the file is missing, cut short, no model, a pickle that ComfyUI refuses to load, or quantised in a form
-            that it does not know.
+            that ComfyUI does not know.
     """
     path = model_path(name)
     try:
@@ -109,7 +109,7 @@ def load_expert(name: str, encoder_only: bool = False) -> Expert:
     if model is None:
         raise EMoEError(f"The model file '{name}' holds no diffusion model; choose another.")
     if quantised_in_file(path) and not is_quantised(model, NETWORK):
-        # Such a host takes the numbers without their scales, and says nothing.
+        # Such a host takes the numbers without their scales and reports nothing.
         raise EMoEError(
             f"The model file '{name}' is quantised in a form that this ComfyUI does not know; update ComfyUI, or use the "
             "model's fp16 version."
@@ -141,7 +141,7 @@ def _load_whole(path: Path, is_diffusion_model: bool) -> tuple[ModelPatcher | No
 
 
 def load_experts(names: list[str], load: str = WHOLE) -> ExpertSet:
-    """Load several experts as one set, in order. `load` is one of `LOAD`; see `load_expert`."""
+    """Loads several experts as one set, in order. `load` is one of `LOAD`; see `load_expert`."""
     if load not in LOAD:
         raise EMoEError(f"Load Experts' input 'load' is '{load}'; choose {' or '.join(LOAD)}.")
     experts = ExpertSet()
@@ -155,7 +155,7 @@ def load_experts(names: list[str], load: str = WHOLE) -> ExpertSet:
 
 
 def files_fingerprint(names: list[str]) -> str:
-    """Changes when one of the files does; a missing file is left to the load itself, which says so."""
+    """Changes when one of the files does; the load itself reports a missing file."""
     parts = []
     for name in names:
         try:

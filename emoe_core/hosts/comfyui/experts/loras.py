@@ -20,13 +20,13 @@ FOLDER = "loras"
 
 
 def lora_files() -> list[str]:
-    """File names in ComfyUI's loras folders, and after them the demo's, which lie in the pack itself."""
+    """File names in ComfyUI's loras folders, followed by the demo's, which are in the pack itself."""
     own = list(folder_paths.get_filename_list(FOLDER))
     return [*own, *(name for name in _demo_files() if name not in own)]
 
 
 def _demo_files() -> dict[str, Path]:
-    """The demo's LoRAs by the names that the node lists them under. ComfyUI's folders are left as they are."""
+    """The demo's LoRAs by the names in the node's list. ComfyUI's folders are left as they are."""
     return {f"emoe_demo/{path.name}": path for path in demo.lora_files()}
 
 
@@ -43,17 +43,17 @@ def _file(name: str) -> Path:
 
 
 def experts_from_loras(model: ModelPatcher, clip: Any, chosen: list[tuple[str, float]]) -> ExpertSet:
-    """One expert a (file name, strength): the model, and its text encoder where there is one, with that LoRA alone.
+    """One expert per (file name, strength): the model, and its text encoder if there is one, with that LoRA alone.
 
     Raises:
-        EMoEError: a file that is missing, damaged, or changes nothing in this model.
+        EMoEError: a file is missing, damaged, or changes nothing in this model.
     """
     experts = ExpertSet()
     for name, strength in chosen:
         path = _file(name)
         try:
             weights = comfy.utils.load_torch_file(str(path), safe_load=True)
-        except Exception as error:  # every loader has its own kinds
+        except Exception as error:  # every loader raises its own types
             raise EMoEError(f"The LoRA '{name}' is damaged or no LoRA file; download it again.") from error
         patched, patched_clip = comfy.sd.load_lora_for_models(model, clip, weights, strength, strength)
         if set(patched.patches) == set(model.patches) and strength != 0:

@@ -1,10 +1,10 @@
 """U-Nets without their decoder: only the encoder, the middle block and the embeddings are read and kept in memory.
 
 The result is ComfyUI's own model class in the host's own ModelPatcher, so loading, offloading, paging, low VRAM, casting and
-memory accounting stay the host's. Where the decoder was, a stub says so; probes leave the network before it. What does need
-the decoder (the tap `noise_pred`) calls `complete`, which reads it from the file then.
+memory accounting stay the host's. A stub replaces the decoder; probes leave the network before it. Whatever needs the
+decoder (the tap `noise_pred`) calls `complete`, which reads it from the file.
 
-Identity is that of the whole model: the values of the decoder that it samples are read one by one.
+The identity is that of the whole model: the decoder's sampled values are read one by one.
 """
 
 from __future__ import annotations
@@ -35,17 +35,17 @@ from ....io.log import timed
 from .patchers import give_weights, keeps_the_files_types, loads_again_by, new_patcher
 
 NETWORK = "diffusion_model."
-#: The network's attribute that holds its `Decoder`. On the network and not on the patcher: clones share it, and a second
-#: network that the host makes for a clone has its own.
+#: The network's attribute that holds its `Decoder`. Not on the patcher: clones share the network, and a
+#: second network that the host makes for a clone has its own.
 _DECODER_OF = "emoe_decoder"
 _DECODER = ("output_blocks", "out")
 _DECODER_NAMES = ("output_blocks.", "out.")
 _META = torch.device("meta")
 _SAFETENSORS = (".safetensors", ".sft")
-#: How names of text encoders begin in checkpoints.
+#: How the names of text encoders begin in checkpoints.
 _TEXT = ("cond_stage_model.", "conditioner.", "text_encoders.")
 _NOT_NETWORK = (*_TEXT, "first_stage_model.", "vae.")
-#: What stands beside a quantised weight: scales, remarks and tables, by the name in the layer.
+#: What may stand beside a quantised weight: scales, remarks and tables, by their name in the layer.
 BOOKKEEPING = frozenset(
     {
         "comfy_quant",
@@ -61,12 +61,12 @@ BOOKKEEPING = frozenset(
         "weight_scale_2",
     }
 )
-#: Tensors up to this size (bytes) are read for ComfyUI's detection: it looks at some values, e.g. for v-prediction.
+#: Tensors up to this size (bytes) are read for ComfyUI's detection, which reads some values, e.g. for v-prediction.
 _LOOKED_AT = 4096
 
 
 class _NoDecoder(torch.nn.Module):
-    """Stands where the decoder was."""
+    """Replaces the decoder."""
 
     def forward(self, *args: Any, **kwargs: Any) -> Tensor:
         raise EMoEError(
@@ -80,9 +80,9 @@ class Decoder:
     """The part of a network that stayed in its file.
 
     Attributes:
-        names: name in the file of each of the decoder's weights, by its name in the network.
+        names: the decoder's weights: name in the network -> name in the file.
         modules: the decoder's modules without memory for weights, by attribute name; None once they are in the network.
-        keep_types: whether weights stay in the types of the file (see `loading.keeps_the_files_types`).
+        keep_types: whether weights keep the file's types (see `patchers.keeps_the_files_types`).
     """
 
     path: Path
@@ -95,14 +95,14 @@ class Decoder:
 def load_encoder_only(path: Path, disable_dynamic: bool = False) -> tuple[ModelPatcher, bool] | None:
     """A MODEL without decoder from a file, and whether the file has a text encoder.
 
-    None where it cannot be done and the file must be loaded whole: another format than safetensors, a network that is no
-    U-Net, names of another layout (diffusers'), quantised layers with scales of their own.
+    None where this is impossible and the file must be loaded whole: another format than safetensors, a network that is no
+    U-Net, names in another layout (diffusers'), quantised layers with scales of their own.
 
     Args:
-        disable_dynamic: loaded the old way, where the host has another.
+        disable_dynamic: load the old way, where the host has another.
 
     Raises:
-        SafetensorError, OSError: the file is damaged, cut short or not there.
+        SafetensorError, OSError: the file is damaged, cut short or missing.
     """
     if path.suffix.lower() not in _SAFETENSORS:
         return None
@@ -138,7 +138,7 @@ def load_encoder_only(path: Path, disable_dynamic: bool = False) -> tuple[ModelP
 
 
 def _again(decoder: Decoder, disable_dynamic: bool = False) -> ModelPatcher:
-    """The model of this decoder from its file once more, with as much of it as is in memory now."""
+    """The model of this decoder, loaded again from its file, with as much of it as is in memory now."""
     with _reopened(decoder):
         loaded = load_encoder_only(decoder.path, disable_dynamic)
     assert loaded is not None
@@ -148,7 +148,7 @@ def _again(decoder: Decoder, disable_dynamic: bool = False) -> ModelPatcher:
 
 
 def _decoder_of(model: ModelPatcher) -> Decoder | None:
-    """What of this MODEL's network is still in its file; None for a whole model."""
+    """The part of this MODEL's network that is still in its file; None for a whole model."""
     decoder: Decoder | None = getattr(getattr(model.model, "diffusion_model", None), _DECODER_OF, None)
     return None if decoder is None or decoder.modules is None else decoder
 
@@ -174,12 +174,12 @@ def unread_weights(model: ModelPatcher) -> Iterator[list[tuple[str, FileTensor]]
 
 
 def complete(model: ModelPatcher) -> None:
-    """Read the decoder from the file into the network, for what needs all of it; nothing for a whole model.
+    """Reads the decoder from the file into the network; does nothing for a whole model.
 
-    The model is unloaded first and comes back with its true size, so that the host's memory accounting stays right.
+    The model is unloaded first and loaded again with its true size, so that the host's memory accounting stays right.
 
     Raises:
-        EMoEError: the file is gone, or was changed since the encoder was read.
+        EMoEError: the file is gone, or has changed since the encoder was read.
     """
     decoder = _decoder_of(model)
     if decoder is None:
@@ -194,19 +194,19 @@ def complete(model: ModelPatcher) -> None:
     _unload(model)
     for attribute, module in modules.items():
         setattr(model.model.diffusion_model, attribute, module.to(model.offload_device))
-    model.size = 0  # counted anew by the host
+    model.size = 0  # the host counts it again
     decoder.modules = None
 
 
 def _is_quantised(file: WeightsFile, text_too: bool = True) -> bool:
-    """Whether a file has layers with scales of their own. Hosts tell it by different ones of these marks."""
+    """Whether a file has layers with scales of their own. Different hosts recognise it by different marks."""
     remarks = json.loads(file.metadata.get("_quantization_metadata", "{}")).get("layers", {})
     beside = (name for name in file.names() if name.rpartition(".")[2] in BOOKKEEPING)
     return any(text_too or not name.startswith(_TEXT) for name in chain(remarks, beside))
 
 
 def quantised_in_file(path: Path) -> bool:
-    """Whether a file's network has layers with scales of their own. False for another format than safetensors."""
+    """Whether a file's network has layers with scales of their own. False for other formats than safetensors."""
     if path.suffix.lower() not in _SAFETENSORS:
         return False
     with WeightsFile(path) as file:
@@ -216,7 +216,7 @@ def quantised_in_file(path: Path) -> bool:
 def eight_bits_in_file(path: Path) -> str:
     """The type of the 8-bit floats that most matrices of a file's network are made of, else "".
 
-    Hosts may load such a file as 16 or 32 bits; its weights stay as coarse as they were written.
+    Hosts may load such a file as 16 or 32 bits, but its weights stay as coarse as they were written.
     """
     if path.suffix.lower() not in _SAFETENSORS:
         return ""
@@ -243,7 +243,7 @@ def _shells(file: WeightsFile) -> dict[str, Tensor] | None:
 
 
 def _prefix(names: dict[str, Tensor]) -> str | None:
-    """What stands before the names of a U-Net's weights: "" in files of the diffusion_models folder."""
+    """The prefix of the names of a U-Net's weights: "" in files of the diffusion_models folder."""
     found = comfy.model_detection.unet_prefix_from_state_dict(names)
     return next((prefix for prefix in (found, "") if f"{prefix}input_blocks.0.0.weight" in names), None)
 
@@ -267,7 +267,7 @@ def _empty_model(config: comfy.supported_models_base.BASE, shells: dict[str, Ten
 
 
 def _names(network: torch.nn.Module, prefix: str, file: WeightsFile) -> dict[str, str] | None:
-    """Name in the file of each of the network's weights, or None where the file has not just these."""
+    """Name in the file of each of the network's weights, or None if the file does not have exactly these."""
     if type(network) is not UNetModel or network.middle_block is None:
         return None
     weights = dict(network.named_parameters())
@@ -277,7 +277,7 @@ def _names(network: torch.nn.Module, prefix: str, file: WeightsFile) -> dict[str
 
 
 def _read_into(module: torch.nn.Module, names: dict[str, str], file: WeightsFile, keep_types: bool) -> None:
-    """Give every weight of a module without memory its values from the file, in the type it was built for or the file's."""
+    """Reads every weight of a module without memory from the file, in the type it was built for or in the file's."""
     for owner_name, owner in module.named_modules():
         for name, weight in list(owner.named_parameters(recurse=False)):
             comfy.model_management.throw_exception_if_processing_interrupted()
@@ -297,7 +297,7 @@ def _reopened(decoder: Decoder) -> WeightsFile:
     advice = "run Load Experts again"
     try:
         file = WeightsFile(decoder.path)
-    except Exception as error:  # whatever became of it since
+    except Exception as error:  # anything may have happened to the file
         raise EMoEError(
             f"The decoder of '{decoder.path.name}' cannot be read, since the file is gone or damaged; {advice}."
         ) from error
@@ -307,7 +307,7 @@ def _reopened(decoder: Decoder) -> WeightsFile:
 
 
 def _unload(model: ModelPatcher) -> None:
-    """Ask the host to unload this model and no other: its size is about to change."""
+    """Asks the host to unload this model and no other: its size is about to change."""
     management = comfy.model_management
     others = [one for one in management.current_loaded_models if one.model is None or not one.model.is_clone(model)]
     management.free_memory(1e30, model.load_device, keep_loaded=others)

@@ -1,9 +1,9 @@
 """Handing a model to the host as its own loaders do, on every release.
 
 Newer releases page weights into a graphics card when a layer is called (`ModelPatcherDynamic`; `CoreModelPatcher` names the
-kind in use). Three things follow for whoever builds a model: a layer may have no weights before a file is read into it;
-weights stay in the file's number format, and are brought into the model's when they are paged in; and what needs a model
-that is loaded the old way asks for the function that loads it once more.
+kind in use). Three things follow for code that builds a model. A layer may have no weights before a file is read into it.
+Weights stay in the file's number format, and are converted to the model's when they are paged in. Code that needs a model
+loaded the old way asks for a function that loads it again.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def new_patcher(
     """The ModelPatcher that the host's checkpoint loader makes for a network.
 
     Args:
-        disable_dynamic: the old kind, wherever the host has another.
+        disable_dynamic: the old kind, where the host has another.
     """
     plain = comfy.model_patcher.ModelPatcher
     kind = plain if disable_dynamic else getattr(comfy.model_patcher, "CoreModelPatcher", plain)
@@ -35,12 +35,12 @@ def new_patcher(
 
 
 def keeps_the_files_types(patcher: ModelPatcher) -> bool:
-    """Whether the host leaves this model's weights in the types that they have in their file."""
+    """Whether the host leaves this model's weights in the types of their file."""
     return bool(getattr(patcher, "is_dynamic", bool)())
 
 
 def loads_again_by(patcher: ModelPatcher, function: Callable[..., Any], *args: Any) -> None:
-    """Tell the host how to load a model once more: for nodes that compile it, and for prompts with hooks.
+    """Tells the host how to load a model again, for nodes that compile it and for prompts with hooks.
 
     Args:
         function: gives a ModelPatcher; takes `args`, and `disable_dynamic`.
@@ -49,12 +49,12 @@ def loads_again_by(patcher: ModelPatcher, function: Callable[..., Any], *args: A
 
 
 def not_dynamic(disable_dynamic: bool) -> dict[str, Any]:
-    """That argument for the host's loaders; nothing for releases that know one kind of loading only."""
+    """The argument for the host's loaders; empty for releases that know only one kind of loading."""
     return {"disable_dynamic": True} if disable_dynamic and hasattr(comfy.model_patcher, "CoreModelPatcher") else {}
 
 
 def give_weights(module: torch.nn.Module) -> None:
-    """Weights without memory for linear layers that the host has made without any, in its own types."""
+    """Gives weights without memory to linear layers that the host has made without any, in its own types."""
     for layer in module.modules():
         if not isinstance(layer, torch.nn.Linear) or layer.weight is not None:
             continue
@@ -65,10 +65,10 @@ def give_weights(module: torch.nn.Module) -> None:
 
 
 def forget_prefetched() -> None:
-    """Drop the weights that a pass asked for ahead and did not use, as the host does after a node.
+    """Drops the weights that a pass prefetched and did not use, as the host does after a node.
 
-    Newer releases copy a block's weights to the card while the block before it computes. The next pass would take them for
-    its own.
+    Newer releases copy a block's weights to the card while the block before it computes. The next pass would mistake them
+    for its own.
     """
     if model_prefetch is not None:
         model_prefetch.cleanup_prefetch_queues()

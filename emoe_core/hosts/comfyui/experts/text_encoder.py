@@ -1,4 +1,4 @@
-"""A text encoder that is read from its checkpoint when it is first asked for something."""
+"""A text encoder that is read from its checkpoint on first use."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from . import identity
 
 
 class LazyClip:
-    """Acts as the CLIP of a checkpoint, and loads it when the first of its attributes is used.
+    """Acts as the CLIP of a checkpoint, and loads it when one of its attributes is first used.
 
-    A graph whose prompt is encoded elsewhere never reads it.
+    If a graph encodes its prompt elsewhere, this text encoder is never read.
     """
 
     def __init__(self, path: Path, name: str) -> None:
@@ -25,13 +25,13 @@ class LazyClip:
         self._identity: str | None = None
 
     def identity(self) -> str:
-        """As `identity.clip_identity` of the loaded CLIP."""
-        if self._identity is None:  # asked for with every prompt; who patches a CLIP patches a clone
+        """Like `identity.clip_identity` of the loaded CLIP."""
+        if self._identity is None:  # cached, since every prompt asks for it; nodes that patch a CLIP patch a clone
             self._identity = identity.clip_identity(self._loaded(), f"the text encoder of expert '{self._name}'")
         return self._identity
 
     def get_models(self) -> list[Any]:
-        """The text encoder's ModelPatcher, once it was read. ComfyUI asks for it, and that is no use of it."""
+        """The text encoder's ModelPatcher, if it was read. ComfyUI's request for it does not count as a use."""
         return [] if self._clip is None else [self._clip.patcher]
 
     def __getattr__(self, name: str) -> Any:

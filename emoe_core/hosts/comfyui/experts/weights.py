@@ -1,12 +1,12 @@
 """A model's own weights as numbers, however they are stored and whatever is merged into them right now.
 
-Weights come plain, quantised by the host (a tensor class of its own, or 8-bit numbers beside a scale), or packed by node
-packs (GGUF, Nunchaku). Identity and kinship are told from what the weights stand for, so they are read unpacked. Names under
-which the host keeps scales and remarks are no weights. What is packed in a form that is not known counts in the identity as
-it lies, and its kinship is unknown.
+Weights may be plain, quantised by the host (a tensor class of its own, or 8-bit numbers beside a scale), or packed by node
+packs (GGUF, Nunchaku). Identity and kinship depend on the values that the weights stand for, so weights are read unpacked.
+The host's names for scales and remarks are no weights. A weight in an unknown packing counts in the identity as it is
+stored, and its kinship is unknown.
 
-The host's own list of untouched weights, `get_key_patches`, is not asked: it looks for an attribute under every name of the
-state dict, and quantised layers have names there that are none.
+The host's own list of untouched weights, `get_key_patches`, is not used: it looks for an attribute under every name of the
+state dict, and quantised layers have names there that are no attributes.
 """
 
 from __future__ import annotations
@@ -35,24 +35,24 @@ from ....io.files import file_sha256
 from .partial import BOOKKEEPING, NETWORK, unread_weights
 
 _PLAIN = (Tensor, torch.nn.Parameter)
-#: Types of plain numbers of more than eight bits.
+#: Types of plain numbers with more than eight bits.
 _WIDE = ("float64", "float32", "bfloat16", "float16", "int64", "int32", "int16")
-#: Norms whose weight older hosts call scale.
+#: Norms whose weight is called scale on older hosts.
 _RENAMED = re.compile(r"((?:query|key)_norm|distilled_guidance_layer\.norms\.\d+)\.weight$")
 #: Weights that a network has and does not use, by the host's class of model: newer hosts do not load them.
 _IDLE = {"Lumina2": ("diffusion_model.norm_final.weight",)}
-#: Kinds of GGUF tensors that are plain ones.
+#: Kinds of GGUF tensors that are plain.
 _PLAIN_BLOCKS = ("F64", "F32", "F16", "None")
 
 
 def weights_signature(patcher: ModelPatcher, prefix: str, where: str, unused: tuple[str, ...] = ()) -> Signature:
     """Signature of a ModelPatcher's own weights, patches not applied, whether or not they are merged in right now.
 
-    Of a network without its decoder it is that of the whole one: the decoder's values are sampled from the file.
+    A network without its decoder has the signature of the whole one: the decoder's values are sampled from the file.
 
     Args:
         prefix: only weights whose key starts with it, e.g. "diffusion_model.".
-        where: what to call the model in an error.
+        where: the model's name in an error.
         unused: names of weights that do not count.
 
     Raises:
@@ -60,8 +60,8 @@ def weights_signature(patcher: ModelPatcher, prefix: str, where: str, unused: tu
     """
     try:
         idle = (*unused, *_IDLE.get(type(patcher.model).__name__, ()))
-        stored = {_lasting(key): one for key, one in _stored(patcher, prefix).items() if key not in idle}
-        here = [(key, _readable(*one)) for key, one in stored.items()]
+        stored = {_lasting(key): one for key, one in stored_weights(patcher, prefix).items() if key not in idle}
+        here = [(key, readable(*one)) for key, one in stored.items()]
         if prefix != NETWORK:
             return signature(here)
         with unread_weights(patcher) as in_file:
@@ -72,17 +72,17 @@ def weights_signature(patcher: ModelPatcher, prefix: str, where: str, unused: tu
 
 
 def _lasting(key: str) -> str:
-    """A weight's name as the oldest supported host has it: newer ones renamed the norms of Flux and its kin."""
+    """A weight's name on the oldest supported host: newer ones renamed the norms of Flux and related models."""
     return _RENAMED.sub(r"\1.scale", key)
 
 
 def weight_type(patcher: ModelPatcher, prefix: str) -> str:
-    """What a model's matrices are stored in, e.g. "float16", "float8_e4m3fn", "nvfp4" or "Q4_K".
+    """The stored type of a model's matrices, e.g. "float16", "float8_e4m3fn", "nvfp4" or "Q4_K".
 
-    The type of most of its numbers of eight bits and less, since those are rounded most; of most of all where it has none.
+    It is the commonest type among numbers of eight bits or less, since those are rounded most; without any, among all.
     """
     counts: Counter[tuple[bool, str]] = Counter()
-    for tensor, owner, name in _stored(patcher, prefix).values():
+    for tensor, owner, name in stored_weights(patcher, prefix).values():
         shape = _shape(tensor, owner, name)
         if len(shape) >= 2:
             kind = _kind(tensor, owner)
@@ -93,18 +93,18 @@ def weight_type(patcher: ModelPatcher, prefix: str) -> str:
 
 def is_quantised(patcher: ModelPatcher, prefix: str) -> bool:
     """Whether some of a model's matrices are read through scales, tables or blocks."""
-    found = (_readable(*stored) for stored in _stored(patcher, prefix).values())
+    found = (readable(*stored) for stored in stored_weights(patcher, prefix).values())
     return any(not isinstance(one, Tensor) for one in found)
 
 
 # --- where the weights are --------------------------------------------------------------------------------------------
 
 #: A tensor as it is stored, the layer that holds it, and its name there.
-_Stored = tuple[Any, Any, str]
+Stored = tuple[Any, Any, str]
 
 
-def _stored(patcher: ModelPatcher, prefix: str) -> dict[str, _Stored]:
-    """What the model's own weights are stored as, by key: what patches were merged into is read from the host's backup."""
+def stored_weights(patcher: ModelPatcher, prefix: str) -> dict[str, Stored]:
+    """The stored form of the model's own weights, by key. Where patches are merged in, it comes from the host's backup."""
 
     def untouched(key: str) -> Any:
         if key in patcher.hook_backup:
@@ -115,7 +115,7 @@ def _stored(patcher: ModelPatcher, prefix: str) -> dict[str, _Stored]:
 
     with patcher.use_ejected():
         found = dict(_listed(patcher.model, prefix, untouched))
-    # A clone has put other modules into the network and is loaded right now: the model's own are in the host's backup.
+    # While a clone with other modules in the network is loaded, the model's own are in the host's backup.
     for name, original in patcher.object_patches_backup.items():
         if isinstance(original, torch.nn.Module) and name.startswith(prefix):
             found = {key: stored for key, stored in found.items() if not key.startswith(f"{name}.")}
@@ -123,7 +123,7 @@ def _stored(patcher: ModelPatcher, prefix: str) -> dict[str, _Stored]:
     return found
 
 
-def _listed(model: Any, prefix: str, untouched: Callable[[str], Any]) -> Iterator[tuple[str, _Stored]]:
+def _listed(model: Any, prefix: str, untouched: Callable[[str], Any]) -> Iterator[tuple[str, Stored]]:
     for key, value in model.state_dict().items():
         if not key.startswith(prefix):
             continue
@@ -139,7 +139,7 @@ def _listed(model: Any, prefix: str, untouched: Callable[[str], Any]) -> Iterato
         weight = untouched(key)
         weight = getattr(owner, name, None) if weight is None else weight
         if weight is None and (name in BOOKKEEPING or value.is_meta):
-            continue  # made for the state dict alone
+            continue  # exists only for the state dict
         yield key, (value if weight is None else weight, owner, name)
 
 
@@ -155,11 +155,11 @@ def _is_quantised(owner: Any) -> bool:
     return isinstance(weight, Tensor) and (type(weight) not in _PLAIN or weight.element_size() == 1)
 
 
-# --- what they stand for ----------------------------------------------------------------------------------------------
+# --- their values -----------------------------------------------------------------------------------------------------
 
 
-def _readable(tensor: Any, owner: Any, name: str) -> Tensor | Sampled | Unread:
-    """A stored weight as what it stands for, or as what cannot be read."""
+def readable(tensor: Any, owner: Any, name: str) -> Tensor | Sampled | Unread:
+    """A stored weight in a form whose values can be read, or marked as unreadable."""
     if name == "qweight":
         parts = (part for key, part in owner.named_parameters(recurse=False) if key != "bias")
         return Unread(_shape(tensor, owner, name), b"".join(map(_raw, parts)))
@@ -178,12 +178,12 @@ def _readable(tensor: Any, owner: Any, name: str) -> Tensor | Sampled | Unread:
         return Unread(tuple(tensor.shape), _raw(tensor))
     columns = getattr(owner, "pre_quant_scale", None) if name == "weight" else None
     if isinstance(columns, Tensor) and isinstance(found, Packed) and columns.numel() == found.shape[-1]:
-        return found.by_columns(columns)  # the layer's input is multiplied by it before it meets the weight
+        return found.by_columns(columns)  # the layer multiplies its input by it before the weight
     return found
 
 
 def _of_host(tensor: Any) -> Packed | None:
-    """A weight in one of the host's packings, value by value; None for one that is not known here."""
+    """A weight in one of the host's packings, value by value; None for an unknown one."""
     params: Any = getattr(tensor, "_params", None)
     found = {f.name: getattr(params, f.name) for f in fields(params)} if is_dataclass(params) else {}
     found |= getattr(tensor, "_layout_params", {})  # hosts before there was comfy-kitchen
@@ -213,7 +213,7 @@ def _of_host(tensor: Any) -> Packed | None:
 
 
 def _beside_scale(tensor: Tensor, owner: Any) -> Tensor | Packed | None:
-    """A plain weight, with its scale where it has 8 bits and one stands beside it; None for 8-bit numbers without."""
+    """A plain weight; 8-bit numbers with the scale beside them, or None without one."""
     if tensor.element_size() > 1:
         return tensor
     scale = next(
@@ -244,31 +244,31 @@ def _unpacks_itself(tensor: Any) -> bool:
 
 
 class _Samples:
-    """Samples of a weight that could only be unpacked as a whole (see `signature.Sampled`)."""
+    """Samples of a weight that can only be unpacked as a whole (see `signature.Sampled`)."""
 
     def __init__(self, values: Tensor) -> None:
         self.shape = tuple(values.shape)
         self._samples = {count: sample_values(values, count).copy() for count in (DIGEST_VALUES, LINEAGE_VALUES)}
 
     def sample(self, count: int) -> NDArray[np.float32]:
-        """As `signature.sample_values` of the unpacked weight."""
+        """Like `signature.sample_values` of the unpacked weight."""
         return self._samples[count]
 
 
 def _whole(tensor: Any) -> _Samples | None:
-    """A weight unpacked by its own class; None where that cannot be done here, e.g. for want of a graphics card."""
+    """A weight unpacked by its own class; None where that fails here, e.g. without a graphics card."""
     params: Any = getattr(tensor, "_params", None)
     try:
         if is_dataclass(params) and hasattr(params, "orig_dtype"):  # to float32, whatever the network computes in
             exact = replace(params, orig_dtype=torch.float32)  # type: ignore[type-var]
             tensor = type(tensor)(tensor._qdata, tensor._layout_cls, exact)
         return _Samples(tensor.dequantize())
-    except Exception:  # other people's classes have their own reasons
+    except Exception:  # foreign classes raise what they like
         return None
 
 
 def _raw(tensor: Any) -> bytes:
-    """A sample of what a tensor of an unknown class is stored as, or nothing where even that is out of reach."""
+    """A sample of the stored bytes of a tensor of an unknown class, or nothing if even they cannot be read."""
     try:
         names = tensor.__tensor_flatten__()[0] if hasattr(tensor, "__tensor_flatten__") else ()
         parts = [getattr(tensor, name) for name in names] or [tensor.as_subclass(Tensor)]
@@ -300,7 +300,7 @@ def _shape(tensor: Any, owner: Any, name: str) -> tuple[int, ...]:
 
 
 def _with_own_loras(patcher: ModelPatcher, found: Signature) -> Signature:
-    """Packs that cannot merge into packed weights keep LoRAs in the network itself, as (file, strength): they count too."""
+    """Includes the LoRAs that packs keep in the network itself, as (file, strength), if they cannot merge them."""
     loras = getattr(getattr(patcher.model, "diffusion_model", None), "loras", None)
     if not isinstance(loras, list) or not loras:
         return found

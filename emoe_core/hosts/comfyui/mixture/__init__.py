@@ -1,1 +1,1 @@
-"""Mixtures in ComfyUI: made, read from files of SegMoE, drawn with, and scored."""
+"""Mixtures in ComfyUI: built, read from SegMoE folders, drawn with, and scored."""

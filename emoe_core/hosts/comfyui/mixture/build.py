@@ -34,16 +34,17 @@ def build_mixture(
     seed: int,
     clip: Any = None,
 ) -> MixtureSet:
-    """Put the experts' layers and routers into a clone of the first expert's model.
+    """Puts the experts' layers and routers into a clone of the first expert's model.
 
     Args:
-        positive_prompts: what each expert is good at, one line an expert: its router is made of it.
-        negative_prompts: what it is to avoid, one line an expert, or one for all.
-        latent: its size is the size the routers are measured at.
+        positive_prompts: what each expert is good at, one line per expert; its router is made from it.
+        negative_prompts: what each expert avoids, one line per expert, or one for all.
+        latent: gives the size at which the routers are measured.
         layers: "attn", "ff" or "all".
-        top_k: experts a token is routed to.
+        top_k: how many experts each token is routed to.
         steps, cfg, seed: how each expert draws its prompt.
-        clip: the mixture's text encoder, and every expert's for the routers; None for the first expert's and each one's own.
+        clip: the text encoder of the mixture and, for the routers, of every expert; None for the first expert's and each
+            one's own.
 
     Raises:
         EMoEError: experts that cannot stand in one network, prompts that do not match them, bad numbers.
@@ -86,7 +87,7 @@ def assemble(
     top_k: int,
     clip: tuple[Any, str],
 ) -> MixtureSet:
-    """A mixture set of given routers and layers, in the first expert's network.
+    """A mixture set from given routers and layers, in the first expert's network.
 
     Args:
         clip: the mixture's text encoder and its identity.

@@ -1,10 +1,10 @@
 """A mixture's layers in a ComfyUI model: made from the experts' own, put into a clone as object patches.
 
-Their weights are a model of their own that goes with the clone (one of its additional models), so the host moves, offloads,
-casts and pages them as it does the network's, and counts them. They are not part of the network, since the host keeps
-weights aside by their name in it, and puts them back after it has exchanged the layers: a name must mean the same weight
-whichever clone is loaded. The experts' weights are shared as long as they lie on the offload device: a mixture then costs
-no second copy of them.
+Their weights are a separate model that goes with the clone (one of its additional models), so the host moves, offloads,
+casts, pages and counts them as it does the network's. They are not part of the network, because the host sets weights
+aside by their name in it and puts them back after it has exchanged the layers: a name must mean the same weight whichever
+clone is loaded. The experts' weights are shared as long as they are on the offload device, so a mixture needs no second
+copy of them.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ from ..experts.patchers import new_patcher
 
 NETWORK = "diffusion_model."
 WRAPPER_KEY = WEIGHTS_KEY = "emoe_mixture"
-#: While a score is measured: the plan for a network call of (rows, conditioning entries). Else sampling's own plan.
+#: While a score is measured: the plan for a network call of (rows, conditioning entries). Otherwise sampling's own plan.
 scoring: ContextVar[Callable[[int, int], Assignment] | None] = ContextVar("emoe_mixture_scoring", default=None)
-#: What the host's loaders put on a module, and take for theirs where they find it.
+#: Attributes that the host's loaders put on a module, and take for their own on any.
 LOADERS_OWN = frozenset(
     (
-        # weights cast or patched when the layer is called
+        # weights to cast or patch when the layer is called
         *("weight_function", "bias_function", "weight_lowvram_function", "bias_lowvram_function", "seed_key"),
         *("prev_comfy_cast_weights", "comfy_patched_weights", "comfy_force_cast_weights"),
         # places on the card and in pinned memory
@@ -50,11 +50,11 @@ _BLOCK = re.compile(r"(input_blocks|output_blocks)\.\d+\.\d+\.transformer_blocks
 
 
 class HostedSparseMoE(SparseMoE):
-    """A sparse layer that looks, to whoever goes through the network's weights, like the layer that it stands for.
+    """A sparse layer that looks like the layer it replaces to code that walks through the network's weights.
 
-    Object patches stay in the network that all clones share until another clone is loaded. Meanwhile a LoRA loader that
-    looks at the base model must find the names it knows, or it would drop its patches without a word; and a weight of the
-    base model that the host puts back must go where it came from.
+    Object patches stay in the network, which all clones share, until another clone is loaded. Meanwhile a LoRA loader that
+    reads the base model must find the names it knows, or it would silently drop its patches; and a weight of the base model
+    that the host puts back must go where it came from.
 
     Args:
         replaced: the base model's layer.
@@ -62,16 +62,16 @@ class HostedSparseMoE(SparseMoE):
 
     def __init__(self, replaced: nn.Module, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        for name in ("gate", "experts"):  # outside of torch's register of parts
+        for name in ("gate", "experts"):  # outside of torch's register of submodules
             self.__dict__[name] = self._modules.pop(name)
         self.__dict__["replaced"] = replaced
 
     def state_dict(self, *args: Any, **kwargs: Any) -> Any:
-        """The replaced layer's, under this layer's name."""
+        """The replaced layer's state dict, under this layer's name."""
         return self.replaced.state_dict(*args, **kwargs)
 
     def __getattr__(self, name: str) -> Any:
-        """The replaced layer's weight or part of that name, where this layer has none."""
+        """The replaced layer's weight or part with that name, where this layer has none."""
         if self._stands_for(name):
             return getattr(self.replaced, name)
         return super().__getattr__(name)
@@ -89,7 +89,7 @@ class HostedSparseMoE(SparseMoE):
 
 
 class MixtureWeights(nn.Module):
-    """What the sparse layers of a mixture hold, as one model for the host to load."""
+    """The weights of a mixture's sparse layers, as one model for the host to load."""
 
     def __init__(self, layers: Sequence[SparseMoE]) -> None:
         super().__init__()
@@ -102,7 +102,7 @@ class MixtureWeights(nn.Module):
 
 
 def sparse_layer_names(model: ModelPatcher, layers: str) -> list[str]:
-    """The layers of a ModelPatcher's network that a mixture replaces, in the order they are called.
+    """The layers of a ModelPatcher's network that a mixture replaces, in the order in which they are called.
 
     Raises:
         EMoEError: the network is no U-Net with transformer blocks on its way down and up.
@@ -118,10 +118,10 @@ def sparse_layer_names(model: ModelPatcher, layers: str) -> list[str]:
 
 
 def expert_layer(expert: Expert, base: ModelPatcher, name: str) -> nn.Module:
-    """An expert's own version of one layer, its LoRA and other weight patches merged in.
+    """An expert's own version of one layer, with its LoRAs and other weight patches merged in.
 
     Args:
-        base: the ModelPatcher the layer will work in; it decides the number format.
+        base: the ModelPatcher in which the layer will work; it decides the number format.
     """
     own, key = expert.model, NETWORK + name
     if key in own.object_patches:
@@ -130,7 +130,7 @@ def expert_layer(expert: Expert, base: ModelPatcher, name: str) -> nn.Module:
             "the expert without that node."
         )
     source = own.get_model_object(key)
-    # Scaled 8-bit weights mean something only to their own module; plain ones take the base's type.
+    # Scaled 8-bit weights are meaningful only to their own module; plain ones take the base's type.
     scaled = any(hasattr(part, "convert_weight") for part in source.modules())
     template = source if scaled else base.get_model_object(key)
     weights = {n: _own_weight(own, f"{key}.{n}", source, n, p) for n, p in source.named_parameters()}
@@ -140,16 +140,16 @@ def expert_layer(expert: Expert, base: ModelPatcher, name: str) -> nn.Module:
 def copied_layer(
     template: nn.Module, weights: Mapping[str, Tensor], expert: str, name: str, device: torch.device
 ) -> nn.Module:
-    """A layer like `template` with other weights, which are shared where their type and device allow it.
+    """A layer like `template` with other weights, which are shared if their type and device allow it.
 
     Raises:
-        EMoEError: the weights are of another shape than the template's.
+        EMoEError: the weights' shape differs from the template's.
     """
     known = dict(template.named_parameters())
     shapes = {n: tuple(p.shape) for n, p in known.items()}
     if shapes != {n: tuple(w.shape) for n, w in weights.items()}:
         raise EMoEError(f"Expert '{expert}' has another layer {name} than the first expert; use experts of one family.")
-    # With its tensors in the memo, the copy makes new modules without copying a weight.
+    # With the tensors in the memo, the copy makes new modules without copying a weight.
     layer = _unloaded(template, {id(t): t for t in (*template.parameters(), *template.buffers())})
     for module_name, module in layer.named_modules():
         for own_name, _ in list(module.named_parameters(recurse=False)):
@@ -160,10 +160,10 @@ def copied_layer(
 
 
 def _unloaded(module: nn.Module, memo: dict[int, Any]) -> nn.Module:
-    """A deep copy of a module without what the host has put on it to load it.
+    """A deep copy of a module without the host's loading attributes.
 
-    The template may be on a graphics card right now, whole or in part. A copy with its place there would share that place
-    with it, and show its weights.
+    The template may be on a graphics card right now, whole or in part. A copy with the same place there would show the
+    template's weights.
     """
     copied = module.__class__.__new__(module.__class__)
     for name, value in vars(module).items():
@@ -204,12 +204,12 @@ def mixture_model(
     top_k: int,
     identity: str,
 ) -> ModelPatcher:
-    """A clone of `base` with sparse layers in it; `base` itself is not touched.
+    """A clone of `base` with sparse layers in it; `base` itself does not change.
 
     Args:
         layer_of: gives expert i's version of a layer.
         routers: for each layer, the rows of its router, [M, width].
-        identity: what the layers say they are, for those who identify the model later.
+        identity: the layers' identity, for code that identifies the model later.
     """
     model = base.clone()
     _, separating = names.separation(layer_names)
@@ -217,7 +217,7 @@ def mixture_model(
     freed = 0
     for name in layer_names:
         rows = routers[name]
-        # Weights cast on the fly: right for every number format and wherever the host keeps them.
+        # Weights are cast when used: that is right for every number format and wherever the host keeps them.
         gate = comfy.ops.manual_cast.Linear(rows.shape[1], rows.shape[0], bias=False, dtype=torch.float32, device="cpu")
         gate.weight = nn.Parameter(rows.detach().to("cpu", torch.float32), requires_grad=False)
         experts = [layer_of(index, name) for index in range(rows.shape[0])]
@@ -226,11 +226,11 @@ def mixture_model(
         freed += _bytes(replaced)
         model.add_object_patch(NETWORK + name, layers[-1])
         for key in [key for key in model.patches if key.startswith(f"{NETWORK}{name}.")]:
-            del model.patches[key]  # merged into the first expert's layer
+            del model.patches[key]  # already merged into the first expert's layer
     model.size = base.model_size() - freed
     weights = new_patcher(MixtureWeights(layers), base.load_device, base.offload_device)
     model.set_additional_models(WEIGHTS_KEY, [weights])
-    # Weights that the host has loaded for `base` are not those of the clone: it must load again when it switches.
+    # Weights that the host has loaded for `base` are not the clone's, so it must load again when it switches.
     model.patches_uuid = uuid.uuid4()
     model.add_wrapper_with_key(WrappersMP.DIFFUSION_MODEL, WRAPPER_KEY, _routed)
     return model
@@ -241,9 +241,9 @@ def _bytes(module: nn.Module) -> int:
 
 
 def _routed(executor: Any, x: Tensor, *args: Any, **kwargs: Any) -> Any:
-    """Around each network call: the tokens of one image choose their experts together, whatever else is in the batch.
+    """Wraps each network call: the tokens of one image choose their experts together, whatever else is in the batch.
 
-    Its conditional and unconditional branch are one image, as in SegMoE, when the host runs them in one call.
+    Its conditional and unconditional branches are one image, as in SegMoE, when the host runs them in one call.
     """
     entries, measured = entries_of(args, kwargs), scoring.get()
     if measured is not None:

@@ -1,8 +1,9 @@
-"""An expert's rows of a mixture's routers: it draws its own prompt, and the inputs of the layers are looked at.
+"""An expert's rows of a mixture's routers: the expert draws its own prompt, and the inputs of the layers are recorded.
 
-As `segmoe` 0.0.4 does it (see `emoe_core.mixture.router`): 25 DDPM steps with guidance, the inputs of the last step. Here
-the noise comes from a seed, that of the steps too, so that the same experts and prompts give the same routers on every host and
-device. (The host's own noise for the steps is another one on a graphics card, and on a processor since newer releases.)
+The method is that of `segmoe` 0.0.4 (see `emoe_core.mixture.router`): 25 DDPM steps with guidance, the inputs of the last
+step. Here all noise, that of the steps included, comes from a seed, so the same experts and prompts give the same routers
+on every host and device. (The host's own noise for the steps differs on a graphics card, and on a processor in newer
+releases.)
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ SAMPLER, SCHEDULER = "ddpm", "ddim_uniform"
 _KEPT = 4
 
 Rows = dict[str, Tensor]
-# Rows that were measured, kept as long as the expert: another top_k, or a run after a cancelled one, draws nothing again.
+# Measured rows, kept as long as the expert: a new top_k, or a run after a cancelled one, draws nothing again.
 _measured: weakref.WeakKeyDictionary[Expert, OrderedDict[str, Rows]] = weakref.WeakKeyDictionary()
 
 
@@ -43,7 +44,7 @@ class Drawing:
     """How the experts draw their prompts.
 
     Attributes:
-        layers: names within the network, as `layers.sparse_layer_names` gives them.
+        layers: names within the network, from `layers.sparse_layer_names`.
         latent: an empty latent of the size to draw, [1, C, h, w].
         steps, cfg, seed: as in KSampler.
         step_done: called after every step.
@@ -58,7 +59,7 @@ class Drawing:
 
 
 def expert_rows(expert: Expert, clip: Any, clip_identity: str, prompts: tuple[str, str], drawing: Drawing) -> Rows:
-    """Router row of every layer for one expert, float32 on the CPU.
+    """The router row of every layer for one expert, float32 on the CPU.
 
     Args:
         prompts: the expert's positive and negative prompt.
@@ -77,7 +78,7 @@ def expert_rows(expert: Expert, clip: Any, clip_identity: str, prompts: tuple[st
         rows = _measure(expert, positive, negative, drawing)
     if missing := [name for name in layers if name not in rows]:
         raise EMoEError(
-            f"Expert '{expert.name}' did not call its layer {missing[0]} while it drew its gate's prompt; another node on "
+            f"Expert '{expert.name}' did not call its layer {missing[0]} while it drew its router prompt; another node on "
             "its MODEL skips parts of the network: use the expert without it."
         )
     kept[key] = rows
@@ -93,7 +94,7 @@ def _measure(expert: Expert, positive: Conditioning, negative: Conditioning, dra
     last = float(sigmas[-2])
 
     def look(executor: Any, x: Tensor, *args: Any, **kwargs: Any) -> Any:
-        """At the last step, read-only hooks on the network's layers for the length of this one call."""
+        """At the last step, puts read-only hooks on the network's layers for the length of this one call."""
         options = next(v for v in (*args, *kwargs.values()) if isinstance(v, dict) and "cond_or_uncond" in v)
         branches = options["cond_or_uncond"]
         if float(options["sigmas"].max()) > last * 1.001 or 0 not in branches:
@@ -138,6 +139,6 @@ def _measure(expert: Expert, positive: Conditioning, negative: Conditioning, dra
 
 
 def _noise_of_steps(latent: Tensor, seed: int, device: torch.device) -> Callable[[Any, Any], Tensor]:
-    """What a sampler asks for the noise of each step: made on the CPU, wherever it is used."""
+    """The noise source of a sampler's steps; the noise is made on the CPU, wherever it is used."""
     generator = torch.Generator().manual_seed(seed)
     return lambda sigma, next_sigma: torch.randn(latent.shape, generator=generator).to(device)

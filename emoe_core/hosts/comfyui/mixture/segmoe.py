@@ -42,7 +42,7 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True, eq=False)
 class Loaded:
-    """What a SegMoE folder holds; `clip` and `vae` are None where it has none."""
+    """The contents of a SegMoE folder; `clip` and `vae` are None if it has none."""
 
     experts: MixtureSet
     clip: comfy.sd.CLIP | None
@@ -70,7 +70,7 @@ def path_of(name: str) -> Path:
 
 
 def fingerprint(name: str) -> str:
-    """Changes when the weights do; a missing folder is left to the load itself, which says so."""
+    """Changes when the weights do; the load itself reports a missing folder."""
     try:
         stat = (path_of(name) / WEIGHTS).stat()
         return f"{name}:{stat.st_size}:{stat.st_mtime_ns}"
@@ -79,7 +79,7 @@ def fingerprint(name: str) -> str:
 
 
 def load(name: str) -> Loaded:
-    """Load a mixture.
+    """Loads a mixture.
 
     Raises:
         EMoEError: the folder is missing, no SegMoE, or damaged.
@@ -114,7 +114,7 @@ def load(name: str) -> Loaded:
         template = model.get_model_object(NETWORK + layer)
         return copied_layer(template, parts.experts[index][layer], experts[index].name, layer, model.offload_device)
 
-    # The base's other weights count too: the first path's identity is that of the whole network.
+    # The base's other weights count too, because the first path's identity is that of the whole network.
     experts[0] = replace(experts[0], identity=base.identity)
     text_encoder = (clip, identity.clip_identity(clip, "the SegMoE folder's text encoder"))
     mixture = assemble(experts, parts.routers, layer_of, layers=layers, top_k=top_k, clip=text_encoder)
@@ -139,7 +139,7 @@ class _Parts:
 
 
 def _network(parts: _Parts, disable_dynamic: bool = False) -> ModelPatcher | None:
-    """The base as a MODEL; None where ComfyUI does not know such a network."""
+    """The base as a MODEL; None if ComfyUI does not know such a network."""
     return comfy.sd.load_diffusion_model_state_dict(dict(parts.base), **not_dynamic(disable_dynamic))
 
 
@@ -149,7 +149,7 @@ def _network_again(folder: Path, name: str, disable_dynamic: bool = False) -> Mo
 
 
 def _taken_apart(state: Weights, count: int, folder: str) -> _Parts:
-    """From diffusers' names with experts to ComfyUI's without."""
+    """Converts diffusers' names with experts to ComfyUI's without."""
     plain: Weights = {}
     routers: Weights = {}
     experts: list[dict[str, Weights]] = [{} for _ in range(count)]
@@ -170,7 +170,7 @@ def _taken_apart(state: Weights, count: int, folder: str) -> _Parts:
     known = comfy.utils.unet_to_diffusers(_unet_config(plain, folder))
     if unknown := plain.keys() - known.keys():
         raise EMoEError(f"The SegMoE folder '{folder}' has weights that no such U-Net has, {min(unknown)} among them.")
-    # A layer's name follows from any of its weights' names.
+    # Any weight's name gives its layer's name.
     renamed = {
         key[: -len(rest) - 1]: known[key][: -len(rest) - 1]
         for own in experts[:1]
@@ -188,7 +188,7 @@ def _taken_apart(state: Weights, count: int, folder: str) -> _Parts:
 
 
 def _unet_config(state: Weights, folder: str) -> dict[str, Any]:
-    """The shape of a diffusers U-Net in ComfyUI's words, read from its weights' names."""
+    """The shape of a diffusers U-Net in ComfyUI's terms, read from its weights' names."""
 
     def count(pattern: str) -> int:
         prefix = re.compile(pattern + r"\.(\d+)\.")
@@ -244,7 +244,7 @@ def _mixture_of(config: dict[str, Any], name: str) -> tuple[str, int, int]:
 
 
 def _name(config: dict[str, Any], index: int) -> str:
-    """What the folder calls an expert."""
+    """The folder's name for an expert."""
     try:
         source = str(config["experts"][index]["source_model"])
         return f"{index + 1} {source.rstrip('/').rsplit('/', 1)[-1].removesuffix('.safetensors')}"

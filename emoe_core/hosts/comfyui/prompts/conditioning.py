@@ -1,9 +1,9 @@
-"""One CONDITIONING for all experts, or one an expert, each through its own text encoder.
+"""One CONDITIONING for all experts, or one per expert, each through its own text encoder.
 
 A CONDITIONING from Encode for Experts is an ordinary one: its entries hold the first expert's encoding, so it can go to
-a KSampler with the first expert's MODEL. Each entry's options carry the encodings of all experts beside it, and what
-other nodes add to the options later (areas, masks, ControlNet, timestep ranges) holds for every expert. What they change in
-the encoding itself does not, and is refused.
+a KSampler with the first expert's MODEL. Each entry's options also carry the encodings of all experts. Options that other
+nodes add later (areas, masks, ControlNet, timestep ranges) hold for every expert. Their changes to the encoding itself
+would reach only the first expert, and are refused.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ PER_EXPERT = "emoe_per_expert"
 PROMPT = "emoe_prompt"
 ENCODERS = "emoe_encoders"
 _OWN = frozenset({PER_EXPERT, PROMPT, ENCODERS})
-#: Written into the options by text encoders; everything else was added by other nodes.
+#: Options that text encoders write; all others were added by other nodes.
 _FROM_ENCODER = _OWN | {"pooled_output", "attention_mask"}
-#: Options that hold words: they are not the empty prompt's. So do those of some encoders that begin with conditioning_.
+#: Options that hold words, so the empty prompt does not take them over. Some encoders add others that begin with conditioning_.
 _WORDS = _FROM_ENCODER | {
     "attention_mask_mt5xl", "clip_start_percent", "clip_end_percent", "cross_attn_controlnet", "gligen",
 }  # fmt: skip
-#: Relative difference of two encodings of one text, at most; in half precision, too.
+#: Highest relative difference of two encodings of one text, also in half precision.
 _ROUNDING = 2e-3
 
 Conditioning = list[list[Any]]
@@ -44,23 +44,23 @@ def encode(clip: CLIP, text: str) -> Conditioning:
 
 
 def encode_for_experts(experts: ExpertSet, text: str) -> Conditioning:
-    """Encode a text for every expert with its own text encoder, or the first one there is where an expert has none.
+    """Encodes a text for every expert with its own text encoder; an expert without one uses the first that there is.
 
     Raises:
-        EMoEError: no expert brings a text encoder, or their encodings cannot stand beside each other.
+        EMoEError: no expert brings a text encoder, or their encodings cannot be aligned.
     """
     return merged([encode(clip, text) for clip in _clips(experts)], text, encoders(experts))
 
 
 def encoders(experts: ExpertSet) -> tuple[str, ...]:
-    """Identity of the text encoder that each expert's prompts go through, "" where there is none at all."""
+    """Identity of the text encoder that each expert's prompts go through, "" without one."""
     own = [expert.text_encoder_identity() for expert in experts.experts]
     spare = next((one for one, expert in zip(own, experts.experts, strict=True) if expert.clip is not None), "")
     return tuple(one if expert.clip is not None else spare for one, expert in zip(own, experts.experts, strict=True))
 
 
 def merged(encodings: list[Conditioning], text: str, by: tuple[str, ...]) -> Conditioning:
-    """One CONDITIONING of the text's encodings, one an expert, made by the encoders `by`.
+    """One CONDITIONING from a text's encodings, one per expert, made by the encoders `by`.
 
     Raises:
         EMoEError: they cannot be aligned.
@@ -88,7 +88,7 @@ def _clips(experts: ExpertSet) -> list[Any]:
 
 
 def is_per_expert(conditioning: Conditioning) -> bool:
-    """Whether every entry carries one encoding an expert; an `EMoEError` when only some do."""
+    """Whether every entry carries one encoding per expert; an `EMoEError` when only some do."""
     tagged = [PER_EXPERT in entry[1] for entry in conditioning]
     if any(tagged) and not all(tagged):
         raise EMoEError(
@@ -127,7 +127,7 @@ def split(conditioning: Conditioning, experts: ExpertSet) -> list[Conditioning]:
 
 
 def _was_changed(entry: list[Any]) -> bool:
-    """Whether an entry's own encoding, the one that is drawn, is no longer that of the first expert."""
+    """Whether an entry's own encoding, which is used to draw, differs from the first expert's."""
     tensor, options = entry[1][PER_EXPERT][0]
     words = [key for key in options if _is_words(key)]
     return not (_same(entry[0], tensor) and all(_same(entry[1].get(key), options[key]) for key in words))
@@ -152,8 +152,8 @@ def _own_part(options: dict[str, Any], index: int) -> list[Any]:
 def empty_for_experts(experts: ExpertSet, given: Conditioning | None, prompt: Conditioning) -> list[Conditioning]:
     """The empty prompt for each expert: the given one, or "" through each expert's own text encoder.
 
-    It has an entry for each of the prompt's, with all that other nodes added to that one (guidance, pictures, areas, masks,
-    timestep ranges), so that prompt and empty prompt differ in their text only.
+    It has one entry per entry of the prompt, with everything that other nodes added to that entry (guidance, pictures,
+    areas, masks, timestep ranges), so that prompt and empty prompt differ only in their text.
     """
     if given is None:
         if all(expert.clip is None for expert in experts.experts):
@@ -166,7 +166,7 @@ def empty_for_experts(experts: ExpertSet, given: Conditioning | None, prompt: Co
 
 
 def same_words(a: Conditioning, b: Conditioning) -> bool:
-    """Whether two conditionings say the same: one text, with the same kinds of things around it."""
+    """Whether two conditionings say the same: one text, with the same kinds of options around it."""
     return len(a) == len(b) and all(map(_same_entry, a, b))
 
 
@@ -180,7 +180,7 @@ def _same_entry(a: list[Any], b: list[Any]) -> bool:
 
 
 def _close(a: torch.Tensor, b: torch.Tensor) -> bool:
-    """Equal but for the rounding of encoders that were given other texts beside; a word more is a hundred times that."""
+    """Equal up to the rounding of encoders that got other texts beside; one word more changes a hundred times as much."""
     if a.shape != b.shape:
         return False
     apart = (a.float() - b.to(a.device).float()).square().mean()
@@ -188,12 +188,12 @@ def _close(a: torch.Tensor, b: torch.Tensor) -> bool:
 
 
 def beside_words(prompt: Conditioning) -> list[dict[str, Any]]:
-    """What each entry of a prompt holds beside its words: the empty prompt takes it over."""
+    """Everything beside the words in each entry of a prompt, for the empty prompt."""
     return [{key: value for key, value in options.items() if not _is_words(key)} for _, options in prompt]
 
 
 def with_beside(conditioning: Conditioning, prompt: Conditioning | None) -> Conditioning:
-    """A CONDITIONING with all that other nodes added to a prompt; as it is where that is nothing."""
+    """A CONDITIONING with everything that other nodes added to a prompt; unchanged if that is nothing."""
     around = [] if prompt is None else beside_words(prompt)
     if not any(around):
         return conditioning
@@ -205,7 +205,7 @@ def with_beside(conditioning: Conditioning, prompt: Conditioning | None) -> Cond
 
 
 def digest(conditioning: Conditioning) -> str | None:
-    """Of all that a CONDITIONING holds; None where a part has no cheap identity (ControlNet, hooks)."""
+    """A digest of everything in a CONDITIONING; None where a part has no cheap identity (ControlNet, hooks)."""
     found = hashlib.sha256()
     for tensor, options in conditioning:
         for key, value in [("", tensor), *sorted(options.items())]:
@@ -253,7 +253,7 @@ def _written_by_encoder(options: dict[str, Any]) -> set[str]:
 
 
 def prompt_text(conditioning: Conditioning) -> str:
-    """The prompt's text where Encode for Experts noted it, else ""."""
+    """The prompt's text if Encode for Experts noted it, else ""."""
     return " | ".join(dict.fromkeys(options[PROMPT] for _, options in conditioning if PROMPT in options))
 
 

@@ -1,8 +1,8 @@
 """Many prompts through the experts' text encoders at once.
 
-The host's encoders take one prompt, cut into windows that go through the network together. Windows of many prompts can go
-the same way, and are told apart afterwards. What the host makes of the windows as a whole, the pooled output, is then
-one prompt's only; so this road is for models that do not look at it (Stable Diffusion 1).
+The host's encoders take one prompt, cut into windows that go through the network together. Windows of many prompts can do
+the same, and are separated afterwards. But the pooled output, which the host makes from all windows together, is then that
+of one prompt only. So this works only for models that do not use it (Stable Diffusion 1).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from .checks import check_embeddings
 
 
 def encode_many(experts: ExpertSet, texts: Sequence[str], clip: Any = None) -> list[cond.Conditioning]:
-    """One CONDITIONING a text: through `clip`, or with None through every expert's own as `encode_for_experts`."""
+    """One CONDITIONING per text: through `clip`, or with None through each expert's own, like `encode_for_experts`."""
     plain = all(type(expert.model.model) is comfy.model_base.BaseModel for expert in experts.experts)
     if clip is not None:
         return _encode(clip, texts) if plain else [cond.encode(clip, text) for text in texts]
@@ -53,7 +53,7 @@ def _encode(clip: Any, texts: Sequence[str]) -> list[cond.Conditioning]:
 
 
 def _windows(tokens: dict[str, list[Any]]) -> list[Any]:
-    """The prompt's windows, where there is one encoder; none for textual inversions, which change their length."""
+    """The prompt's windows, if there is one encoder; none for textual inversions, which change their length."""
     if len(tokens) != 1:
         return []
     (windows,) = tokens.values()

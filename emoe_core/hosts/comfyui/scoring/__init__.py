@@ -1,1 +1,1 @@
-"""Scores in ComfyUI: prompts encoded, networks run by a sampler, latents taken."""
+"""Scores in ComfyUI: prompts are encoded, networks run by a sampler, and latents taken."""

@@ -1,8 +1,8 @@
-"""Several prompts and noise samples in one network call: which may stand together, and how their rows are laid out.
+"""Several prompts and noise samples in one network call: which may share a call, and how their rows are laid out.
 
-A row is one latent in the network's batch. A unit is one prompt on one noise sample, with a row for each of the B items of
-the user's batch; the rows of a unit stand together. Where a tensor in a CONDITIONING has n rows, the host gives row r its
-row r modulo n, so that n must divide B for the units of a call to get what each would get alone.
+A row is one latent in the network's batch. A unit is one prompt on one noise sample, with one row for each of the B items of
+the user's batch; the rows of a unit are adjacent. If a tensor in a CONDITIONING has n rows, the host gives row r its
+row r modulo n, so n must divide B for the units of a call to get the same rows as alone.
 """
 
 from __future__ import annotations
@@ -16,22 +16,22 @@ from torch import Tensor
 from ..prompts.conditioning import Conditioning
 from .patches import hooks_may_mix_rows, may_mix_rows
 
-#: Latent places a call, rows times height times width. That of KSampler with guidance on a 1024 x 1024 image: where such
-#: an image can be made, no call is too large. It must not depend on free memory, or equal inputs would round differently.
+#: Latent places per call: rows times height times width. The value is KSampler's with guidance on a 1024 x 1024 image: if
+#: such an image can be made, no call is too large. It must not depend on free memory, or equal inputs would round differently.
 PLACES_A_CALL = 2 * 128 * 128
 #: The same on a processor, for a U-Net of Stable Diffusion's 320 channels that does not widen: a single latent of 32 x 32.
-#: With more, what a layer works on leaves the processor's caches, and every large intermediate is memory taken anew from
-#: the system: measured up to a tenth slower than one by one. A U-Net that widens fourfold towards its middle, as Stable
-#: Diffusion's, gets four of them: its weights, brought into the processor's order once a call, are what counts there.
+#: With more, a layer's data no longer fits into the processor's caches, and every large intermediate is memory newly taken
+#: from the system: measured up to a tenth slower than one by one. A U-Net that widens fourfold towards its middle, like
+#: Stable Diffusion's, gets four latents: its cost is bringing its weights into the processor's order once per call.
 PLACES_ON_A_PROCESSOR, _CHANNELS = 32 * 32, 320
-#: What encoders write for each prompt, and what may therefore differ between prompts in one call.
+#: What encoders write for each prompt, which may therefore differ between prompts in one call.
 _A_PROMPT = "pooled_output"
 
 
 def units_a_call(latent: Tensor, model: ModelPatcher | None = None) -> int:
-    """How many units of a latent [B, C, ...] go through a MODEL's network at once; at least one.
+    """How many units of a latent [B, C, ...] share one call of a MODEL's network; at least one.
 
-    Without a MODEL: the most that it can be, on any device.
+    Without a MODEL: the highest possible number, on any device.
     """
     if model is not None and may_mix_rows(model):
         return 1
@@ -52,7 +52,7 @@ def noise_stacks(prompt: Conditioning, items: int) -> bool:
 
 
 def same_shape(a: Conditioning, b: Conditioning) -> bool:
-    """Whether two prompts differ in nothing but the values of their encodings, so that they may share a call."""
+    """Whether two prompts differ only in the values of their encodings, so that they may share a call."""
     if len(a) != len(b):
         return False
     for (tensor, options), (other, others) in zip(a, b, strict=True):
@@ -72,8 +72,8 @@ def stack(prompts: list[Conditioning], units: list[int], items: int) -> Conditio
 
     Args:
         prompts: prompts that may share a call.
-        units: for each unit of the call the number of its prompt.
-        items: rows a unit.
+        units: for each unit of the call, the index of its prompt.
+        items: rows per unit.
     """
     if len(set(units)) == 1:
         return prompts[units[0]]  # the host repeats it over the rows
@@ -92,7 +92,7 @@ def _over_items(tensor: Tensor, items: int) -> Tensor:
 
 
 def _rows_of(options: dict[str, Any]) -> list[int]:
-    """Batch sizes of what other nodes put into an entry, ControlNet images included."""
+    """Batch sizes of everything that other nodes put into an entry, ControlNet images included."""
     rows = [value.shape[0] for value in options.values() if isinstance(value, Tensor) and value.ndim > 1]
     control = options.get("control")
     while control is not None:

@@ -1,7 +1,7 @@
 """The probe on a mixture: all its paths in one batch through one network.
 
-Implements `emoe_core.scoring.probe.Probe` on top of the probe for single models. For each noise sample row p * B + b is item b on
-path p; every row has its item's own noise and routes for itself, so a score depends on nothing else in the batch.
+Implements `emoe_core.scoring.probe.Probe` on top of the probe for single models. For each noise sample, row p * B + b is item
+b on path p. Every row has its item's own noise and routes for itself, so a score depends on nothing else in the batch.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class MixtureProbe:
     ) -> None:
         """
         Args:
-            prompt: one CONDITIONING per path; the others are as those of `ComfyProbe`.
+            prompt: one CONDITIONING per path; the other arguments are those of `ComfyProbe`.
         """
         paths = len(experts)
         self._experts, self._items, self._samples = experts, latent.shape[0], len(noises)
@@ -52,7 +52,7 @@ class MixtureProbe:
             sigmas,
             empty_key,
         )
-        #: All paths' answers by what was asked for: the network is called for all of them at once.
+        #: All paths' answers, by request: the network is called for all of them at once.
         self._answers: dict[tuple[bool, tuple[str, ...]], Answer] = {}
 
     @property
@@ -61,7 +61,7 @@ class MixtureProbe:
         return self._inner.taps
 
     def latents(self, request: Request, advance: Callable[[int], None]) -> Answer:
-        """One path's part; the network is called for all paths when the first of them is asked for."""
+        """One path's part; the first request for any path calls the network for all of them."""
         key = (request.empty, request.taps)
         if key not in self._answers:
             self._answers[key] = self._measure(request)
@@ -98,7 +98,7 @@ class MixtureProbe:
             answer = self._inner.latents(Request(0, request.empty, request.taps), lambda _: None)
         finally:
             scoring.reset(token)
-        if request.empty:  # its answer may have been kept, so that the network was not called
+        if request.empty:  # its answer may be cached, so that the network was not called
             return answer
         if calls == 0:
             raise EMoEError(

@@ -1,4 +1,4 @@
-"""Experts in the precision that a calibration was made in: half precision alone moves scores by a tenth of their spread."""
+"""Experts in the precision of a calibration, because half precision alone moves scores by a tenth of their spread."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ _kept: weakref.WeakKeyDictionary[Expert, dict[str, Expert]] = weakref.WeakKeyDic
 
 
 def in_precision(experts: ExpertSet, dtype: str) -> ExpertSet:
-    """The experts, computing in a type such as "float32"; as they are where they do already, or it is no type of torch's.
+    """The experts, computing in a type such as "float32"; unchanged if they do already, or if torch has no such type.
 
-    The user's models are not touched: clones of them compute otherwise. A mixture stays as it is.
+    The user's models do not change: clones of them compute in the other type. A mixture stays as it is.
     """
     known = getattr(torch, dtype, None)
     if type(experts) is not ExpertSet or not isinstance(known, torch.dtype):

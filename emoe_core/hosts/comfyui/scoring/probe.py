@@ -1,6 +1,6 @@
 """The probe on ComfyUI: network calls through the host's own sampling entry, with taps on a private clone.
 
-Going through `CFGGuider` leaves conditioning, areas, ControlNet, hooks, LoRA patches, loading, offloading and casting
+`CFGGuider` leaves conditioning, areas, ControlNet, hooks, LoRA patches, loading, offloading and casting
 to the host; the user's model is never touched. Prompts and noise samples share calls (batching.py).
 """
 
@@ -36,13 +36,13 @@ class ComfyProbe:
     """Implements `emoe_core.scoring.probe.Probe`.
 
     Attributes:
-        prompts: for each prompt one CONDITIONING an expert.
-        empties: one CONDITIONING of the empty prompt an expert, or None where none is needed.
+        prompts: for each prompt one CONDITIONING per expert.
+        empties: one CONDITIONING of the empty prompt per expert, or None where none is needed.
         latent: samples of the LATENT, [B, C, ...].
-        noises: one noise tensor a noise sample, of the latent's shape.
+        noises: one noise tensor per noise sample, of the latent's shape.
         seeds: the seed of each noise sample; what patches of other nodes draw comes from it too.
         sigmas: the schedule from the scored step on; the first is the scored noise level.
-        empty_key: digest of all that the empty pass depends on beside expert and CONDITIONING.
+        empty_key: digest of everything that the empty pass depends on, beside expert and CONDITIONING.
     """
 
     experts: ExpertSet
@@ -127,22 +127,22 @@ class ComfyProbe:
     def _call(
         self, tapped: _Tapped, prompts: list[Conditioning], units: list[tuple[int, int]], wanted: tuple[str, ...]
     ) -> list[Latents]:
-        """One pass of some units; in halves where the device has too little memory for all of them.
+        """One pass of some units; in halves if the device has too little memory for all of them.
 
-        Where the prediction is wanted, the denoised estimate comes with it, as `_DENOISED`.
+        If the prediction is wanted, the denoised estimate comes with it, as `_DENOISED`.
         """
         comfy.model_management.throw_exception_if_processing_interrupted()
         tapped.captured.clear()
         conditioning = batching.stack(prompts, [number for number, _ in units], self.latent.shape[0])
         guider = comfy.samplers.CFGGuider(tapped.model)
-        guider.inner_set_conds({"positive": conditioning})  # no negative: the conditional branch alone
+        guider.inner_set_conds({"positive": conditioning})  # no negative: only the conditional branch
         guider.set_cfg(1.0)
         noise = torch.cat([self.noises[k] for _, k in units])
         latent = torch.cat([self.latent] * len(units))
-        step = _OneStep()
+        step, seed = _OneStep(), self.seeds[units[0][1]]
         try:
-            with drawing_from(self.seeds[units[0][1]]):
-                guider.sample(noise, latent, step, self.sigmas, disable_pbar=True)
+            with drawing_from(seed):
+                guider.sample(noise, latent, step, self.sigmas, disable_pbar=True, seed=seed)
         except comfy.model_management.OOM_EXCEPTION:
             if len(units) == 1:
                 raise
@@ -174,7 +174,7 @@ class ComfyProbe:
 
 @dataclass(frozen=True, eq=False)
 class _Tapped:
-    """A private clone of an expert with taps on it, and what they caught."""
+    """A private clone of an expert with taps on it, and what they recorded."""
 
     name: str
     model: ModelPatcher
@@ -198,14 +198,14 @@ def common_taps(experts: ExpertSet) -> tuple[str, ...]:
 
 
 class _OneStep(comfy.samplers.Sampler):
-    """A sampler that asks the model once, at the first noise level, and keeps what it predicts.
+    """A sampler that asks the model once, at the first noise level, and keeps its prediction.
 
     Attributes:
         prediction: (x - denoised) / sigma, the noise for noise-predicting models and the velocity for flow models.
-        denoised: what the model takes the picture to be, in its own scale.
+        denoised: the model's estimate of the picture, in its own scale.
         order: ids of the conditioning entries in the user's order.
-        active: whether any entry has a say at this step, at any place. Where none has, the host predicts nothing, which
-            would be the same for every prompt.
+        active: whether any entry counts at this step, at any place. If none does, the host predicts nothing, which would
+            be the same for every prompt.
     """
 
     def __init__(self) -> None:
@@ -237,7 +237,7 @@ class _OneStep(comfy.samplers.Sampler):
 
 
 def _has_a_say(entry: dict[str, Any], level: Tensor) -> bool:
-    """Whether the host will ask the network about a processed entry at this noise level, and look at the answer."""
+    """Whether the host will call the network for a processed entry at this noise level, and use the answer."""
     if level > entry.get("timestep_start", level) or level < entry.get("timestep_end", level):
         return False
     mask = entry.get("mask")
@@ -267,7 +267,7 @@ def _in_order(tapped: _Tapped, tap: str, order: list[Any], rows: int) -> list[Te
 
 
 def _over_noise(samples: list[Latents]) -> Latents:
-    """One prompt's noise samples as one: tensors [K, B, C, ...]."""
+    """Stacks one prompt's noise samples: tensors [K, B, C, ...]."""
     return {
         tap: [torch.stack([sample[tap][entry] for sample in samples]) for entry in range(len(parts))]
         for tap, parts in samples[0].items()
@@ -275,7 +275,7 @@ def _over_noise(samples: list[Latents]) -> Latents:
 
 
 def _as_picture(latent: Tensor, shape: torch.Size) -> Tensor:
-    """A transformer's tokens [B, C, tokens] as [B, C, h, w] where they are the patches of a latent of this shape."""
+    """A transformer's tokens [B, C, tokens] as [B, C, h, w] if they are the patches of a latent of this shape."""
     if latent.ndim != 3 or len(shape) != 4:
         return latent
     for patch in (1, 2, 4):

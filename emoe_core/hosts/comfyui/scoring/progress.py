@@ -1,4 +1,4 @@
-"""A line of text under the node that runs, where the frontend shows it."""
+"""A line of text below the running node, where the frontend shows it."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ from comfy_execution.utils import get_executing_context
 
 
 def show_text(text: str) -> None:
-    """Show a line under the running node; nothing where no server runs or nobody looks."""
-    server_class = getattr(sys.modules.get("server"), "PromptServer", None)  # there inside a server, never started here
+    """Shows a line below the running node; does nothing without a server or a client."""
+    server_class = getattr(
+        sys.modules.get("server"), "PromptServer", None
+    )  # exists inside a server; never started here
     server, context = getattr(server_class, "instance", None), get_executing_context()
     if server is not None and context is not None and server.client_id is not None:
         server.send_progress_text(text, context.node_id, server.client_id)

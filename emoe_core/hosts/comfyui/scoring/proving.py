@@ -1,4 +1,4 @@
-"""Proofs in ComfyUI: a calibration's prompts scored again on the models at hand, once for a process."""
+"""Proofs in ComfyUI: a calibration's prompts are scored again on the models at hand, once per process."""
 
 from __future__ import annotations
 
@@ -21,25 +21,25 @@ from ..prompts import conditioning as cond
 from ..prompts.encoding import encode_many
 from .progress import show_text
 
-#: Proofs that are kept; the oldest is given up.
+#: How many proofs are kept; the oldest is dropped.
 _MOST = 256
 _kept: OrderedDict[tuple[str, ...], Proof] = OrderedDict()
 
 
 def forget() -> None:
-    """Make every proof anew."""
+    """Drops all proofs."""
     _kept.clear()
 
 
 @dataclass(frozen=True, eq=False)
 class Prover:
-    """What proofs need of a run.
+    """What proofs need from a run.
 
     Attributes:
-        run: a `scoring.Run` under the question that is asked.
-        settings: those of the report that wants a calibration.
-        prompt: the prompt's CONDITIONING: what other nodes added to it goes to the reference prompts too.
-        clip: one text encoder for all experts, where it is known; None tries the experts' own.
+        run: a `scoring.score.Run` with the question that is asked.
+        settings: the settings of the report that wants a calibration.
+        prompt: the prompt's CONDITIONING; what other nodes added to it is added to the reference prompts too.
+        clip: one text encoder for all experts, if it is known; None tries the experts' own.
     """
 
     run: Any
@@ -49,7 +49,7 @@ class Prover:
     empty_prompt: cond.Conditioning | None = None
 
     def waiting(self, calibrations: Iterable[Calibration]) -> list[Calibration]:
-        """The calibrations of these whose proof is still to be made."""
+        """Those of these calibrations whose proof is still to be made."""
         wanted = {one.digest: one for one in calibrations if needs_proof(one, self.settings)}
         return [one for one in wanted.values() if self._key(one) not in _kept]
 
@@ -58,7 +58,7 @@ class Prover:
         return len(chosen(calibration))
 
     def proofs(self, calibrations: Sequence[Calibration], progress: Progress | None = None) -> tuple[Proof, ...]:
-        """A proof for each calibration that needs one; `progress` is told of each (done, in all, its name)."""
+        """A proof for each calibration that needs one; `progress` gets (done, total, its name) for each."""
         for calibration in self.waiting(calibrations):
             show_text(f"proving the calibration '{calibration.name}' on {self.cost(calibration)} of its prompts")
             with timed("tried the calibration '%s' on %d of its prompts", calibration.name, self.cost(calibration)):
@@ -84,7 +84,7 @@ class Prover:
         return self.settings.text_encoders == SHARED
 
     def _prove(self, calibration: Calibration, progress: Progress | None) -> Proof:
-        """With one text encoder for all, whichever of the experts' it was: the first that gives the calibration's scores."""
+        """With one text encoder for all, it may be any expert's: the first that gives the calibration's scores counts."""
         clips = [self.clip]
         if self._shared and self.clip is None:
             clips = list({id(e.clip): e.clip for e in self._experts.experts if e.clip is not None}.values())

@@ -40,9 +40,9 @@ from .proving import Prover
 SCHEDULERS: list[str] = list(comfy.samplers.SCHEDULER_NAMES)
 SAMPLERS: list[str] = list(comfy.samplers.KSampler.SAMPLERS)
 #: How much is scored at once for lists of prompts: see `Run.prompts_a_block`.
-_CALLS_A_BLOCK = 4
-_PROMPTS_A_BLOCK = 64
-#: What to connect, by how many dimensions a latent has inside its channels.
+CALLS_A_BLOCK = 4
+PROMPTS_A_BLOCK = 64
+#: What to connect, by the number of dimensions of a latent beside batch and channels.
 _LATENT_OF = {
     1: "a latent of their family, such as an empty audio latent",
     2: "a latent of images, such as Empty Latent Image",
@@ -61,10 +61,10 @@ def score_prompt(
     calibration: Calibration | None = None,
     also: Sequence[Reading] = (),
 ) -> Scored:
-    """Score one prompt in a ComfyUI process.
+    """Scores one prompt in a ComfyUI process.
 
-    The node's progress bar moves with every model call, unless somebody else's `progress` is told instead. Calibrations
-    that were made by other digests are proved on the way, once for a process (`emoe_core.gating.proof`).
+    The node's progress bar moves with every model call, unless another `progress` is given. Calibrations made by other
+    digests are proved on the way, once per process (`emoe_core.gating.proof`).
 
     Args:
         calibration: one more than the experts bring, for the report.
@@ -99,18 +99,18 @@ def score_prompts(
     brief: bool = False,
     also: Sequence[Reading] = (),
 ) -> Iterator[Scored]:
-    """Score many prompts, one `Scored` per prompt, in order.
+    """Scores many prompts, one `Scored` per prompt, in order.
 
-    Cheaper than `score_prompt` for each. Prompts are taken from the iterable a block at a time (a generator may encode
-    them as they are wanted), every expert is loaded once a block, and within it prompts of equal shape share network
-    calls, all on the same noise. Prompts that cannot share one (other areas, other ControlNet, longer text) are still
-    scored, in calls of their own. A score differs from that of `score_prompt` by rounding only.
+    It is cheaper than `score_prompt` for each. Prompts are taken from the iterable in blocks (a generator may encode them
+    on demand). Every expert is loaded once per block, and prompts of equal shape within it share network calls, all on the
+    same noise. Prompts that cannot share one (other areas, other ControlNet, longer text) are still scored, in calls of
+    their own. A score differs from that of `score_prompt` only by rounding.
 
-    Take the results as they come and keep them: an interrupt raises out of the loop and loses at most one block.
-    `progress` is told of each block from 0 on. `brief` leaves out the estimators that nobody asked for.
+    Store each result as it comes: an interrupt raises out of the loop and loses at most one block.
+    `progress` counts from 0 in each block. `brief` leaves out the estimators that nobody asked for.
 
     Raises:
-        EMoEError: any bad input, in one sentence; at the first result for what all prompts share.
+        EMoEError: any bad input, in one sentence; for problems of all prompts, at the first result.
     """
     run = Run.of(experts, latent, options, also)
     waiting = iter(prompts)
@@ -120,7 +120,7 @@ def score_prompts(
 
 @dataclass(frozen=True, eq=False)
 class Run:
-    """What all prompts of a run share, checked; `of` makes it."""
+    """What all prompts of a run share, checked; made by `of`."""
 
     experts: ExpertSet
     samples: Tensor
@@ -141,10 +141,10 @@ class Run:
         options: ScoreOptions,
         also: Sequence[Reading] = (),
     ) -> Run:
-        """Checks what is asked for against the experts and the latent; which tap is meant is settled here."""
+        """Checks the request against the experts and the latent, and resolves the tap."""
         if len(experts) == 0:
             raise EMoEError("Uncertainty Score has no experts; connect Demo Experts, Load Experts or Add Expert.")
-        samples = _latent_samples(experts.experts[0].model, latent)
+        samples = latent_samples(experts.experts[0].model, latent)
         if options.dtype is not None:
             experts = in_precision(experts, options.dtype)
         sigmas = _sigmas(experts, options)
@@ -185,13 +185,13 @@ class Run:
         )
 
     def prompts_a_block(self) -> int:
-        """Prompts that are scored together: some network calls' worth, so that a model is not loaded for each of them.
+        """Prompts that are scored together: several network calls' worth, so that a model is not loaded for each call.
 
         A transformer's hidden tokens are large, so there it is one call's worth.
         """
-        calls = 1 if self.tap.startswith("block:") else _CALLS_A_BLOCK
+        calls = 1 if self.tap.startswith("block:") else CALLS_A_BLOCK
         units = calls * batching.units_a_call(self.samples)
-        return max(1, min(_PROMPTS_A_BLOCK, units // len(self.noises)))
+        return max(1, min(PROMPTS_A_BLOCK, units // len(self.noises)))
 
     def score(
         self,
@@ -200,7 +200,7 @@ class Run:
         progress: Progress,
         brief: bool = False,
     ) -> list[Scored]:
-        """Score one block of prompts."""
+        """Scores one block of prompts."""
         if not all(prompts):
             raise _no_prompt()
         names = [self.estimator, *(name for _, name in self.also)]
@@ -208,7 +208,7 @@ class Run:
             check_areas(prompt, self.samples.shape[2:])
         needs_empty = any(estimator(name).needs_empty for name in names)
         if needs_empty and any(_around(prompt) != _around(prompts[0]) for prompt in prompts):
-            # What other nodes added to a prompt goes to its empty prompt too, so these have different ones.
+            # Additions by other nodes also go to the empty prompt, so these prompts have different empty prompts.
             return [scored for prompt in prompts for scored in self.score([prompt], empty_prompt, progress, brief)]
         empties = cond.empty_for_experts(self.experts, empty_prompt, prompts[0]) if needs_empty else None
         key = _key(self.samples, self.noises, self.sigmas)
@@ -245,14 +245,14 @@ def _with_messages(scored: Scored, messages: tuple[Message, ...]) -> Scored:
 
 
 def _part_of(tell: Progress, before: int, share: int, whole: int) -> Progress:
-    """The progress of one part of the work, in shares of the whole; untouched where it is all there is."""
+    """The progress of one part of the work, in shares of the whole; unchanged if it is the whole."""
     if share == whole:
         return tell
     return lambda done, total, expert: tell(before * total + share * done, whole * total, expert)
 
 
 def _around(prompt: cond.Conditioning) -> list[dict[str, Any]]:
-    """What the empty prompt takes over from a prompt, by identity where it is an object."""
+    """What the empty prompt takes over from a prompt; objects by identity."""
     plain = (bool, int, float, str)
     return [
         {key: value if isinstance(value, plain) else id(value) for key, value in entry.items()}
@@ -265,14 +265,19 @@ def _node_progress() -> Progress:
     return lambda done, total, expert: bar.update_absolute(done, total)
 
 
-def _latent_samples(model: ModelPatcher, latent: dict[str, Any]) -> Tensor:
+def latent_samples(model: ModelPatcher, latent: dict[str, Any]) -> Tensor:
+    """The latent's samples as this model takes them, checked.
+
+    Raises:
+        EMoEError: the latent is of another family, or holds nothing that can be scored.
+    """
     samples = latent["samples"]
     if getattr(samples, "is_nested", False):
         raise EMoEError(
             "Uncertainty Score's latent_image is a nested latent (video with audio); EMoE scores single latents only."
         )
     inner = getattr(model.get_model_object("latent_format"), "latent_dimensions", 2)
-    # Where latents have time, ComfyUI adds it to those without.
+    # If latents have time, ComfyUI adds it to those without.
     if samples.ndim != inner + 2 and not (inner == 3 and samples.ndim == 4):
         raise EMoEError(
             f"Uncertainty Score's latent_image has {samples.ndim} dimensions and the experts want {inner + 2}; connect "
@@ -295,7 +300,7 @@ def _latent_samples(model: ModelPatcher, latent: dict[str, Any]) -> Tensor:
 def _sigmas(experts: ExpertSet, options: ScoreOptions) -> Tensor:
     """The schedule from the scored step on, made from the first expert and checked against the others."""
     if options.sigma is not None:
-        with suppress(EMoEError):  # the very schedule, where it is this one's level: `sigma` is rounded
+        with suppress(EMoEError):  # the exact schedule if it has this level, because `sigma` is rounded
             sigmas = _sigmas(experts, replace(options, sigma=None))
             if _rounded(sigmas[0]) == options.sigma:
                 return sigmas
@@ -317,7 +322,7 @@ def _sigmas(experts: ExpertSet, options: ScoreOptions) -> Tensor:
                 f"'{expert.name}' has another noise schedule than '{experts.experts[0].name}', so one step means different "
                 "noise to them; use experts with one model sampling setting."
             )
-    # beta and ddim_uniform make fewer than they are asked for where the model has no more.
+    # beta and ddim_uniform make fewer steps than requested if the model has no more.
     count = max(len(schedules[0]) - 1, 1)
     if at_step >= count:
         raise EMoEError(
@@ -337,14 +342,14 @@ def _rounded(sigma: Tensor) -> float:
 
 
 def _kind(samples: Tensor, latent: dict[str, Any]) -> str:
-    """What `Settings` says of the latent: the host draws another noise for items that were taken out of a batch."""
+    """What `Settings` says about the latent: the host draws different noise for items that were taken out of a batch."""
     kind = "given" if bool(torch.count_nonzero(samples)) else "empty"
     places = latent.get("batch_index")
     return kind if places is None or list(places) == list(range(len(samples))) else f"{kind}, batch_index {places}"
 
 
 def _noises(samples: Tensor, latent: dict[str, Any], options: ScoreOptions) -> list[Tensor]:
-    """Noise sample k is the noise that KSampler makes from the seed plus k; one of zeros where no noise is added."""
+    """Noise sample k is KSampler's noise for the seed plus k; a single sample of zeros where no noise is added."""
     if not options.add_noise:
         return [torch.zeros_like(samples, device="cpu")]
     seeds = [(options.noise_seed + k) % 2**64 for k in range(options.noise_samples)]

@@ -3,12 +3,12 @@
 Only the host's own patch points are used, on a private clone:
 
 * U-Nets: the last input block's patch gives the middle block's input, the first output block's patch its output (after a
-  ControlNet's share). Newer releases have a patch for the middle block too; the output block's is on every release and
+  ControlNet's share). Newer releases have a patch for the middle block too, but every release has the output block's, which
   sees the same tensor.
 * Diffusion transformers: `patches_replace["dit"]` of ("double_block", i) and ("single_block", i). One count runs through
   both kinds. A model whose code never looks for these patches has no block taps.
 
-The host deep-copies patches that are objects when it clones a model, and closures not, so everything here is a closure.
+When the host clones a model, it deep-copies patches that are objects but not closures, so everything here is a closure.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Left(Exception):
 
 
 def taps_of(model: ModelPatcher) -> tuple[str, ...]:
-    """The taps of a ModelPatcher, in the order in which a pass comes by them."""
+    """The taps of a ModelPatcher, in the order in which a pass reaches them."""
     network = model.get_model_object("diffusion_model")
     if _is_unet(network):
         middle = ("mid_in",) if getattr(network, "middle_block", None) is None else ("mid_in", "mid_out")
@@ -48,21 +48,21 @@ def taps_of(model: ModelPatcher) -> tuple[str, ...]:
 
 
 def place(model: ModelPatcher, taps: tuple[str, ...], keep: Keep) -> None:
-    """Put taps on a private clone; the pass ends at the last of them unless the prediction itself is wanted.
+    """Puts taps on a private clone; the pass ends at the last of them unless the prediction itself is wanted.
 
-    `keep` hears of each conditioning entry of the prompt that the network sees; what it gets is on the CPU, in float32.
+    `keep` is called for each conditioning entry of the prompt that the network sees, with float32 latents on the CPU.
     """
     network = model.get_model_object("diffusion_model")
     ordered = [tap for tap in taps_of(model) if tap in taps and is_hidden(tap)]
     leave_at = None if NOISE_PRED in taps or not ordered else ordered[-1]
-    options: dict[str, Any] = {}  # of the call under way; not every family hands them to its block patches
+    options: dict[str, Any] = {}  # of the current call; not every family hands them to its block patches
 
     def take(tap: str, latent: Tensor) -> None:
         branches = options["cond_or_uncond"]
         if latent.shape[0] % len(branches):
             raise EMoEError("Another node changes how many latents go through the network; score without that node.")
         for branch, entry, part in zip(branches, options["uuids"], latent.chunk(len(branches)), strict=True):
-            if branch == 0:  # a patch of another node may have asked for the unconditional branch as well
+            if branch == 0:  # another node's patch may have asked for the unconditional branch as well
                 keep(tap, entry, part.detach().to(device="cpu", dtype=torch.float32, copy=True))
         if tap == leave_at:
             raise Left
@@ -109,14 +109,14 @@ def _tap_unet(model: ModelPatcher, last_input: int, taps: list[str], take: Calla
         return h, skip
 
     patches = model.model_options["transformer_options"].setdefault("patches", {})
-    if "mid_in" in taps:  # last in line: what the middle block really gets
+    if "mid_in" in taps:  # last in the list, to see what the middle block really gets
         patches["input_block_patch_after_skip"] = [*patches.get("input_block_patch_after_skip", []), after_inputs]
-    if "mid_out" in taps:  # first in line: what patches do to the decoder's input (FreeU) comes after the middle block
+    if "mid_out" in taps:  # first in the list: patches of the decoder's input (FreeU) come after the middle block
         patches["output_block_patch"] = [at_outputs, *patches.get("output_block_patch", [])]
 
 
 def _blocks(network: Any) -> list[tuple[str, int]]:
-    """The patch points of a transformer's blocks, in order; none where its code does not look for them."""
+    """The patch points of a transformer's blocks, in order; none if its code does not look for them."""
     points: list[tuple[str, int]] = []
     for point, names in (("double_block", _DOUBLE), ("single_block", _SINGLE)):
         found = next((blocks for name in names if (blocks := getattr(network, name, None)) is not None), None)
@@ -138,12 +138,12 @@ def _mentions(cls: type, word: str) -> bool:
 def _tap_blocks(
     model: ModelPatcher, points: list[tuple[str, int]], wanted: dict[int, str], take: Callable[[str, Tensor], None]
 ) -> None:
-    """Taps on blocks give the image's tokens alone: [rows, C, tokens].
+    """Taps on blocks give only the image's tokens: [rows, C, tokens].
 
-    Single blocks run on text and image tokens in one sequence, the text in front (Flux) or at the end (Hunyuan video):
-    that is seen where the first of them begins.
+    Single blocks run on text and image tokens in one sequence, the text in front (Flux) or at the end (Hunyuan video).
+    Which it is can be seen where the first of them begins.
     """
-    text: dict[str, Any] = {}  # of the call under way
+    text: dict[str, Any] = {}  # of the current call
     doubles = sum(point == "double_block" for point, _ in points)
 
     def image_tokens(sequence: Tensor) -> Tensor:

@@ -64,5 +64,5 @@ def test_no_tracked_text_names_a_machine_or_a_package_host() -> None:
         capture_output=True,
         text=True,
     )
-    lines = [line for line in found.stdout.splitlines() if not line.startswith("tests/core/test_pyproject.py:")]
+    lines = [line for line in found.stdout.splitlines() if not line.startswith("tests/project/test_pyproject.py:")]
     assert found.returncode in (0, 1) and lines == []

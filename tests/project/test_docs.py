@@ -9,7 +9,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
+
+from emoe_core.gating.decision_report import Choice, decisions
+from emoe_core.records.calibration import Calibration
+from emoe_core.show.decisions import picture
 
 ROOT = Path(__file__).resolve().parents[2]
 HELP = ROOT / "web" / "docs"
@@ -217,3 +223,14 @@ def test_pictures_of_the_help_pages_are_there() -> None:
     for page, pictures in pages.items():
         for name in pictures:
             assert (page.parent / name).read_bytes().startswith(b"\xff\xd8\xff"), f"{page.name} shows {name}"
+
+
+def test_the_guides_picture_is_of_the_shipped_calibration() -> None:
+    """As its command draws it, but for the shapes of letters, which another Pillow may set otherwise."""
+    guide = (ROOT / "docs" / "gate.md").read_text("utf-8")
+    choice = Choice("bad_among_passed", 0.1, seconds_generation=2, seconds_score=0.2)
+    assert "--policy bad_among_passed --alpha 0.1" in guide and "--seconds-generation 2 --seconds-score 0.2" in guide
+    shipped = Calibration.load(ROOT / "emoe_core" / "demo" / "labelled.json")
+    drawn = np.asarray(picture(decisions(shipped, choice)), dtype=float)
+    with Image.open(ROOT / "docs" / "images" / "decision_report.png") as image:
+        assert np.abs(np.asarray(image, dtype=float) - drawn).mean() < 1.0

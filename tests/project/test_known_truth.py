@@ -68,12 +68,12 @@ SCORES, QUALITY = [0.1, 0.3, 0.2, 0.5, 0.9, 0.5, 0.8], [1.0, 1.0, 1.0, 0.0, 0.0,
 def test_auroc_and_its_interval_are_those_of_the_plain_road() -> None:
     table = figures(SCORES, QUALITY)
     known, unknown = table.where("fresh"), table.where("zh", "nonsense")
-    fast = table._auroc("mid_out.relative", known, unknown)
+    fast = table.auroc_of("mid_out.relative", known, unknown)
     column = table.columns["mid_out.relative"]
-    slow = table._interval(lambda s: emoe_core.stats.evaluation.auroc(column[s[0]], column[s[1]]), (known, unknown))
+    slow = table.interval(lambda s: emoe_core.stats.evaluation.auroc(column[s[0]], column[s[1]]), (known, unknown))
     assert fast["value"] == pytest.approx(slow["value"])
     assert (fast["low"], fast["high"]) == pytest.approx((slow["low"], slow["high"]), abs=0.02)
-    difference = table._auroc("mid_out.relative", known, unknown, minus="response")
+    difference = table.auroc_of("mid_out.relative", known, unknown, minus="response")
     other = emoe_core.stats.evaluation.auroc(table.columns["response"][known], table.columns["response"][unknown])
     assert difference["value"] == pytest.approx(slow["value"] - other)
 

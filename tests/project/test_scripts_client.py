@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from emoe_host.client import Graph, Result, _refusal, record
+from emoe_host.client import Graph, Result, record, refusal
 
 GRAPH: Graph = {
     "1": {"class_type": "Source", "inputs": {}},
@@ -80,7 +80,5 @@ def test_a_refused_graph_names_the_node_and_the_input() -> None:
         "error": {"message": "Prompt outputs failed validation"},
         "node_errors": {"4": {"errors": [{"message": "Required input is missing", "details": "images"}]}},
     }
-    assert _refusal(GRAPH, reply) == "node 4 (SaveImage): Required input is missing (images)"
-    assert (
-        _refusal(GRAPH, {"error": {"message": "Prompt has no outputs"}, "node_errors": {}}) == "Prompt has no outputs"
-    )
+    assert refusal(GRAPH, reply) == "node 4 (SaveImage): Required input is missing (images)"
+    assert refusal(GRAPH, {"error": {"message": "Prompt has no outputs"}, "node_errors": {}}) == "Prompt has no outputs"

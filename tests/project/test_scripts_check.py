@@ -24,8 +24,8 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> dict[str, check.Count]:
 
 
 def test_all_parts_run_by_default() -> None:
-    assert check.parse([]) == (["lint", "core", "host", "server", "browser"], [])
-    assert check.parse(["server", "core", "--", "-k", "gate"]) == (["core", "server"], ["-k", "gate"])
+    assert check.parse([]) == (["lint", "core", "project", "host", "server", "browser"], [], None)
+    assert check.parse(["server", "core", "--", "-k", "gate"]) == (["core", "server"], ["-k", "gate"], None)
     with pytest.raises(SystemExit):
         check.parse(["everything"])
 
@@ -33,7 +33,7 @@ def test_all_parts_run_by_default() -> None:
 def test_a_good_run_ends_with_its_count(counted: dict, capsys: pytest.CaptureFixture[str]) -> None:
     counted["server"] = check.Count(passed=3, skipped=1)
     assert check.main([]) == 0
-    assert capsys.readouterr().out.splitlines()[-1] == "7 passed, 0 failed, 1 skipped"
+    assert capsys.readouterr().out.splitlines()[-1] == "8 passed, 0 failed, 1 skipped"
 
 
 @pytest.mark.parametrize("part", check.PARTS)
@@ -97,17 +97,14 @@ def python(name: str, code: str, output: Path | None, *arguments: object) -> Par
     return Part(name, [[sys.executable, "-c", code, *map(str, arguments)]], dict(os.environ), output)
 
 
-MEET = """
-import sys, time
+WATCH = """
+import signal, sys, time
 from pathlib import Path
-mine, other = map(Path, sys.argv[1:])
-mine.touch()
-until = time.monotonic() + 60
-while not other.exists():
-    assert time.monotonic() < until, "the other part never came"
+signal.alarm(60)  # ends what would wait for ever
+while not all(map(Path.exists, map(Path, sys.argv[1:]))):
     time.sleep(0.02)
-print("met", mine.name)
 """
+MEET = f"open(__import__('sys').argv[1], 'w').close()\n{WATCH}\nprint('met', Path(sys.argv[1]).name)"
 
 
 def test_two_parts_run_side_by_side_and_their_outputs_are_kept_apart(
@@ -131,24 +128,22 @@ def test_a_lane_takes_the_next_part_and_a_part_all_its_commands(tmp_path: Path) 
     assert parts[1].codes == [0, 3]
 
 
-def test_a_stopped_run_lets_every_part_clean_up(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_a_stopped_run_lets_every_part_clean_up(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     """Stopped from outside (SystemExit), each child gets SIGINT and its time, not a kill."""
     code = (
-        "import sys, time\n"
-        "try:\n    open(sys.argv[1], 'w').close(); time.sleep(60)\n"
+        "import signal, sys\n"
+        "try:\n    open(sys.argv[1], 'w').close(); signal.pause()\n"
         "except KeyboardInterrupt:\n    print('as far as it came', flush=True); open(sys.argv[2], 'w').close()\n"
     )
     started, cleaned = [tmp_path / f"started{n}" for n in (1, 2)], [tmp_path / f"cleaned{n}" for n in (1, 2)]
     parts = [python(f"p{n}", code, tmp_path / f"{n}.log", started[n], cleaned[n]) for n in (0, 1)]
+    parts.append(python("watch", WATCH, tmp_path / "watch.log", *started))
 
-    def stop_when_both_run() -> None:
-        if all(path.exists() for path in started):
-            raise SystemExit(143)
+    def stop_when_both_run(part: Part) -> None:
+        assert part.name == "watch" and part.codes == [0]
+        raise SystemExit(143)
 
-    monkeypatch.setattr(lanes, "_pause", stop_when_both_run)
     with pytest.raises(SystemExit):
-        lanes.run_in_lanes(parts, 2, lambda part: None)
+        lanes.run_in_lanes(parts, 3, stop_when_both_run)
     assert all(path.exists() for path in cleaned)
     assert capfd.readouterr().out.count("\nas far as it came") == 2
