@@ -20,12 +20,7 @@ Score = Callable[[str, str], Any]
 
 
 @pytest.fixture(scope="module")
-def experts(pack: ModuleType) -> Any:
-    return pack.emoe_core.hosts.comfyui.experts.demo_set.embedded_experts()
-
-
-@pytest.fixture(scope="module")
-def score(pack: ModuleType, experts: Any) -> Score:
+def score(pack: ModuleType, demo: Any) -> Score:
     """`score(preset, prompt) -> Report` under the calibrations' settings; each is made once."""
     host, kept = pack.emoe_core.hosts.comfyui, {}
 
@@ -35,8 +30,8 @@ def score(pack: ModuleType, experts: Any) -> Score:
             with torch.inference_mode():
                 scored = score_prompt(
                     host,
-                    experts,
-                    host.prompts.conditioning.encode_for_experts(experts, prompt),
+                    demo,
+                    host.prompts.conditioning.encode_for_experts(demo, prompt),
                     {"samples": torch.zeros(1, 4, 16, 16)},
                     tap=chosen.tap,
                     estimator=chosen.estimator,
@@ -65,10 +60,10 @@ def blocked_share(pack: ModuleType, score: Score, preset: str, group: str) -> tu
 
 
 @pytest.mark.parametrize("preset", ["fast", "thorough", "layout", "paper"])
-def test_shipped_calibrations_are_these_experts(pack: ModuleType, experts: Any, score: Score, preset: str) -> None:
+def test_shipped_calibrations_are_these_experts(pack: ModuleType, demo: Any, score: Score, preset: str) -> None:
     """The same settings to the letter, and the stored scores come out again (rounding differs between processors)."""
     report = score(preset, pack.emoe_core.demo.prompts()["calibration"][0])
-    calibration = pack.emoe_core.gating.matching.matching(report, experts.calibrations)
+    calibration = pack.emoe_core.gating.matching.matching(report, demo.calibrations)
     assert calibration.name == f"demo experts, {preset}" and len(calibration.scores) >= 99
     for index in range(0, len(calibration.scores), 20):
         again = score(preset, calibration.prompts[index]).score
@@ -89,7 +84,7 @@ def test_what_the_experts_never_saw_is_mostly_blocked(pack: ModuleType, score: S
     assert share > 0.5
 
 
-def test_a_report_of_another_seed_is_refused(pack: ModuleType, experts: Any, score: Score) -> None:
+def test_a_report_of_another_seed_is_refused(pack: ModuleType, demo: Any, score: Score) -> None:
     from dataclasses import replace
 
     report = score("fast", "rainbow")
@@ -98,6 +93,6 @@ def test_a_report_of_another_seed_is_refused(pack: ModuleType, experts: Any, sco
         pack.emoe_core.gating.gate.decide(other, "false_block_rate")
 
 
-def test_another_expert_drops_the_calibrations(pack: ModuleType, experts: Any) -> None:
+def test_another_expert_drops_the_calibrations(pack: ModuleType, demo: Any) -> None:
     """They hold for the very set they were made with."""
-    assert experts.calibrations and not experts.add(experts.experts[0]).calibrations
+    assert demo.calibrations and not demo.add(demo.experts[0]).calibrations
