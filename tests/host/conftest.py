@@ -46,6 +46,18 @@ def pack(comfyui: Path, comfy_base: Path) -> ModuleType:
 
 
 @pytest.fixture(scope="session")
+def host(pack: ModuleType) -> Any:
+    """The pack's own part for ComfyUI."""
+    return pack.emoe_core.hosts.comfyui
+
+
+@pytest.fixture(scope="session")
+def demo(host: Any) -> Any:
+    """The four embedded experts, loaded once; a test that changes a model changes a clone."""
+    return host.experts.demo_set.embedded_experts()
+
+
+@pytest.fixture(scope="session")
 def node_classes(pack: ModuleType) -> dict[str, type]:
     """This pack's node classes by id."""
     import nodes

@@ -18,16 +18,6 @@ READINGS = [
 ]
 
 
-@pytest.fixture(scope="module")
-def host(pack: ModuleType) -> Any:
-    return pack.emoe_core.hosts.comfyui
-
-
-@pytest.fixture(scope="module")
-def demo(host: Any) -> Any:
-    return host.experts.demo_set.embedded_experts()
-
-
 @pytest.fixture
 def report_of(host: Any) -> Callable[..., Any]:
     def run(experts: Any, **how: Any) -> Any:

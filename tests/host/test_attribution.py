@@ -6,19 +6,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-import torch
-
-HOW: dict[str, Any] = {
-    "preset": "fast",
-    "add_noise": "enable",
-    "noise_seed": 0,
-    "steps": 20,
-    "scheduler": "normal",
-    "at_step": 0,
-    "noise_samples": 2,
-    "tap": "mid_out",
-    "estimator": "relative",
-}
+from emoe_testing.scoring import WIDGETS, latent
 
 
 @pytest.fixture(scope="module")
@@ -26,19 +14,19 @@ def experts(node_classes: dict[str, Any]) -> Any:
     return node_classes["EMoE_DemoExperts"].execute().args[0]
 
 
-def latent() -> dict[str, Any]:
-    return {"samples": torch.zeros(1, 4, 16, 16)}
-
-
 def score_of(node_classes: dict[str, Any], experts: Any, text: str) -> float:
     positive = node_classes["EMoE_EncodeForExperts"].execute(experts=experts, text=text).args[0]
-    scored = node_classes["EMoE_Score"].execute(experts=experts, positive=positive, latent_image=latent(), **HOW)
+    scored = node_classes["EMoE_Score"].execute(
+        experts=experts, positive=positive, latent_image=latent(size=16), **WIDGETS
+    )
     return float(scored.args[0])
 
 
 def test_the_figures_are_scores_own(pack: ModuleType, node_classes: dict[str, Any], experts: Any) -> None:
     text = "sunflower xchtgg"
-    made = node_classes["EMoE_WordAttribution"].execute(experts=experts, text=text, latent_image=latent(), **HOW)
+    made = node_classes["EMoE_WordAttribution"].execute(
+        experts=experts, text=text, latent_image=latent(size=16), **WIDGETS
+    )
     (told,) = made.ui["emoe_words"]
     whole = score_of(node_classes, experts, text)
     assert told["score"] == pytest.approx(whole, rel=1e-5)  # its prompts share network calls
@@ -69,7 +57,7 @@ def test_its_prompts_share_network_calls(
 
     monkeypatch.setattr(network, "apply_model", count)
     text = "sunflower candle ant horse car"
-    node_classes["EMoE_WordAttribution"].execute(experts=experts, text=text, latent_image=latent(), **HOW)
+    node_classes["EMoE_WordAttribution"].execute(experts=experts, text=text, latent_image=latent(size=16), **WIDGETS)
     assert counted == [12]  # two noise samples each
 
 
@@ -82,7 +70,7 @@ def test_it_can_be_cancelled(
     try:
         with pytest.raises(management.InterruptProcessingException):
             node_classes["EMoE_WordAttribution"].execute(
-                experts=experts, text="sunflower xchtgg", latent_image=latent(), **HOW
+                experts=experts, text="sunflower xchtgg", latent_image=latent(size=16), **WIDGETS
             )
     finally:
         management.interrupt_current_processing(False)
@@ -90,4 +78,6 @@ def test_it_can_be_cancelled(
 
 def test_no_words_are_one_clear_sentence(node_classes: dict[str, Any], experts: Any) -> None:
     with pytest.raises(Exception, match="Word Attribution's text has no word"):
-        node_classes["EMoE_WordAttribution"].execute(experts=experts, text=" , ", latent_image=latent(), **HOW)
+        node_classes["EMoE_WordAttribution"].execute(
+            experts=experts, text=" , ", latent_image=latent(size=16), **WIDGETS
+        )

@@ -10,42 +10,29 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from emoe_testing.scoring import WIDGETS
 from emoe_testing.scoring import options as score_options
 
-HOW: dict[str, Any] = {
-    "tap": "mid_out",
-    "estimator": "relative",
-    "add_noise": True,
-    "noise_seed": 0,
-    "steps": 20,
-    "scheduler": "normal",
-    "at_step": 0,
-    "noise_samples": 2,
-}
+HOW: dict[str, Any] = {"tap": "mid_out", "estimator": "relative"}
 LANGUAGES = ("en", "fr", "de", "es", "it", "fi", "pl", "sw", "ja", "ru")
 THINGS = 24
 
 
-@pytest.fixture(scope="module")
-def experts(pack: ModuleType) -> Any:
-    return pack.emoe_core.hosts.comfyui.experts.demo_set.embedded_experts()
-
-
-def scorer_of(pack: ModuleType, experts: Any, **options: Any) -> Any:
+def scorer_of(pack: ModuleType, demo: Any, **options: Any) -> Any:
     host = pack.emoe_core.hosts.comfyui
     latent = {"samples": torch.zeros(1, 4, 16, 16)}
-    return host.auditing.ComfyScorer(experts, latent, score_options(host, **HOW), **options)
+    return host.auditing.ComfyScorer(demo, latent, score_options(host, **HOW), **options)
 
 
 @pytest.fixture(scope="module")
-def audited(pack: ModuleType, experts: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
+def audited(pack: ModuleType, demo: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
     """One audit: the same concepts in ten languages, and English prompts of known and unknown kinds."""
     folder = tmp_path_factory.mktemp("audit")
     demo_audit = importlib.import_module(f"{pack.__name__}.emoe_core.demo.audit")
     demo_audit.write_audit_prompts(folder / "prompts.csv", THINGS, LANGUAGES)
     audit = pack.emoe_core.audit
     plan = audit.plan.read_plan(folder / "prompts.csv", ["language", "kind"])
-    with audit.engine.run(plan, scorer_of(pack, experts), folder / "out") as store:
+    with audit.engine.run(plan, scorer_of(pack, demo), folder / "out") as store:
         return audit.analysis.analyse(store, audit.analysis.Options(alpha=0.1))
 
 
@@ -72,9 +59,9 @@ def test_the_priorities_name_the_languages_that_were_shown_least(audited: Any) -
     assert not {"en", "fr", "de"} & set(languages)
 
 
-def test_random_regroupings_of_what_is_known_alike_raise_no_alarm(pack: ModuleType, experts: Any) -> None:
+def test_random_regroupings_of_what_is_known_alike_raise_no_alarm(pack: ModuleType, demo: Any) -> None:
     """English prompts of one kind, dealt 200 times into two or three groups: at most 5 % have any finding."""
-    scorer, groups = scorer_of(pack, experts), pack.emoe_core.demo.prompts()
+    scorer, groups = scorer_of(pack, demo), pack.emoe_core.demo.prompts()
     scorer.about()
     prompts = list(dict.fromkeys(groups["fresh"] + groups["calibration"]))
     rows, rng, alarms = scorer.score(prompts), np.random.default_rng(0), 0
@@ -93,17 +80,17 @@ def test_random_regroupings_of_what_is_known_alike_raise_no_alarm(pack: ModuleTy
     assert alarms <= 10
 
 
-def test_a_page_of_text_is_scored(pack: ModuleType, experts: Any) -> None:
+def test_a_page_of_text_is_scored(pack: ModuleType, demo: Any) -> None:
     """Fifty thousand letters go through the encoder window by window, beside a short prompt."""
-    scorer = scorer_of(pack, experts)
+    scorer = scorer_of(pack, demo)
     scorer.about()
     long, short = scorer.score(["a red horse " * 4167, "horse"])
     assert long.error is None and long.score > 0 and long.truncated and long.tokens > 10_000
     assert short.score == pytest.approx(scorer.score(["horse"])[0].score, rel=1e-4)
 
 
-def test_text_facts_are_the_encoders_own(pack: ModuleType, experts: Any) -> None:
-    scorer = scorer_of(pack, experts)
+def test_text_facts_are_the_encoders_own(pack: ModuleType, demo: Any) -> None:
+    scorer = scorer_of(pack, demo)
     scorer.about()
     long = "a horse and a cat " * 20
     known, cut, none = scorer.score(["horse", long, "🙂"])
@@ -111,12 +98,12 @@ def test_text_facts_are_the_encoders_own(pack: ModuleType, experts: Any) -> None
     assert cut.tokens > 30 and cut.truncated is True and none.unknown is None and none.tokens >= 1
 
 
-def test_a_batch_scores_as_one_by_one(pack: ModuleType, experts: Any, audited: Any) -> None:
+def test_a_batch_scores_as_one_by_one(pack: ModuleType, demo: Any, audited: Any) -> None:
     """Also a prompt of two windows between others, and one CLIP for all experts."""
     prompts = ["horse", "Tokyo tower", "x" * 400, "(a red:1.4) horse", "traktori", "山から日の出"]
-    for options in ({}, {"clip": experts.experts[0].clip}):
-        together = scorer_of(pack, experts, **options)
-        alone = scorer_of(pack, experts, batch_size=1, **options)
+    for options in ({}, {"clip": demo.experts[0].clip}):
+        together = scorer_of(pack, demo, **options)
+        alone = scorer_of(pack, demo, batch_size=1, **options)
         assert together.about() == alone.about()
         for a, b in zip(together.score(prompts), alone.score(prompts), strict=True):
             assert a.score == pytest.approx(b.score, rel=1e-4) and a.tokens == b.tokens
@@ -124,21 +111,22 @@ def test_a_batch_scores_as_one_by_one(pack: ModuleType, experts: Any, audited: A
             assert a.p_value == pytest.approx(b.p_value, abs=1.001 / 111)
 
 
-def test_a_set_of_one_is_refused_before_the_first_prompt(pack: ModuleType, experts: Any) -> None:
-    one = pack.emoe_core.experts.sets.ExpertSet().add(experts.experts[0])
+def test_a_set_of_one_is_refused_before_the_first_prompt(pack: ModuleType, demo: Any) -> None:
+    one = pack.emoe_core.experts.sets.ExpertSet().add(demo.experts[0])
     with pytest.raises(pack.emoe_core.errors.EMoEError, match="compares experts and the set has 1"):
         scorer_of(pack, one).about()
 
 
-def test_a_calibration_of_other_settings_is_refused(pack: ModuleType, experts: Any) -> None:
-    wrong = next(c for c in experts.calibrations if "thorough" in c.name)
+def test_a_calibration_of_other_settings_is_refused(pack: ModuleType, demo: Any) -> None:
+    wrong = next(c for c in demo.calibrations if "thorough" in c.name)
     with pytest.raises(pack.emoe_core.errors.SettingsMismatch, match="tap is"):
-        scorer_of(pack, experts, calibration=wrong).about()
+        scorer_of(pack, demo, calibration=wrong).about()
 
 
-def run_node(node_classes: dict[str, type], experts: Any, **changes: Any) -> Any:
+def run_node(node_classes: dict[str, type], demo: Any, **changes: Any) -> Any:
     inputs = {
-        "experts": experts,
+        **WIDGETS,
+        "experts": demo,
         "latent_image": {"samples": torch.zeros(1, 4, 16, 16)},
         "file": "none",
         "prompts": "",
@@ -148,15 +136,7 @@ def run_node(node_classes: dict[str, type], experts: Any, **changes: Any) -> Any
         "reference": "",
         "weight_column": "",
         "alpha": 0.1,
-        "preset": "fast",
-        "add_noise": "enable",
-        "noise_seed": 0,
-        "steps": 20,
-        "scheduler": "normal",
-        "at_step": 0,
         "noise_samples": 1,
-        "tap": "mid_out",
-        "estimator": "relative",
     }
     return node_classes["EMoE_Audit"].execute(**{**inputs, **changes})  # type: ignore[attr-defined]
 
@@ -167,20 +147,20 @@ TABLE = "prompt,language\n" + "".join(
 
 
 def test_the_node_audits_a_box_and_a_file_and_goes_on_where_it_ended(
-    node_classes: dict[str, type], experts: Any, comfy_base: Path
+    node_classes: dict[str, type], demo: Any, comfy_base: Path
 ) -> None:
-    result, summary, folder = run_node(node_classes, experts, prompts=TABLE).args
+    result, summary, folder = run_node(node_classes, demo, prompts=TABLE).args
     assert result.prompts == 10 and [g.n for g in result.of_column("language")] == [5, 5]
     assert "10 prompts" in summary and Path(folder).parent == comfy_base / "output" / "emoe_audits"
     (comfy_base / "input" / "p.csv").write_text(TABLE, encoding="utf-8")
-    same = run_node(node_classes, experts, file="p.csv").args
+    same = run_node(node_classes, demo, file="p.csv").args
     assert same[2] == folder and [g.score for g in same[0].groups] == [g.score for g in result.groups]
-    other = run_node(node_classes, experts, prompts=TABLE, noise_seed=1).args
+    other = run_node(node_classes, demo, prompts=TABLE, noise_seed=1).args
     assert other[2] != folder
 
 
 def test_the_node_tries_again_what_failed_in_an_earlier_run(
-    pack: ModuleType, node_classes: dict[str, type], experts: Any, monkeypatch: pytest.MonkeyPatch
+    pack: ModuleType, node_classes: dict[str, type], demo: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     auditing, wrong = pack.emoe_core.hosts.comfyui.auditing, pack.emoe_core.errors.EMoEError
     real, away = auditing.score_prompts, True
@@ -193,22 +173,22 @@ def test_the_node_tries_again_what_failed_in_an_earlier_run(
     monkeypatch.setattr(auditing, "score_prompts", score)
     table = "prompt,language\n" + "".join(f"word {i},{'en' if i % 2 else 'fi'}\n" for i in range(24))
     with pytest.raises(wrong, match=r"None of the first 24 prompts .* Mend that and queue the graph again\.$"):
-        run_node(node_classes, experts, prompts=table)
+        run_node(node_classes, demo, prompts=table)
     away = False
-    result = run_node(node_classes, experts, prompts=table).args[0]
+    result = run_node(node_classes, demo, prompts=table).args[0]
     assert (result.prompts, result.failed) == (24, 0)
 
 
-def test_the_node_audits_a_part_of_a_built_in_set(node_classes: dict[str, type], experts: Any) -> None:
+def test_the_node_audits_a_part_of_a_built_in_set(node_classes: dict[str, type], demo: Any) -> None:
     node = node_classes["EMoE_Audit"]
     options = node.INPUT_TYPES()["required"]["file"]  # type: ignore[attr-defined]
     assert list(options[1]["options"] if len(options) > 1 and "options" in options[1] else options[0])[:3] == [
         *("none", "built-in set: concepts", "built-in set: regions")
     ]
     chosen = {"file": "built-in set: concepts", "languages": "en, Japanese", "part": "animals, 6"}
-    result, _, folder = run_node(node_classes, experts, **chosen).args
+    result, _, folder = run_node(node_classes, demo, **chosen).args
     assert result.prompts == 12 and {group.value for group in result.of_column("language")} == {"en", "ja"}
-    assert run_node(node_classes, experts, **chosen).args[2] == folder
+    assert run_node(node_classes, demo, **chosen).args[2] == folder
     assert "no language 'xx'" in node.validate_inputs("built-in set: concepts", "xx")  # type: ignore[attr-defined]
 
 
@@ -227,10 +207,10 @@ def test_the_node_audits_a_part_of_a_built_in_set(node_classes: dict[str, type],
     ],
 )
 def test_bad_input_is_one_sentence(
-    pack: ModuleType, node_classes: dict[str, type], experts: Any, changes: dict[str, Any], said: str
+    pack: ModuleType, node_classes: dict[str, type], demo: Any, changes: dict[str, Any], said: str
 ) -> None:
     with pytest.raises(pack.emoe_core.errors.EMoEError, match=said):
-        run_node(node_classes, experts, **changes)
+        run_node(node_classes, demo, **changes)
 
 
 def report_of(node_classes: dict[str, type], audit: Any, **changes: Any) -> Any:

@@ -11,36 +11,17 @@ from typing import Any
 
 import pytest
 import torch
-from emoe_testing.scoring import options, score_prompt
+from emoe_testing.scoring import WIDGETS, latent, options, score_prompt
 
-HOW: dict[str, Any] = {
-    "tap": "mid_out",
-    "estimator": "relative",
-    "add_noise": True,
-    "noise_seed": 11,
-    "steps": 20,
-    "scheduler": "normal",
-    "at_step": 0,
-    "noise_samples": 1,
-}
+HOW: dict[str, Any] = {"tap": "mid_out", "estimator": "relative", "noise_seed": 11, "noise_samples": 1}
 Lines = Callable[[list[str]], Any]
-LATENT = {"samples": torch.zeros(1, 4, 16, 16)}
-
-
-@pytest.fixture(scope="module")
-def host(pack: ModuleType) -> Any:
-    return pack.emoe_core.hosts.comfyui
+LATENT = latent(size=16)
 
 
 @pytest.fixture(scope="module")
 def of(pack: ModuleType) -> Lines:
     """Reference prompts from lines of the text box."""
     return lambda lines: pack.emoe_core.gating.reference_prompts.from_text("\n".join(lines))
-
-
-@pytest.fixture(scope="module")
-def experts(host: Any) -> Any:
-    return host.experts.demo_set.embedded_experts()
 
 
 @pytest.fixture
@@ -58,16 +39,16 @@ def counted(host: Any, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return seen
 
 
-def test_scores_are_those_of_score(host: Any, experts: Any, of: Lines) -> None:
-    made = host.calibrating.calibrate(experts, of(["horse", "rainbow"]), LATENT, "two", None, options(host, **HOW))
+def test_scores_are_those_of_score(host: Any, demo: Any, of: Lines) -> None:
+    made = host.calibrating.calibrate(demo, of(["horse", "rainbow"]), LATENT, "two", None, options(host, **HOW))
     for prompt, kept in zip(made.prompts, made.scores, strict=True):
-        positive = host.prompts.conditioning.encode_for_experts(experts, prompt)
-        report = score_prompt(host, experts, positive, LATENT, **HOW).report
+        positive = host.prompts.conditioning.encode_for_experts(demo, prompt)
+        report = score_prompt(host, demo, positive, LATENT, **HOW).report
         assert report.score == pytest.approx(kept, rel=1e-5) and report.settings == made.settings
 
 
 def test_an_interrupted_calibration_goes_on_where_it_stopped(
-    host: Any, experts: Any, counted: list[str], monkeypatch: pytest.MonkeyPatch, of: Lines
+    host: Any, demo: Any, counted: list[str], monkeypatch: pytest.MonkeyPatch, of: Lines
 ) -> None:
     prompts = of(["horse", "rainbow", "tiger", "pizza", "bell"])
     how = {**HOW, "noise_seed": 12}
@@ -82,38 +63,38 @@ def test_an_interrupted_calibration_goes_on_where_it_stopped(
 
     monkeypatch.setattr(kept, "add", die_at_the_third)
     with pytest.raises(KeyboardInterrupt):
-        host.calibrating.calibrate(experts, prompts, LATENT, "five", None, options(host, **how))
+        host.calibrating.calibrate(demo, prompts, LATENT, "five", None, options(host, **how))
     assert counted == ["horse", "rainbow", "tiger", "pizza"]
     counted.clear()
     monkeypatch.setattr(kept, "add", real)
-    made = host.calibrating.calibrate(experts, prompts, LATENT, "five", None, options(host, **how))
+    made = host.calibrating.calibrate(demo, prompts, LATENT, "five", None, options(host, **how))
     assert counted == ["tiger", "pizza", "bell"]  # what was written down is not scored again
     assert made.prompts == prompts.prompts
     counted.clear()
-    again = host.calibrating.calibrate(experts, prompts, LATENT, "five", None, options(host, **how))
+    again = host.calibrating.calibrate(demo, prompts, LATENT, "five", None, options(host, **how))
     assert len(counted) == 5  # finished: nothing half-made is left over
     assert again.scores == pytest.approx(made.scores, rel=1e-5)
 
 
-def test_odd_ends_of_lines_lose_nothing(host: Any, experts: Any, counted: list[str], of: Lines) -> None:
+def test_odd_ends_of_lines_lose_nothing(host: Any, demo: Any, counted: list[str], of: Lines) -> None:
     """A line cut inside a character, a prompt with a line separator, and one with half a surrogate pair."""
     pair = host.calibrating.KeptScores(host.calibrating.folder() / "pair.jsonl")
     pair.add("a\ud800b", 0.5)
     assert pair.read() == {"a\ud800b": 0.5}
     how = {**HOW, "noise_seed": 17}
-    positive = host.prompts.conditioning.encode_for_experts(experts, "horse")
-    settings = host.scoring.score.Run.of(experts, LATENT, options(host, **how)).settings(positive)
+    positive = host.prompts.conditioning.encode_for_experts(demo, "horse")
+    settings = host.scoring.score.Run.of(demo, LATENT, options(host, **how)).settings(positive)
     path = host.calibrating.unfinished(settings, None).path
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes('{"prompt": "red\u2028horse", "score": 0.25}\n{"prompt": "猫'.encode()[:-1])
     made = host.calibrating.calibrate(
-        experts, replace(of(["-", "猫"]), prompts=("red\u2028horse", "猫")), LATENT, "odd", None, options(host, **how)
+        demo, replace(of(["-", "猫"]), prompts=("red\u2028horse", "猫")), LATENT, "odd", None, options(host, **how)
     )
     assert counted == ["猫"] and made.scores[0] == 0.25 and not path.exists()
 
 
 def test_comfyuis_interrupt_ends_it_at_once_and_loses_nothing(
-    host: Any, experts: Any, counted: list[str], monkeypatch: pytest.MonkeyPatch, of: Lines
+    host: Any, demo: Any, counted: list[str], monkeypatch: pytest.MonkeyPatch, of: Lines
 ) -> None:
     """The button Cancel, pressed after the second prompt: the third is not even scored."""
     import comfy.model_management as management
@@ -128,19 +109,19 @@ def test_comfyuis_interrupt_ends_it_at_once_and_loses_nothing(
 
     monkeypatch.setattr(kept, "add", press_cancel)
     with pytest.raises(management.InterruptProcessingException):
-        host.calibrating.calibrate(experts, prompts, LATENT, "four", None, options(host, **how))
+        host.calibrating.calibrate(demo, prompts, LATENT, "four", None, options(host, **how))
     assert counted == ["horse", "rainbow"]
     counted.clear()
     monkeypatch.setattr(kept, "add", real)
-    assert len(host.calibrating.calibrate(experts, prompts, LATENT, "four", None, options(host, **how)).scores) == 4
+    assert len(host.calibrating.calibrate(demo, prompts, LATENT, "four", None, options(host, **how)).scores) == 4
     assert counted == ["tiger", "pizza"]
 
 
 def test_what_another_shared_text_encoder_began_is_not_gone_on_with(
-    host: Any, experts: Any, counted: list[str], monkeypatch: pytest.MonkeyPatch, of: Lines
+    host: Any, demo: Any, counted: list[str], monkeypatch: pytest.MonkeyPatch, of: Lines
 ) -> None:
     prompts, how = of(["horse", "rainbow", "tiger"]), {**HOW, "noise_seed": 16}
-    one, other = experts.experts[0].clip, experts.experts[3].clip
+    one, other = demo.experts[0].clip, demo.experts[3].clip
     kept = host.calibrating.KeptScores
     real = kept.add
 
@@ -151,18 +132,18 @@ def test_what_another_shared_text_encoder_began_is_not_gone_on_with(
 
     monkeypatch.setattr(kept, "add", die_at_the_second)
     with pytest.raises(KeyboardInterrupt):
-        host.calibrating.calibrate(experts, prompts, LATENT, "three", one, options(host, **how))
+        host.calibrating.calibrate(demo, prompts, LATENT, "three", one, options(host, **how))
     monkeypatch.setattr(kept, "add", real)
     counted.clear()
-    host.calibrating.calibrate(experts, prompts, LATENT, "three", other, options(host, **how))
+    host.calibrating.calibrate(demo, prompts, LATENT, "three", other, options(host, **how))
     assert len(counted) == 3
     counted.clear()
-    host.calibrating.calibrate(experts, prompts, LATENT, "three", one, options(host, **how))
+    host.calibrating.calibrate(demo, prompts, LATENT, "three", one, options(host, **how))
     assert len(counted) == 1
 
 
 def test_progress_is_told_in_prompts_and_time_left(
-    host: Any, experts: Any, monkeypatch: pytest.MonkeyPatch, of: Lines
+    host: Any, demo: Any, monkeypatch: pytest.MonkeyPatch, of: Lines
 ) -> None:
     import comfy.utils
 
@@ -178,22 +159,22 @@ def test_progress_is_told_in_prompts_and_time_left(
 
     monkeypatch.setattr(comfy.utils.ProgressBar, "update_absolute", heard)
     how = {**HOW, "noise_seed": 15}
-    host.calibrating.calibrate(experts, of(["horse", "rainbow", "tiger"]), LATENT, "three", None, options(host, **how))
+    host.calibrating.calibrate(demo, of(["horse", "rainbow", "tiger"]), LATENT, "three", None, options(host, **how))
     assert bar[-3:] == [(1, 3), (2, 3), (3, 3)] and told[-1] == "3 of 3 prompts"
     assert told[0].startswith("1 of 3 prompts, about ") and told[0].endswith(" s left")
 
 
-def test_one_text_encoder_for_all_is_another_setting(host: Any, experts: Any, of: Lines) -> None:
-    clip = experts.experts[0].clip
-    shared = host.calibrating.calibrate(experts, of(["horse"]), LATENT, "shared", clip, options(host, **HOW))
-    own = host.calibrating.calibrate(experts, of(["horse"]), LATENT, "own", None, options(host, **HOW))
+def test_one_text_encoder_for_all_is_another_setting(host: Any, demo: Any, of: Lines) -> None:
+    clip = demo.experts[0].clip
+    shared = host.calibrating.calibrate(demo, of(["horse"]), LATENT, "shared", clip, options(host, **HOW))
+    own = host.calibrating.calibrate(demo, of(["horse"]), LATENT, "own", None, options(host, **HOW))
     assert shared.settings.text_encoders == ("shared",) and len(own.settings.text_encoders) == 4
 
 
-def test_saved_loaded_and_protected(host: Any, experts: Any, pack: ModuleType, of: Lines) -> None:
+def test_saved_loaded_and_protected(host: Any, demo: Any, pack: ModuleType, of: Lines) -> None:
     wrong = pack.emoe_core.errors.EMoEError
-    one = host.calibrating.calibrate(experts, of(["horse"]), LATENT, "keep me", None, options(host, **HOW))
-    two = host.calibrating.calibrate(experts, of(["pizza", "bell"]), LATENT, "keep me", None, options(host, **HOW))
+    one = host.calibrating.calibrate(demo, of(["horse"]), LATENT, "keep me", None, options(host, **HOW))
+    two = host.calibrating.calibrate(demo, of(["pizza", "bell"]), LATENT, "keep me", None, options(host, **HOW))
     path = host.calibrating.save(one, "", overwrite=False)
     assert path == host.calibrating.save(one, "keep me", overwrite=False)
     assert "keep me" in host.calibrating.names() and host.calibrating.load("keep me") == one
@@ -214,30 +195,30 @@ def test_a_name_is_a_plain_name(host: Any, pack: ModuleType, name: str) -> None:
         host.calibrating.path_of(name)
 
 
-def test_marked_prompts_make_a_labelled_calibration(host: Any, experts: Any, of: Lines) -> None:
-    made = host.calibrating.calibrate(experts, of(["horse", "!qzxv"]), LATENT, "marked", None, options(host, **HOW))
+def test_marked_prompts_make_a_labelled_calibration(host: Any, demo: Any, of: Lines) -> None:
+    made = host.calibrating.calibrate(demo, of(["horse", "!qzxv"]), LATENT, "marked", None, options(host, **HOW))
     assert made.bad == (False, True) and made.good_scores == made.scores[:1] and "1 of them bad" in made.line()
 
 
-def test_no_prompts(host: Any, experts: Any, pack: ModuleType, of: Lines) -> None:
+def test_no_prompts(host: Any, demo: Any, pack: ModuleType, of: Lines) -> None:
     with pytest.raises(pack.emoe_core.errors.EMoEError, match="no prompts"):
-        host.calibrating.calibrate(experts, of([]), LATENT, "none", None, options(host, **HOW))
+        host.calibrating.calibrate(demo, of([]), LATENT, "none", None, options(host, **HOW))
 
 
 @pytest.mark.parametrize(("items", "said"), [(4, "^Calibrate Gate's latent_image is a batch; set its"), (0, "of zero")])
 def test_one_latent_for_every_prompt(
-    host: Any, experts: Any, pack: ModuleType, of: Lines, counted: list[str], items: int, said: str
+    host: Any, demo: Any, pack: ModuleType, of: Lines, counted: list[str], items: int, said: str
 ) -> None:
     """A batch's score is that of its worst item: it would be held against scores of single images."""
     with pytest.raises(pack.emoe_core.errors.EMoEError, match=said):
         host.calibrating.calibrate(
-            experts, of(["horse"]), {"samples": torch.zeros(items, 4, 16, 16)}, "b", None, options(host, **HOW)
+            demo, of(["horse"]), {"samples": torch.zeros(items, 4, 16, 16)}, "b", None, options(host, **HOW)
         )
     assert counted == []
 
 
 def test_a_prompt_file_gives_prompts_marks_and_groups(
-    host: Any, experts: Any, node_classes: dict[str, Any], comfy_base: Any
+    host: Any, demo: Any, node_classes: dict[str, Any], comfy_base: Any
 ) -> None:
     """In the input folder or by its full path; a changed file is read again, a row that cannot be read is named."""
     import folder_paths
@@ -246,12 +227,11 @@ def test_a_prompt_file_gives_prompts_marks_and_groups(
     path = Path(folder_paths.get_input_directory()) / "reference.csv"
     path.write_text(rows, encoding="utf-8")
     node = node_classes["EMoE_Calibrate"]
-    widgets = {k: v for k, v in HOW.items() if k not in ("estimator", "add_noise")}
-    widgets |= {"add_noise": "enable", "preset": "fast", "estimator": "relative", "noise_seed": 13}
+    widgets = {**WIDGETS, "noise_seed": 13, "noise_samples": 1}
     before = node.fingerprint_inputs(prompt_file="reference.csv", prompts="")
     outputs = [
         node.execute(
-            experts=experts, latent_image=LATENT, prompts="bell", name="f", prompt_file=name, bad_below=0.5, **widgets
+            experts=demo, latent_image=LATENT, prompts="bell", name="f", prompt_file=name, bad_below=0.5, **widgets
         )
         for name in ("reference.csv", str(path))
     ]
@@ -273,14 +253,14 @@ def test_a_prompt_file_gives_prompts_marks_and_groups(
 
 
 def test_the_gate_takes_a_group_and_an_old_graph_without_one(
-    host: Any, experts: Any, node_classes: dict[str, Any], pack: ModuleType, of: Lines
+    host: Any, demo: Any, node_classes: dict[str, Any], pack: ModuleType, of: Lines
 ) -> None:
     made = host.calibrating.calibrate(
-        experts, of(["horse", "bell", "tiger"]), LATENT, "grouped", None, options(host, **HOW)
+        demo, of(["horse", "bell", "tiger"]), LATENT, "grouped", None, options(host, **HOW)
     )
     grouped = replace(made, groups={"language": ("en", "en", "de")})
-    positive = host.prompts.conditioning.encode_for_experts(experts, "horse")
-    report = score_prompt(host, experts, positive, LATENT, **HOW).report
+    positive = host.prompts.conditioning.encode_for_experts(demo, "horse")
+    report = score_prompt(host, demo, positive, LATENT, **HOW).report
     gate, common = node_classes["EMoE_Gate"], {"alpha": 0.4, "threshold": 0.5, "mode": "decide", "filename_prefix": "g"}
 
     def verdict(**more: Any) -> dict[str, Any]:
@@ -302,13 +282,13 @@ def test_the_gate_takes_a_group_and_an_old_graph_without_one(
 
 
 def test_a_calibration_of_other_experts_is_refused_with_the_reason(
-    host: Any, experts: Any, node_classes: dict[str, Any], pack: ModuleType, of: Lines
+    host: Any, demo: Any, node_classes: dict[str, Any], pack: ModuleType, of: Lines
 ) -> None:
     """Saved with four experts, loaded from its file, and asked about two of them."""
-    made = host.calibrating.calibrate(experts, of(["horse"]), LATENT, "of four", None, options(host, **HOW))
+    made = host.calibrating.calibrate(demo, of(["horse"]), LATENT, "of four", None, options(host, **HOW))
     host.calibrating.save(made, "of four", overwrite=True)
     loaded = node_classes["EMoE_LoadCalibration"].execute("of four").args[0]
-    two = replace(experts, experts=experts.experts[:2])
+    two = replace(demo, experts=demo.experts[:2])
     positive = host.prompts.conditioning.encode_for_experts(two, "horse")
     report = score_prompt(host, two, positive, LATENT, **HOW).report
     with pytest.raises(

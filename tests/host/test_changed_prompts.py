@@ -13,38 +13,19 @@ from emoe_testing.checkpoints import make_sd15_inpainting
 from emoe_testing.scoring import score_prompt
 from emoe_testing.transformers import FLUX_CONTEXT, make_flux
 
-HOW: dict[str, Any] = {
-    "tap": "noise_pred",
-    "estimator": "centred_relative",
-    "add_noise": True,
-    "noise_seed": 0,
-    "steps": 20,
-    "scheduler": "normal",
-    "at_step": 0,
-    "noise_samples": 1,
-}
-
-
-@pytest.fixture(scope="module")
-def host(pack: ModuleType) -> Any:
-    return pack.emoe_core.hosts.comfyui
-
-
-@pytest.fixture(scope="module")
-def experts(host: Any) -> Any:
-    return host.experts.demo_set.embedded_experts()
+HOW: dict[str, Any] = {"tap": "noise_pred", "estimator": "centred_relative", "noise_samples": 1}
 
 
 @pytest.fixture
-def encoded(host: Any, experts: Any) -> Callable[[str], Any]:
-    return lambda text: host.prompts.conditioning.encode_for_experts(experts, text)
+def encoded(host: Any, demo: Any) -> Callable[[str], Any]:
+    return lambda text: host.prompts.conditioning.encode_for_experts(demo, text)
 
 
 @pytest.fixture
-def score(host: Any, experts: Any) -> Callable[..., Any]:
+def score(host: Any, demo: Any) -> Callable[..., Any]:
     def run(positive: Any, made: Any = None, size: tuple[int, ...] = (1, 4, 16, 16), **changes: Any) -> Any:
         where = {"samples": torch.zeros(*size)}
-        return score_prompt(host, made or experts, positive, where, **{**HOW, **changes}).report
+        return score_prompt(host, made or demo, positive, where, **{**HOW, **changes}).report
 
     return run
 
@@ -97,12 +78,12 @@ def test_an_encoding_that_was_changed_is_refused(score: Any, encoded: Any, error
 
 
 def test_a_prompt_for_other_experts_is_refused(
-    pack: ModuleType, host: Any, experts: Any, score: Any, encoded: Any, error: type[Exception]
+    pack: ModuleType, host: Any, demo: Any, score: Any, encoded: Any, error: type[Exception]
 ) -> None:
-    turned = pack.emoe_core.experts.sets.ExpertSet(tuple(reversed(experts.experts)))
+    turned = pack.emoe_core.experts.sets.ExpertSet(tuple(reversed(demo.experts)))
     with pytest.raises(error, match="encoded for other experts; connect the same EXPERTS"):
         score(host.prompts.conditioning.encode_for_experts(turned, "sunflower"))
-    fewer = pack.emoe_core.experts.sets.ExpertSet(experts.experts[:2])
+    fewer = pack.emoe_core.experts.sets.ExpertSet(demo.experts[:2])
     with pytest.raises(error, match="encoded for 2 experts and Uncertainty Score has 4"):
         score(host.prompts.conditioning.encode_for_experts(fewer, "sunflower"))
     again = host.experts.demo_set.embedded_experts()  # the same files, loaded anew
@@ -202,12 +183,12 @@ def test_the_kept_empty_prompt_is_of_the_encoder_that_made_it(pack: ModuleType, 
     assert of(other) == of(fresh)
 
 
-def test_noise_of_other_items_of_a_batch_is_another_setting(host: Any, experts: Any, encoded: Any) -> None:
+def test_noise_of_other_items_of_a_batch_is_another_setting(host: Any, demo: Any, encoded: Any) -> None:
     """Latent From Batch: the host draws the noise that the item had in its batch."""
     import nodes
 
     def of(latent: Any) -> Any:
-        return score_prompt(host, experts, encoded("sunflower"), latent, **HOW).report
+        return score_prompt(host, demo, encoded("sunflower"), latent, **HOW).report
 
     four = {"samples": torch.zeros(4, 4, 16, 16)}
     first, third = (nodes.LatentFromBatch().frombatch(four, place, 1)[0] for place in (0, 2))

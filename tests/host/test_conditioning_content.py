@@ -15,16 +15,6 @@ FAST = {"tap": "mid_out", "estimator": "relative", "noise_samples": 1}
 
 
 @pytest.fixture(scope="module")
-def host(pack: ModuleType) -> Any:
-    return pack.emoe_core.hosts.comfyui
-
-
-@pytest.fixture(scope="module")
-def demo(host: Any) -> Any:
-    return host.experts.demo_set.embedded_experts()
-
-
-@pytest.fixture(scope="module")
 def lora(pack: ModuleType) -> dict[str, torch.Tensor]:
     import comfy.utils
 

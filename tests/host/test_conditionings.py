@@ -10,32 +10,14 @@ from typing import Any
 import pytest
 import torch
 from emoe_testing.checkpoints import make_sd15
-from emoe_testing.scoring import score_prompt, score_prompts
+from emoe_testing.scoring import latent, score_prompt, score_prompts
 
 KEY = "diffusion_model.middle_block.1.transformer_blocks.0.attn2.to_k"
-HOW: dict[str, Any] = {
-    "tap": "mid_out",
-    "estimator": "relative",
-    "add_noise": True,
-    "noise_seed": 5,
-    "steps": 20,
-    "scheduler": "normal",
-    "at_step": 0,
-    "noise_samples": 2,
-}
+HOW: dict[str, Any] = {"tap": "mid_out", "estimator": "relative", "noise_seed": 5}
 
 
 def prompt(seed: int = 0, tokens: int = 77, **options: Any) -> list[list[Any]]:
     return [[torch.randn(1, tokens, 768, generator=torch.Generator().manual_seed(seed)), dict(options)]]
-
-
-def latent(batch: int = 1, size: int = 8) -> dict[str, torch.Tensor]:
-    return {"samples": torch.zeros(batch, 4, size, size)}
-
-
-@pytest.fixture(scope="module")
-def host(pack: ModuleType) -> Any:
-    return pack.emoe_core.hosts.comfyui
 
 
 @pytest.fixture(scope="module")

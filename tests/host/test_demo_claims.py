@@ -7,48 +7,28 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from types import ModuleType
 from typing import Any
 
 import pytest
 import torch
-from emoe_testing.scoring import score_prompt
+from emoe_testing.scoring import latent, score_prompt, score_prompts
 
 ALPHA = 0.1
 A_GROUP = 40
-Score = Callable[[str, str], Any]
+Score = Callable[[str, list[str]], list[Any]]
 
 
 @pytest.fixture(scope="module")
-def experts(pack: ModuleType) -> Any:
-    return pack.emoe_core.hosts.comfyui.experts.demo_set.embedded_experts()
+def score(host: Any, demo: Any) -> Score:
+    """`score(preset, prompts)`: their reports under the calibrations' settings, scored together."""
 
-
-@pytest.fixture(scope="module")
-def score(pack: ModuleType, experts: Any) -> Score:
-    """`score(preset, prompt) -> Report` under the calibrations' settings; each is made once."""
-    host, kept = pack.emoe_core.hosts.comfyui, {}
-
-    def run(preset: str, prompt: str) -> Any:
-        if (preset, prompt) not in kept:
-            chosen = pack.emoe_core.scoring.presets.PRESETS[preset]
-            with torch.inference_mode():
-                scored = score_prompt(
-                    host,
-                    experts,
-                    host.prompts.conditioning.encode_for_experts(experts, prompt),
-                    {"samples": torch.zeros(1, 4, 16, 16)},
-                    tap=chosen.tap,
-                    estimator=chosen.estimator,
-                    add_noise=True,
-                    noise_seed=0,
-                    steps=20,
-                    scheduler="normal",
-                    at_step=0,
-                    noise_samples=2,
-                )
-            kept[preset, prompt] = scored.report
-        return kept[preset, prompt]
+    def run(preset: str, prompts: list[str]) -> list[Any]:
+        encoded = (host.prompts.conditioning.encode_for_experts(demo, prompt) for prompt in prompts)
+        with torch.inference_mode():
+            scored = list(score_prompts(host, demo, encoded, latent(size=16), preset=preset, brief=True))
+        return [replace(one.report, calibrations=demo.calibrations) for one in scored]
 
     return run
 
@@ -59,19 +39,25 @@ def spread(prompts: list[str], count: int = A_GROUP) -> list[str]:
 
 
 def blocked_share(pack: ModuleType, score: Score, preset: str, group: str) -> tuple[float, int]:
-    prompts = spread(pack.emoe_core.demo.prompts()[group])
-    verdicts = [pack.emoe_core.gating.gate.decide(score(preset, p), "false_block_rate", alpha=ALPHA) for p in prompts]
-    return sum(v.verdict == "block" for v in verdicts) / len(prompts), len(prompts)
+    reports = score(preset, spread(pack.emoe_core.demo.prompts()[group]))
+    verdicts = [pack.emoe_core.gating.gate.decide(report, "false_block_rate", alpha=ALPHA) for report in reports]
+    return sum(v.verdict == "block" for v in verdicts) / len(reports), len(reports)
 
 
 @pytest.mark.parametrize("preset", ["fast", "thorough", "layout", "paper"])
-def test_shipped_calibrations_are_these_experts(pack: ModuleType, experts: Any, score: Score, preset: str) -> None:
+def test_shipped_calibrations_are_these_experts(pack: ModuleType, host: Any, demo: Any, preset: str) -> None:
     """The same settings to the letter, and the stored scores come out again (rounding differs between processors)."""
-    report = score(preset, pack.emoe_core.demo.prompts()["calibration"][0])
-    calibration = pack.emoe_core.gating.matching.matching(report, experts.calibrations)
+
+    def score(prompt: str) -> Any:
+        positive = host.prompts.conditioning.encode_for_experts(demo, prompt)
+        with torch.inference_mode():
+            return score_prompt(host, demo, positive, latent(size=16), preset=preset).report
+
+    report = score(pack.emoe_core.demo.prompts()["calibration"][0])
+    calibration = pack.emoe_core.gating.matching.matching(report, demo.calibrations)
     assert calibration.name == f"demo experts, {preset}" and len(calibration.scores) >= 99
     for index in range(0, len(calibration.scores), 20):
-        again = score(preset, calibration.prompts[index]).score
+        again = score(calibration.prompts[index]).score
         assert again == pytest.approx(calibration.scores[index], rel=1e-3)
 
 
@@ -89,15 +75,13 @@ def test_what_the_experts_never_saw_is_mostly_blocked(pack: ModuleType, score: S
     assert share > 0.5
 
 
-def test_a_report_of_another_seed_is_refused(pack: ModuleType, experts: Any, score: Score) -> None:
-    from dataclasses import replace
-
-    report = score("fast", "rainbow")
+def test_a_report_of_another_seed_is_refused(pack: ModuleType, demo: Any, score: Score) -> None:
+    (report,) = score("fast", ["rainbow"])
     other = replace(report, settings=replace(report.settings, noise_seed=1))
     with pytest.raises(pack.emoe_core.errors.SettingsMismatch, match="noise_seed is 1 instead of 0"):
         pack.emoe_core.gating.gate.decide(other, "false_block_rate")
 
 
-def test_another_expert_drops_the_calibrations(pack: ModuleType, experts: Any) -> None:
+def test_another_expert_drops_the_calibrations(pack: ModuleType, demo: Any) -> None:
     """They hold for the very set they were made with."""
-    assert experts.calibrations and not experts.add(experts.experts[0]).calibrations
+    assert demo.calibrations and not demo.add(demo.experts[0]).calibrations

@@ -45,7 +45,6 @@ def in_comfyui(
     **changes: Any,
 ) -> Any:
     tap, estimator = pack.emoe_core.scoring.presets.resolve(preset, "mid_out", "relative")
-    plain = {"add_noise": True, "noise_seed": 0, "steps": 20, "scheduler": "normal", "at_step": 0, "noise_samples": 2}
     return score_prompt(
         pack.emoe_core.hosts.comfyui,
         experts,
@@ -54,7 +53,7 @@ def in_comfyui(
         tap=tap,
         estimator=estimator,
         empty_prompt=empty,
-        **(plain | changes),
+        **changes,
     ).report
 
 

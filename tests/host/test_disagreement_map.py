@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from emoe_testing.scoring import WIDGETS
 from PIL import Image
 
 
@@ -22,17 +23,7 @@ def scored(node_classes: dict[str, Any], demo: tuple[Any, ...]) -> Any:
     """`scored(text, **changes)`: the report that Uncertainty Score gives."""
 
     def run(text: str = "sunflower", experts: Any = None, batch: int = 1, latent: Any = None, **changes: Any) -> Any:
-        plain = {
-            "preset": "thorough",
-            "add_noise": "enable",
-            "noise_seed": 3,
-            "steps": 20,
-            "scheduler": "normal",
-            "at_step": 0,
-            "noise_samples": 2,
-            "tap": "mid_out",
-            "estimator": "relative",
-        }
+        plain = {**WIDGETS, "preset": "thorough", "noise_seed": 3}
         chosen = experts or demo[0]
         positive = node_classes["EMoE_EncodeForExperts"].execute(experts=chosen, text=text).args[0]
         where = latent or {"samples": torch.zeros(batch, 4, 16, 16)}

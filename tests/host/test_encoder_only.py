@@ -10,14 +10,9 @@ from typing import Any
 import pytest
 import torch
 from emoe_testing.checkpoints import make_sd15
-from emoe_testing.scoring import score_prompt
+from emoe_testing.scoring import latent, prompt, score_prompt
 
 FAMILIES = ("sd15", "bf16", "fp8", "fp32", "xl", "sd2", "sd2_v", "inpainting")
-
-
-@pytest.fixture(scope="module")
-def host(pack: ModuleType) -> Any:
-    return pack.emoe_core.hosts.comfyui
 
 
 @pytest.fixture(scope="module")
@@ -34,33 +29,17 @@ def score(pack: ModuleType, host: Any) -> Callable[..., Any]:
 
     def run(experts: list[Any], preset: str = "fast", positive: Any = None, **changes: Any) -> Any:
         chosen = pack.emoe_core.scoring.presets.PRESETS[preset]
-        plain: dict[str, Any] = {
-            "tap": chosen.tap,
-            "estimator": chosen.estimator,
-            "add_noise": True,
-            "noise_seed": 5,
-            "steps": 20,
-            "scheduler": "normal",
-            "at_step": 0,
-            "noise_samples": 2,
-        }
+        plain: dict[str, Any] = {"tap": chosen.tap, "estimator": chosen.estimator, "noise_seed": 5}
         made = pack.emoe_core.experts.sets.ExpertSet()
         for expert in experts:
             made = made.add(expert)
         width = experts[0].model.model.model_config.unet_config["context_dim"]
         positive = positive or prompt(width)
-        latent = {"samples": torch.zeros(1, 4, 8, 8)}
         if chosen.estimator.startswith("centred"):
             plain["empty_prompt"] = prompt(width, 1)
-        return score_prompt(host, made, positive, latent, **plain, **changes).report
+        return score_prompt(host, made, positive, latent(), **plain, **changes).report
 
     return run
-
-
-def prompt(width: int, seed: int = 0, **options: Any) -> list[list[Any]]:
-    generator = torch.Generator().manual_seed(seed)
-    text = torch.randn(1, 77, width, generator=generator)
-    return [[text, {"pooled_output": torch.randn(1, 1280, generator=generator), **options}]]
 
 
 @pytest.fixture

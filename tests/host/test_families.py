@@ -39,14 +39,7 @@ def score(pack: ModuleType, load: Load) -> Callable[..., Any]:
         generator = torch.Generator().manual_seed(0)
         text, empty = torch.randn(2, 1, 77, width, generator=generator)
         options = {"pooled_output": torch.randn(1, 1280, generator=generator), **(extra or {})}
-        plain = {
-            "add_noise": True,
-            "noise_seed": 5,
-            "steps": 20,
-            "scheduler": "normal",
-            "at_step": 0,
-            "noise_samples": 1,
-        }
+        plain = {"noise_seed": 5, "noise_samples": 1}
         if chosen.estimator.startswith("centred"):
             plain["empty_prompt"] = [[empty, {"pooled_output": torch.zeros(1, 1280)}]]
         return score_prompt(

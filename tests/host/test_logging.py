@@ -15,11 +15,6 @@ from emoe_testing.scoring import score_prompt
 LAYOUT = {"tap": "noise_pred", "estimator": "variance", "noise_samples": 1}
 
 
-@pytest.fixture
-def host(pack: ModuleType) -> Any:
-    return pack.emoe_core.hosts.comfyui
-
-
 def conditioning() -> list[list[Any]]:
     return [
         [torch.randn(1, 77, 768, generator=torch.Generator().manual_seed(0)), {"pooled_output": torch.zeros(1, 768)}]

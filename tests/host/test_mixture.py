@@ -29,16 +29,6 @@ def latent(batch: int = 1, size: int = SIZE) -> dict[str, torch.Tensor]:
 
 
 @pytest.fixture(scope="module")
-def host(pack: ModuleType) -> Any:
-    return pack.emoe_core.hosts.comfyui
-
-
-@pytest.fixture(scope="module")
-def demo(host: Any) -> Any:
-    return host.experts.demo_set.embedded_experts()
-
-
-@pytest.fixture(scope="module")
 def build(host: Any, demo: Any) -> Callable[..., Any]:
     """`build(experts, prompts, **changes)`; the demo experts when none are given."""
 
@@ -58,16 +48,7 @@ def mixture(build: Callable[..., Any]) -> Any:
 @pytest.fixture(scope="module")
 def score(host: Any) -> Callable[..., Any]:
     def run(experts: Any, text: str = "sunflower", positive: Any = None, where: Any = None, **changes: Any) -> Any:
-        plain = {
-            "tap": "mid_out",
-            "estimator": "variance",
-            "add_noise": True,
-            "noise_seed": 5,
-            "steps": 20,
-            "scheduler": "normal",
-            "at_step": 0,
-            "noise_samples": 2,
-        }
+        plain = {"tap": "mid_out", "estimator": "variance", "noise_seed": 5}
         positive = positive or host.prompts.conditioning.encode_for_experts(experts, text)
         return score_prompt(host, experts, positive, where or latent(), **plain | changes)
 

@@ -19,15 +19,7 @@ from emoe_testing.scoring import score_prompt
 
 CARD = torch.device("cpu", 0)
 SIZE = 16
-HOW: dict[str, Any] = {
-    "estimator": "variance",
-    "add_noise": True,
-    "noise_seed": 5,
-    "steps": 20,
-    "scheduler": "normal",
-    "at_step": 0,
-    "noise_samples": 2,
-}
+HOW: dict[str, Any] = {"estimator": "variance", "noise_seed": 5}
 
 
 class Pages:
@@ -62,11 +54,6 @@ class Pinned:
 
     def truncate(self, *_: Any, **__: Any) -> None:
         pass
-
-
-@pytest.fixture(scope="module")
-def host(pack: ModuleType) -> Any:
-    return pack.emoe_core.hosts.comfyui
 
 
 @pytest.fixture

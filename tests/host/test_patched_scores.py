@@ -26,16 +26,6 @@ Patch = Callable[[Any], Any]
 
 
 @pytest.fixture(scope="module")
-def host(pack: ModuleType) -> Any:
-    return pack.emoe_core.hosts.comfyui
-
-
-@pytest.fixture(scope="module")
-def demo(host: Any) -> Any:
-    return host.experts.demo_set.embedded_experts()
-
-
-@pytest.fixture(scope="module")
 def words(host: Any, demo: Any) -> dict[str, Any]:
     return {text: host.prompts.conditioning.encode_for_experts(demo, text) for text in WORDS}
 

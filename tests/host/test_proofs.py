@@ -11,31 +11,10 @@ from typing import Any
 
 import pytest
 import torch
-from emoe_testing.scoring import options, score_prompt
+from emoe_testing.scoring import WIDGETS, latent, options, score_prompt
 
-LATENT = {"samples": torch.zeros(1, 4, 16, 16)}
-WIDGETS: dict[str, Any] = {
-    "preset": "fast",
-    "add_noise": "enable",
-    "noise_seed": 0,
-    "steps": 20,
-    "scheduler": "normal",
-    "at_step": 0,
-    "noise_samples": 2,
-    "tap": "mid_out",
-    "estimator": "relative",
-}
+LATENT = latent(size=16)
 Set = Callable[..., Any]
-
-
-@pytest.fixture(scope="module")
-def host(pack: ModuleType) -> Any:
-    return pack.emoe_core.hosts.comfyui
-
-
-@pytest.fixture(scope="module")
-def demo(host: Any) -> Any:
-    return host.experts.demo_set.embedded_experts()
 
 
 @pytest.fixture
@@ -161,10 +140,7 @@ def test_freeu_of_another_strength_is_refused(
         return made({place: freeu(expert.model, b2=b2) for place, expert in enumerate(demo.experts)})
 
     given = ["horse", "rainbow", "tiger", "pizza", "bell", "cat", "ant", "candle", "hammer", "bridge"]
-    arguments = {
-        "tap": "noise_pred", "estimator": "centred_layout", "add_noise": True, "noise_seed": 0, "steps": 20,
-        "scheduler": "normal", "at_step": 0, "noise_samples": 1,
-    }  # fmt: skip
+    arguments = {"tap": "noise_pred", "estimator": "centred_layout", "noise_samples": 1}
     references = host.calibrating.reference_prompts("\n".join(given), "", 0.0)
     kept = host.calibrating.calibrate(at(1.2), references, LATENT, "freeu", None, options(host, **arguments))
     same = run(node_classes, host, at(1.2), kept).args[1]
@@ -208,10 +184,7 @@ def test_a_proof_is_made_once_and_counted_in_the_progress(
 ) -> None:
     experts = made({0: backend(demo.experts[0].model)})
     positive = host.prompts.conditioning.encode_for_experts(experts, "red horse")
-    how = {
-        "tap": "mid_out", "estimator": "relative", "add_noise": True, "noise_seed": 0, "steps": 20,
-        "scheduler": "normal", "at_step": 0, "noise_samples": 2,
-    }  # fmt: skip
+    how = {"tap": "mid_out", "estimator": "relative"}
 
     def told() -> list[float]:
         seen: list[float] = []
@@ -250,10 +223,7 @@ def test_one_text_encoder_for_all_is_found_among_the_experts(
 ) -> None:
     """A calibration of prompts that went through the second expert's encoder, which the settings only call shared."""
     clip = demo.experts[1].clip
-    how = {
-        "tap": "mid_out", "estimator": "relative", "add_noise": True, "noise_seed": 0, "steps": 20,
-        "scheduler": "normal", "at_step": 0, "noise_samples": 1,
-    }  # fmt: skip
+    how = {"tap": "mid_out", "estimator": "relative", "noise_samples": 1}
     references = host.calibrating.reference_prompts("horse\nrainbow\ntiger\npizza\nbell\nxchtgg", "", 0.0)
     kept = host.calibrating.calibrate(made(), references, LATENT, "shared", clip, options(host, **how))
     experts = made({0: backend(demo.experts[0].model)})

@@ -12,7 +12,7 @@ import pytest
 import torch
 from emoe_testing import packs
 from emoe_testing.checkpoints import UNET_PREFIX, make_quantised, make_sd15, scaled_fp8
-from emoe_testing.scoring import score_prompt
+from emoe_testing.scoring import latent, prompt, score_prompt
 from safetensors.torch import load_file, save_file
 
 #: The formats that hosts list. A host that lists another fails a test here.
@@ -45,11 +45,6 @@ TEXT = [
     "14c1355f849a65fc50d10ae12c38f12b821ab72b4b6c1b3c52acc68167dbcb3c",
     "7e19425ad452709af7f79351dc51fe656ea938b12ac001f962828fe19edc501f",
 ]
-
-
-@pytest.fixture(scope="module")
-def host(pack: ModuleType) -> Any:
-    return pack.emoe_core.hosts.comfyui
 
 
 @pytest.fixture(scope="module")
@@ -87,19 +82,13 @@ def score(pack: ModuleType, host: Any) -> Callable[..., Any]:
         for expert in experts:
             made = made.add(expert)
         width = experts[0].model.model.model_config.unet_config["context_dim"]
-        how: dict[str, Any] = {"add_noise": True, "noise_seed": 5, "steps": 20, "scheduler": "normal", "at_step": 0}
+        how: dict[str, Any] = {"noise_seed": 5}
         if chosen.estimator.startswith("centred"):
             how["empty_prompt"] = prompt(width, 1)
         how |= {"tap": chosen.tap, "estimator": chosen.estimator, "noise_samples": 1}
-        return score_prompt(host, made, prompt(width), {"samples": torch.zeros(1, 4, 8, 8)}, **how).report
+        return score_prompt(host, made, prompt(width), latent(), **how).report
 
     return run
-
-
-def prompt(width: int, seed: int = 0) -> list[list[Any]]:
-    generator = torch.Generator().manual_seed(seed)
-    text = torch.randn(1, 77, width, generator=generator)
-    return [[text, {"pooled_output": torch.randn(1, 1280, generator=generator)}]]
 
 
 def remark(conf: dict[str, Any]) -> torch.Tensor:

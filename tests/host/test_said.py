@@ -16,16 +16,6 @@ LATENT = {"samples": torch.zeros(1, 4, 16, 16)}
 FAST = {"tap": "mid_out", "estimator": "relative", "noise_samples": 1}
 
 
-@pytest.fixture(scope="module")
-def host(pack: ModuleType) -> Any:
-    return pack.emoe_core.hosts.comfyui
-
-
-@pytest.fixture(scope="module")
-def demo(host: Any) -> Any:
-    return host.experts.demo_set.embedded_experts()
-
-
 @pytest.fixture
 def wrong(pack: ModuleType) -> type[Exception]:
     found: type[Exception] = pack.emoe_core.errors.EMoEError

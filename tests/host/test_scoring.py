@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 from emoe_testing.checkpoints import make_sd15
-from emoe_testing.scoring import options, score_prompt
+from emoe_testing.scoring import latent, options, score_prompt
 
 Loaded = dict[str, Any]
 
@@ -57,10 +57,6 @@ def prompt(seed: int = 0, width: int = 768, **options: Any) -> list[list[Any]]:
     return [[torch.randn(1, 77, width, generator=torch.Generator().manual_seed(seed)), dict(options)]]
 
 
-def latent(batch: int = 1, size: int = 8) -> dict[str, torch.Tensor]:
-    return {"samples": torch.zeros(batch, 4, size, size)}
-
-
 @pytest.fixture
 def score(pack: ModuleType, experts: Callable[..., Any]) -> Callable[..., Any]:
     """`score(names, **changes)` with the settings of preset fast."""
@@ -68,16 +64,7 @@ def score(pack: ModuleType, experts: Callable[..., Any]) -> Callable[..., Any]:
     def run(
         names: tuple[str, ...] | Any = ("one", "two"), positive: Any = None, where: Any = None, **changes: Any
     ) -> Any:
-        plain = {
-            "tap": "mid_out",
-            "estimator": "relative",
-            "add_noise": True,
-            "noise_seed": 5,
-            "steps": 20,
-            "scheduler": "normal",
-            "at_step": 0,
-            "noise_samples": 2,
-        }
+        plain = {"tap": "mid_out", "estimator": "relative", "noise_seed": 5}
         made = experts(*names) if isinstance(names, tuple) else names
         scored = score_prompt(
             pack.emoe_core.hosts.comfyui, made, positive or prompt(), where or latent(), **{**plain, **changes}

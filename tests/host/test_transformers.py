@@ -21,15 +21,7 @@ from emoe_testing.transformers import (
 )
 
 SEED, SIZE = 3, 8
-HOW: dict[str, Any] = {
-    "estimator": "variance",
-    "add_noise": True,
-    "noise_seed": SEED,
-    "steps": 20,
-    "scheduler": "normal",
-    "at_step": 0,
-    "noise_samples": 2,
-}
+HOW: dict[str, Any] = {"estimator": "variance", "noise_seed": SEED}
 
 
 def draw(*shape: int, seed: int = 0) -> torch.Tensor:

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from dataclasses import fields
 from typing import Any
 
+import torch
+
 #: What Uncertainty Score and its kin get from their widgets, as they stand in a new graph.
 WIDGETS: dict[str, Any] = {
     "preset": "fast",
@@ -18,6 +20,18 @@ WIDGETS: dict[str, Any] = {
     "tap": "mid_out",
     "estimator": "relative",
 }
+
+
+def latent(batch: int = 1, size: int = 8) -> dict[str, torch.Tensor]:
+    """An empty LATENT; the demo experts' own size is 16."""
+    return {"samples": torch.zeros(batch, 4, size, size)}
+
+
+def prompt(width: int, seed: int = 0, **options: Any) -> list[list[Any]]:
+    """A CONDITIONING of random numbers that fits networks with this width of text."""
+    generator = torch.Generator().manual_seed(seed)
+    text = torch.randn(1, 77, width, generator=generator)
+    return [[text, {"pooled_output": torch.randn(1, 1280, generator=generator), **options}]]
 
 
 def options(host: Any, **words: Any) -> Any:
