@@ -11,6 +11,7 @@ from ..emoe_core.audit.result import AuditResult
 from ..emoe_core.charts import as_array
 from ..emoe_core.hosts.comfyui.files import keep_picture, save_text
 from .search import found_by
+from .shown import joined
 from .types import CATEGORY, AuditType
 
 _THEMES = ("light", "dark")
@@ -68,7 +69,7 @@ class AuditReport(io.ComfyNode):
     def execute(cls, audit: AuditResult, language: str, theme: str, filename_prefix: str) -> io.NodeOutput:
         pictures = [priorities_picture(audit, theme), distributions_picture(audit, theme)]
         saved = save_text(html(audit, language), filename_prefix, ".html", "Audit Report")
-        summary = "\n".join(audit.lines())
+        summary = joined(audit.lines())
         shown = {
             "text": [f"Report: output/{saved['subfolder']}/{saved['filename']}".replace("//", "/"), summary],
             "files": [saved],

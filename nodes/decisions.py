@@ -16,6 +16,7 @@ from ..emoe_core.show.decisions import picture
 from . import inputs
 from .api import ADVANCED
 from .search import found_by
+from .shown import text_ui
 from .types import CATEGORY, CalibrationType
 
 _THEMES = ("light", "dark")
@@ -102,7 +103,7 @@ class DecisionReport(io.ComfyNode):
         choice = Choice(policy, alpha, delta, threshold, seconds_generation, seconds_score, group)
         report = decisions(calibration, choice)
         image, numbers = torch.from_numpy(as_array(picture(report, theme))), report.as_dict()
-        shown = {**ui.PreviewImage(image, cls=cls).as_dict(), "text": report.lines(), "emoe_decisions": [numbers]}
+        shown = {**ui.PreviewImage(image, cls=cls).as_dict(), **text_ui(*report.lines()), "emoe_decisions": [numbers]}
         return io.NodeOutput(image, json.dumps(numbers, allow_nan=False), ui=shown)
 
 

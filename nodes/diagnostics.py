@@ -9,6 +9,7 @@ from comfy_api.latest import io, ui
 from ..emoe_core.experts.sets import ExpertSet
 from ..emoe_core.hosts.comfyui import diagnosing
 from .search import found_by
+from .shown import joined, text_ui
 from .types import CATEGORY, Experts
 
 
@@ -63,10 +64,10 @@ class ExpertDiagnostics(io.ComfyNode):
         image = diagnosing.picture(found)
         shown = {
             **ui.PreviewImage(image, cls=cls).as_dict(),
-            "text": list(found.lines),
+            **text_ui(*found.lines),
             "emoe_diagnosis": [found.as_dict()],
         }
-        return io.NodeOutput("\n".join(found.lines), image, ui=shown)
+        return io.NodeOutput(joined(found.lines), image, ui=shown)
 
 
 NODES: list[type[io.ComfyNode]] = [ExpertDiagnostics]

@@ -16,6 +16,7 @@ from ..emoe_core.show.card import card
 from . import inputs
 from .api import ADVANCED
 from .search import found_by
+from .shown import text_ui
 from .types import CATEGORY, CalibrationType, ReportType
 
 
@@ -154,7 +155,7 @@ class Gate(io.ComfyNode):
             kept["warnings"] += [] if warning is None else [warning]
         saved = save_json({**kept, "report": report.as_dict()}, filename_prefix, "Confidence Gate")
         shown = card(report, verdict)
-        ui = {"text": [verdict.line()], "emoe": [kept], "files": [saved], **card_ui(shown)}
+        ui = {**text_ui(verdict.line()), "emoe": [kept], "files": [saved], **card_ui(shown)}
         return io.NodeOutput(
             verdict.passed, verdict.verdict, _number(verdict.percentile), _number(verdict.p_value), ui=ui
         )

@@ -18,6 +18,7 @@ from ..emoe_core.show.disagreement_map import disagreement_image
 from . import settings
 from .api import TOLD_FROM_CACHE
 from .search import found_by
+from .shown import text_ui
 from .types import CATEGORY, Experts, ReportType
 
 
@@ -102,7 +103,7 @@ class Score(io.ComfyNode):
         picture = disagreement_image(scored.disagreement, height, width)
         shown = card(report, None, fitting(report, report.calibrations))
         ui = {
-            "text": [*report.lines(), *settings.used_line(calibration)],
+            **text_ui(*report.lines(), *settings.used_line(calibration)),
             "emoe_report": [report.as_dict()],
             **card_ui(shown),
         }

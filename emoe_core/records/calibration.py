@@ -26,6 +26,7 @@ from .settings import Settings
 
 #: Version 2 added `groups`. A calibration without them is written as version 1, which older node packs read too.
 CALIBRATION_SCHEMA = 2
+_LONGEST_NAME = 1000
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,10 @@ class Calibration:
     made_with: str = field(default=f"emoe {__version__}", compare=False)
 
     def __post_init__(self) -> None:
+        if len(self.name) > _LONGEST_NAME:
+            raise EMoEError(
+                f"A calibration's name has {len(self.name)} letters; give it one of at most {_LONGEST_NAME}."
+            )
         if not self.scores:
             raise EMoEError(f"The calibration '{self.name}' has no scores; make it from at least one prompt.")
         if not all(math.isfinite(score) for score in self.scores):

@@ -11,6 +11,8 @@ from enum import Enum, unique
 from itertools import zip_longest
 from typing import Any
 
+from ..errors import plain
+
 LANGUAGES = ("en", "ja")
 _COMMA = {"en": ", ", "ja": "、"}
 _STRAIGHT = str.maketrans("“”", "''")
@@ -168,7 +170,8 @@ class Message:
         words: str = getattr(self.code, language)
         if shown is None:
             words = words.translate(_STRAIGHT)
-        return words.format_map({name: said(value) for name, value in self.values.items()})
+        words = words.format_map({name: said(value) for name, value in self.values.items()})
+        return plain(words) if shown is None else words
 
     def as_dict(self) -> dict[str, Any]:
         """Ready for JSON."""

@@ -18,10 +18,12 @@ from ...records.calibration import Calibration
 from ...records.settings import Settings
 from ...scoring.options import ScoreOptions
 from .experts.identity import clip_identity
+from .input_files import input_file
 from .prompts.conditioning import Conditioning, encode, encode_for_experts
 from .scoring.progress import show_text
 from .scoring.score import Run, score_prompts
 
+PROMPT_FILE = "Calibrate Gate's prompt_file"
 _NAME = re.compile(r"[\w][\w .,()+-]{0,99}")
 
 
@@ -42,15 +44,6 @@ def path_of(name: str) -> Path:
             f"'{name}' cannot be a calibration's name; use letters, digits, spaces and . , ( ) + - _, at most 100."
         )
     return folder() / f"{name}.json"
-
-
-def file_state(path: Path) -> str:
-    """Changes when the file does; "missing" where there is none."""
-    try:
-        stat = path.stat()
-    except OSError:
-        return "missing"
-    return f"{stat.st_size}:{stat.st_mtime_ns}"
 
 
 def load(name: str) -> Calibration:
@@ -90,13 +83,7 @@ def reference_prompts(text: str, file: str, bad_below: float) -> ReferencePrompt
         EMoEError: the file is missing or has nothing usable, or a prompt is good here and bad there.
     """
     found = from_text(text)
-    return found + from_file(prompt_file(file), bad_below) if file.strip() else found
-
-
-def prompt_file(name: str) -> Path:
-    """The file of a name: in ComfyUI's input folder, or wherever a full path points."""
-    given = Path(name.strip()).expanduser()
-    return given if given.is_absolute() else Path(folder_paths.get_input_directory()) / given
+    return found + from_file(input_file(file, PROMPT_FILE), bad_below) if file.strip() else found
 
 
 def calibrate(
