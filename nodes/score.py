@@ -101,11 +101,11 @@ class Score(io.ComfyNode):
         report = scored.report
         height, width = (side * PIXELS_A_LATENT for side in latent_image["samples"].shape[-2:])
         picture = disagreement_image(scored.disagreement, height, width)
-        shown = card(report, None, fitting(report, report.calibrations))
+        drawn, said = card_ui(card(report, None, fitting(report, report.calibrations)))
         ui = {
-            **text_ui(*report.lines(), *settings.used_line(calibration)),
+            **text_ui(*report.lines(), *settings.used_line(calibration), *said),
             "emoe_report": [report.as_dict()],
-            **card_ui(shown),
+            **drawn,
         }
         return io.NodeOutput(report.score, replace(report, maps=scored.maps), picture, ui=ui)
 

@@ -111,6 +111,11 @@ class Code(str, Enum):
         "確かめました(最大の差 {largest:.2g})。",
     )
 
+    NO_PICTURE = (
+        "no_picture",
+        "The picture could not be kept in the temp folder ({reason}); the result stands.",
+        "画像をtempフォルダーに保存できませんでした({reason})。結果は有効です。",
+    )
     CALIBRATION = (
         "calibration",
         "Calibration “{name}”: {parts}, scores {low:.4g} to {high:.4g}, smallest alpha {alpha:g}.",

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import EMoEError
+from ..io.files import read_regular
 from ..prompts import PromptRow
 
 Graph = dict[str, dict[str, Any]]
@@ -41,11 +42,12 @@ class Target:
 def load_workflow(path: str | Path) -> Graph:
     """Reads a workflow in API format; an `EMoEError` names what else the file is."""
     try:
-        data = json.loads(Path(path).read_text(encoding="utf-8-sig"))
+        data = json.loads(read_regular(Path(path), "utf-8-sig"))
     except OSError as error:
         raise EMoEError(f"The workflow '{path}' cannot be read ({error.strerror}); check the path.") from error
-    except ValueError as error:
-        raise EMoEError(f"The workflow '{path}' is not JSON ({error}); export it again.") from error
+    except (ValueError, RecursionError) as error:
+        why = "nested too deeply" if isinstance(error, RecursionError) else error
+        raise EMoEError(f"The workflow '{path}' is not JSON ({why}); export it again.") from error
     if isinstance(data, dict) and isinstance(data.get("nodes"), list):
         raise EMoEError(
             f"The workflow '{path}' is saved for the canvas; in ComfyUI choose Export (API) and use that file."

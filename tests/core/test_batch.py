@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 
 from emoe_core.batch.journal import Journal, row_key
 from emoe_core.errors import EMoEError
+from emoe_core.io.results_file import ResultsFile
 from emoe_core.prompts import PromptRow
 from emoe_core.remote.check import findings, notes
 from emoe_core.remote.job import Job
@@ -721,3 +723,14 @@ def test_addresses_are_kept_in_one_form() -> None:
         "http://h",
         "https://h/comfy",
     ]
+
+
+def test_files_that_never_end_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(EMoEError, match="cannot be read"):
+        load_workflow("/dev/zero")
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(EMoEError, match="no regular file"):
+        ResultsFile(tmp_path / "pipe", bool, "batch")
+    (tmp_path / "deep.json").write_text("[" * 100_000)
+    with pytest.raises(EMoEError, match="nested too deeply"):
+        load_workflow(tmp_path / "deep.json")

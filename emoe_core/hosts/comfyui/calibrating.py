@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import time
@@ -24,6 +25,8 @@ from .scoring.progress import show_text
 from .scoring.score import Run, score_prompts
 
 PROMPT_FILE = "Calibrate Gate's prompt_file"
+#: What file systems take of a name, less the endings that are put behind it.
+_NAME_BYTES = 240
 _NAME = re.compile(r"[\w][\w .,()+-]{0,99}")
 
 
@@ -38,12 +41,17 @@ def names() -> list[str]:
 
 
 def path_of(name: str) -> Path:
-    """The file of a name; an `EMoEError` for a name that is no plain file name."""
-    if not _NAME.fullmatch(name):
+    """The file of a name; an `EMoEError` for a name that is no plain file name, and for a link that leads elsewhere."""
+    if not isinstance(name, str) or not _NAME.fullmatch(name) or len(name.encode()) > _NAME_BYTES:
+        shown = f"'{name}'" if isinstance(name, str) else f"A {type(name).__name__}"
         raise EMoEError(
-            f"'{name}' cannot be a calibration's name; use letters, digits, spaces and . , ( ) + - _, at most 100."
+            f"{shown} cannot be a calibration's name; use letters, digits, spaces and . , ( ) + - _, at most 100, and of "
+            f"letters beyond a to z fewer (at most {_NAME_BYTES} bytes)."
         )
-    return folder() / f"{name}.json"
+    path = folder() / f"{name}.json"
+    if path.resolve().parent != folder().resolve():
+        raise EMoEError(f"The calibration '{name}' is a link that leads out of its folder; put the file itself there.")
+    return path
 
 
 def load(name: str) -> Calibration:
@@ -64,9 +72,18 @@ def save(calibration: Calibration, name: str, overwrite: bool) -> Path:
         raise EMoEError(
             f"There is another calibration named '{path.stem}'; choose another name, or switch overwrite on."
         )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    calibration.save(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        calibration.save(path)
+    except OSError as error:
+        raise _unwritten(f"The calibration '{path.stem}'", error) from error
     return path
+
+
+def _unwritten(what: str, error: OSError) -> EMoEError:
+    return EMoEError(
+        f"{what} cannot be written into ComfyUI's user directory ({error.strerror}); make room there, and queue the graph again."
+    )
 
 
 def _same(path: Path, calibration: Calibration) -> bool:
@@ -196,10 +213,17 @@ def _unfinished(key: str) -> dict[str, float]:
 
 def _write_down(key: str, prompt: str, score: float) -> None:
     path = _unfinished_file(key)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a", encoding="utf-8", errors="backslashreplace") as file:  # a lone surrogate as JSON writes it
-        file.write("\n" if _cut_short(path) else "")
-        file.write(json.dumps({"prompt": prompt, "score": score}, ensure_ascii=False) + "\n")
+    entry = json.dumps({"prompt": prompt, "score": score}, ensure_ascii=False) + "\n"
+    there = path.exists()
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("a", encoding="utf-8", errors="backslashreplace") as file:  # a lone surrogate as JSON writes it
+            file.write(("\n" if _cut_short(path) else "") + entry)
+    except OSError as error:
+        if not there:  # never what was not made here
+            with contextlib.suppress(OSError):
+                path.unlink()
+        raise _unwritten("Calibrate Gate's scores", error) from error
 
 
 def _cut_short(path: Path) -> bool:
