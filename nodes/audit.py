@@ -15,6 +15,7 @@ from ..emoe_core.records.calibration import Calibration
 from . import inputs, settings
 from .api import ADVANCED
 from .search import found_by
+from .shown import joined
 from .types import CATEGORY, AuditType, CalibrationType, Experts
 
 
@@ -141,7 +142,7 @@ class Audit(io.ComfyNode):
         chosen = audit_prompts.Prompts(file, prompts, languages, part)
         options = Options(audit_prompts.names(reference), alpha=alpha, weight_column=weight_column.strip())
         result, folder = auditing.audit(scorer, chosen, name, groups, id_column, options)
-        summary = "\n".join(result.lines())
+        summary = joined(result.lines())
         return io.NodeOutput(result, summary, str(folder), ui={"text": [summary]})
 
     @classmethod

@@ -9,8 +9,9 @@ from ..emoe_core.audit.pictures import distributions_picture, priorities_picture
 from ..emoe_core.audit.report import LANGUAGES, html
 from ..emoe_core.audit.result import AuditResult
 from ..emoe_core.charts import as_array
-from ..emoe_core.hosts.comfyui.files import keep_picture, save_text
+from ..emoe_core.hosts.comfyui.files import decoration, keep_picture, save_text
 from .search import found_by
+from .shown import joined
 from .types import CATEGORY, AuditType
 
 _THEMES = ("light", "dark")
@@ -68,11 +69,12 @@ class AuditReport(io.ComfyNode):
     def execute(cls, audit: AuditResult, language: str, theme: str, filename_prefix: str) -> io.NodeOutput:
         pictures = [priorities_picture(audit, theme), distributions_picture(audit, theme)]
         saved = save_text(html(audit, language), filename_prefix, ".html", "Audit Report")
-        summary = "\n".join(audit.lines())
+        summary = joined(audit.lines())
+        drawn, said = decoration(lambda: {"images": [keep_picture(picture, "emoe_audit") for picture in pictures]})
         shown = {
-            "text": [f"Report: output/{saved['subfolder']}/{saved['filename']}".replace("//", "/"), summary],
+            "text": [f"Report: output/{saved['subfolder']}/{saved['filename']}".replace("//", "/"), summary, *said],
             "files": [saved],
-            "images": [keep_picture(picture, "emoe_audit") for picture in pictures],
+            **drawn,
         }
         return io.NodeOutput(*(torch.from_numpy(as_array(picture)) for picture in pictures), summary, ui=shown)
 

@@ -10,12 +10,13 @@ from comfy_api.latest import io
 from ..emoe_core.errors import EMoEError
 from ..emoe_core.experts.sets import ExpertSet
 from ..emoe_core.gating.reference_prompts import BAD_BELOW
-from ..emoe_core.hosts.comfyui import calibrating
+from ..emoe_core.hosts.comfyui import calibrating, input_files
 from ..emoe_core.prompts import BadRow
 from ..emoe_core.records.calibration import Calibration
 from . import settings
 from .api import ADVANCED
 from .search import found_by
+from .shown import refused, text_ui
 from .types import CATEGORY, CalibrationType, Experts
 
 _SHOWN = 5
@@ -63,7 +64,7 @@ class Calibrate(io.ComfyNode):
                     default="",
                     optional=True,
                     tooltip=(
-                        "A file of more prompts in ComfyUI's input folder, or a full path: .txt, .csv, .tsv, .jsonl or "
+                        "A file of more prompts in ComfyUI's input folder: .txt, .csv, .tsv, .jsonl or "
                         ".parquet. Its column bad or quality marks what comes out wrong; other columns, such as language, "
                         "become groups."
                     ),
@@ -110,13 +111,13 @@ class Calibrate(io.ComfyNode):
             clip,
             settings.options("Calibrate Gate", **widgets),
         )
-        return io.NodeOutput(made, ui={"text": [made.line(), *_left_out(references.skipped)]})
+        return io.NodeOutput(made, ui=text_ui(made.line(), *_left_out(references.skipped)))
 
     @classmethod
     def fingerprint_inputs(cls, prompt_file: str | None = "", **_: Any) -> str:
         """Reads a changed prompt file again. None: another node gives the name, and has not run yet."""
         named = (prompt_file or "").strip()
-        return calibrating.file_state(calibrating.prompt_file(named)) if named else ""
+        return input_files.state(named, calibrating.PROMPT_FILE) if named else ""
 
 
 def _left_out(rows: Sequence[BadRow]) -> list[str]:
@@ -150,7 +151,7 @@ class SaveCalibration(io.ComfyNode):
     @classmethod
     def execute(cls, calibration: Calibration, name: str, overwrite: bool) -> io.NodeOutput:
         path = calibrating.save(calibration, name, overwrite)
-        return io.NodeOutput(ui={"text": [f"{calibration.line()} Kept as '{path.stem}'."]})
+        return io.NodeOutput(ui=text_ui(f"{calibration.line()} Kept as '{path.stem}'."))
 
 
 class LoadCalibration(io.ComfyNode):
@@ -180,9 +181,8 @@ class LoadCalibration(io.ComfyNode):
     @classmethod
     def validate_inputs(cls, name: str | None) -> bool | str:
         """Refuses a missing calibration when the graph is queued. None: another node gives the name, and has not run."""
-        if name is None or name in calibrating.names():
-            return True
-        return f"There is no calibration named '{name}'; make one with Calibrate Gate and Save Calibration, or refresh the list."
+        where = "among the kept calibrations, which Save Calibration makes"
+        return refused(name, calibrating.names(), "The calibration", where) or True
 
     @classmethod
     def fingerprint_inputs(cls, name: str | None) -> str:
@@ -190,7 +190,7 @@ class LoadCalibration(io.ComfyNode):
         if name is None:
             return ""
         try:
-            return calibrating.file_state(calibrating.path_of(name))
+            return input_files.file_state(calibrating.path_of(name))
         except EMoEError:
             return "missing"
 

@@ -11,11 +11,13 @@ from comfy_api.latest import io, ui
 from ..emoe_core.charts import as_array
 from ..emoe_core.gating.decision_report import Choice, decisions
 from ..emoe_core.gating.policies import ALPHA, DELTA
+from ..emoe_core.hosts.comfyui.files import decoration
 from ..emoe_core.records.calibration import Calibration
 from ..emoe_core.show.decisions import picture
 from . import inputs
 from .api import ADVANCED
 from .search import found_by
+from .shown import text_ui
 from .types import CATEGORY, CalibrationType
 
 _THEMES = ("light", "dark")
@@ -102,7 +104,8 @@ class DecisionReport(io.ComfyNode):
         choice = Choice(policy, alpha, delta, threshold, seconds_generation, seconds_score, group)
         report = decisions(calibration, choice)
         image, numbers = torch.from_numpy(as_array(picture(report, theme))), report.as_dict()
-        shown = {**ui.PreviewImage(image, cls=cls).as_dict(), "text": report.lines(), "emoe_decisions": [numbers]}
+        drawn, said = decoration(lambda: dict(ui.PreviewImage(image, cls=cls).as_dict()))
+        shown = {**drawn, **text_ui(*report.lines(), *said), "emoe_decisions": [numbers]}
         return io.NodeOutput(image, json.dumps(numbers, allow_nan=False), ui=shown)
 
 

@@ -8,7 +8,9 @@ from comfy_api.latest import io, ui
 
 from ..emoe_core.experts.sets import ExpertSet
 from ..emoe_core.hosts.comfyui import diagnosing
+from ..emoe_core.hosts.comfyui.files import decoration
 from .search import found_by
+from .shown import joined, text_ui
 from .types import CATEGORY, Experts
 
 
@@ -61,12 +63,13 @@ class ExpertDiagnostics(io.ComfyNode):
     ) -> io.NodeOutput:
         found = diagnosing.look_at(experts, prompts, latent_image, clip)
         image = diagnosing.picture(found)
+        drawn, said = decoration(lambda: dict(ui.PreviewImage(image, cls=cls).as_dict()))
         shown = {
-            **ui.PreviewImage(image, cls=cls).as_dict(),
-            "text": list(found.lines),
+            **drawn,
+            **text_ui(*found.lines, *said),
             "emoe_diagnosis": [found.as_dict()],
         }
-        return io.NodeOutput("\n".join(found.lines), image, ui=shown)
+        return io.NodeOutput(joined(found.lines), image, ui=shown)
 
 
 NODES: list[type[io.ComfyNode]] = [ExpertDiagnostics]

@@ -6,6 +6,7 @@ from comfy_api.latest import io
 
 from ..emoe_core.experts.sets import ExpertSet
 from ..emoe_core.hosts.comfyui.prompts.conditioning import encode_for_experts
+from ..emoe_core.prompts import check_text
 from .search import found_by
 from .types import CATEGORY, Experts
 
@@ -38,6 +39,7 @@ class EncodeForExperts(io.ComfyNode):
 
     @classmethod
     def execute(cls, experts: ExpertSet, text: str) -> io.NodeOutput:
+        check_text(text, "Encode for Experts's text")
         return io.NodeOutput(encode_for_experts(experts, text))
 
 

@@ -12,6 +12,7 @@ from ..emoe_core.hosts.comfyui.experts import loras
 from ..emoe_core.hosts.comfyui.experts.demo import load_demo_vae
 from ..emoe_core.hosts.comfyui.experts.demo_set import embedded_experts
 from .search import found_by
+from .shown import refused
 from .types import CATEGORY, Experts
 
 _MOST_FILES = 8
@@ -138,10 +139,8 @@ class LoadExperts(io.ComfyNode):
     def validate_inputs(cls, **files: str) -> bool | str:
         """Refuses a missing file when the graph is queued, before anything runs."""
         known = host.model_files()
-        missing = [name for name in _chosen(files) if name not in known]
-        if not missing:
-            return True
-        return f"The model file '{missing[0]}' is not in ComfyUI's models folder; refresh the list and choose another."
+        found = (refused(name, known, "The model file", "in ComfyUI's models folder") for name in _chosen(files))
+        return next(filter(None, found), True)
 
     @classmethod
     def fingerprint_inputs(cls, **files: str) -> str:
@@ -205,11 +204,9 @@ class ExpertsFromLoras(io.ComfyNode):
     def validate_inputs(cls, **pairs: Any) -> bool | str:
         """Refuses a missing LoRA when the graph is queued."""
         known = {host.NONE, *loras.lora_files()}
-        for i in range(1, _MOST_FILES + 1):
-            name = pairs.get(f"lora_{i}")
-            if name and name not in known:
-                return f"The LoRA '{name}' is not in ComfyUI's loras folder; refresh the list and choose another."
-        return True
+        named = (pairs.get(f"lora_{i}") or None for i in range(1, _MOST_FILES + 1))
+        found = (refused(name, known, "The LoRA", "in ComfyUI's loras folder") for name in named)
+        return next(filter(None, found), True)
 
 
 def _chosen(files: dict[str, str]) -> list[str]:

@@ -16,6 +16,7 @@ from ..emoe_core.show.card import card
 from . import inputs
 from .api import ADVANCED
 from .search import found_by
+from .shown import text_ui
 from .types import CATEGORY, CalibrationType, ReportType
 
 
@@ -153,8 +154,8 @@ class Gate(io.ComfyNode):
             kept["ledger"], warning = record(verdict)
             kept["warnings"] += [] if warning is None else [warning]
         saved = save_json({**kept, "report": report.as_dict()}, filename_prefix, "Confidence Gate")
-        shown = card(report, verdict)
-        ui = {"text": [verdict.line()], "emoe": [kept], "files": [saved], **card_ui(shown)}
+        picture, said = card_ui(card(report, verdict))
+        ui = {**text_ui(verdict.line(), *said), "emoe": [kept], "files": [saved], **picture}
         return io.NodeOutput(
             verdict.passed, verdict.verdict, _number(verdict.percentile), _number(verdict.p_value), ui=ui
         )

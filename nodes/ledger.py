@@ -7,6 +7,7 @@ from comfy_api.latest import io
 from ..emoe_core.hosts.comfyui import ledger
 from ..emoe_core.records.report import Report
 from .search import found_by
+from .shown import text_ui
 from .types import CATEGORY, CalibrationType, ReportType
 
 
@@ -46,7 +47,7 @@ class CalibrationFromLedger(io.ComfyNode):
     @classmethod
     def execute(cls, report: Report, name: str, unmarked_as_good: bool) -> io.NodeOutput:
         made, notes = ledger.calibration(report, name, unmarked_as_good)
-        return io.NodeOutput(made, ui={"text": [made.line(), *notes]})
+        return io.NodeOutput(made, ui=text_ui(made.line(), *notes))
 
     @classmethod
     def fingerprint_inputs(cls, **_: object) -> str:

@@ -12,6 +12,7 @@ from ..emoe_core.hosts.comfyui.mixture import segmoe
 from ..emoe_core.mixture.layers import LAYERS
 from .api import ADVANCED
 from .search import found_by
+from .shown import refused
 from .types import CATEGORY, Experts
 
 _MIXTURE = "The mixture's paths, one an expert: for Encode for Experts, Uncertainty Score and Calibrate Gate."
@@ -168,9 +169,7 @@ class LoadSegMoE(io.ComfyNode):
     @classmethod
     def validate_inputs(cls, folder: str | None) -> bool | str:
         """Refuses a missing folder when the graph is queued. None: another node gives the name, and has not run."""
-        if folder is None or folder in segmoe.folders():
-            return True
-        return f"The folder '{folder}' is not in ComfyUI's models/diffusers; refresh the list and choose another."
+        return refused(folder, segmoe.folders(), "The folder", "in ComfyUI's models/diffusers") or True
 
     @classmethod
     def fingerprint_inputs(cls, folder: str | None) -> str:

@@ -18,6 +18,7 @@ from ..emoe_core.show.disagreement_map import disagreement_image
 from . import settings
 from .api import TOLD_FROM_CACHE
 from .search import found_by
+from .shown import text_ui
 from .types import CATEGORY, Experts, ReportType
 
 
@@ -101,11 +102,11 @@ class Score(io.ComfyNode):
         report = scored.report
         height, width = (side * PIXELS_A_LATENT for side in latent_image["samples"].shape[-2:])
         picture = disagreement_image(scored.disagreement, height, width)
-        shown = card(report, None, fitting(report, report.calibrations))
+        drawn, said = card_ui(card(report, None, fitting(report, report.calibrations)))
         ui = {
-            "text": [*report.lines(), *settings.used_line(calibration)],
+            **text_ui(*report.lines(), *settings.used_line(calibration), *said),
             "emoe_report": [report.as_dict()],
-            **card_ui(shown),
+            **drawn,
         }
         return io.NodeOutput(report.score, replace(report, maps=scored.maps), picture, ui=ui)
 

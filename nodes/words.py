@@ -10,12 +10,14 @@ from comfy_api.latest import io
 from ..emoe_core.charts import as_array
 from ..emoe_core.experts.sets import ExpertSet
 from ..emoe_core.hosts.comfyui.attributing import attribute_words
-from ..emoe_core.hosts.comfyui.files import keep_picture
+from ..emoe_core.hosts.comfyui.files import decoration, keep_picture
+from ..emoe_core.prompts import check_text
 from ..emoe_core.records.calibration import Calibration
 from ..emoe_core.scoring.attribution import MOST_WORDS
 from ..emoe_core.show.words import words_picture
 from . import settings
 from .search import found_by
+from .shown import joined, text_ui
 from .types import CATEGORY, Experts
 
 
@@ -78,16 +80,18 @@ class WordAttribution(io.ComfyNode):
         calibration: Calibration | None = None,
         **widgets: Any,
     ) -> io.NodeOutput:
+        check_text(text, "Word Attribution's text")
         options = settings.options("Word Attribution", **widgets, calibration=calibration)
         found = attribute_words(experts, text, latent_image, clip, options)
         picture = words_picture(found)
+        drawn, said = decoration(lambda: {"images": [keep_picture(picture, "emoe_words")]})
         lines = found.lines()
         ui = {
-            "text": [*lines, *settings.used_line(calibration)],
+            **text_ui(*lines, *settings.used_line(calibration), *said),
             "emoe_words": [found.as_dict()],
-            "images": [keep_picture(picture, "emoe_words")],
+            **drawn,
         }
-        return io.NodeOutput("\n".join(lines), torch.from_numpy(as_array(picture)), ui=ui)
+        return io.NodeOutput(joined(lines), torch.from_numpy(as_array(picture)), ui=ui)
 
 
 NODES: list[type[io.ComfyNode]] = [WordAttribution]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 
 from ..errors import EMoEError
 from ..io.files import replacing
+from ..io.spreadsheet import write_csv
 from .store import COLUMNS, Store
 
 KINDS = ("csv", "jsonl", "parquet")
@@ -61,10 +61,8 @@ def _header(store: Store) -> list[str]:
 
 
 def _csv(store: Store, path: Path) -> None:
-    with path.open("w", encoding="utf-8-sig", newline="") as file:  # spreadsheets read UTF-8 only with the mark
-        table = csv.DictWriter(file, _header(store))
-        table.writeheader()
-        table.writerows(_rows(store))
+    with path.open("w", encoding="utf-8-sig", newline="") as file:  # the mark makes spreadsheets read UTF-8
+        write_csv(file, _header(store), _rows(store))
 
 
 def _jsonl(store: Store, path: Path) -> None:

@@ -19,7 +19,7 @@ from ..prompts import PromptRow
 from ..records.message import Code, Message, load_all
 from ..remote.driver import GIVE_UP, Driver, Gone
 from ..remote.job import Job
-from ..remote.results import row_result
+from ..remote.results import number, of_other_prompt, row_result
 from ..remote.server import Link, Refused, new_session, normal_url
 from ..remote.workflow import Graph, Target, fill, find_targets, is_link, label, load_workflow
 from .scorer import About, ScoredRow
@@ -75,24 +75,28 @@ class ServerScorer:
     def score(self, prompts: Sequence[str]) -> list[ScoredRow]:
         """See `emoe_core.audit.scorer.Scorer.score`."""
         entries = asyncio.run(self._all(prompts))
-        return [entry if isinstance(entry, ScoredRow) else self._row(entry) for entry in entries]
+        return [
+            entry if isinstance(entry, ScoredRow) else self._row(prompt, entry)
+            for prompt, entry in zip(prompts, entries, strict=True)
+        ]
 
-    def _row(self, entry: Mapping[str, Any]) -> ScoredRow:
-        shown = _output(entry, _SHOWN).get("text") or [None]
+    def _row(self, prompt: str, entry: Mapping[str, Any]) -> ScoredRow:
         report, gated = _report(entry, self._score), _gated(entry, self._gate)
-        item = max(report.get("items") or [{}], key=lambda item: item.get("score", 0.0))
-        try:
-            score = float(item["score"] if item else str(shown[0]))
-        except (TypeError, ValueError):
+        named = [told for one in (report, gated) if isinstance(told := one.get("prompt"), str) and told]
+        if wrong := of_other_prompt(prompt, named):
+            return ScoredRow(None, error=wrong)
+        item = max(_first(report.get("items")), key=lambda item: number(item.get("score")) or 0.0, default={})
+        score = number(item["score"]) if "score" in item else _shown(entry)
+        if score is None:
             return ScoredRow(None, error="The server's history has no score for this prompt.")
         return ScoredRow(
             score,
-            stderr=item.get("stderr"),
-            epistemic=item.get("epistemic"),
-            seed_variance=item.get("seed_variance"),
-            response=item.get("response"),
-            guidance=item.get("guidance"),
-            p_value=gated.get("p_value"),
+            stderr=number(item.get("stderr")),
+            epistemic=number(item.get("epistemic")),
+            seed_variance=number(item.get("seed_variance")),
+            response=number(item.get("response")),
+            guidance=number(item.get("guidance")),
+            p_value=number(gated.get("p_value")),
         )
 
     async def _all(self, prompts: Sequence[str], same: bool = False) -> list[ScoredRow | Mapping[str, Any]]:
@@ -171,8 +175,18 @@ def _source(value: object) -> str | None:
 
 
 def _output(entry: Mapping[str, Any], node: str) -> Mapping[str, Any]:
-    found = (entry.get("outputs") or {}).get(node)
+    outputs = entry.get("outputs")
+    found = outputs.get(node) if isinstance(outputs, dict) else None
     return found if isinstance(found, dict) else {}
+
+
+def _shown(entry: Mapping[str, Any]) -> float | None:
+    """The score as Preview as Any shows it: of a score from the cache, an older ComfyUI has no more than that."""
+    texts = _output(entry, _SHOWN).get("text")
+    try:
+        return number(float(texts[0])) if isinstance(texts, list) and texts else None
+    except (TypeError, ValueError):
+        return None
 
 
 def _first(values: object) -> Iterator[dict[str, Any]]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import csv
 import json
 import os
 import sys
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from ..errors import EMoEError
+from ..io.spreadsheet import write_csv
 from ..ledger.recalibrate import calibrate
 from ..ledger.store import Ledger, LedgerRow, finite
 from ..ledger.summary import lines, summarise
@@ -139,10 +139,11 @@ def _write_jsonl(file: IO[str], rows: Sequence[dict[str, Any]]) -> None:
 def _write_csv(file: IO[str], rows: Sequence[dict[str, Any]]) -> None:
 
     names = [*(name for name in LedgerRow.__dataclass_fields__), "settings", "experts"]
-    writer = csv.DictWriter(file, names)
-    writer.writeheader()
-    for row in rows:
-        writer.writerow({**row, **{name: json.dumps(row[name], ensure_ascii=False) for name in JSON_COLUMNS}})
+    write_csv(
+        file,
+        names,
+        ({**row, **{name: json.dumps(row[name], ensure_ascii=False) for name in JSON_COLUMNS}} for row in rows),
+    )
 
 
 def _mark(args: argparse.Namespace) -> int:

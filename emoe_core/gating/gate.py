@@ -6,7 +6,7 @@ import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from ..errors import EMoEError
+from ..errors import BRIEF, EMoEError, plain
 from ..records.calibration import Calibration
 from ..records.proof import Proof
 from ..records.references import Part
@@ -64,7 +64,7 @@ class Verdict:
         head = f"{self.verdict}: {self.reason}"
         if self.mode == OBSERVE:
             head = f"observed {head}"
-        return f'{head} — "{self.report.prompt}"' if self.report.prompt else head
+        return f'{head} — "{plain(self.report.prompt, BRIEF)}"' if self.report.prompt else head
 
     def as_dict(self) -> dict[str, Any]:
         """The verdict for history and files, ready for JSON."""
@@ -197,11 +197,11 @@ class _Judge:
 def _judge_by(policy: Policy, calibration: Calibration, alpha: float, delta: float, group: str) -> _Judge:
     """The group's own threshold if it has enough reference prompts, else that of all of them."""
     assert policy.threshold is not None
-    note = ""
+    note, named = "", plain(group, BRIEF)
     if group:
         found = calibration.find_group(group)
         if found is None:
-            note = f"the group '{group}' is not in the calibration, so this is the threshold of all its prompts"
+            note = f"the group '{named}' is not in the calibration, so this is the threshold of all its prompts"
         else:
             part = calibration.part(*found)
             try:
@@ -209,7 +209,7 @@ def _judge_by(policy: Policy, calibration: Calibration, alpha: float, delta: flo
                 return _Judge(limit, part, True, f"threshold of the group {found[0]}={found[1]}")
             except TooFewPrompts as error:
                 note = (
-                    f"the group '{group}' has {error.have}, too few for a threshold of its own, so this is that of all"
+                    f"the group '{named}' has {error.have}, too few for a threshold of its own, so this is that of all"
                 )
     return _Judge(policy.threshold(calibration, alpha, delta), calibration.whole, False, note)
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..errors import EMoEError
+from ..prompts import check_text
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,7 @@ def partition(passed: Sequence[bool], lists: Mapping[str, Sequence[Any]]) -> Par
 
 def prompt_lines(text: str) -> list[str]:
     """One prompt per line, without blank lines and lines that start with #; an `EMoEError` when there is none."""
+    check_text(text, "Prompt List's prompts")
     found = [line.strip() for line in text.splitlines()]
     found = [line for line in found if line and not line.startswith("#")]
     if not found:

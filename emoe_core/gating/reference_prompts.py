@@ -7,12 +7,12 @@ prompts come out wrong; every other column with recurring labels, such as `langu
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..errors import EMoEError
-from ..prompts import BadRow, PromptRow, load_prompts
+from ..prompts import BadRow, PromptRow, check_text, load_prompts
 
 BAD_BELOW = 0.5
 _YES = frozenset({"1", "true", "yes", "y", "bad", "x", "!"})
@@ -25,6 +25,7 @@ class _Row:
     prompt: str
     bad: bool | None
     labels: Mapping[str, str] = field(default_factory=dict)
+    where: str = ""
 
 
 @dataclass(frozen=True)
@@ -36,12 +37,14 @@ class ReferencePrompts:
         bad: whether each comes out wrong; empty when nobody said.
         groups: labels by column, "" where a prompt has none.
         skipped: rows of the file that could not be read.
+        places: where each prompt stands, for messages, which must not repeat what is in a file.
     """
 
     prompts: tuple[str, ...] = ()
     bad: tuple[bool, ...] = ()
     groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     skipped: tuple[BadRow, ...] = ()
+    places: tuple[str, ...] = field(default=(), compare=False)
 
     def __add__(self, other: ReferencePrompts) -> ReferencePrompts:
         """Both together; prompts without marks count as good where the others have marks."""
@@ -49,8 +52,11 @@ class ReferencePrompts:
 
     def _rows(self) -> list[_Row]:
         marks: Sequence[bool | None] = self.bad or [None] * len(self.prompts)
+        places = self.places or [""] * len(self.prompts)
         return [
-            _Row(prompt, marks[i], {column: labels[i] for column, labels in self.groups.items() if labels[i]})
+            _Row(
+                prompt, marks[i], {column: labels[i] for column, labels in self.groups.items() if labels[i]}, places[i]
+            )
             for i, prompt in enumerate(self.prompts)
         ]
 
@@ -62,11 +68,13 @@ def _gathered(rows: Sequence[_Row], skipped: tuple[BadRow, ...] = ()) -> Referen
         EMoEError: a prompt is good in one row and bad in another.
     """
     kept: dict[tuple[str, frozenset[tuple[str, str]]], _Row] = {}
-    marks: dict[str, bool] = {}
+    marks: dict[str, _Row] = {}
     for row in rows:
-        if marks.setdefault(row.prompt, bool(row.bad)) != bool(row.bad):
+        first = marks.setdefault(row.prompt, row)
+        if bool(first.bad) != bool(row.bad):
             raise EMoEError(
-                f"Calibrate Gate's prompt '{row.prompt}' is there as good and as bad; leave one of the two out."
+                f"One of Calibrate Gate's prompts is there as good and as bad ({first.where} and {row.where}); leave one of "
+                "the two out."
             )
         kept.setdefault((row.prompt, frozenset(row.labels.items())), row)
     columns = dict.fromkeys(column for row in kept.values() for column in row.labels)
@@ -75,15 +83,22 @@ def _gathered(rows: Sequence[_Row], skipped: tuple[BadRow, ...] = ()) -> Referen
         tuple(map(bool, (row.bad for row in kept.values()))) if any(row.bad is not None for row in rows) else (),
         {column: tuple(row.labels.get(column, "") for row in kept.values()) for column in columns},
         skipped,
+        tuple(row.where for row in kept.values()),
     )
 
 
 def from_text(text: str) -> ReferencePrompts:
     """The prompts of a text box, one per line, without blank lines and lines that start with #; ! marks a bad one."""
-    lines = [(line.strip().removeprefix("!").strip(), line.strip().startswith("!")) for line in text.splitlines()]
-    kept = [(prompt, bad) for prompt, bad in lines if prompt and not prompt.startswith("#")]
-    marked = any(bad for _, bad in kept)
-    return _gathered([_Row(prompt, bad if marked else None) for prompt, bad in kept])
+    check_text(text, "Calibrate Gate's prompts")
+    return _gathered(_marked((line, f"line {number} of prompts") for number, line in enumerate(text.splitlines(), 1)))
+
+
+def _marked(lines: Iterable[tuple[str, str]]) -> list[_Row]:
+    """Lines and where they stand, as rows: a leading ! marks a bad one, and then all others are good."""
+    told = [(line.strip().removeprefix("!").strip(), line.strip().startswith("!"), where) for line, where in lines]
+    kept = [one for one in told if one[0] and not one[0].startswith("#")]
+    marked = any(bad for _, bad, _ in kept)
+    return [_Row(prompt, bad if marked else None, where=where) for prompt, bad, where in kept]
 
 
 def from_file(path: str | Path, bad_below: float = BAD_BELOW) -> ReferencePrompts:
@@ -97,8 +112,7 @@ def from_file(path: str | Path, bad_below: float = BAD_BELOW) -> ReferencePrompt
     """
     if Path(path).suffix.lower() == ".txt":
         rows, skipped = load_prompts(path)
-        found = from_text("\n".join(row.prompt for row in rows))
-        return ReferencePrompts(found.prompts, found.bad, found.groups, tuple(skipped))
+        return _gathered(_marked((row.prompt, f"line {row.line} of the file") for row in rows), tuple(skipped))
     if not math.isfinite(bad_below):
         raise EMoEError(f"Calibrate Gate's bad_below is {bad_below}; give a finite number.")
     rows, skipped = load_prompts(path)
@@ -107,7 +121,7 @@ def from_file(path: str | Path, bad_below: float = BAD_BELOW) -> ReferencePrompt
     for row in rows:
         try:
             labels = {column: row.columns[column].strip() for column in columns if row.columns.get(column, "").strip()}
-            kept.append(_Row(row.prompt, _mark(row, bad_below), labels))
+            kept.append(_Row(row.prompt, _mark(row, bad_below), labels, f"line {row.line} of the file"))
         except ValueError as reason:
             skipped.append(BadRow(row.row, row.line, str(reason)))
     if not kept:
@@ -123,7 +137,7 @@ def _mark(row: PromptRow, bad_below: float) -> bool | None:
     if "bad" in given:
         if given["bad"] in _YES or given["bad"] in _NO or not given["bad"]:
             return given["bad"] in _YES
-        raise ValueError(f"bad is '{given['bad']}'; write yes or no")
+        raise ValueError("bad is neither yes nor no; write one of them")
     if "quality" not in given:
         return None
     if given["quality"] in ("good", "ok", "bad"):
@@ -133,7 +147,7 @@ def _mark(row: PromptRow, bad_below: float) -> bool | None:
     except ValueError:
         number = math.nan
     if math.isnan(number):
-        raise ValueError(f"quality is '{given['quality']}'; write good, bad or a number")
+        raise ValueError("quality is neither good nor bad nor a number; write one of them")
     return number < bad_below
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import os
 from collections.abc import Iterator
@@ -33,6 +34,17 @@ def file_sha256(path: str | Path) -> str:
         raise EMoEError(f"The file '{path}' cannot be read ({error.strerror}); check that it exists.") from error
 
 
+def read_regular(path: Path, encoding: str = "utf-8") -> str:
+    """The text of a regular file: a device or a pipe may never end.
+
+    Raises:
+        OSError: it cannot be read, or is none.
+    """
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise OSError(errno.EINVAL, "no regular file", str(path))
+    return path.read_text(encoding=encoding)
+
+
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """A path to write to; it replaces `path` when the block ends, and an error leaves the old file as it was."""
@@ -41,7 +53,8 @@ def replacing(path: Path) -> Iterator[Path]:
         yield part
         os.replace(part, path)
     finally:
-        part.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # what went wrong before is the error
+            part.unlink(missing_ok=True)
 
 
 def write_whole(path: Path, content: bytes | str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,12 +28,19 @@ class KeptScores:
         return found
 
     def add(self, prompt: str, score: float) -> None:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        with self.path.open(
-            "a", encoding="utf-8", errors="backslashreplace"
-        ) as file:  # lone surrogates as JSON has them
-            file.write("\n" if self._is_cut_short() else "")
-            file.write(json.dumps({"prompt": prompt, "score": score}, ensure_ascii=False) + "\n")
+        """Writes one down; a file that cannot take its first line is not left behind."""
+        entry = json.dumps({"prompt": prompt, "score": score}, ensure_ascii=False) + "\n"
+        there = self.path.exists()
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            # Lone surrogates as JSON has them.
+            with self.path.open("a", encoding="utf-8", errors="backslashreplace") as file:
+                file.write(("\n" if self._is_cut_short() else "") + entry)
+        except OSError:
+            if not there:  # never what was not made here
+                with contextlib.suppress(OSError):
+                    self.path.unlink()
+            raise
 
     def remove(self) -> None:
         self.path.unlink(missing_ok=True)

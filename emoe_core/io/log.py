@@ -7,7 +7,18 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from ..errors import plain
+
 log = logging.getLogger("emoe")
+
+
+def _harmless(record: logging.LogRecord) -> bool:
+    """Every line of the pack's goes to its handlers escaped and cut: names and prompts of anybody stand in them."""
+    record.msg, record.args = plain(record.getMessage()), ()
+    return True
+
+
+log.addFilter(_harmless)
 
 
 @contextmanager

@@ -64,6 +64,8 @@ class ResultsFile:
         self._file.close()
 
     def _open(self) -> IO[bytes]:
+        if self.path.exists() and not self.path.is_file():  # a device may be read until memory ends
+            raise EMoEError(f"The results file '{self.path}' is no regular file; give another --out.")
         try:
             file = open(self.path, "ab+")  # noqa: SIM115 (open, and so locked, while it is in use)
         except OSError as error:

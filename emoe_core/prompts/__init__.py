@@ -15,10 +15,10 @@ from pathlib import Path
 from ..errors import EMoEError
 from . import jsonfile, jsonlines, parquet, table
 from .lines import Undecoded, lines
-from .rows import ALIASES, BadRow, PromptRow, Rows, Unreadable, checked
+from .rows import ALIASES, BadRow, PromptRow, Rows, Unreadable, check_text, checked
 from .table import read_table
 
-__all__ = ["ALIASES", "KINDS", "BadRow", "PromptRow", "load_prompts", "read_prompts", "read_table"]
+__all__ = ["ALIASES", "KINDS", "BadRow", "PromptRow", "check_text", "load_prompts", "read_prompts", "read_table"]
 
 
 def _txt(path: Path) -> Rows:

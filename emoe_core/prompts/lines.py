@@ -32,15 +32,16 @@ _MARKS = (
 
 
 def lines(path: Path) -> Lines:
-    """Lines without their ends, numbered from 1.
+    """Lines without their ends, numbered from 1. They end with LF, CRLF or, as on a classic Macintosh, CR.
 
     Raises:
         EMoEError: the file is UTF-16 or UTF-32.
     """
     with open(path, "rb") as file:
-        for number, raw in enumerate(file, start=1):
+        check_start(path, file.read(200))
+        file.seek(0)
+        for number, raw in enumerate((one for line in file for one in line.splitlines(keepends=True)), start=1):
             if number == 1:
-                check_start(path, raw)
                 raw = raw.removeprefix(b"\xef\xbb\xbf")
             try:
                 yield number, raw.decode("utf-8").rstrip("\r\n")

@@ -8,9 +8,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..errors import EMoEError
+
 ALIASES = ("prompt", "prompts", "caption", "best_caption", "text")
 NAMES = f"{', '.join(ALIASES[:-1])} or {ALIASES[-1]}"
-#: Characters that draw nothing: C0 and C1 controls except tab and line ends, and byte order marks inside the text.
+_SURROGATE = re.compile("[\ud800-\udfff]")
+#: Letters of no shape: C0 and C1 control characters except tab and line ends, and byte order marks inside the text.
 _CONTROL = re.compile("[\x01-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ufeff]")
 
 
@@ -64,12 +67,18 @@ def checked(prompt: Any, columns: dict[str, str], name: str = "prompt") -> Good:
     if "\0" in prompt:
         raise Unreadable("the prompt holds a NUL character")
     cleaned, count = _CONTROL.subn(" ", prompt)
-    if any("\ud800" <= letter <= "\udfff" for letter in cleaned):
+    if _SURROGATE.search(cleaned):
         raise Unreadable("the prompt holds half a surrogate pair, which is no character; write it anew")
     if not cleaned.strip():
         raise Unreadable("the prompt is empty")
     note = f"{count} control character{'s' if count > 1 else ''} became spaces" if count else ""
     return Good(cleaned.strip(), columns, note)
+
+
+def check_text(text: str, what: str) -> None:
+    """An `EMoEError` for half a surrogate pair, of which a tokenizer says something that nobody understands."""
+    if _SURROGATE.search(text):
+        raise EMoEError(f"{what} holds half a surrogate pair, which is no character; write it anew.")
 
 
 def as_text(value: Any) -> str:

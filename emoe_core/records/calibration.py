@@ -19,13 +19,14 @@ from typing import Any
 
 from .. import __version__
 from ..errors import EMoEError
-from ..io.files import write_whole
+from ..io.files import read_regular, write_whole
 from .message import Code, Message
 from .references import Part, smallest_alpha
 from .settings import Settings
 
 #: Version 2 added `groups`. A calibration without groups is written as version 1, which older node packs read too.
 CALIBRATION_SCHEMA = 2
+_LONGEST_NAME = 1000
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,10 @@ class Calibration:
     made_with: str = field(default=f"emoe {__version__}", compare=False)
 
     def __post_init__(self) -> None:
+        if len(self.name) > _LONGEST_NAME:
+            raise EMoEError(
+                f"A calibration's name has {len(self.name)} letters; give it one of at most {_LONGEST_NAME}."
+            )
         if not self.scores:
             raise EMoEError(f"The calibration '{self.name}' has no scores; make it from at least one prompt.")
         if not all(math.isfinite(score) for score in self.scores):
@@ -168,7 +173,13 @@ class Calibration:
                 f"{CALIBRATION_SCHEMA}; update the node pack or make the calibration again."
             )
         body = {key: value for key, value in data.items() if key != "digest"}
-        if data.get("digest") != _digest(body):
+        try:
+            changed = data.get("digest") != _digest(body)
+        except RecursionError as error:
+            raise EMoEError(
+                f"{where} is a damaged calibration (nested too deeply); make the calibration again."
+            ) from error
+        if changed:
             raise EMoEError(
                 f"{where} was changed after it was saved (its digest does not fit); make the calibration again."
             )
@@ -178,7 +189,7 @@ class Calibration:
             settings = Settings.from_dict(data["settings"])
             name, reference, made_with = _typed([data["name"], data["reference"], data.get("made_with", "")], (str,))
             return cls(name, settings, tuple(map(float, scores)), prompts, reference, bad, groups, made_with)
-        except (KeyError, TypeError, AttributeError) as error:
+        except (KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
             raise EMoEError(f"{where} is a damaged calibration ({error}); make the calibration again.") from error
 
     @classmethod
@@ -186,10 +197,14 @@ class Calibration:
         """Reads a calibration file; an `EMoEError` when it is missing or not whole."""
         where = f"'{Path(path).name}'"
         try:
-            data = json.loads(Path(path).read_text(encoding="utf-8"))
+            data = json.loads(read_regular(Path(path)), object_pairs_hook=_once)
         except OSError as error:
             raise EMoEError(
                 f"The calibration {where} cannot be read ({error.strerror}); check that it exists."
+            ) from error
+        except _Twice as error:
+            raise EMoEError(
+                f"The calibration {where} has a field twice, so what it says is not clear; make it again."
             ) from error
         except (ValueError, RecursionError) as error:
             raise EMoEError(f"The calibration {where} is not whole JSON; it is damaged, make it again.") from error
@@ -198,6 +213,18 @@ class Calibration:
     def save(self, path: str | Path) -> None:
         """Writes the calibration so that a reader never sees half a file."""
         write_whole(Path(path), json.dumps(self.as_dict(), ensure_ascii=False, indent=1) + "\n")
+
+
+class _Twice(ValueError):
+    """A JSON object has a name twice."""
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object whose names are all different: readers differ in which of two values they take."""
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise _Twice
+    return found
 
 
 _LISTS: tuple[tuple[str, tuple[type, ...]], ...] = (("scores", (float, int)), ("prompts", (str,)), ("bad", (bool,)))

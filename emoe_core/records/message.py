@@ -11,6 +11,8 @@ from enum import Enum, unique
 from itertools import zip_longest
 from typing import Any
 
+from ..errors import plain
+
 LANGUAGES = ("en", "ja")
 _COMMA = {"en": ", ", "ja": "、"}
 _STRAIGHT = str.maketrans("“”", "''")
@@ -125,6 +127,11 @@ class Code(str, Enum):
         "確かめました(最大の差 {largest:.2g})。",
     )
 
+    NO_PICTURE = (
+        "no_picture",
+        "The picture could not be kept in the temp folder ({reason}); the result stands.",
+        "画像をtempフォルダーに保存できませんでした({reason})。結果は有効です。",
+    )
     CALIBRATION = (
         "calibration",
         "Calibration “{name}”: {parts}, scores {low:.4g} to {high:.4g}, smallest alpha {alpha:g}.",
@@ -184,7 +191,8 @@ class Message:
         words: str = getattr(self.code, language)
         if shown is None:
             words = words.translate(_STRAIGHT)
-        return words.format_map({name: said(value) for name, value in self.values.items()})
+        words = words.format_map({name: said(value) for name, value in self.values.items()})
+        return plain(words) if shown is None else words
 
     def as_dict(self) -> dict[str, Any]:
         """Ready for JSON."""

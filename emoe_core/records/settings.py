@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
@@ -91,6 +92,8 @@ class Settings:
             )
         lists = {"experts", "text_encoders", "latent_shape", "conditioning"}
         values: dict[str, Any] = {key: tuple(value) if key in lists else value for key, value in data.items()}
+        if not math.isfinite(values["sigma"]):  # a TypeError or an OverflowError of what is no such number
+            raise EMoEError("These settings have a noise level that is not a finite number; the file is damaged.")
         return cls(**values)
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from ..errors import BRIEF, plain
+from ..gating.gate import BLOCK, PASS
 from .check import GATE
 from .job import Job
 from .workflow import Graph
@@ -27,18 +29,27 @@ def row_result(
         seconds: from queuing to the end, measured here; used where the history keeps no times.
         refused: the part of the graph that the server would not run, when it ran the rest.
     """
+    try:
+        return _result(job, entry, graph, seconds, refused)
+    except RecursionError:
+        return failed_result(job, "The server's history of this row is nested too deeply to be one of ComfyUI's.")
+
+
+def _result(job: Job, entry: Mapping[str, Any], graph: Graph, seconds: float, refused: str | None) -> dict[str, Any]:
     outputs = {node: output for node, output in _mapping(entry.get("outputs")).items() if isinstance(output, dict)}
-    items = [item for output in outputs.values() for item in output.get("emoe") or [] if isinstance(item, dict)]
+    items = [item for output in outputs.values() for item in _list(output.get("emoe"))]
     error = refused or _run_error(entry)
+    if wrong := next(filter(None, (_wrong(item) for item in items)), None) or _other_prompt(job, items):
+        error, items = error or wrong, []
     if error is None and not items and any(node["class_type"] == GATE for node in graph.values()):
         error = "The run ended without a verdict: the Gate was not reached; open the workflow in ComfyUI and run it."
-    passed = all(bool(item.get("passed")) for item in items) if items else None
+    passed = all(item["passed"] for item in items) if items else None
     if _was_blocked_by_error(entry) and passed is False:
         error = None
     status = ERROR if error else BLOCKED if passed is False else OK
     result = _line(job, status, error)
     if items:
-        worst = max(items, key=lambda item: (not item.get("passed"), _number(item.get("score"))))
+        worst = max(items, key=lambda item: (not item["passed"], item["score"]))
         result |= {name: worst.get(name) for name in ("verdict", "score", "p_value", "percentile", "reason")}
         result["passed"] = passed
     if len(items) > 1:
@@ -50,6 +61,42 @@ def row_result(
     told = run_seconds(entry)
     result["seconds"] = round(seconds if told is None else told, 3)
     return dict(_finite(result))
+
+
+def _wrong(item: Any) -> str | None:
+    """Why something is no verdict of a Gate."""
+    told = _mapping(item)
+    sound = told.get("verdict") in (PASS, BLOCK) and isinstance(told.get("passed"), bool)
+    numbers = [told.get("score"), *(told[name] for name in ("p_value", "percentile") if told.get(name) is not None)]
+    if sound and all(number(value) is not None for value in numbers):
+        return None
+    return "The server gave a verdict that no Confidence Gate gives; see what answers there, and update the node pack."
+
+
+def _other_prompt(job: Job, items: Iterable[Mapping[str, Any]]) -> str | None:
+    """Why the verdicts are not of the row: none of the prompts that they name holds its text."""
+    named = [item["prompt"] for item in items if isinstance(item.get("prompt"), str) and item["prompt"]]
+    return of_other_prompt(job.row.prompt, named) if named else None
+
+
+def of_other_prompt(wanted: str, named: Sequence[str]) -> str | None:
+    """Why scores of these prompts are not the wanted one's, None where one of them holds its text."""
+    texts = [" ".join(text.split()) for text in named]
+    if not texts or any(" ".join(wanted.split()) in text for text in texts):
+        return None
+    return (
+        f"The server scored '{plain(texts[0], BRIEF)}', which does not hold the row's text; say where the prompt goes with "
+        "--set prompt=NODE.INPUT."
+    )
+
+
+def number(value: Any) -> float | None:
+    """A finite number as a float; None for all else, 10**400 included."""
+    try:
+        found = float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else math.nan
+    except OverflowError:
+        return None
+    return found if math.isfinite(found) else None
 
 
 def failed_result(job: Job, error: str) -> dict[str, Any]:
@@ -76,22 +123,21 @@ def _line(job: Job, status: str, error: str | None) -> dict[str, Any]:
         "server": job.server or None,
         "prompt_id": job.prompt_id or None,
         "attempts": job.attempts,
-        "error": error,
+        "error": None if error is None else plain(error),
     }
 
 
 def _files(outputs: Mapping[str, Any], server: str, *kinds: str) -> Iterator[dict[str, str]]:
     for output in outputs.values():
         for kind in sorted(kinds):
-            found = output.get(kind)
-            for file in found if isinstance(found, list) else []:
+            for file in _list(output.get(kind)):
                 if isinstance(file, dict) and "filename" in file:
                     place = {name: str(file.get(name, "")) for name in ("filename", "subfolder", "type")}
                     yield {"server": server, **place}
 
 
 def _messages(entry: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    for message in _mapping(entry.get("status")).get("messages") or []:
+    for message in _list(_mapping(entry.get("status")).get("messages")):
         if isinstance(message, (list, tuple)) and len(message) == 2:
             yield str(message[0]), _mapping(message[1])
 
@@ -121,7 +167,7 @@ def _was_blocked_by_error(entry: Mapping[str, Any]) -> bool:
 
 def run_seconds(entry: Mapping[str, Any]) -> float | None:
     """How long a run took on the server; None where its history keeps no times."""
-    times = [data["timestamp"] for _, data in _messages(entry) if isinstance(data.get("timestamp"), (int, float))]
+    times = [time for _, data in _messages(entry) if (time := number(data.get("timestamp"))) is not None]
     return (max(times) - min(times)) / 1000 if len(times) > 1 else None
 
 
@@ -130,10 +176,6 @@ def run_status(entry: Mapping[str, Any]) -> str:
     if _was_blocked_by_error(entry):
         return BLOCKED
     return str(_mapping(entry.get("status")).get("status_str") or "unknown")
-
-
-def _number(value: Any) -> float:
-    return float(value) if isinstance(value, (int, float)) else -math.inf
 
 
 def _finite(value: Any) -> Any:
@@ -145,6 +187,10 @@ def _finite(value: Any) -> Any:
     if isinstance(value, list):
         return [_finite(item) for item in value]
     return value
+
+
+def _list(value: Any) -> Sequence[Any]:
+    return value if isinstance(value, (list, tuple)) else []
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:

@@ -14,7 +14,7 @@ import uuid
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from ..errors import EMoEError
+from ..errors import EMoEError, plain
 from .job import Job
 from .workflow import Graph, label
 
@@ -94,7 +94,7 @@ class Link:
             raise Unreachable(certain=False)
         try:
             return status, json.loads(text)
-        except ValueError:
+        except (ValueError, RecursionError):
             return status, None
 
     async def object_info(self) -> dict[str, Any]:
@@ -130,6 +130,10 @@ class Link:
             "extra_data": {MARK: {"row": job.row.row, "key": job.key, "attempt": job.attempts, "token": job.token}},
         }
         status, reply = await self._ask("POST", "/prompt", body)
+        # A row that is wrong is answered with 400 and JSON, and one that is too big with 413; all else is not ComfyUI's word.
+        if status >= 500 or (status != 413 and not isinstance(reply, dict)):
+            self._down()
+            raise Unreachable(certain=False)
         self._down_since = None
         if status == 200 and isinstance(reply, dict) and "prompt_id" in reply:
             job.prompt_id = str(reply["prompt_id"])
@@ -215,15 +219,22 @@ def _node_errors(reply: Mapping[str, Any], graph: Graph) -> str:
     parts = []
     for node, info in _mapping(reply.get("node_errors")).items():
         where = label(graph, node) if node in graph else f"node {node}"
-        parts += [f"{where}: {e.get('message')} ({e.get('details')})" for e in _mapping(info).get("errors") or []]
+        errors = _mapping(info).get("errors")
+        for error in map(_mapping, errors if isinstance(errors, list) else []):
+            parts.append(f"{where}: {_said(error.get('message'))} ({_said(error.get('details'))})")
     return " ".join("; ".join(parts).split())
 
 
 def _refusal(reply: object, graph: Graph) -> str:
     answer = _mapping(reply)
     error = answer.get("error")
-    general = error.get("message", "") if isinstance(error, dict) else str(error or "no reason given")
-    return _node_errors(answer, graph) or " ".join(str(general).split())
+    general = _said(error.get("message") if isinstance(error, dict) else error)
+    return _node_errors(answer, graph) or " ".join(general.split())
+
+
+def _said(value: object) -> str:
+    """What a server says in a place where ComfyUI has a text."""
+    return plain(" ".join(value.split())) if isinstance(value, str) and value else "no reason given"
 
 
 def _mapping(value: object) -> dict[str, Any]:

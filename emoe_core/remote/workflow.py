@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import EMoEError
+from ..io.files import read_regular
 from ..prompts import PromptRow
 
 Graph = dict[str, dict[str, Any]]
@@ -18,7 +19,14 @@ ObjectInfo = Mapping[str, Any]
 
 PROMPT = "prompt"
 ENCODER = "EMoE_EncodeForExperts"
-TEXT_INPUTS = ("value", "text", "prompt", "string")  # inputs that may hold the text of a node titled "Prompt"
+TEXT_INPUTS = ("value", "text", "prompt", "string")  # where a node that is nothing but a text may keep it
+#: Nodes whose output is the text of one input, as it is.
+TEXT_NODES = {
+    "PrimitiveString": "value",
+    "PrimitiveStringMultiline": "value",
+    "EMoE_PromptList": "prompts",
+    "ShowText|pysssss": "text",
+}
 TRUE, FALSE = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
 
 
@@ -34,11 +42,12 @@ class Target:
 def load_workflow(path: str | Path) -> Graph:
     """Reads a workflow in API format; otherwise an `EMoEError` names what the file is."""
     try:
-        data = json.loads(Path(path).read_text(encoding="utf-8-sig"))
+        data = json.loads(read_regular(Path(path), "utf-8-sig"))
     except OSError as error:
         raise EMoEError(f"The workflow '{path}' cannot be read ({error.strerror}); check the path.") from error
-    except ValueError as error:
-        raise EMoEError(f"The workflow '{path}' is not JSON ({error}); export it again.") from error
+    except (ValueError, RecursionError) as error:
+        why = "nested too deeply" if isinstance(error, RecursionError) else error
+        raise EMoEError(f"The workflow '{path}' is not JSON ({why}); export it again.") from error
     if isinstance(data, dict) and isinstance(data.get("nodes"), list):
         raise EMoEError(
             f"The workflow '{path}' is saved for the canvas; in ComfyUI choose Export (API) and use that file."
@@ -156,13 +165,10 @@ def prompt_target(graph: Graph) -> Target:
     """The prompt's default target: the node titled Prompt, else the text of the only Encode for Experts."""
     if _titled(graph, PROMPT.capitalize()):
         node = _one_node(graph, PROMPT.capitalize(), "The prompt's node")
-        return Target(PROMPT, node, _text_input(graph, node))
+        return _source(graph, node, _titled_input(graph, node))
     encoders = [node for node in graph if graph[node]["class_type"] == ENCODER]
     if len(encoders) == 1:
-        text = graph[encoders[0]]["inputs"].get("text")
-        if is_link(text) and text[0] in graph:
-            return Target(PROMPT, str(text[0]), _text_input(graph, text[0]))
-        return Target(PROMPT, encoders[0], "text")
+        return _source(graph, encoders[0], "text")
     count = "no" if not encoders else f"{len(encoders)}"
     raise EMoEError(
         f"The workflow has no node titled 'Prompt' and {count} Encode for Experts, so where the prompt goes is unknown; "
@@ -170,14 +176,52 @@ def prompt_target(graph: Graph) -> Target:
     )
 
 
-def _text_input(graph: Graph, node: str) -> str:
+def _source(graph: Graph, node: str, name: str) -> Target:
+    """Where the text of an input comes from: back over nodes that pass a text on as it is, and over no others."""
+    passed = set[str]()
+    value = graph[node]["inputs"].get(name)
+    while is_link(value) and value[0] in graph and value[0] not in passed:
+        node = str(value[0])
+        passed.add(node)
+        name = _text_input(graph, node)
+        value = graph[node]["inputs"].get(name)
+    if isinstance(value, (list, dict)):
+        raise _unknown(graph, node)
+    return Target(PROMPT, node, name)
+
+
+def _titled_input(graph: Graph, node: str) -> str:
+    """The text of a node that a person called Prompt: whatever it does with it is meant."""
     inputs = graph[node]["inputs"]
-    texts = [name for name in inputs if isinstance(inputs[name], str)]
-    for name in (*TEXT_INPUTS, *(texts if len(texts) == 1 else ())):
-        if name in texts:
-            return str(name)
-    raise EMoEError(
-        f"Which input of {label(graph, node)} is the prompt's is unknown; say it with --set prompt=NODE.INPUT."
+    known = TEXT_NODES.get(graph[node]["class_type"])
+    found = [known] if known else [name for name in TEXT_INPUTS if isinstance(inputs.get(name), str)]
+    found = found or [name for name in TEXT_INPUTS if is_link(inputs.get(name))]
+    if len(found) != 1:
+        raise _unknown(graph, node)
+    return found[0]
+
+
+def _text_input(graph: Graph, node: str) -> str:
+    """The input that a node's output is the text of.
+
+    Of a node that is not known it must be the only input: one that joins, looks up or changes texts has others beside.
+    """
+    inputs = graph[node]["inputs"]
+    known = TEXT_NODES.get(graph[node]["class_type"])
+    if known is not None:
+        return known
+    name = next(iter(inputs)) if len(inputs) == 1 else ""
+    if name in TEXT_INPUTS and isinstance(inputs[name], str):
+        return name
+    raise _unknown(graph, node)
+
+
+def _unknown(graph: Graph, node: str) -> EMoEError:
+    names = [name for name, value in graph[node]["inputs"].items() if isinstance(value, str)]
+    choices = " or ".join(f"--set prompt={node}.{name}" for name in names[:4]) or "--set prompt=NODE.INPUT"
+    return EMoEError(
+        f"The prompt comes from {label(graph, node)}, and which of its inputs a row's text belongs into is not plain; say it "
+        f"with {choices}."
     )
 
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ..errors import EMoEError
+from ..errors import BRIEF, EMoEError, plain
 
 WORDS_SCHEMA = 1
 MOST_WORDS = 48
@@ -63,7 +63,7 @@ class Attribution:
 
     def lines(self) -> list[str]:
         """For a person: the score, then one line per word."""
-        head = f'uncertainty {self.score:.4g} of "{self.prompt}"'
+        head = f'uncertainty {self.score:.4g} of "{plain(self.prompt, BRIEF)}"'
         if len(self.words) == 1:
             return [head, "a single word: the whole score is its own"]
         return [head, *(f"{change:+.4g}  {text}" for text, change in self.ranked())]

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import EMoEError
+from ..errors import BRIEF, EMoEError, plain
 from ..experts.sets import Expert, ExpertSet
 from ..experts.signature import RELATED, relatedness
 from ..records.report import Report
@@ -86,7 +86,10 @@ def diagnose(experts: ExpertSet, taps: Sequence[str], reports: Sequence[Report] 
         *_copies(all_of_them, kinship, distance),
         *_taps(experts, taps),
         *_estimators(all_of_them),
-        *(f"prompt '{report.prompt}': {report.line()}, response {report.items[0].response:.4g}" for report in reports),
+        *(
+            f"prompt '{plain(report.prompt, BRIEF)}': {report.line()}, response {report.items[0].response:.4g}"
+            for report in reports
+        ),
         _advice(len(experts), preset),
     ]
     return Diagnosis(tuple(expert.name for expert in all_of_them), kinship, distance, preset, tuple(lines))

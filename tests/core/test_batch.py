@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 
 from emoe_core.batch.journal import Journal, row_key
 from emoe_core.errors import EMoEError
+from emoe_core.io.results_file import ResultsFile
 from emoe_core.prompts import PromptRow
 from emoe_core.remote.check import findings, notes
 from emoe_core.remote.job import Job
@@ -134,6 +136,57 @@ def test_the_prompt_finds_its_own_place(graph: Graph) -> None:
     graph["7"] = copy.deepcopy(graph["6"])
     with pytest.raises(EMoEError, match="2 Encode for Experts"):
         find_targets(graph, [], {})
+
+
+JOINED = {"string_a": "rainbow", "string_b": "sunflower", "delimiter": ", "}
+
+
+@pytest.mark.parametrize(
+    ("class_type", "inputs", "said"),
+    [
+        ("StringConcatenate", JOINED, "--set prompt=1.string_a or --set prompt=1.string_b or --set prompt=1.delimiter"),
+        ("StringConcatenate", {**JOINED, "string_a": ["9", 0], "string_b": ["9", 0]}, "--set prompt=1.delimiter"),
+        ("StringReplace", {"string": "a fox", "find": "fox", "replace": "cat"}, "which of its inputs"),
+        ("StringTrim", {"string": ["9", 0], "mode": "Both"}, "which of its inputs"),
+        ("LoadText", {"file": "prompts.txt"}, "which of its inputs"),
+        ("Describe", {"image": ["9", 0]}, "--set prompt=NODE.INPUT"),
+        ("PrimitiveString", {"value": {"a": 1}}, "which of its inputs"),
+    ],
+)
+def test_a_way_that_is_not_plain_is_refused_with_the_sets_there_are(
+    class_type: str, inputs: dict[str, Any], said: str
+) -> None:
+    found = {
+        "1": node(class_type, **inputs),
+        "2": node("EMoE_EncodeForExperts", text=["1", 0]),
+        "9": node("PrimitiveString", value="old"),
+    }
+    with pytest.raises(EMoEError) as caught:
+        find_targets(found, [], {})
+    assert said in str(caught.value)
+    name = next(iter(inputs))
+    assert find_targets(found, [f"prompt=1.{name}"], {}) == [Target("prompt", "1", name)]
+
+
+def test_a_node_that_a_person_called_prompt_may_have_other_inputs() -> None:
+    found = {"1": node("CLIPTextEncode", "Prompt", text="old", clip=["2", 0]), "2": node("Loader", name="x")}
+    assert find_targets(found, [], {}) == [Target("prompt", "1", "text")]
+    for inputs in (JOINED, {"text": "a", "prompt": "b"}, {"find": "x"}):
+        found["1"]["inputs"] = inputs
+        with pytest.raises(EMoEError, match="not plain"):
+            find_targets(found, [], {})
+
+
+def test_a_text_that_is_shown_on_its_way_is_followed_to_where_it_comes_from() -> None:
+    found = {
+        "1": node("PrimitiveStringMultiline", value="old"),
+        "2": node("ShowText|pysssss", text=["1", 0], text_0="the text that was shown last"),
+        "3": node("EMoE_EncodeForExperts", text=["2", 0]),
+    }
+    assert find_targets(found, [], {}) == [Target("prompt", "1", "value")]
+    found["2"]["inputs"]["text"] = ["2", 0]
+    with pytest.raises(EMoEError, match="not plain"):
+        find_targets(found, [], {})
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda p: p.stem)
@@ -532,6 +585,54 @@ def test_a_failure_behind_a_passed_gate_is_an_error_that_keeps_the_verdict() -> 
     assert line(history(verdict(True, 1.0)), refused="not all of it")["error"] == "not all of it"
 
 
+@pytest.mark.parametrize(
+    "garbage",
+    [
+        {"verdict": 5, "score": "NaN", "passed": "maybe"},
+        verdict(True, 1.0) | {"passed": "maybe"},
+        verdict(True, 1.0) | {"passed": 1},
+        verdict(True, 1.0) | {"verdict": ["pass"]},
+        verdict(True, 1.0) | {"score": "0.1"},
+        verdict(True, 1.0) | {"score": True},
+        verdict(True, 1.0) | {"score": 10**400},
+        verdict(True, 1.0) | {"p_value": {}},
+        verdict(True, float("nan")),
+        {},
+        5,
+    ],
+)
+def test_a_verdict_that_no_gate_gives_is_an_error_and_no_pass(garbage: Any) -> None:
+    for entry in (history(garbage), history(verdict(True, 1.0), garbage)):
+        made = line(entry)
+        assert (made["status"], made["passed"], made["score"]) == ("error", None, None)
+        assert "no Confidence Gate gives" in made["error"]
+
+
+def test_odd_histories_are_one_sentence() -> None:
+    deep: Any = []
+    for _ in range(3000):
+        deep = [deep]
+    for entry in (
+        {"outputs": {"g": {"emoe": 5, "images": 7}}, "status": {"messages": 7}},
+        {"outputs": {"g": {"emoe": [verdict(True, 1.0, more=deep)]}}, "status": {}},
+        history(verdict(True, 1.0), messages=[["execution_start", {"timestamp": 10**400}], 5, ["x"], [deep, deep]]),
+        {"outputs": 5, "status": [1]},
+    ):
+        made = line(entry)
+        json.dumps(made, allow_nan=False)
+        assert made["error"] is None or "\n" not in made["error"]
+
+
+def test_a_verdict_of_another_prompt_is_an_error() -> None:
+    """The row's text went to the wrong place: its score is not the row's."""
+    made = line(history(verdict(True, 1.0, prompt="rainbowdogsunflower\n" * 3000)), GATED)
+    assert (made["status"], made["score"], made["verdict"]) == ("error", None, None)
+    assert "does not hold the row's text" in made["error"] and len(made["error"]) < 1000
+    for prompt in ("p", "a p, best quality", ""):
+        assert line(history(verdict(True, 1.0, prompt=prompt)))["status"] == "ok"
+    assert line(history(verdict(True, 1.0, prompt="x"), verdict(True, 2.0, prompt="p")))["status"] == "ok"
+
+
 def test_a_workflow_without_a_gate_needs_no_verdict() -> None:
     made = line(history(), {"s": node("SaveImage")})
     assert (made["status"], made["passed"], made["verdict"]) == ("ok", None, None)
@@ -622,3 +723,14 @@ def test_addresses_are_kept_in_one_form() -> None:
         "http://h",
         "https://h/comfy",
     ]
+
+
+def test_files_that_never_end_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(EMoEError, match="cannot be read"):
+        load_workflow("/dev/zero")
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(EMoEError, match="no regular file"):
+        ResultsFile(tmp_path / "pipe", bool, "batch")
+    (tmp_path / "deep.json").write_text("[" * 100_000)
+    with pytest.raises(EMoEError, match="nested too deeply"):
+        load_workflow(tmp_path / "deep.json")

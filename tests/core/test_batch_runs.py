@@ -303,6 +303,44 @@ def test_a_row_that_servers_keep_losing_ends_as_an_error(fake: Fake, batch: Batc
     assert batch.run(fake.url, "--retry-errors") == 0 and len(batch.lines) == 3
 
 
+@pytest.mark.parametrize(
+    "answer",
+    [
+        lambda: web.json_response({"error": "x"}, status=500),
+        lambda: web.Response(text="<html>at rest</html>", content_type="text/html"),
+        lambda: web.Response(text="<html>no</html>", content_type="text/html", status=404),
+        lambda: web.Response(text="[" * 100_000),
+        lambda: web.json_response([1]),
+    ],
+    ids=["500", "page", "404 page", "deep", "list"],
+)
+def test_what_comfyui_does_not_say_to_a_post_is_a_server_that_is_away(
+    fake: Fake, batch: Batch, answer: Callable[[], web.Response]
+) -> None:
+    names = batch.rows(2)
+    fake.on_post = lambda server, item: answer() if len(server.posts) == 1 else None
+    assert batch.run(fake.url) == 0
+    assert batch.all_once(names) and len(fake.posts) == 3 and fake.ran == names
+
+
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        {"error": 5, "node_errors": 5},
+        {"error": {"message": {"a": 1}}, "node_errors": {"2": {"errors": 5}}},
+        {"node_errors": {"2": 5, "77": {"errors": [5, {"message": ["x"], "details": "a\ud800\x1b"}]}}},
+        {"error": "x" * 100_000},
+    ],
+)
+def test_odd_refusals_are_one_sentence(fake: Fake, batch: Batch, refusal: dict[str, Any]) -> None:
+    batch.rows(1)
+    fake.on_post = lambda server, item: web.json_response(refusal, status=400)
+    assert batch.run(fake.url) == 2
+    (line,) = batch.lines
+    assert line["error"].startswith("The server refused the row (400): ") and len(line["error"]) < 3000
+    assert not {"\n", "\x1b", "\ud800"} & set(line["error"])
+
+
 def test_a_refused_row_is_an_error_and_the_others_go_on(fake: Fake, batch: Batch) -> None:
     batch.rows(3)
     refusal = {

@@ -104,6 +104,12 @@ def test_every_edit_is_noticed(tmp_path: Path) -> None:
         ({"bad": [True]}, "1 marks for 4 scores"),
         ({"groups": {"language": ["en"]}}, "1 labels of 'language' for 4 scores"),
         ({"groups": ["en"]}, "damaged calibration"),
+        ({"scores": [10**400, 1, 2, 3]}, "damaged calibration"),
+        ({"reference": "x" * 3_000_000, "name": 5}, "damaged calibration"),
+        ({"name": "x" * 3_000_000}, "name has 3000000 letters"),
+        ({"settings": {**MADE.as_dict()["settings"], "sigma": 10**400}}, "damaged calibration"),
+        ({"settings": {**MADE.as_dict()["settings"], "sigma": "1"}}, "damaged calibration"),
+        ({"settings": {**MADE.as_dict()["settings"], "sigma": float("inf")}}, "noise level that is not a finite"),
         ({"name": None}, "damaged calibration"),
         ({"settings": {}}, "settings lack"),
         ({"settings": {**MADE.as_dict()["settings"], "new": 1}}, "unknown field new; update the node pack"),
@@ -150,3 +156,25 @@ def test_the_release_that_made_it_is_noted_and_never_compared() -> None:
     assert again.made_with == made.made_with == f"emoe {__version__}"
     older = replace(made, made_with="")
     assert "made_with" not in older.as_dict() and Calibration.from_dict(older.as_dict()) == made
+
+
+@pytest.mark.parametrize("depth", [500, 971, 5000])
+def test_a_file_nested_deeply_is_refused(tmp_path: Path, depth: int) -> None:
+    whole = json.dumps(MADE.as_dict())
+    path = tmp_path / "c.json"
+    path.write_text(whole.replace('"four words"', "[" * depth + "]" * depth), encoding="utf-8")
+    with pytest.raises(EMoEError, match=r"'c.json' (was changed|is a damaged calibration|is not whole JSON)"):
+        Calibration.load(path)
+
+
+def test_a_field_that_is_there_twice_is_refused(tmp_path: Path) -> None:
+    whole = json.dumps(MADE.as_dict())
+    for double in ('{"name": "other", ' + whole[1:], whole.replace('"tap":', '"tap": "noise_pred", "tap":')):
+        (tmp_path / "c.json").write_text(double, encoding="utf-8")
+        with pytest.raises(EMoEError, match="has a field twice"):
+            Calibration.load(tmp_path / "c.json")
+
+
+def test_a_device_is_no_file() -> None:
+    with pytest.raises(EMoEError, match="cannot be read"):
+        Calibration.load("/dev/zero")

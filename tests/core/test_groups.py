@@ -115,7 +115,7 @@ def test_a_text_box_of_prompts() -> None:
     read = from_text(" cat \n\n# not me\ndog\r\ncat\n! 猫\n!#x")
     assert read.prompts == ("cat", "dog", "猫") and read.bad == (False, False, True) and read.groups == {}
     assert from_text("cat\ndog").bad == ()
-    with pytest.raises(EMoEError, match="'cat' is there as good and as bad"):
+    with pytest.raises(EMoEError, match=r"as good and as bad \(line 1 of prompts and line 2 of prompts\)"):
         from_text("cat\n!cat")
 
 
@@ -136,7 +136,9 @@ def test_quality_as_words_and_numbers(tmp_path: Path) -> None:
     path.write_text("\n".join(f'{{"prompt": "p{i}", "quality": {v}}}' for i, v in enumerate(values)), encoding="utf-8")
     read = from_file(path, bad_below=0.3)
     assert read.prompts == ("p0", "p1", "p2", "p3", "p4") and read.bad == (False, True, True, False, False)
-    assert [str(row) for row in read.skipped] == ["line 6: quality is 'so so'; write good, bad or a number"]
+    assert [str(row) for row in read.skipped] == [
+        "line 6: quality is neither good nor bad nor a number; write one of them"
+    ]
     assert from_file(path, bad_below=1).bad == (False, True, True, True, True)
     with pytest.raises(EMoEError, match="bad_below is nan"):
         from_file(path, float("nan"))
@@ -156,14 +158,17 @@ def test_text_and_file_together(tmp_path: Path) -> None:
     assert both.prompts == ("dog", "xq", "cat", "pizza", "pizza", "cat", "gatto")
     assert both.bad == (False, True, False, False, False, False, False)
     assert both.groups == {"language": ("", "", "", "en", "it", "en", "it")}
-    with pytest.raises(EMoEError, match="'cat' is there as good and as bad"):
+    with pytest.raises(EMoEError, match=r"as good and as bad \(line 1 of prompts and line 4 of the file\)"):
         from_text("!cat") + from_file(path)
 
 
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        ("prompt,bad\ncat,maybe\n", r"no usable row \(the first one, line 2: bad is 'maybe'; write yes or no\)"),
+        (
+            "prompt,bad\ncat,maybe\n",
+            r"no usable row \(the first one, line 2: bad is neither yes nor no; write one of them\)",
+        ),
         ("word,bad\ncat,no\n", "no prompt column"),
         ("prompt\n", "holds no prompt"),
     ],

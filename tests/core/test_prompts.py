@@ -163,3 +163,23 @@ def test_parquet_says_what_it_needs(write: Write, monkeypatch: pytest.MonkeyPatc
 
 def test_the_kinds_are_those_that_are_promised() -> None:
     assert set(prompts.KINDS) == {".txt", ".csv", ".tsv", ".jsonl", ".json", ".parquet"}
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize(
+    ("kind", "content"),
+    [
+        ("txt", "# mine\nred fox\n\nblue fox\n"),
+        ("csv", "prompt,language\nred fox,en\n\nblue fox,de\n"),
+        ("csv", '\ufeffprompt;language\nred fox;en\n\n"blue fox";de\n'),
+        ("tsv", "prompt\tlanguage\nred fox\ten\n\nblue fox\tde"),
+        ("jsonl", '{"prompt": "red fox"}\n\n\n{"prompt": "blue fox"}\n'),
+        ("json", '[\n"red fox",\n\n"blue fox"]\n'),
+    ],
+)
+def test_lines_end_as_any_system_ends_them(tmp_path: Path, kind: str, content: str, end: str) -> None:
+    path = tmp_path / f"p.{kind}"
+    path.write_bytes(content.replace("\n", end).encode())
+    rows, bad = load_prompts(path)
+    assert [row.prompt for row in rows] == ["red fox", "blue fox"] and not bad
+    assert kind == "json" or [row.line for row in rows] == [2 if kind != "jsonl" else 1, 4]

@@ -10,10 +10,12 @@ import folder_paths
 
 from ...audit.engine import fingerprint
 from ...errors import EMoEError
-from ...prompts import ALIASES, KINDS
+from ...prompts import ALIASES, KINDS, check_text
 from ...prompts.sets import REGIONS, SETS, Choice, write
+from .input_files import input_file, state
 
 NO_FILE = "none"
+_FILE = "Uncertainty Audit's file"
 BUILT_IN = {f"built-in set: {name}": name for name in SETS}
 
 
@@ -28,13 +30,7 @@ def choices() -> list[str]:
 
 def prompt_file(name: str) -> Path:
     """Full path of a file from `choices`; an `EMoEError` when it is missing or outside of the folder."""
-    base = Path(folder_paths.get_input_directory()).resolve()
-    path = (base / name).resolve()
-    if not path.is_relative_to(base) or not path.is_file():
-        raise EMoEError(
-            f"The prompt file '{name}' is not in ComfyUI's input folder; put it there and refresh the list."
-        )
-    return path
+    return input_file(name, _FILE)
 
 
 def names(text: str) -> tuple[str, ...]:
@@ -60,7 +56,9 @@ class Prompts:
 
     def check(self) -> None:
         """An `EMoEError` for a missing file, or for a part that a set does not have."""
-        if self.file in BUILT_IN:
+        if not isinstance(self.file, str):
+            input_file(self.file, _FILE)
+        elif self.file in BUILT_IN:
             self._choice()
         elif self.languages.strip() or self.part.strip():
             raise EMoEError(
@@ -73,13 +71,9 @@ class Prompts:
 
     def state(self) -> str:
         """Changes when the prompts change in a way that the inputs do not show."""
-        if self.file == NO_FILE or self.file in BUILT_IN:
+        if isinstance(self.file, str) and (self.file == NO_FILE or self.file in BUILT_IN):
             return ""
-        try:
-            stat = prompt_file(self.file).stat()
-        except (EMoEError, OSError):
-            return "missing"
-        return f"{stat.st_size}:{stat.st_mtime_ns}"
+        return state(self.file, _FILE)
 
     def path(self, folder: Path) -> Path:
         """The prompts as a file; prompts that are no file yet are written into `folder`."""
@@ -92,7 +86,7 @@ class Prompts:
 
     def _choice(self) -> Choice:
         name, words = BUILT_IN[self.file], names(self.part)
-        numbers = [int(word) for word in words if word.isdecimal()]
+        numbers = [int(word[:9]) for word in words if word.isdecimal()]  # more digits say all
         topics = [word for word in words if word.lower() in Choice(name).all_topics()]
         others = [word for word in words if not word.isdecimal() and word not in topics]
         if others and name != REGIONS:
@@ -102,12 +96,13 @@ class Prompts:
 
 def _written(folder: Path, text: str) -> Path:
     """The text box as a prompt file; a table if its first line names a prompt column among others."""
+    check_text(text, "Uncertainty Audit's prompts")
     if not text.strip():
         raise EMoEError("Uncertainty Audit has no prompts; choose a file, or write prompts into the box, one per line.")
     first = text.strip().splitlines()[0]
     cells = [cell.strip().lower() for mark in ",;\t" for cell in first.split(mark) if mark in first]
     kind = ".csv" if any(cell in ALIASES for cell in cells) else ".txt"
-    content = (text.strip() + "\n").encode("utf-8", "replace")
+    content = (text.strip() + "\n").encode()
     path = folder / f"{fingerprint({'text': content.decode()})}{kind}"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(content)

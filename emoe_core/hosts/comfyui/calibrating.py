@@ -18,10 +18,14 @@ from ...records.calibration import Calibration
 from ...records.settings import Settings
 from ...scoring.options import ScoreOptions
 from .experts.identity import clip_identity
+from .input_files import input_file
 from .prompts.conditioning import Conditioning, encode, encode_for_experts
 from .scoring.progress import show_text
 from .scoring.score import Run, score_prompts
 
+PROMPT_FILE = "Calibrate Gate's prompt_file"
+#: What file systems take of a name, less the endings that are put behind it.
+_NAME_BYTES = 240
 _NAME = re.compile(r"[\w][\w .,()+-]{0,99}")
 
 
@@ -37,20 +41,16 @@ def names() -> list[str]:
 
 def path_of(name: str) -> Path:
     """The file for a name; an `EMoEError` for a name that is no plain file name."""
-    if not _NAME.fullmatch(name):
+    if not isinstance(name, str) or not _NAME.fullmatch(name) or len(name.encode()) > _NAME_BYTES:
+        shown = f"'{name}'" if isinstance(name, str) else f"A {type(name).__name__}"
         raise EMoEError(
-            f"'{name}' cannot be a calibration's name; use letters, digits, spaces and . , ( ) + - _, at most 100."
+            f"{shown} cannot be a calibration's name; use letters, digits, spaces and . , ( ) + - _, at most 100, and of "
+            f"letters beyond a to z fewer (at most {_NAME_BYTES} bytes)."
         )
-    return folder() / f"{name}.json"
-
-
-def file_state(path: Path) -> str:
-    """Changes when the file does; "missing" without a file."""
-    try:
-        stat = path.stat()
-    except OSError:
-        return "missing"
-    return f"{stat.st_size}:{stat.st_mtime_ns}"
+    path = folder() / f"{name}.json"
+    if path.resolve().parent != folder().resolve():
+        raise EMoEError(f"The calibration '{name}' is a link that leads out of its folder; put the file itself there.")
+    return path
 
 
 def load(name: str) -> Calibration:
@@ -71,9 +71,18 @@ def save(calibration: Calibration, name: str, overwrite: bool) -> Path:
         raise EMoEError(
             f"There is another calibration named '{path.stem}'; choose another name, or switch overwrite on."
         )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    calibration.save(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        calibration.save(path)
+    except OSError as error:
+        raise _unwritten(f"The calibration '{path.stem}'", error) from error
     return path
+
+
+def _unwritten(what: str, error: OSError) -> EMoEError:
+    return EMoEError(
+        f"{what} cannot be written into ComfyUI's user directory ({error.strerror}); make room there, and queue the graph again."
+    )
 
 
 def _same(path: Path, calibration: Calibration) -> bool:
@@ -90,13 +99,7 @@ def reference_prompts(text: str, file: str, bad_below: float) -> ReferencePrompt
         EMoEError: the file is missing or has nothing usable, or a prompt is marked good here and bad there.
     """
     found = from_text(text)
-    return found + from_file(prompt_file(file), bad_below) if file.strip() else found
-
-
-def prompt_file(name: str) -> Path:
-    """The file for a name: in ComfyUI's input folder, or wherever a full path points."""
-    given = Path(name.strip()).expanduser()
-    return given if given.is_absolute() else Path(folder_paths.get_input_directory()) / given
+    return found + from_file(input_file(file, PROMPT_FILE), bad_below) if file.strip() else found
 
 
 def calibrate(
@@ -142,7 +145,10 @@ def calibrate(
     todo = [prompt for prompt in prompts if prompt not in scores]
     for prompt, scored in zip(todo, score_prompts(experts, map(encoded, todo), latent, options), strict=True):
         scores[prompt] = scored.report.score
-        kept.add(prompt, scored.report.score)
+        try:
+            kept.add(prompt, scored.report.score)
+        except OSError as error:
+            raise _unwritten("Calibrate Gate's scores", error) from error
         progress.update(sum(p in scores for p in prompts))
     made = Calibration(
         name or "calibration",

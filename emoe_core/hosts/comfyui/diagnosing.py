@@ -11,6 +11,7 @@ from torch import Tensor
 from ...charts import as_array, matrix, stack
 from ...errors import EMoEError
 from ...experts.sets import ExpertSet
+from ...prompts import check_text
 from ...scoring.diagnostics import Diagnosis, diagnose, suitable_preset
 from ...scoring.options import ScoreOptions
 from ...scoring.presets import CUSTOM, DEFAULT, PRESETS
@@ -32,6 +33,7 @@ def look_at(experts: ExpertSet, prompts: str, latent: dict[str, Any] | None, cli
     Raises:
         EMoEError: no experts, prompts without a latent, too many prompts, or bad input to the score.
     """
+    check_text(prompts, "Expert Diagnostics' prompts")
     texts = list(dict.fromkeys(line.strip() for line in prompts.splitlines() if line.strip()))
     taps = common_taps(experts) if len(experts) else ()
     if not texts or len(experts) == 0:

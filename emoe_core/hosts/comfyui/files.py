@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from PIL import Image
 
 from ...errors import EMoEError
 from ...io.files import write_whole
+from ...records.message import Code, Message
 from ...show.card import card_picture
 
 
@@ -31,7 +33,7 @@ def save_text(text: str, filename_prefix: str, ending: str, node: str) -> dict[s
         )
         filename = f"{name}_{counter:05}_{ending}"
         target = Path(folder) / filename
-        target.write_text(text, encoding="utf-8", errors="backslashreplace")  # a prompt may hold a lone surrogate
+        write_whole(target, text)
     except Exception as error:  # ComfyUI refuses a place outside of the output folder with a bare Exception
         raise EMoEError(
             f"{node} cannot write its file into the output folder under the filename_prefix '{_short(filename_prefix)}' "
@@ -72,6 +74,15 @@ def keep_picture(picture: Image.Image, name: str) -> dict[str, str]:
     return {"filename": path.name, "subfolder": "", "type": "temp"}
 
 
-def card_ui(shown: dict[str, Any]) -> dict[str, Any]:
-    """A node's addition to its `ui`: the score card as a picture, and the same figures for the frontend."""
-    return {"images": [keep_picture(card_picture(shown), "emoe_card")], "emoe_card": [shown]}
+def decoration(make: Callable[[], dict[str, Any]]) -> tuple[dict[str, Any], list[str]]:
+    """What pictures add to a node's `ui`, and what to say where they cannot be kept: no result depends on them."""
+    try:
+        return make(), []
+    except OSError as error:
+        return {}, [str(Message.of(Code.NO_PICTURE, reason=_reason(error)))]
+
+
+def card_ui(shown: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """A node's addition to its `ui`: the score card as a picture, and the same figures for the frontend; and what to say."""
+    made, said = decoration(lambda: {"images": [keep_picture(card_picture(shown), "emoe_card")]})
+    return {**made, "emoe_card": [shown]}, said

@@ -6,6 +6,8 @@ import sys
 
 from comfy_execution.utils import get_executing_context
 
+from ....errors import plain
+
 
 def show_text(text: str) -> None:
     """Shows a line below the running node; does nothing without a server or a client."""
@@ -14,4 +16,4 @@ def show_text(text: str) -> None:
     )  # exists inside a server; never started here
     server, context = getattr(server_class, "instance", None), get_executing_context()
     if server is not None and context is not None and server.client_id is not None:
-        server.send_progress_text(text, context.node_id, server.client_id)
+        server.send_progress_text(plain(text), context.node_id, server.client_id)

@@ -1,0 +1,29 @@
+"""What a node shows of itself as text, and what it refuses: lines that no name or prompt in them can spoil."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from typing import Any
+
+from ..emoe_core.errors import BRIEF, plain
+
+
+def text_ui(*lines: str) -> dict[str, list[str]]:
+    """The part of a node's `ui` that is text."""
+    return {"text": [plain(line) for line in lines]}
+
+
+def joined(lines: Iterable[str]) -> str:
+    """Lines as one text, for an output."""
+    return "\n".join(map(plain, lines))
+
+
+def refused(name: Any, known: Collection[str], what: str, where: str) -> str | None:
+    """Why a name that a client posted cannot be, None where it can: ComfyUI leaves a list that a node checks itself to the node.
+
+    None as the name: another node gives it, and has not run yet.
+    """
+    if name is None or (isinstance(name, str) and name in known):
+        return None
+    shown = f"'{plain(name, BRIEF)}'" if isinstance(name, str) else f"a {type(name).__name__}, which is no name, and so"
+    return f"{what} {shown} is not {where}; refresh the list and choose another."
