@@ -17,10 +17,8 @@ LATENT = {"samples": torch.zeros(1, 4, 16, 16)}
 FAST = {"tap": "mid_out", "estimator": "relative"}
 LAYOUT = {"tap": "noise_pred", "estimator": "centred_layout"}
 WORDS = ("sunflower", "red horse", "xchtgg")
-#: What a test may not change without a reason: nodes that Score refuses, each in one sentence, and why.
-REFUSED: dict[str, str] = {}
-#: Whose pictures are not those of an earlier run to the bit, with or without a score between them.
-ROUNDED = {"TorchCompileModel": "compiled anew for other sizes, which rounds otherwise"}
+#: Nodes that the sweep leaves out, and why.
+LEFT_OUT = {"TorchCompileModel": "compiling takes minutes, and changes nothing but rounding"}
 
 Patch = Callable[[Any], Any]
 
@@ -80,7 +78,7 @@ def test_every_patch_node_scores_the_same_twice_in_a_list_and_leaves_the_model_a
 ) -> None:
     refused: dict[str, str] = {}
     tried = 0
-    for name in patch_nodes():
+    for name in patch_nodes().keys() - LEFT_OUT.keys():
         try:
             experts = with_patch(node(name))
         except Exception:  # a node for other families
@@ -103,8 +101,8 @@ def test_every_patch_node_scores_the_same_twice_in_a_list_and_leaves_the_model_a
         assert again == alone[0], name
         assert listed == pytest.approx(alone, rel=1e-4), name
         assert turned[::-1] == pytest.approx(alone, rel=1e-4), name
-        assert name in ROUNDED or torch.equal(draw(model), before), name
-    assert refused.keys() <= REFUSED.keys(), refused
+        assert torch.equal(draw(model), before), name
+    assert refused == {}
     assert tried >= 30
 
 
