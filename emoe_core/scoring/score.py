@@ -123,7 +123,7 @@ def _scored(
     everything = {tap: _estimates(m, asked[tap], tap in comparable, brief) for tap, m in measured.items()}
     parts = var.decompose(main.prompt)
     pairwise = var.pairwise_distances(main.prompt)
-    alike = _alike(main, experts, settings.tap)
+    alike = _alike(main, settings.tap)
     baseline = everything.get("mid_out", everything[settings.tap])["response"]
     guidance = everything.get(NOISE_PRED, {}).get("guidance")
     chosen = everything[settings.tap][settings.estimator]
@@ -219,19 +219,15 @@ def _places(latents: list[list[Tensor]], empty: list[list[Tensor]] | None, layou
     return disagreement(prompt, [parts[largest] for parts in empty], layout)
 
 
-def _alike(measured: est.Measured, experts: ExpertSet, tap: str) -> tuple[tuple[int, int], ...]:
-    """Pairs of experts that are one model, or give the same latents but for rounding."""
+def _alike(measured: est.Measured, tap: str) -> tuple[tuple[int, int], ...]:
+    """Pairs of experts that give the same latents but for rounding."""
     told = measured.prompt if measured.empty is None else measured.prompt - measured.empty
     flat = told.float().flatten(1)
     # Of a prediction without the empty prompt's, nearly all may be the noise that every expert was given.
     allowed = SAME if measured.empty is not None or is_hidden(tap) else SAME**2
     bound = allowed * float(flat.square().mean())
-    identities = [expert.identity for expert in experts.experts]
     return tuple(
-        (i, j)
-        for i in range(len(flat))
-        for j in range(i)
-        if identities[i] == identities[j] or float((flat[i] - flat[j]).square().mean()) <= bound
+        (i, j) for i in range(len(flat)) for j in range(i) if float((flat[i] - flat[j]).square().mean()) <= bound
     )
 
 

@@ -70,10 +70,10 @@ def hooks_may_mix_rows(prompt: Conditioning) -> bool:
 def messages(experts: ExpertSet) -> tuple[Message, ...]:
     """What a report says of the experts' patches."""
     found = []
-    for code, concerned in ((Code.GUIDANCE, guidance_of), (Code.ALONE, may_mix_rows)):
-        names = [Message.of(Code.EXPERT, name=expert.name) for expert in experts.experts if concerned(expert.model)]
-        if names:
-            found.append(Message.of(code, experts=names))
+    if guided := [Message.of(Code.EXPERT, name=one.name) for one in experts.experts if guidance_of(one.model)]:
+        found.append(Message.of(Code.GUIDANCE, experts=guided))
+    if mixing := [Message.of(Code.EXPERT, name=one.name) for one in experts.experts if may_mix_rows(one.model)]:
+        found.append(Message.of(Code.ALONE, experts=mixing))
     return tuple(found)
 
 
