@@ -181,7 +181,10 @@ def test_a_controlnet_and_an_area_mask(score: Any, many: Any, rows: list[int]) -
     rows.clear()
     guided = score(controlled(prompt(0)))
     assert rows == [2]  # one picture for all: both noise samples in one call
-    assert guided.score != plain.score and "control" in guided.settings.conditioning
+    assert guided.score != plain.score
+    assert guided.settings.conditioning[0].startswith("control=") and guided.settings.conditioning[1:] == (
+        "control_apply_to_uncond=True",
+    )
     one, two = (score(controlled(prompt(0)), noise_samples=1, noise_seed=seed) for seed in (5, 6))
     assert guided.score == pytest.approx((one.score + two.score) / 2, rel=2e-3)
     masked = controlled(prompt(0, mask=torch.ones(1, 8, 8), mask_strength=0.5))
