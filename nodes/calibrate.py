@@ -181,8 +181,8 @@ class LoadCalibration(io.ComfyNode):
     @classmethod
     def validate_inputs(cls, name: str | None) -> bool | str:
         """Refuses a missing calibration when the graph is queued. None: another node gives the name, and has not run."""
-        where = "among the kept calibrations, which Save Calibration makes"
-        return refused(name, calibrating.names(), "The calibration", where) or True
+        said = refused(name, calibrating.names(), "There is no calibration named", "")
+        return f"{said} Calibrate Gate and Save Calibration make one." if said else True
 
     @classmethod
     def fingerprint_inputs(cls, name: str | None) -> str:

@@ -26,4 +26,4 @@ def refused(name: Any, known: Collection[str], what: str, where: str) -> str | N
     if name is None or (isinstance(name, str) and name in known):
         return None
     shown = f"'{plain(name, BRIEF)}'" if isinstance(name, str) else f"a {type(name).__name__}, which is no name, and so"
-    return f"{what} {shown} is not {where}; refresh the list and choose another."
+    return f"{what} {shown}{f' is not {where}' if where else ''}; refresh the list and choose another."

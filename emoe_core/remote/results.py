@@ -80,9 +80,10 @@ def _other_prompt(job: Job, items: Iterable[Mapping[str, Any]]) -> str | None:
 
 
 def of_other_prompt(wanted: str, named: Sequence[str]) -> str | None:
-    """Why scores of these prompts are not the wanted one's, None where one of them holds its text."""
+    """Why scores of these prompts are not the wanted one's: None where one of them holds its text, or each is a line of it."""
     texts = [" ".join(text.split()) for text in named]
-    if not texts or any(" ".join(wanted.split()) in text for text in texts):
+    lines = {" ".join(line.split()) for line in wanted.splitlines()}
+    if not texts or any(" ".join(wanted.split()) in text for text in texts) or lines.issuperset(texts):
         return None
     return (
         f"The server scored '{plain(texts[0], BRIEF)}', which does not hold the row's text; say where the prompt goes with "
