@@ -109,7 +109,15 @@ def open_run_and_leave(frontend: Any, name: str) -> None:
     drawn = look(frontend, name)
     told = cards(frontend)
     switch_away_and_back(page, name)
-    assert cards(frontend) == told and pictures(frontend) == drawn  # the texts of Preview as Text the host forgets
+    assert cards(frontend) == told  # the texts of Preview as Text the host forgets
+    try:
+        again = pictures(frontend)
+    except (
+        TimeoutError
+    ):  # the pictures of its own nodes Nodes 2.0 of 1.32 loses now and then; the next switch brings them
+        switch_away_and_back(page, name)
+        again = pictures(frontend)
+    assert again == drawn
     page.reload()
     wait_until_ready(page)
     assert node_types(page) == node_types(saved(name))

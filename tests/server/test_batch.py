@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import random
 import select
@@ -239,11 +240,12 @@ def test_two_servers_share_the_rows(own: OwnServer, default_server: Any, batch: 
 
 class Wire:
     """A TCP relay before a server that cuts connections: every WebSocket after `life` messages, and of the HTTP answers
-    the share `lose` when the server has had the request already, so that nobody knows what became of it.
+    every one in `lose`, when the server has had the request already, so that nobody knows what became of it.
     """
 
-    def __init__(self, port: int, life: int, lose: float = 0.0) -> None:
+    def __init__(self, port: int, life: int, lose: int) -> None:
         self.target, self.life, self.lose, self.cut, self.lost = port, life, lose, 0, 0
+        self._answers = itertools.count(1)
         self._listening = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self._listening.getsockname()[1]}"
         threading.Thread(target=self._accept, daemon=True).start()
@@ -259,28 +261,30 @@ class Wire:
 
     def _relay(self, client: socket.socket) -> None:
         with contextlib.suppress(OSError), client, socket.create_connection(("127.0.0.1", self.target)) as server:
-            is_socket, came = False, 0
+            is_socket, came, asked = False, 0, False
             while True:
                 ready, _, _ = select.select([client, server], [], [])
                 for end in ready:
                     data = end.recv(65536)
                     if not data:
                         return
-                    if end is client and data.startswith(b"GET /ws"):
-                        is_socket = True
+                    if end is client:
+                        asked, is_socket = True, is_socket or data.startswith(b"GET /ws")
                     if end is server and is_socket:
                         came += 1
                         if came > self.life:
                             self.cut += 1
                             return
-                    if end is server and not is_socket and random.random() < self.lose:
-                        self.lost += 1
-                        return
+                    if end is server and not is_socket and asked:
+                        asked = False  # the answer's first part
+                        if next(self._answers) % self.lose == 0:
+                            self.lost += 1
+                            return
                     (server if end is client else client).sendall(data)
 
 
 def test_sockets_and_answers_are_dropped_again_and_again(default_server: Any, batch: Batch) -> None:
-    wire = Wire(int(default_server.url.rsplit(":", 1)[1]), life=4, lose=0.1)
+    wire = Wire(int(default_server.url.rsplit(":", 1)[1]), life=4, lose=7)
     try:
         code, _, err = batch.run(wire.url)
     finally:
