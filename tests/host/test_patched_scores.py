@@ -246,3 +246,24 @@ def test_what_patches_draw_comes_from_the_noise_seed(
         assert listed[-1] == pytest.approx(found[0], rel=1e-5)
     twins = type(experts)((experts.experts[0], experts.experts[0]))
     assert score_prompt(host, twins, encoded(twins, WORDS[0]), LATENT, **FAST).report.score < 1e-10
+
+
+def jittered(model: Any) -> Any:
+    """A node that draws from Python's own generator."""
+    made = model.clone()
+    made.set_model_input_block_patch(lambda h, options: h * (1 + 0.1 * random.random()))
+    return made
+
+
+def test_after_the_largest_seed_patches_draw_from_seed_0_as_the_noise_does(
+    host: Any, with_patch: Any, encoded: Any
+) -> None:
+    experts, last = with_patch(jittered), 2**64 - 1
+    positive = encoded(experts, WORDS[0])
+
+    def score(seed: int, samples: int) -> float:
+        how = {**FAST, "noise_seed": seed, "noise_samples": samples}
+        found: float = score_prompt(host, experts, positive, LATENT, **how).report.score
+        return found
+
+    assert score(last, 2) == pytest.approx((score(last, 1) + score(0, 1)) / 2, rel=1e-6)

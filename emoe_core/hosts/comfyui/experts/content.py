@@ -20,7 +20,8 @@ _CONTROL = (
     *("cond_hint_original", "strength", "timestep_percent_range", "strength_type", "extra_args", "extra_concat_orig"),
     *("global_average_pooling", "control_weights", "control_model", "t2i_model", "previous_controlnet", "extra_hooks"),
 )
-_HOOK = ("strength_model", "strength_clip", "weights", "weights_clip", "object_patches", "models", "transformers_dict")
+_HOOK_STRENGTHS = ("_strength_model", "_strength_clip")
+_HOOK_WEIGHTS = ("weights", "weights_clip", "object_patches", "models", "transformers_dict")
 _KEYFRAME = ("strength", "start_percent", "guarantee_steps")
 #: Digests that cost something, by what they are of.
 _networks: weakref.WeakKeyDictionary[nn.Module, str] = weakref.WeakKeyDictionary()
@@ -48,10 +49,10 @@ def _chosen(value: Any) -> Any:
 def _hook(hook: Any) -> Any:
     """A hook; its weights are read once, by the reference that its clones share."""
     if hook.hook_ref not in _weights:
-        held = [getattr(hook, name, None) for name in _HOOK[2:]]
+        held = [getattr(hook, name, None) for name in _HOOK_WEIGHTS]
         _weights[hook.hook_ref] = Contents(_known).digest(held)
     frames = [[getattr(frame, name) for name in _KEYFRAME] for frame in hook.hook_keyframe.keyframes]
-    strengths = [getattr(hook, f"_{name}", None) for name in _HOOK[:2]]
+    strengths = [getattr(hook, name, None) for name in _HOOK_STRENGTHS]
     return [type(hook).__name__, strengths, _weights[hook.hook_ref], frames]
 
 

@@ -22,12 +22,9 @@ from ..experts.identity import ROUNDING_ONLY, is_ours
 from ..prompts.conditioning import Conditioning
 
 #: Options of a model that only act on a guided result.
-GUIDANCE = (
-    "sampler_pre_cfg_function",
-    "sampler_cfg_function",
-    "sampler_post_cfg_function",
-    "disable_cfg1_optimization",
-)
+_GUIDANCE = ("sampler_pre_cfg_function", "sampler_cfg_function", "sampler_post_cfg_function")
+#: Makes the host call the network for the unconditional branch too; guidance patches set it.
+_BOTH_BRANCHES = "disable_cfg1_optimization"
 #: Options of a model that take the network's call over.
 _CALLS = ("model_function_wrapper", "sampler_calc_cond_batch_function")
 _WEIGHTS = "weight"
@@ -35,12 +32,12 @@ _WEIGHTS = "weight"
 
 def guidance_of(model: Any) -> tuple[str, ...]:
     """The guidance patches of a ModelPatcher, by the host's names."""
-    return tuple(name for name in GUIDANCE[:3] if model.model_options.get(name))
+    return tuple(name for name in _GUIDANCE if model.model_options.get(name))
 
 
 def without_guidance(model: Any) -> None:
     """Takes the guidance patches off a private clone."""
-    for name in GUIDANCE:
+    for name in (*_GUIDANCE, _BOTH_BRANCHES):
         model.model_options.pop(name, None)
 
 

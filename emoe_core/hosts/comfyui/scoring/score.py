@@ -219,7 +219,8 @@ class Run:
             if empties is not None and all(map(cond.same_words, prompt, empties)):
                 raise says_nothing(text, next(name for name in names if estimator(name).needs_empty))
         with torch.no_grad():
-            given = (self.samples, self.noises, self._seeds(), self.sigmas, key)
+            seeds = _seeds(self.noise_seed or 0, len(self.noises))
+            given = (self.samples, self.noises, seeds, self.sigmas, key)
             if not isinstance(self.experts, MixtureSet):
                 probe = ComfyProbe(self.experts, own, empties, *given)
                 found = score_many(probe, self.experts, settings, texts, progress, self.also, brief)
@@ -231,9 +232,6 @@ class Run:
                     found += score_many(mixture, self.experts, settings[one], texts[one], progress, self.also, brief)
         said = (*self.said, *patches.messages(self.experts))
         return [_with_messages(scored, said) for scored in found]
-
-    def _seeds(self) -> list[int]:
-        return [(self.noise_seed or 0) + k for k in range(len(self.noises))]
 
 
 def _no_prompt() -> EMoEError:
@@ -352,8 +350,13 @@ def _noises(samples: Tensor, latent: dict[str, Any], options: ScoreOptions) -> l
     """Noise sample k is KSampler's noise for the seed plus k; a single sample of zeros where no noise is added."""
     if not options.add_noise:
         return [torch.zeros_like(samples, device="cpu")]
-    seeds = [(options.noise_seed + k) % 2**64 for k in range(options.noise_samples)]
+    seeds = _seeds(options.noise_seed, options.noise_samples)
     return [comfy.sample.prepare_noise(samples, seed, latent.get("batch_index")) for seed in seeds]
+
+
+def _seeds(first: int, count: int) -> list[int]:
+    """The seed of each noise sample; after the largest that the host takes comes 0."""
+    return [(first + k) % 2**64 for k in range(count)]
 
 
 def _key(samples: Tensor, noises: list[Tensor], sigmas: Tensor) -> str:
