@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from .objects import CONTEXT, STEPS, Loaded, Seen
+from .objects import CONTEXT, STEPS, Loaded, Seen, fill_layers
 
 if TYPE_CHECKING:
     from .entries import Host
@@ -318,6 +318,7 @@ def merges_weights(host: Host) -> str | None:
 
 def casts_layers(host: Host) -> str | None:
     layer = host.at("comfy.ops.manual_cast.Linear")(4, 2, bias=False, dtype=torch.float32, device="cpu")
+    fill_layers(layer)
     with torch.no_grad():
         layer.weight.fill_(0.5)
         out = layer(torch.ones(1, 4, dtype=torch.bfloat16))
@@ -345,11 +346,12 @@ def detects_a_model(host: Host) -> str | None:
     made = config.get_model(dict(state), prefix, device=torch.device("meta")).diffusion_model
     if type(made) is not host.at("comfy.ldm.modules.diffusionmodules.openaimodel.UNetModel"):
         return "a Stable Diffusion 1's network is no plain UNetModel"
+    meta = all(weight.device.type == "meta" for weight in made.parameters())
+    fill_layers(made)
     if {name: weight.shape for name, weight in made.named_parameters()} != {
         name: weight.shape for name, weight in network.named_parameters()
     }:
         return "a network made from a detected config has other weights"
-    meta = all(weight.device.type == "meta" for weight in made.parameters())
     return None if meta else "get_model takes memory for weights on the device meta"
 
 

@@ -86,6 +86,7 @@ def vae(host: Host) -> Any:
 def _patcher(host: Host, config: Any) -> Any:
     config.set_inference_dtype(torch.float32, None)
     model = config.get_model({})
+    fill_layers(model.diffusion_model)
     generator = torch.Generator().manual_seed(0)
     for weight in model.diffusion_model.state_dict().values():
         spread = 1 / weight[0].numel() ** 0.5 if weight.ndim > 1 else 0.1
@@ -94,6 +95,19 @@ def _patcher(host: Host, config: Any) -> Any:
     device, offload = management.get_torch_device(), management.unet_offload_device()
     model.to(offload)
     return host.at("comfy.model_patcher.ModelPatcher")(model, load_device=device, offload_device=offload)
+
+
+def fill_layers(network: torch.nn.Module) -> None:
+    """Gives weights of 0 to linear layers that have none yet, as the host makes them where it pages weights to a card.
+
+    Such a layer takes its weights from the first file that is read into it.
+    """
+    for layer in network.modules():
+        if isinstance(layer, torch.nn.Linear) and layer.weight is None:
+            state = {"weight": torch.zeros(layer.out_features, layer.in_features)}
+            if getattr(layer, "comfy_need_lazy_init_bias", False):
+                state["bias"] = torch.zeros(layer.out_features)
+            layer.load_state_dict(state)
 
 
 # --- one call through the host's sampling -----------------------------------------------------------------------------
