@@ -18,7 +18,15 @@ def across_expert_variance(latents: Tensor) -> Tensor:
     The first expert is subtracted first, so identical experts give exactly 0 and a large common offset costs no digits.
     """
     latents = latents.float()
-    return (latents - latents[:1]).var(dim=0, correction=1)
+    return _unbiased(latents - latents[:1])
+
+
+def _unbiased(values: Tensor) -> Tensor:
+    """Unbiased variance over the first dimension, in two passes over whole rows: [N, ...] -> [...].
+
+    `Tensor.var` walks the short first dimension with a stride and takes ten times as long on a processor.
+    """
+    return (values - values.mean(dim=0)).square_().sum(dim=0) / (len(values) - 1)
 
 
 def mean_square(latents: Tensor) -> Tensor:
@@ -53,7 +61,7 @@ def decompose(latents: Tensor) -> Decomposition:
     seed = None
     if samples > 1:
         centre = latents.float().mean(dim=0)
-        seed = (centre - centre[:1]).var(dim=0, correction=1).mean(dim=-1)
+        seed = _unbiased(centre - centre[:1]).mean(dim=-1)
     return Decomposition(epistemic, seed)
 
 
