@@ -24,88 +24,16 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from checkpoints import checkpoint_shapes, write_checkpoint
 from common import FAMILIES, HOW, Claim, Family, comfyui, conditions, enter_host, latent, prompt, write
 from common import report as finish
-from emoe_testing.checkpoints import clip_l_shapes
 from emoe_testing.scoring import score_prompt
-from emoe_testing.unet import linear, norm
 
-Shapes = Iterator[tuple[str, tuple[int, ...]]]
 ARMS = ("stock", "encoder only", "with text")
 GB = 1e9
-
-
-def vae_shapes() -> Shapes:
-    """Stable Diffusion's autoencoder, as ComfyUI itself builds it."""
-    import torch
-    from comfy.ldm.models.autoencoder import AutoencoderKL
-
-    sizes = {"double_z": True, "z_channels": 4, "resolution": 256, "in_channels": 3, "out_ch": 3, "ch": 128}
-    levels = {"ch_mult": [1, 2, 4, 4], "num_res_blocks": 2, "attn_resolutions": [], "dropout": 0.0}
-    with torch.device("meta"):
-        made = AutoencoderKL(ddconfig={**sizes, **levels}, embed_dim=4)
-    for name, weight in made.state_dict().items():
-        yield f"first_stage_model.{name}", tuple(weight.shape)
-
-
-def clip_g_shapes(prefix: str) -> Shapes:
-    """SDXL's larger text encoder, in its checkpoints' naming."""
-    width = 1280
-    yield f"{prefix}token_embedding.weight", (49408, width)
-    yield f"{prefix}positional_embedding", (77, width)
-    for number in range(32):
-        block = f"{prefix}transformer.resblocks.{number}"
-        yield f"{block}.attn.in_proj_weight", (3 * width, width)
-        yield f"{block}.attn.in_proj_bias", (3 * width,)
-        yield from linear(f"{block}.attn.out_proj", width, width)
-        yield from norm(f"{block}.ln_1", width)
-        yield from norm(f"{block}.ln_2", width)
-        yield from linear(f"{block}.mlp.c_fc", 4 * width, width)
-        yield from linear(f"{block}.mlp.c_proj", width, 4 * width)
-    yield from norm(f"{prefix}ln_final", width)
-    yield f"{prefix}text_projection", (width, width)
-
-
-def checkpoint_shapes(family: Family) -> Shapes:
-    for name, shape in family.plan.shapes():
-        yield f"model.diffusion_model.{name}", shape
-    text = "conditioner.embedders.0.transformer." if family.plan.adm else "cond_stage_model.transformer."
-    for name, shape in clip_l_shapes():
-        yield text + name, shape
-    if family.plan.adm:
-        yield from clip_g_shapes("conditioner.embedders.1.model.")
-    yield from vae_shapes()
-
-
-def write_checkpoint(path: Path, family: Family) -> None:
-    """A checkpoint in fp16, written tensor by tensor: one stretch of random numbers repeated, scaled by the fan-in."""
-    import torch
-
-    shapes = dict(checkpoint_shapes(family))
-    header, at = {}, 0
-    for name, shape in shapes.items():
-        size = 2 * math.prod(shape)
-        header[name] = {"dtype": "F16", "shape": list(shape), "data_offsets": [at, at + size]}
-        at += size
-    stretch = torch.randn(1 << 20, generator=torch.Generator().manual_seed(0))
-    with open(path, "wb") as file:
-        text = json.dumps(header).encode()
-        text += b" " * (-len(text) % 8)
-        file.write(len(text).to_bytes(8, "little") + text)
-        for shape in shapes.values():
-            count = math.prod(shape)
-            scaled = (stretch / math.prod(shape[1:]) ** 0.5 if len(shape) > 1 else torch.ones_like(stretch)).half()
-            whole, rest = divmod(count, len(stretch))
-            block = scaled.numpy().tobytes()
-            for _ in range(whole):
-                file.write(block)
-            file.write(block[: 2 * rest])
-        file.flush()
-        os.fsync(file.fileno())
 
 
 def state() -> dict[str, int]:
@@ -225,7 +153,7 @@ def main() -> int:
         file = (options.files or Path(folder)) / f"random_{family.name}.safetensors"
         if not file.exists():
             with comfyui():
-                write_checkpoint(file, family)
+                write_checkpoint(file, dict(checkpoint_shapes(family)))
         figures: dict[str, Any] = {
             "family": family.name,
             "experts": options.experts,

@@ -4,10 +4,16 @@
 has aiohttp.
 """
 
+import os
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 """The node pack: the folder that ComfyUI sees as a custom node."""
+
+
+def device_flags() -> tuple[str, ...]:
+    """ComfyUI's flags for the device: the processor, or with EMOE_DEVICE=card the graphics card that it finds."""
+    return () if os.environ.get("EMOE_DEVICE") == "card" else ("--cpu",)
 
 
 class HostError(RuntimeError):

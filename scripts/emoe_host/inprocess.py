@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from types import ModuleType
 
-from . import ROOT
+from . import ROOT, device_flags
 
 FOLDERS = ("custom_nodes", "input", "output", "user", "models/checkpoints", "models/text_encoders", "models/loras")
 
@@ -15,19 +15,23 @@ FOLDERS = ("custom_nodes", "input", "output", "user", "models/checkpoints", "mod
 def import_comfyui(tree: Path, base: Path, *flags: str) -> None:
     """Makes ComfyUI's modules importable, set up for the CPU, with `base` as its folder of models, input and output.
 
-    `flags` are further flags of ComfyUI, e.g. --bf16-unet.
+    With EMOE_DEVICE=card they are set up for the graphics card, by the start of ComfyUI's own main.py: only there newer
+    releases choose how models are loaded. `flags` are further flags of ComfyUI, e.g. --bf16-unet.
     """
     for name in FOLDERS:
         (base / name).mkdir(parents=True, exist_ok=True)
     sys.path.insert(0, str(tree))
     argv = sys.argv
-    sys.argv = [str(tree / "main.py"), "--cpu", "--disable-api-nodes", "--base-directory", str(base), *flags]
+    sys.argv = [str(tree / "main.py"), *device_flags(), "--disable-api-nodes", "--base-directory", str(base), *flags]
     try:
         import comfy.options
 
         comfy.options.enable_args_parsing()
         import comfy.cli_args
         import folder_paths  # noqa: F401
+
+        if not device_flags():
+            import main  # noqa: F401
     finally:
         sys.argv = argv
     import nodes

@@ -20,7 +20,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from . import ROOT, HostError
+from . import ROOT, HostError, device_flags
 from .prepare import Host
 
 PACK_NAME = "emoe"
@@ -107,7 +107,7 @@ class Server:
         self.post("/api/settings", {"Comfy.TutorialCompleted": True})
 
     def _launch(self) -> None:
-        command = [str(self.host.python), str(self.host.comfyui / "main.py"), "--cpu", "--disable-api-nodes"]
+        command = [str(self.host.python), str(self.host.comfyui / "main.py"), *device_flags(), "--disable-api-nodes"]
         command += ["--listen", "127.0.0.1", "--port", str(self.port)]
         command += ["--base-directory", str(self.base), "--output-directory", str(self.output)]
         command += ["--database-url", f"sqlite:///{self.base / 'user' / 'comfyui.db'}", *self.args]
