@@ -23,7 +23,7 @@ def test_two_workers_give_the_same_table_and_score_every_prompt_once(
     (tmp_path / "p.tsv").write_text("\n".join(["prompt\tletter", *lines]), encoding="utf-8")
     plan = read_plan(tmp_path / "p.tsv")
     (tmp_path / "log").mkdir()
-    source, told = DigestSource(str(tmp_path / "log")), list[int]()
+    source, told = DigestSource(str(tmp_path / "log"), together=2), list[int]()
     with cluster.run(plan, source, tmp_path / "ray", 2, progress=lambda done, *_: told.append(done)) as store:
         with run(plan, source.scorer(), tmp_path / "local") as local:
             assert list(store.prompts()) == list(local.prompts())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,12 +13,15 @@ from emoe_core.audit.scorer import About, ScoredRow
 
 
 class DigestScorer:
-    """Notes in a folder which process made it and what it scored."""
+    """Notes in a folder which process made it and what it scored.
+
+    Its first batch ends when `together` processes have begun one, however late the others come.
+    """
 
     batch_size = 8
 
-    def __init__(self, folder: str) -> None:
-        self._log = Path(folder) / f"{os.getpid()}.txt"
+    def __init__(self, folder: str, together: int = 1) -> None:
+        self._log, self._together = Path(folder) / f"{os.getpid()}.txt", together
         self._write("made")
 
     def about(self) -> About:
@@ -25,9 +29,14 @@ class DigestScorer:
 
     def score(self, prompts: Sequence[str]) -> list[ScoredRow]:
         self._write(*prompts)
+        while self._begun() < self._together:
+            time.sleep(0.05)
         return [
             ScoredRow(int(hashlib.sha256(p.encode()).hexdigest()[:6], 16) / 0xFFFFFF, tokens=len(p)) for p in prompts
         ]
+
+    def _begun(self) -> int:
+        return sum(len(log.read_text(encoding="utf-8").splitlines()) > 1 for log in self._log.parent.iterdir())
 
     def _write(self, *lines: str) -> None:
         with self._log.open("a", encoding="utf-8") as file:
@@ -39,6 +48,7 @@ class DigestSource:
     """What makes one, as it is sent to a worker."""
 
     folder: str
+    together: int = 1
 
     def scorer(self) -> DigestScorer:
-        return DigestScorer(self.folder)
+        return DigestScorer(self.folder, self.together)
