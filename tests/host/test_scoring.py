@@ -276,6 +276,40 @@ def test_the_empty_prompts_pass_is_made_once(expert: Callable[[str], Any], score
         hook.remove()
 
 
+def test_noise_levels_do_not_depend_on_where_the_model_is(
+    expert: Callable[[str], Any], score: Callable[..., Any]
+) -> None:
+    """A card's exponential differs in its last digit; without this, the second score of a prompt would be another one."""
+    model = expert("one").model
+
+    class OnACard(type(model.get_model_object("model_sampling"))):  # type: ignore[misc]
+        """Says that it is on a card and computes as one, until it is moved."""
+
+        away = True
+
+        def buffers(self, recurse: bool = True) -> Any:
+            yield from (torch.empty(0, device="meta") if self.away else level for level in super().buffers(recurse))
+
+        def to(self, device: str) -> Any:
+            self.away = device != "cpu"
+            return self
+
+        def sigma(self, timestep: torch.Tensor) -> torch.Tensor:
+            return super().sigma(timestep) * (1 + 1e-3 * self.away)
+
+    sampling = model.get_model_object("model_sampling")
+    made = OnACard.__new__(OnACard)
+    made.__dict__.update(sampling.__dict__)
+    expected = score(tap="noise_pred").report
+    model.add_object_patch("model_sampling", made)
+    try:
+        found = score(tap="noise_pred").report
+    finally:
+        model.object_patches.pop("model_sampling")
+    assert found.settings.sigma == expected.settings.sigma and found.score == expected.score
+    assert made.away  # the user's own is not moved
+
+
 def test_a_prompt_that_says_nothing_cannot_be_compared_with_the_empty_one(
     pack: ModuleType, expert: Callable[[str], Any], score: Callable[..., Any]
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
@@ -311,8 +312,8 @@ def _sigmas(experts: ExpertSet, options: ScoreOptions) -> Tensor:
             f"Uncertainty Score's sampler_name is '{options.sampler}'; the known ones are {', '.join(SAMPLERS)}."
         )
     schedules = [
-        comfy.samplers.KSampler(expert.model, steps, torch.device("cpu"), options.sampler, scheduler).sigmas
-        for expert in experts.experts
+        comfy.samplers.KSampler(on_processor(e.model), steps, torch.device("cpu"), options.sampler, scheduler).sigmas
+        for e in experts.experts
     ]
     for expert, schedule in zip(experts.experts, schedules, strict=True):
         if schedule.shape != schedules[0].shape or not torch.allclose(schedule, schedules[0], rtol=1e-3):
@@ -333,6 +334,20 @@ def _sigmas(experts: ExpertSet, options: ScoreOptions) -> Tensor:
             f"At at_step {at_step} of {steps} no noise is left, so nothing can be scored; choose an earlier step."
         )
     return sigmas
+
+
+def on_processor(model: ModelPatcher) -> ModelPatcher:
+    """The model with its noise levels on the processor, whether it was loaded before or not.
+
+    A card's exponential differs in the last digit. With it, a prompt's score would depend on whether the model was on the
+    card already, and the empty prompt's pass would be made again.
+    """
+    sampling = model.get_model_object("model_sampling")
+    if all(levels.device.type == "cpu" for levels in sampling.buffers()):
+        return model
+    clone = model.clone()
+    clone.add_object_patch("model_sampling", copy.deepcopy(sampling).to("cpu"))
+    return clone
 
 
 def _rounded(sigma: Tensor) -> float:
