@@ -14,9 +14,9 @@ from ..emoe_core.hosts.comfyui import audit_prompts, auditing
 from ..emoe_core.records.calibration import Calibration
 from . import inputs, settings
 from .api import ADVANCED
-from .search import found_by
+from .search import named
 from .shown import joined
-from .types import CATEGORY, AuditType, CalibrationType, Experts
+from .types import AuditType, CalibrationType, Experts
 
 
 class Audit(io.ComfyNode):
@@ -25,10 +25,16 @@ class Audit(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
         return io.Schema(
-            node_id="EMoE_Audit",
-            display_name="Uncertainty Audit",
-            category=CATEGORY,
-            **found_by("Uncertainty Audit", "bias audit", "languages", "regions", "groups", "dataset gaps", "fairness"),
+            **named(
+                "EMoE_Audit",
+                "Uncertainty Audit",
+                "bias audit",
+                "languages",
+                "regions",
+                "groups",
+                "dataset gaps",
+                "fairness",
+            ),
             description=(
                 "Bias audit: scores a whole file of prompts in groups (languages, regions, topics) and says of which groups "
                 "the models were shown too little, with statistics and what data to collect first. No image is made. "
@@ -78,19 +84,15 @@ class Audit(io.ComfyNode):
                     tooltip="With a calibration: the share of each group that a Gate with this alpha blocks.",
                     **ADVANCED,
                 ),
-                *settings.inputs(),
+                *settings.all_inputs(),
                 CalibrationType.Input(
                     "calibration",
                     optional=True,
                     tooltip="Made with the same experts; its settings are used instead of the ones above. Demo Experts bring "
                     "their own.",
                 ),
-                io.Clip.Input(
-                    "clip",
-                    optional=True,
-                    tooltip="One text encoder for all, as when Uncertainty Score gets CLIPTextEncode. Open: each expert's own.",
-                ),
-                *settings.later_inputs(),
+                inputs.clip(),
+                settings.block_index(),
                 io.String.Input(
                     "languages",
                     default="",
@@ -105,7 +107,7 @@ class Audit(io.ComfyNode):
                     tooltip="Of a built-in set: topics, countries or areas, and how many things, with commas between, as in "
                     "food, animals, 100 or home, Africa, JP. Empty: all.",
                 ),
-                *settings.latest_inputs(),
+                settings.sampler_name(),
             ],
             outputs=[
                 AuditType.Output(display_name="audit", tooltip="The whole result, for Audit Report."),

@@ -10,11 +10,10 @@ from ..emoe_core.audit.report import LANGUAGES, html
 from ..emoe_core.audit.result import AuditResult
 from ..emoe_core.charts import as_array
 from ..emoe_core.hosts.comfyui.files import decoration, keep_picture, save_text
-from .search import found_by
+from . import inputs
+from .search import named
 from .shown import joined
-from .types import CATEGORY, AuditType
-
-_THEMES = ("light", "dark")
+from .types import AuditType
 
 
 class AuditReport(io.ComfyNode):
@@ -23,10 +22,7 @@ class AuditReport(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
         return io.Schema(
-            node_id="EMoE_AuditReport",
-            display_name="Audit Report",
-            category=CATEGORY,
-            **found_by("Audit Report", "bias report", "html report", "world map", "charts"),
+            **named("EMoE_AuditReport", "Audit Report", "bias report", "html report", "world map", "charts"),
             description=(
                 "The report of a bias audit as one HTML file in English and Japanese, to open in any browser, on a phone or on "
                 "paper: what data to collect first, scores by group, a world map for territories, worst and best prompts, "
@@ -40,12 +36,7 @@ class AuditReport(io.ComfyNode):
                     default=LANGUAGES[0],
                     tooltip="The language that the file opens in: en or ja. It holds both, with a switch.",
                 ),
-                io.Combo.Input(
-                    "theme",
-                    options=list(_THEMES),
-                    default=_THEMES[0],
-                    tooltip="Look of the images. The file follows the reader's own setting.",
-                ),
+                inputs.theme("Look of the images. The file follows the reader's own setting."),
                 io.String.Input(
                     "filename_prefix",
                     default="emoe/audit_report",

@@ -13,11 +13,11 @@ from ..emoe_core.gating.reference_prompts import BAD_BELOW
 from ..emoe_core.hosts.comfyui import calibrating, input_files
 from ..emoe_core.prompts import BadRow
 from ..emoe_core.records.calibration import Calibration
-from . import settings
+from . import inputs, settings
 from .api import ADVANCED
-from .search import found_by
+from .search import named
 from .shown import refused, text_ui
-from .types import CATEGORY, CalibrationType, Experts
+from .types import CalibrationType, Experts
 
 _SHOWN = 5
 
@@ -28,10 +28,15 @@ class Calibrate(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
         return io.Schema(
-            node_id="EMoE_Calibrate",
-            display_name="Calibrate Gate",
-            category=CATEGORY,
-            **found_by("Calibrate Gate", "calibration", "conformal", "reference prompts", "threshold", "quality"),
+            **named(
+                "EMoE_Calibrate",
+                "Calibrate Gate",
+                "calibration",
+                "conformal",
+                "reference prompts",
+                "threshold",
+                "quality",
+            ),
             description=(
                 "Scores prompts that you know your models draw well. A Confidence Gate with this "
                 "calibration then blocks at most the "
@@ -53,12 +58,8 @@ class Calibrate(io.ComfyNode):
                     ),
                 ),
                 io.String.Input("name", default="my calibration", tooltip="What to call it in messages and as a file."),
-                *settings.inputs(),
-                io.Clip.Input(
-                    "clip",
-                    optional=True,
-                    tooltip="One text encoder for all, as when Uncertainty Score gets CLIPTextEncode. Open: each expert's own.",
-                ),
+                *settings.all_inputs(),
+                inputs.clip(),
                 io.String.Input(
                     "prompt_file",
                     default="",
@@ -80,8 +81,8 @@ class Calibrate(io.ComfyNode):
                     tooltip="Where the file's column quality holds numbers: prompts below this one are bad.",
                     **ADVANCED,
                 ),
-                *settings.later_inputs(),
-                *settings.latest_inputs(),
+                settings.block_index(),
+                settings.sampler_name(),
             ],
             outputs=[
                 CalibrationType.Output(
@@ -132,10 +133,7 @@ class SaveCalibration(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
         return io.Schema(
-            node_id="EMoE_SaveCalibration",
-            display_name="Save Calibration",
-            category=CATEGORY,
-            **found_by("Save Calibration", "keep calibration"),
+            **named("EMoE_SaveCalibration", "Save Calibration", "keep calibration"),
             description="Keeps a calibration as a JSON file in ComfyUI's user directory, where Load Calibration finds it.",
             inputs=[
                 CalibrationType.Input("calibration", tooltip="From Calibrate Gate."),
@@ -160,10 +158,7 @@ class LoadCalibration(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
         return io.Schema(
-            node_id="EMoE_LoadCalibration",
-            display_name="Load Calibration",
-            category=CATEGORY,
-            **found_by("Load Calibration", "calibration file"),
+            **named("EMoE_LoadCalibration", "Load Calibration", "calibration file"),
             description="Loads a calibration that Save Calibration kept. Connect it to Uncertainty Score, which then uses its "
             "settings. Confidence Gate refuses it for other experts.",
             inputs=[

@@ -16,11 +16,9 @@ from ..emoe_core.records.calibration import Calibration
 from ..emoe_core.show.decisions import picture
 from . import inputs
 from .api import ADVANCED
-from .search import found_by
+from .search import named
 from .shown import text_ui
-from .types import CATEGORY, CalibrationType
-
-_THEMES = ("light", "dark")
+from .types import CalibrationType
 
 
 class DecisionReport(io.ComfyNode):
@@ -30,10 +28,15 @@ class DecisionReport(io.ComfyNode):
     def define_schema(cls) -> io.Schema:
         seconds: dict[str, Any] = {"min": 0.0, "max": 1e6, "step": 0.1, "round": 0.001}
         return io.Schema(
-            node_id="EMoE_DecisionReport",
-            display_name="Gate Quality Report",
-            category=CATEGORY,
-            **found_by("Gate Quality Report", "decision report", "risk coverage", "policy", "threshold", "savings"),
+            **named(
+                "EMoE_DecisionReport",
+                "Gate Quality Report",
+                "decision report",
+                "risk coverage",
+                "policy",
+                "threshold",
+                "savings",
+            ),
             description=(
                 "How well a Gate's decisions foresee quality, by a calibration with bad prompts marked: risk-coverage curve with "
                 "AURC, AUGRC and AUARC, and seconds saved against quality kept, with the threshold of the policy marked."
@@ -72,14 +75,7 @@ class DecisionReport(io.ComfyNode):
                     optional=True,
                     tooltip="Only the calibration's prompts of this group, such as ja or language=ja. Empty: all.",
                 ),
-                io.Combo.Input(
-                    "theme",
-                    options=list(_THEMES),
-                    default=_THEMES[0],
-                    optional=True,
-                    tooltip="Look of the picture.",
-                    **ADVANCED,
-                ),
+                inputs.theme("Look of the picture.", optional=True, **ADVANCED),
             ],
             outputs=[
                 io.Image.Output(display_name="report", tooltip="The four charts, for Save Image or a preview."),
@@ -92,17 +88,10 @@ class DecisionReport(io.ComfyNode):
     def execute(
         cls,
         calibration: Calibration,
-        policy: str,
-        alpha: float,
-        delta: float,
-        threshold: float,
-        seconds_generation: float,
-        seconds_score: float,
-        group: str = "",
-        theme: str = _THEMES[0],
+        theme: str = "light",
+        **choice: Any,
     ) -> io.NodeOutput:
-        choice = Choice(policy, alpha, delta, threshold, seconds_generation, seconds_score, group)
-        report = decisions(calibration, choice)
+        report = decisions(calibration, Choice(**choice))
         image, numbers = torch.from_numpy(as_array(picture(report, theme))), report.as_dict()
         drawn, said = decoration(lambda: dict(ui.PreviewImage(image, cls=cls).as_dict()))
         shown = {**drawn, **text_ui(*report.lines(), *said), "emoe_decisions": [numbers]}

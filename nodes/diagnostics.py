@@ -9,9 +9,9 @@ from comfy_api.latest import io, ui
 from ..emoe_core.experts.sets import ExpertSet
 from ..emoe_core.hosts.comfyui import diagnosing
 from ..emoe_core.hosts.comfyui.files import decoration
-from .search import found_by
+from .search import named
 from .shown import joined, text_ui
-from .types import CATEGORY, Experts
+from .types import Experts
 
 
 class ExpertDiagnostics(io.ComfyNode):
@@ -20,10 +20,7 @@ class ExpertDiagnostics(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
         return io.Schema(
-            node_id="EMoE_ExpertDiagnostics",
-            display_name="Expert Diagnostics",
-            category=CATEGORY,
-            **found_by("Expert Diagnostics", "compare models", "lineage", "similar checkpoints"),
+            **named("EMoE_ExpertDiagnostics", "Expert Diagnostics", "compare models", "lineage", "similar checkpoints"),
             description=(
                 "What a set of experts is good for: whether they descend from one base (lineage), which pair is "
                 "near-identical, what they predict, and which taps, estimators and preset make sense for their "

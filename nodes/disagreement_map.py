@@ -11,8 +11,8 @@ from ..emoe_core.hosts.comfyui.disagreement_map import drawn
 from ..emoe_core.records.report import Report
 from ..emoe_core.show.disagreement_map import SIZES, Look
 from .api import ADVANCED
-from .search import found_by
-from .types import CATEGORY, ReportType
+from .search import named
+from .types import ReportType
 
 
 class DisagreementMap(io.ComfyNode):
@@ -21,10 +21,8 @@ class DisagreementMap(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
         return io.Schema(
-            node_id="EMoE_DisagreementMap",
-            display_name="Disagreement Map",
-            category=CATEGORY,
-            **found_by(
+            **named(
+                "EMoE_DisagreementMap",
                 "Disagreement Map",
                 "heatmap",
                 "uncertainty map",
@@ -98,15 +96,11 @@ class DisagreementMap(io.ComfyNode):
     def execute(
         cls,
         report: Report,
-        size: int,
-        strength: float,
-        maximum: float,
-        legend: bool,
-        beside: bool,
         vae: Any = None,
         image: torch.Tensor | None = None,
+        **look: Any,
     ) -> io.NodeOutput:
-        picture, mask = drawn(report, Look(size, strength, maximum, legend, beside), image, vae)
+        picture, mask = drawn(report, Look(**look), image, vae)
         return io.NodeOutput(picture, mask, ui=ui.PreviewImage(picture, cls=cls))
 
 

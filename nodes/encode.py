@@ -7,8 +7,8 @@ from comfy_api.latest import io
 from ..emoe_core.experts.sets import ExpertSet
 from ..emoe_core.hosts.comfyui.prompts.conditioning import encode_for_experts
 from ..emoe_core.prompts import check_text
-from .search import found_by
-from .types import CATEGORY, Experts
+from .search import named
+from .types import Experts
 
 
 class EncodeForExperts(io.ComfyNode):
@@ -17,10 +17,7 @@ class EncodeForExperts(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
         return io.Schema(
-            node_id="EMoE_EncodeForExperts",
-            display_name="Encode for Experts",
-            category=CATEGORY,
-            **found_by("Encode for Experts", "prompt", "CLIP text encode", "text encoder"),
+            **named("EMoE_EncodeForExperts", "Encode for Experts", "prompt", "CLIP text encode", "text encoder"),
             description=(
                 "Encodes the prompt for every expert with its own text encoder, as checkpoints bring their own. The result "
                 "also works in KSampler together with the first expert's MODEL."

@@ -11,9 +11,9 @@ from ..emoe_core.hosts.comfyui.experts import load as host
 from ..emoe_core.hosts.comfyui.experts import loras
 from ..emoe_core.hosts.comfyui.experts.demo import load_demo_vae
 from ..emoe_core.hosts.comfyui.experts.demo_set import embedded_experts
-from .search import found_by
+from .search import named
 from .shown import refused
-from .types import CATEGORY, Experts
+from .types import Experts
 
 _MOST_FILES = 8
 
@@ -24,10 +24,7 @@ class DemoExperts(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
         return io.Schema(
-            node_id="EMoE_DemoExperts",
-            display_name="Demo Experts",
-            category=CATEGORY,
-            **found_by("Demo Experts", "try EMoE", "example models", "emoji"),
+            **named("EMoE_DemoExperts", "Demo Experts", "try EMoE", "example models", "emoji"),
             description=(
                 "Four tiny text-to-emoji models that come with EMoE, to try uncertainty, gate and reroute without "
                 "downloading a checkpoint. They know emoji names mostly in English, less in eight other languages, and "
@@ -55,10 +52,7 @@ class AddExpert(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
         return io.Schema(
-            node_id="EMoE_AddExpert",
-            display_name="Add Expert",
-            category=CATEGORY,
-            **found_by("Add Expert", "ensemble", "model to expert"),
+            **named("EMoE_AddExpert", "Add Expert", "ensemble", "model to expert"),
             description=(
                 "Adds a MODEL, with whatever LoRA and patches it carries, to the experts whose disagreement is the "
                 "uncertainty. Chain one node an expert. Experts should be fine-tunes of one base model."
@@ -105,10 +99,7 @@ class LoadExperts(io.ComfyNode):
             for i in range(3, _MOST_FILES + 1)
         ]
         return io.Schema(
-            node_id="EMoE_LoadExperts",
-            display_name="Load Experts",
-            category=CATEGORY,
-            **found_by("Load Experts", "ensemble", "load checkpoints", "multiple models"),
+            **named("EMoE_LoadExperts", "Load Experts", "ensemble", "load checkpoints", "multiple models"),
             description=(
                 "Loads two to eight checkpoints or diffusion models as experts, each with its own text encoder where the "
                 "file has one. Choose fine-tunes of one base model, e.g. four SD 1.5 or four SDXL checkpoints."
@@ -176,10 +167,7 @@ class ExpertsFromLoras(io.ComfyNode):
                 ),
             ]
         return io.Schema(
-            node_id="EMoE_ExpertsFromLoras",
-            display_name="Experts from LoRAs",
-            category=CATEGORY,
-            **found_by("Experts from LoRAs", "ensemble", "lora ensemble", "several loras"),
+            **named("EMoE_ExpertsFromLoras", "Experts from LoRAs", "ensemble", "lora ensemble", "several loras"),
             description=(
                 "Makes two to eight experts of one model, each with another LoRA. They share the model's weights, so they "
                 "cost the memory of one. The model as it is can be added with Add Expert."

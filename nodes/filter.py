@@ -8,8 +8,7 @@ from comfy_api.latest import io
 from comfy_execution.graph_utils import ExecutionBlocker
 
 from ..emoe_core.gating.lists import partition, prompt_lines
-from .search import found_by
-from .types import CATEGORY
+from .search import named
 
 _LISTS = ("list_1", "list_2", "list_3", "list_4")
 
@@ -37,10 +36,7 @@ class FilterList(io.ComfyNode):
             for number in range(1, len(_LISTS) + 1)
         ]
         return io.Schema(
-            node_id="EMoE_FilterList",
-            display_name="Filter List by Gate",
-            category=CATEGORY,
-            **found_by("Filter List by Gate", "skip prompts", "filter prompts", "split list", "batch"),
+            **named("EMoE_FilterList", "Filter List by Gate", "skip prompts", "filter prompts", "split list", "batch"),
             description=(
                 "Splits up to four aligned lists by the Gate's decisions, so that a prompt stays beside its picture and "
                 "its seed. An empty side lets the nodes after it rest instead of ending the run with an error."
@@ -87,10 +83,7 @@ class PromptList(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
         return io.Schema(
-            node_id="EMoE_PromptList",
-            display_name="Prompt List",
-            category=CATEGORY,
-            **found_by("Prompt List", "prompts from text", "prompt lines", "batch prompts"),
+            **named("EMoE_PromptList", "Prompt List", "prompts from text", "prompt lines", "batch prompts"),
             description=(
                 "Makes a ComfyUI list of prompts from a text with one prompt a line: every node after it runs once a prompt, "
                 "and Filter List by Gate keeps those that the Gate passed."

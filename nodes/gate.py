@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 from comfy_api.latest import io
 
@@ -15,9 +16,9 @@ from ..emoe_core.records.report import Report
 from ..emoe_core.show.card import card
 from . import inputs
 from .api import ADVANCED
-from .search import found_by
+from .search import named
 from .shown import text_ui
-from .types import CATEGORY, CalibrationType, ReportType
+from .types import CalibrationType, ReportType
 
 
 class Gate(io.ComfyNode):
@@ -27,10 +28,8 @@ class Gate(io.ComfyNode):
     def define_schema(cls) -> io.Schema:
         policies = "; ".join(f"{name}: {policy.summary}" for name, policy in POLICIES.items())
         return io.Schema(
-            node_id="EMoE_Gate",
-            display_name="Confidence Gate",
-            category=CATEGORY,
-            **found_by(
+            **named(
+                "EMoE_Gate",
                 "Confidence Gate",
                 "block",
                 "pass",
@@ -129,26 +128,12 @@ class Gate(io.ComfyNode):
     def execute(
         cls,
         report: Report,
-        policy: str,
-        alpha: float,
-        threshold: float,
-        mode: str,
         filename_prefix: str,
         calibration: Calibration | None = None,
-        delta: float = DELTA,
-        group: str = "",
         ledger: bool = False,
+        **how: Any,
     ) -> io.NodeOutput:
-        verdict = decide(
-            report,
-            policy,
-            alpha=alpha,
-            threshold=threshold,
-            mode=mode,
-            calibrations=None if calibration is None else (calibration,),
-            delta=delta,
-            group=group,
-        )
+        verdict = decide(report, calibrations=None if calibration is None else (calibration,), **how)
         kept = verdict.as_dict()
         if ledger:
             kept["ledger"], warning = record(verdict)

@@ -6,8 +6,18 @@ from typing import Any
 
 from comfy_api.latest import io
 
+from ..emoe_core.charts.theme import THEMES
 from ..emoe_core.gating.policies import POLICIES
 from .api import ADVANCED
+
+
+def clip() -> Any:
+    """A text encoder for nodes that encode prompts themselves."""
+    return io.Clip.Input(
+        "clip",
+        optional=True,
+        tooltip="One text encoder for all, as when Uncertainty Score gets CLIPTextEncode. Open: each expert's own.",
+    )
 
 
 def policy(tooltip: str) -> Any:
@@ -18,6 +28,24 @@ def policy(tooltip: str) -> Any:
 def rate(name: str, default: float, tooltip: str, **more: Any) -> Any:
     """A number from 0 to 1."""
     return io.Float.Input(name, default=default, min=0.0, max=1.0, step=0.01, round=0.0001, tooltip=tooltip, **more)
+
+
+def seed(name: str, tooltip: str) -> Any:
+    """A seed that stays as it is from run to run."""
+    return io.Int.Input(
+        name,
+        default=0,
+        min=0,
+        max=0xFFFFFFFFFFFFFFFF,
+        control_after_generate=False,
+        tooltip=tooltip,
+        **ADVANCED,
+    )
+
+
+def theme(tooltip: str, **more: Any) -> Any:
+    """The look of a picture."""
+    return io.Combo.Input("theme", options=list(THEMES), default=next(iter(THEMES)), tooltip=tooltip, **more)
 
 
 def threshold() -> Any:

@@ -6,9 +6,9 @@ from comfy_api.latest import io
 
 from ..emoe_core.hosts.comfyui import ledger
 from ..emoe_core.records.report import Report
-from .search import found_by
+from .search import named
 from .shown import text_ui
-from .types import CATEGORY, CalibrationType, ReportType
+from .types import CalibrationType, ReportType
 
 
 class CalibrationFromLedger(io.ComfyNode):
@@ -17,10 +17,7 @@ class CalibrationFromLedger(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
         return io.Schema(
-            node_id="EMoE_CalibrationFromLedger",
-            display_name="Calibration from Ledger",
-            category=CATEGORY,
-            **found_by("Calibration from Ledger", "history", "recalibrate", "drift"),
+            **named("EMoE_CalibrationFromLedger", "Calibration from Ledger", "history", "recalibrate", "drift"),
             description=(
                 "Makes a calibration of the prompts that Gates kept in the ledger under the settings of this score. Nothing is "
                 "scored again. Follow it with Save Calibration; in other graphs, Load Calibration brings it to the Gate."

@@ -10,10 +10,11 @@ from ..emoe_core.experts.sets import ExpertSet
 from ..emoe_core.hosts.comfyui.mixture import build as host
 from ..emoe_core.hosts.comfyui.mixture import segmoe
 from ..emoe_core.mixture.layers import LAYERS
+from . import inputs
 from .api import ADVANCED
-from .search import found_by
+from .search import named
 from .shown import refused
-from .types import CATEGORY, Experts
+from .types import Experts
 
 _MIXTURE = "The mixture's paths, one an expert: for Encode for Experts, Uncertainty Score and Calibrate Gate."
 _MODEL = "The mixture as one model: for KSampler."
@@ -25,10 +26,7 @@ class BuildMixture(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
         return io.Schema(
-            node_id="EMoE_BuildMixture",
-            display_name="Build Mixture",
-            category=CATEGORY,
-            **found_by("Build Mixture", "mixture of experts", "SegMoE", "merge models"),
+            **named("EMoE_BuildMixture", "Build Mixture", "mixture of experts", "SegMoE", "merge models"),
             description=(
                 "Makes one model of several experts, a SegMoE mixture, as in the EMoE paper: attention layers of all experts "
                 "in the first one's network, and gates that route every token. The score then separates the paths at the first "
@@ -81,14 +79,9 @@ class BuildMixture(io.ComfyNode):
                     step=0.1,
                     tooltip="Guidance while it draws. SegMoE's own: 7.5 for SD 1.5, 5.0 for SDXL.",
                 ),
-                io.Int.Input(
+                inputs.seed(
                     "gate_seed",
-                    default=0,
-                    min=0,
-                    max=0xFFFFFFFFFFFFFFFF,
-                    control_after_generate=False,
-                    tooltip="Seed of that drawing. Another seed makes other gates, and a calibration holds for one only.",
-                    **ADVANCED,
+                    "Seed of that drawing. Another seed makes other gates, and a calibration holds for one only.",
                 ),
                 io.Clip.Input(
                     "clip",
@@ -110,24 +103,20 @@ class BuildMixture(io.ComfyNode):
         positive_prompts: str,
         negative_prompts: str,
         latent_image: dict[str, Any],
-        layers: str,
-        top_k: int,
         gate_steps: int,
         gate_cfg: float,
         gate_seed: int,
-        clip: Any = None,
+        **mixed: Any,
     ) -> io.NodeOutput:
         mixture = host.build_mixture(
             experts,
             positive_prompts,
             negative_prompts,
             latent_image,
-            layers=layers,
-            top_k=top_k,
             steps=gate_steps,
             cfg=gate_cfg,
             seed=gate_seed,
-            clip=clip,
+            **mixed,
         )
         return io.NodeOutput(mixture, mixture.network.model)
 
@@ -138,10 +127,7 @@ class LoadSegMoE(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
         return io.Schema(
-            node_id="EMoE_LoadSegMoE",
-            display_name="Load SegMoE",
-            category=CATEGORY,
-            **found_by("Load SegMoE", "mixture of experts", "load mixture"),
+            **named("EMoE_LoadSegMoE", "Load SegMoE", "mixture of experts", "load mixture"),
             description=(
                 "Loads a SegMoE mixture of experts (package segmoe, diffusers layout) from a folder in ComfyUI's "
                 "models/diffusers: as experts for Uncertainty Score, and as MODEL, CLIP and VAE for drawing."

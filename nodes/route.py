@@ -8,8 +8,7 @@ from comfy_api.latest import io
 from comfy_execution.graph_utils import ExecutionBlocker
 
 from ..emoe_core.errors import PromptBlocked
-from .search import found_by
-from .types import CATEGORY
+from .search import named
 
 _OPEN = object()  # an unconnected input; None is one that is connected and not computed yet
 
@@ -20,10 +19,7 @@ class Route(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
         return io.Schema(
-            node_id="EMoE_Route",
-            display_name="Reroute by Gate",
-            category=CATEGORY,
-            **found_by("Reroute by Gate", "route", "switch", "if else", "fallback", "lazy switch"),
+            **named("EMoE_Route", "Reroute by Gate", "route", "switch", "if else", "fallback", "lazy switch"),
             description=(
                 "Goes one way when Confidence Gate passed the prompt and another when it blocked it. Only the chosen branch is "
                 "computed; nodes and loaders of the other one do not run. With on_block left open, a blocked prompt ends "
@@ -63,10 +59,7 @@ class Stop(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
         return io.Schema(
-            node_id="EMoE_Stop",
-            display_name="Stop or Skip by Gate",
-            category=CATEGORY,
-            **found_by("Stop or Skip by Gate", "block", "cancel", "abort", "interrupt", "end branch"),
+            **named("EMoE_Stop", "Stop or Skip by Gate", "block", "cancel", "abort", "interrupt", "end branch"),
             description=(
                 "Stops a branch when Confidence Gate blocked the prompt: nothing before this node in the branch is computed and "
                 "nothing after it runs. silent ends the run as a success without output; error ends it with one clear "

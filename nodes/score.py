@@ -17,9 +17,9 @@ from ..emoe_core.show.card import card
 from ..emoe_core.show.disagreement_map import disagreement_image
 from . import settings
 from .api import TOLD_FROM_CACHE
-from .search import found_by
+from .search import named
 from .shown import text_ui
-from .types import CATEGORY, Experts, ReportType
+from .types import Experts, ReportType
 
 
 class Score(io.ComfyNode):
@@ -28,11 +28,8 @@ class Score(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
         return io.Schema(
-            node_id="EMoE_Score",
-            display_name="Uncertainty Score",
-            category=CATEGORY,
-            **TOLD_FROM_CACHE,
-            **found_by(
+            **named(
+                "EMoE_Score",
                 "Uncertainty Score",
                 "score uncertainty",
                 "confidence",
@@ -42,6 +39,7 @@ class Score(io.ComfyNode):
                 "ensemble",
                 "out of distribution",
             ),
+            **TOLD_FROM_CACHE,
             description=(
                 "Epistemic uncertainty of a prompt before the image is made: every expert gets the same prompt and the "
                 "same noise for one step, and their disagreement in the latent is the score. Higher means the models "
@@ -57,7 +55,7 @@ class Score(io.ComfyNode):
                     "latent_image",
                     tooltip="Size and batch to score. With add_noise off: the half-made latent of a KSamplerAdvanced.",
                 ),
-                *settings.inputs(),
+                *settings.all_inputs(),
                 io.Conditioning.Input(
                     "empty_prompt",
                     optional=True,
@@ -65,11 +63,11 @@ class Score(io.ComfyNode):
                         "An empty prompt's conditioning, only needed when no expert has a CLIP: by layout, thorough, one_model."
                     ),
                 ),
-                *settings.later_inputs(),
+                settings.block_index(),
                 settings.calibration_input(
                     "If the models have changed since, some of its prompts are scored again to see whether it still holds."
                 ),
-                *settings.latest_inputs(),
+                settings.sampler_name(),
             ],
             outputs=[
                 io.Float.Output(display_name="score", tooltip="The uncertainty; of a batch, the highest item's."),

@@ -1,4 +1,4 @@
-"""Words by which a node is found beside its name, on hosts whose search reads them."""
+"""What a node is called, and the words by which it is found beside its name on hosts whose search reads them."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from comfy_api.latest import io
 from .api import known
 
 
-def found_by(*words: str, schema: type = io.Schema) -> dict[str, Any]:
-    """The addition to a node's schema by which the search also finds it under these words.
+def named(node_id: str, display_name: str, *words: str, schema: type = io.Schema) -> dict[str, Any]:
+    """The part of a node's schema by which it is named, listed and found.
 
-    The first is the node's display name: the search in a translated frontend lacks it, but guides use it. ComfyUI has the
-    field `search_aliases` since 0.11. Older ones search only id and display name, so the most important words are in the
-    display name.
+    The display name is also the first of the words: the search in a translated frontend lacks it, but guides use it. ComfyUI
+    has the field `search_aliases` since 0.11. Older ones search only id and display name, so the most important words are in
+    the display name.
     """
-    return known(schema, search_aliases=list(words))
+    found = known(schema, search_aliases=[display_name, *words])
+    return {"node_id": node_id, "display_name": display_name, "category": "EMoE", **found}

@@ -13,6 +13,7 @@ from ..emoe_core.records.calibration import Calibration
 from ..emoe_core.scoring.estimators import ESTIMATORS
 from ..emoe_core.scoring.options import MOST_NOISE_SAMPLES, BadOption, ScoreOptions
 from ..emoe_core.scoring.presets import CUSTOM, MIDDLE, PRESETS, TAPS, is_hidden
+from . import inputs
 from .api import ADVANCED
 from .types import CalibrationType
 
@@ -22,7 +23,7 @@ MIDDLE_BLOCK = -1
 PLAIN = ScoreOptions()
 
 
-def inputs() -> list[Any]:
+def all_inputs() -> list[Any]:
     """The inputs, in the order that saved workflows rely on."""
     presets = "; ".join(f"{name}: {preset.summary}" for name, preset in PRESETS.items())
     taps = "; ".join(f"{name}: {summary}" for name, summary in TAPS.items())
@@ -41,14 +42,8 @@ def inputs() -> list[Any]:
             tooltip="As in KSamplerAdvanced: enable for a fresh latent, disable for one with leftover noise.",
             **ADVANCED,
         ),
-        io.Int.Input(
-            "noise_seed",
-            default=PLAIN.noise_seed,
-            min=0,
-            max=0xFFFFFFFFFFFFFFFF,
-            control_after_generate=False,
-            tooltip="Seed of the noise all experts get. Keep it fixed: a calibration holds for one seed.",
-            **ADVANCED,
+        inputs.seed(
+            "noise_seed", "Seed of the noise all experts get. Keep it fixed: a calibration holds for one seed."
         ),
         io.Int.Input(
             "steps",
@@ -93,38 +88,35 @@ def inputs() -> list[Any]:
     ]
 
 
-def later_inputs() -> list[Any]:
-    """Inputs that were added later: they come after all others, so that saved workflows keep their widgets."""
-    return [
-        io.Int.Input(
-            "block_index",
-            default=MIDDLE_BLOCK,
-            min=MIDDLE_BLOCK,
-            max=999,
-            optional=True,
-            tooltip=(
-                f"With preset {CUSTOM} and tap block: which block, counted from 0. {MIDDLE_BLOCK}: the one in the middle."
-            ),
-            **ADVANCED,
-        ),
-    ]
+# What was added later comes after all other inputs of its day, so that saved workflows keep their widgets.
 
 
-def latest_inputs() -> list[Any]:
-    """The last of all inputs."""
-    return [
-        io.Combo.Input(
-            "sampler_name",
-            options=SAMPLERS,
-            default=PLAIN.sampler,
-            optional=True,
-            tooltip=(
-                "With add_noise off: the sampler that made the latent. Some (dpm_2, uni_pc) leave out the step before the "
-                "last, so that at_step means another noise level."
-            ),
-            **ADVANCED,
+def block_index() -> Any:
+    """Which block of a transformer."""
+    return io.Int.Input(
+        "block_index",
+        default=MIDDLE_BLOCK,
+        min=MIDDLE_BLOCK,
+        max=999,
+        optional=True,
+        tooltip=f"With preset {CUSTOM} and tap block: which block, counted from 0. {MIDDLE_BLOCK}: the one in the middle.",
+        **ADVANCED,
+    )
+
+
+def sampler_name() -> Any:
+    """The sampler of a latent in mid-generation."""
+    return io.Combo.Input(
+        "sampler_name",
+        options=SAMPLERS,
+        default=PLAIN.sampler,
+        optional=True,
+        tooltip=(
+            "With add_noise off: the sampler that made the latent. Some (dpm_2, uni_pc) leave out the step before the "
+            "last, so that at_step means another noise level."
         ),
-    ]
+        **ADVANCED,
+    )
 
 
 def calibration_input(also: str = "") -> Any:
@@ -135,23 +127,19 @@ def calibration_input(also: str = "") -> Any:
 
 def options(
     node: str,
-    preset: str,
+    *,
     add_noise: str,
-    noise_seed: int,
-    steps: int,
-    scheduler: str,
-    at_step: int,
-    noise_samples: int,
     tap: str,
-    estimator: str,
     block_index: int = MIDDLE_BLOCK,
-    calibration: Calibration | None = None,
     sampler_name: str = PLAIN.sampler,
+    calibration: Calibration | None = None,
+    **others: Any,
 ) -> ScoreOptions:
     """The options in these inputs.
 
     Args:
         node: the node that has these inputs, for messages.
+        others: inputs that have the names of `ScoreOptions`.
         calibration: its settings are used instead, except for the size, which the latent decides.
 
     Raises:
@@ -162,25 +150,13 @@ def options(
     if tap == "block" and block_index != MIDDLE_BLOCK:
         tap = f"block:{block_index}"
     try:
-        said = ScoreOptions(
-            preset=preset,
-            tap=tap,
-            estimator=estimator,
-            add_noise=add_noise == _ADD_NOISE[0],
-            noise_seed=noise_seed,
-            noise_samples=noise_samples,
-            steps=steps,
-            scheduler=scheduler,
-            at_step=at_step,
-            sampler=sampler_name,
-        )
+        said = ScoreOptions(add_noise=add_noise == _ADD_NOISE[0], tap=tap, sampler=sampler_name, **others)
     except BadOption as error:
         raise EMoEError(f"{node}'s {error}") from error
     if calibration is None:
         return said
-    return replace(
-        ScoreOptions.of(calibration), steps=steps, scheduler=scheduler, at_step=at_step, sampler=sampler_name
-    )
+    made = ScoreOptions.of(calibration)
+    return replace(made, steps=said.steps, scheduler=said.scheduler, at_step=said.at_step, sampler=said.sampler)
 
 
 def used_line(calibration: Calibration | None) -> list[str]:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
-CATEGORY = "EMoE"
-
 Experts = io.Custom("EMOE_EXPERTS")
 ReportType = io.Custom("EMOE_REPORT")
 CalibrationType = io.Custom("EMOE_CALIBRATION")

@@ -15,10 +15,10 @@ from ..emoe_core.prompts import check_text
 from ..emoe_core.records.calibration import Calibration
 from ..emoe_core.scoring.attribution import MOST_WORDS
 from ..emoe_core.show.words import words_picture
-from . import settings
-from .search import found_by
+from . import inputs, settings
+from .search import named
 from .shown import joined, text_ui
-from .types import CATEGORY, Experts
+from .types import Experts
 
 
 class WordAttribution(io.ComfyNode):
@@ -27,10 +27,8 @@ class WordAttribution(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
         return io.Schema(
-            node_id="EMoE_WordAttribution",
-            display_name="Word Attribution",
-            category=CATEGORY,
-            **found_by(
+            **named(
+                "EMoE_WordAttribution",
                 "Word Attribution",
                 "explain prompt",
                 "unknown words",
@@ -50,15 +48,11 @@ class WordAttribution(io.ComfyNode):
                 io.Latent.Input(
                     "latent_image", tooltip="An empty latent of the size that Uncertainty Score gets, batch size 1."
                 ),
-                *settings.inputs(),
-                io.Clip.Input(
-                    "clip",
-                    optional=True,
-                    tooltip="One text encoder for all, as when Uncertainty Score gets CLIPTextEncode. Open: each expert's own.",
-                ),
-                *settings.later_inputs(),
+                *settings.all_inputs(),
+                inputs.clip(),
+                settings.block_index(),
                 settings.calibration_input(),
-                *settings.latest_inputs(),
+                settings.sampler_name(),
             ],
             outputs=[
                 io.String.Output(display_name="words", tooltip="A line a word with what it adds, the strongest first."),

@@ -175,6 +175,8 @@ class OlderSchema:
     """The part of the schema of ComfyUI 0.3.75 that matters here."""
 
     node_id: str
+    display_name: str = ""
+    category: str = ""
 
 
 @dataclass
@@ -196,9 +198,10 @@ def test_a_host_gets_what_it_knows(pack: Any) -> None:
 
 
 def test_search_words_are_given_to_a_schema_that_has_the_field(pack: Any) -> None:
-    words = pack.nodes.search.found_by("skip", "stop", schema=NewerSchema)
-    assert NewerSchema("X", **words).search_aliases == ["skip", "stop"]
-    assert pack.nodes.search.found_by("skip", "stop", schema=OlderSchema) == {}
+    """The first is the English name: a translated frontend searches its own names."""
+    given = pack.nodes.search.named("X", "Skip", "stop", schema=NewerSchema)
+    assert NewerSchema(**given).search_aliases == ["Skip", "stop"]
+    assert "search_aliases" not in pack.nodes.search.named("X", "Skip", "stop", schema=OlderSchema)
 
 
 def test_every_node_has_search_words_where_this_host_reads_them(node_classes: dict[str, Any]) -> None:
@@ -206,7 +209,8 @@ def test_every_node_has_search_words_where_this_host_reads_them(node_classes: di
 
     reads = "search_aliases" in inspect.signature(io.Schema).parameters
     for name, cls in node_classes.items():
-        assert bool(getattr(cls.GET_SCHEMA(), "search_aliases", None)) == reads, name
+        words = getattr(cls.GET_SCHEMA(), "search_aliases", None)
+        assert (words or [None])[0] == (cls.GET_SCHEMA().display_name if reads else None), name
         assert bool(cls.GET_NODE_INFO_V1().get("search_aliases")) == reads, name  # what the frontend gets
 
 

@@ -40,33 +40,22 @@ SECTIONS = (
 )
 
 
-def schema_calls() -> Iterator[dict[str | None, ast.expr]]:
-    """The keywords of every schema in nodes/, without importing ComfyUI; those of `**words` under None."""
+def named_calls() -> Iterator[ast.Call]:
+    """The `named(...)` of every schema in nodes/, without importing ComfyUI."""
     for path in sorted((ROOT / "nodes").glob("*.py")):
         for call in (one for one in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(one, ast.Call)):
-            given = {word.arg: word.value for word in call.keywords}
-            if "node_id" in given:
-                yield given
+            if isinstance(call.func, ast.Name) and call.func.id == "named":
+                yield call
 
 
 def node_names() -> dict[str, str]:
     """Every node's `node_id` and `display_name` in nodes/, without importing ComfyUI."""
     found = {}
-    for given in schema_calls():
-        node_id = ast.literal_eval(given["node_id"])
+    for call in named_calls():
+        node_id, name = (ast.literal_eval(argument) for argument in call.args[:2])
         assert node_id not in found
-        found[node_id] = ast.literal_eval(given["display_name"])
+        found[node_id] = name
     return found
-
-
-def test_a_node_is_found_by_its_english_name_in_every_language() -> None:
-    """A translated frontend searches its own names; the English one is the first of the words beside them."""
-    found = {}
-    for given in schema_calls():
-        words = given[None]  # **found_by(...)
-        assert isinstance(words, ast.Call) and isinstance(words.func, ast.Name) and words.func.id == "found_by"
-        found[ast.literal_eval(given["node_id"])] = ast.literal_eval(words.args[0])
-    assert found == node_names()
 
 
 def node_ids() -> list[str]:
