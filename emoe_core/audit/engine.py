@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import EMoEError
+from ..io.files import explained
 from ..prompts import PromptRow
 from ..records.message import dump_all, dump_one
 from .plan import AuditPlan
@@ -71,10 +72,8 @@ def run(
 def begin(plan: AuditPlan, about: About, folder: str | Path, retry: bool = False) -> Store:
     """The store of this audit, new or continued."""
     folder = Path(folder)
-    try:
+    with explained(f"The folder '{folder}' cannot be made", "choose another --out"):
         folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise EMoEError(f"The folder '{folder}' cannot be made ({error.strerror}); choose another --out.") from error
     store = Store.open(folder / DATABASE)
     try:
         known = store.get("plan")

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import EMoEError
-from ..io.files import replacing
+from ..io.files import explained, replacing
 from ..io.spreadsheet import write_csv
 from .store import COLUMNS, Store
 
@@ -29,13 +29,8 @@ def export(store: Store, path: str | Path) -> Path:
     kind = path.suffix.lower().removeprefix(".")
     if kind not in KINDS:
         raise EMoEError(f"'{path}' has an ending that is not written; use one of {', '.join('.' + k for k in KINDS)}.")
-    try:
-        with replacing(path) as part:
-            {"csv": _csv, "jsonl": _jsonl, "parquet": _parquet}[kind](store, part)
-    except OSError as error:
-        raise EMoEError(
-            f"'{path}' cannot be written ({error.strerror}); make room or choose another folder."
-        ) from error
+    with explained(f"'{path}' cannot be written", "make room or choose another folder"), replacing(path) as part:
+        {"csv": _csv, "jsonl": _jsonl, "parquet": _parquet}[kind](store, part)
     return path
 
 

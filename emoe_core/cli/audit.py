@@ -40,7 +40,6 @@ EPILOG = (
     "exit codes: 0 done; 1 some prompts were blocked (only with --fail-on-reject and a calibration); 2 some prompts could "
     "not be read or scored, or the input cannot be used; 130 stopped by Ctrl-C"
 )
-SHOWN = 10
 DEMO = "demo"
 
 __all__ = ["DESCRIPTION", "EPILOG", "add_arguments", "run"]
@@ -55,10 +54,7 @@ def run(args: argparse.Namespace) -> int:
     options = Options(tuple(args.reference), args.alpha, weights, args.weight)
     options.check(plan)
     line = Line()
-    for bad in plan.bad[:SHOWN]:
-        line.note(f"'{plan.path}' {bad}; the row is left out.")
-    if len(plan.bad) > SHOWN:
-        line.note(f"{len(plan.bad) - SHOWN} more rows of '{plan.path}' are left out.")
+    line.left_out(plan.path, plan.bad)
     groups = ", ".join(f"{name} ({len(plan.values[name])})" for name in plan.groups) or "none"
     line.note(f"{plan.total} prompts; group columns: {groups}; id column: {plan.id_column or 'none'}.")
     with _terminated_like_interrupted():

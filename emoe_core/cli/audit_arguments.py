@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from ..gating.policies import ALPHA
-from .prompt_arguments import add_filters
+from .prompt_arguments import add_filters, at_least_one
 from .score_arguments import add_options
 
 
@@ -43,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     how = parser.add_argument_group("how it is scored, as in Uncertainty Score (with --server the workflow says it)")
     add = how.add_argument
     add_options(add, size="512x512; the demo experts 128x128")
-    add("--batch", type=_at_least_one, metavar="N", help="prompts in one call (what fits the size)")
+    add("--batch", type=at_least_one, metavar="N", help="prompts in one call (what fits the size)")
     add("--calibration", default="", metavar="FILE", help="for p-values and block rates; the demo experts bring theirs")
     what = parser.add_argument_group("what is compared")
     add = what.add_argument
@@ -68,7 +68,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     run_ = parser.add_argument_group("the run")
     add = run_.add_argument
     add("--engine", choices=("local", "ray"), default="local", help="ray: several processes or machines (extra ray)")
-    add("--workers", type=_at_least_one, default=2, metavar="N", help="with --engine ray: how many (2)")
+    add("--workers", type=at_least_one, default=2, metavar="N", help="with --engine ray: how many (2)")
     add("--ray-address", default="local", metavar="ADDRESS", help="with --engine ray: a cluster (one of this machine)")
     add("--retry-errors", action="store_true", help="try the prompts again that could not be scored before")
     add("--export", action="append", default=[], choices=("csv", "jsonl", "parquet"), help="write the scores as well")
@@ -81,9 +81,3 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add("--fail-on-reject", action="store_true", help="exit code 1 when prompts were blocked")
     add("--json", action="store_true", help="print a summary as JSON at the end")
-
-
-def _at_least_one(text: str) -> int:
-    if not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"'{text}' is not a whole number of at least 1")
-    return int(text)

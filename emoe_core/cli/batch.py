@@ -21,6 +21,7 @@ from ..remote.check import notes
 from ..remote.job import Job
 from ..remote.server import Link, Unreachable, new_session, normal_url
 from ..remote.workflow import ObjectInfo, find_targets, fingerprint
+from .prompt_arguments import at_least_one
 
 DESCRIPTION = (
     "Queues a workflow saved in API format for every row of a prompt file on one or several ComfyUI servers and appends "
@@ -51,20 +52,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add("--dry-run", action="store_true", help="check workflow, prompts and servers; show the first row; queue nothing")
     add("--no-check", action="store_true", help="queue even if the check of the workflow finds something")
-    add("--in-flight", type=_at_least_one, default=1, metavar="N", help="rows a server has at a time (default 1)")
-    add(
-        "--attempts", type=_at_least_one, default=5, metavar="N", help="how often a row that servers lose is queued (5)"
-    )
+    add("--in-flight", type=at_least_one, default=1, metavar="N", help="rows a server has at a time (default 1)")
+    add("--attempts", type=at_least_one, default=5, metavar="N", help="how often a row that servers lose is queued (5)")
     add("--give-up", type=float, default=600, metavar="SECONDS", help="how long a silent server is waited for (600)")
     add("--retry-errors", action="store_true", help="do the rows again that ended in an error before")
     add("--fail-on-reject", action="store_true", help="exit code 1 when rows were blocked")
     add("--json", action="store_true", help="print a summary as JSON at the end")
-
-
-def _at_least_one(text: str) -> int:
-    if not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"'{text}' is not a whole number of at least 1")
-    return int(text)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -78,10 +71,7 @@ def run(args: argparse.Namespace) -> int:
         raise EMoEError("--server names no server; write it like http://127.0.0.1:8188.")
     plan = read_plan(args.workflow, args.prompts)
     console = Console()
-    for bad in plan.bad[:SHOWN]:
-        console.note(f"'{plan.prompts}' {bad}; the row is left out.")
-    if len(plan.bad) > SHOWN:
-        console.note(f"{len(plan.bad) - SHOWN} more rows of '{plan.prompts}' are left out.")
+    console.left_out(plan.prompts, plan.bad)
     return asyncio.run(_run(args, urls, plan, console))
 
 

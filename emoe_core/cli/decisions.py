@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
+from dataclasses import fields
 from pathlib import Path
 
-from ..errors import EMoEError
 from ..gating.decision_report import Choice, decisions
 from ..gating.policies import ALPHA, DELTA, POLICIES
+from ..io.console import out
+from ..io.files import explained
 from ..records.calibration import Calibration
 from ..show.decisions import picture
 
@@ -38,23 +39,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """The command; returns its exit code."""
 
-    choice = Choice(
-        args.policy,
-        args.alpha,
-        args.delta,
-        args.threshold,
-        args.seconds_generation,
-        args.seconds_score,
-        args.group,
-    )
+    choice = Choice(**{one.name: getattr(args, one.name) for one in fields(Choice)})
     report = decisions(Calibration.load(args.calibration), choice)
     if args.png:
-        try:
+        with explained(f"The picture '{args.png}' cannot be written", "choose another place"):
             picture(report, args.theme).save(Path(args.png), format="PNG")
-        except OSError as error:
-            raise EMoEError(
-                f"The picture '{args.png}' cannot be written ({error.strerror}); choose another place."
-            ) from error
     lines = [json.dumps(report.as_dict(), allow_nan=False)] if args.json else report.lines()
-    sys.stdout.write("\n".join(lines) + "\n")
+    out("\n".join(lines))
     return 0

@@ -8,11 +8,14 @@ import json
 import os
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import IO, Any
 
 from ..errors import EMoEError
+from ..io.console import out
+from ..io.files import explained
 from ..io.spreadsheet import write_csv
 from ..ledger.recalibrate import calibrate
 from ..ledger.store import Ledger, LedgerRow, finite
@@ -72,8 +75,7 @@ def run(args: argparse.Namespace) -> int:
     return done
 
 
-def _ledger(args: argparse.Namespace) -> Any:
-
+def _ledger(args: argparse.Namespace) -> Ledger:
     return Ledger(args.db or default_path())
 
 
@@ -86,15 +88,14 @@ def default_path() -> Path:
 
 
 def _summary(args: argparse.Namespace) -> int:
-
     calibration = None if args.calibration is None else Calibration.load(args.calibration)
     found = summarise(_ledger(args), calibration, args.fingerprint)
     drifted = any(one["drift"].get("alarm") for one in found)
     code = 1 if drifted and args.fail_on_drift else 0
     if args.json:
-        _say(json.dumps({"ledger": found, "drifted": drifted, "exit_code": code}, indent=2, allow_nan=False))
+        out(json.dumps({"ledger": found, "drifted": drifted, "exit_code": code}, indent=2, allow_nan=False))
     else:
-        _say("\n\n".join("\n".join(lines(one)) for one in found))
+        out("\n\n".join("\n".join(lines(one)) for one in found))
     return code
 
 
@@ -104,23 +105,21 @@ def _export(args: argparse.Namespace) -> int:
     if args.out == "-":
         _write_jsonl(sys.stdout, rows)
         return 0
-    out = Path(args.out)
+    path = Path(args.out)
     kinds = {".csv": _write_csv, ".jsonl": _write_jsonl}
-    if out.suffix.lower() not in kinds:
-        raise EMoEError(f"--out names '{out}', whose kind is unknown; end it with .csv or .jsonl.")
-    try:
-        with open(out, "w", encoding="utf-8", newline="") as file:
-            kinds[out.suffix.lower()](file, rows)
-    except OSError as error:
-        raise EMoEError(f"'{out}' cannot be written ({error.strerror}); name another file.") from error
-    _note(f"{len(rows)} verdicts are in '{out}'.")
+    if path.suffix.lower() not in kinds:
+        raise EMoEError(f"--out names '{path}', whose kind is unknown; end it with .csv or .jsonl.")
+    with (
+        explained(f"'{path}' cannot be written", "name another file"),
+        open(path, "w", encoding="utf-8", newline="") as file,
+    ):
+        kinds[path.suffix.lower()](file, rows)
+    _note(f"{len(rows)} verdicts are in '{path}'.")
     return 0
 
 
-def _flat(ledger: Any, fingerprint: str) -> Iterator[dict[str, Any]]:
+def _flat(ledger: Ledger, fingerprint: str) -> Iterator[dict[str, Any]]:
     """Each row with its settings, ready for JSON."""
-    from dataclasses import asdict
-
     settings = ledger.settings()
     for row in ledger.rows():
         if not row.fingerprint.startswith(fingerprint):
@@ -137,13 +136,9 @@ def _write_jsonl(file: IO[str], rows: Sequence[dict[str, Any]]) -> None:
 
 
 def _write_csv(file: IO[str], rows: Sequence[dict[str, Any]]) -> None:
-
-    names = [*(name for name in LedgerRow.__dataclass_fields__), "settings", "experts"]
-    write_csv(
-        file,
-        names,
-        ({**row, **{name: json.dumps(row[name], ensure_ascii=False) for name in JSON_COLUMNS}} for row in rows),
-    )
+    names = [*LedgerRow.__dataclass_fields__, "settings", "experts"]
+    texts = ({name: json.dumps(row[name], ensure_ascii=False) for name in JSON_COLUMNS} for row in rows)
+    write_csv(file, names, ({**row, **text} for row, text in zip(rows, texts, strict=True)))
 
 
 def _mark(args: argparse.Namespace) -> int:
@@ -162,7 +157,6 @@ def _ids(text: str) -> Iterator[int]:
 
 
 def _sync(args: argparse.Namespace) -> int:
-
     ledger = _ledger(args)
     urls = [normal_url(text) for text in (args.server or "").split(",") if text.strip()]
     if not urls and not args.results:
@@ -176,26 +170,19 @@ def _sync(args: argparse.Namespace) -> int:
 
 
 def _calibrate(args: argparse.Namespace) -> int:
-
-    out = Path(args.out)
-    if out.exists() and not args.overwrite:
-        raise EMoEError(f"'{out}' is there already; name another file, or give --overwrite.")
+    path = Path(args.out)
+    if path.exists() and not args.overwrite:
+        raise EMoEError(f"'{path}' is there already; name another file, or give --overwrite.")
     made, notes = calibrate(
-        _ledger(args), args.fingerprint, args.name or out.stem, unmarked_as_good=args.unmarked_as_good
+        _ledger(args), args.fingerprint, args.name or path.stem, unmarked_as_good=args.unmarked_as_good
     )
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        made.save(out)
-    except OSError as error:
-        raise EMoEError(f"'{out}' cannot be written ({error.strerror}); name another file.") from error
+    with explained(f"'{path}' cannot be written", "name another file"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        made.save(path)
     for note in notes:
         _note(note)
-    _note(f"{made.line()} Written to '{out}'.")
+    _note(f"{made.line()} Written to '{path}'.")
     return 0
-
-
-def _say(text: str) -> None:
-    sys.stdout.write(f"{text}\n")
 
 
 def _note(text: str) -> None:

@@ -1,4 +1,4 @@
-"""The arguments that choose a part of a built-in prompt set."""
+"""Arguments that several commands share: numbers, and those that choose a part of a built-in prompt set."""
 
 from __future__ import annotations
 
@@ -9,6 +9,13 @@ from ..errors import EMoEError
 from ..prompts.sets import Choice
 
 FILTERS = ("languages", "topics", "territories", "things")
+
+
+def at_least_one(text: str) -> int:
+    """A whole number of at least 1, for `type`."""
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"'{text}' is not a whole number of at least 1")
+    return int(text)
 
 
 def add_filters(group: Any) -> None:

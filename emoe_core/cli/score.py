@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,7 +29,6 @@ EPILOG = (
     "the input cannot be used; 130 stopped by Ctrl-C"
 )
 DEMO = "demo"
-SHOWN = 10
 _TYPES = ("float32", "float16", "bfloat16")
 
 
@@ -79,22 +77,20 @@ def run(args: argparse.Namespace) -> int:
     if args.out and Path(args.out).resolve() in {Path(p).resolve() for p in (args.prompts, *args.experts) if p}:
         raise EMoEError(f"--out names '{args.out}', which is read; give the results a file of their own.")
     console = Console()
-    for reason in bad[:SHOWN]:
-        console.note(f"'{args.prompts}' {reason}; the row is left out.")
-    if len(bad) > SHOWN:
-        console.note(f"{len(bad) - SHOWN} more rows of '{args.prompts}' are left out.")
+    console.left_out(args.prompts, bad)
     gate = _gate(args)
     results = Results(Path(args.out)) if args.out else None
     try:
-        totals = _score(args, rows, gate, results, console)
+        _score(args, rows, gate, results, console)
     finally:
         console.finish()
         if results is not None:
             results.close()
-    console.note(f"{len(rows)} prompts: {totals['ok']} passed, {totals['blocked']} blocked, {totals['error']} failed.")
-    if totals["error"] or bad:
+    totals = console.totals
+    console.note(f"{len(rows)} prompts: {totals.ok} passed, {totals.blocked} blocked, {totals.error} failed.")
+    if totals.error or bad:
         return 2
-    return 1 if args.fail_on_reject and totals["blocked"] else 0
+    return 1 if args.fail_on_reject and totals.blocked else 0
 
 
 def _prompts(args: argparse.Namespace) -> tuple[list[PromptRow], list[Any]]:
@@ -118,7 +114,7 @@ def _gate(args: argparse.Namespace) -> GateWords | None:
 
 def _score(
     args: argparse.Namespace, rows: list[PromptRow], gate: GateWords | None, results: Results | None, console: Console
-) -> Counter[str]:
+) -> None:
     from .score_work import check, score_rows
 
     console.note("Loading the experts.")
@@ -136,7 +132,6 @@ def _score(
     mark = settings.fingerprint(), "" if gate is None else gate.digest()
     done = {} if results is None else results.done
     before = Totals()
-    ended: Counter[str] = Counter()
     left = []
     for row in rows:
         status = done.get((row_key(row), *mark))
@@ -144,14 +139,12 @@ def _score(
             left.append(row)
         else:
             before.add(status)
-            ended[status] += 1
     if before.done:
         console.note(f"Going on: {before.done} of {len(rows)} prompts are in '{args.out}' already.")
     console.begin(len(rows), before)
     for line in score_rows(experts, left, options, computing, gate, settings):
-        ended[line["status"]] += 1
         if results is not None:
-            results.write(line)
+            results.append(line)
         elif args.json:
             out(json.dumps(line))
         else:
@@ -159,7 +152,6 @@ def _score(
         if line["status"] == "error":
             console.note(f"'{line['prompt']}': {line['error']}")
         console.ended({"status": line["status"], "server": None})
-    return ended
 
 
 def _said(line: dict[str, Any]) -> str:

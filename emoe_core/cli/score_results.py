@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 from ..io.results_file import ResultsFile
 
@@ -12,7 +11,7 @@ from ..io.results_file import ResultsFile
 Mark = tuple[str, str, str]
 
 
-class Results:
+class Results(ResultsFile):
     """A results file, open and locked for one command.
 
     Raises:
@@ -20,9 +19,8 @@ class Results:
     """
 
     def __init__(self, path: Path) -> None:
-        self.path = path
         self.done: dict[Mark, str] = {}
-        self._file = ResultsFile(path, self._learn, "command")
+        super().__init__(path, self._learn, "command")
 
     def _learn(self, line: bytes) -> bool:
         try:
@@ -31,11 +29,3 @@ class Results:
         except (ValueError, KeyError, TypeError):
             return False
         return True
-
-    def write(self, row: dict[str, Any]) -> None:
-        """Appends a row, which is on disk when this returns."""
-        self._file.append(row)
-
-    def close(self) -> None:
-        """Closes and unlocks the file."""
-        self._file.close()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from ..batch.journal import row_key
@@ -106,18 +106,13 @@ def score_rows(
 
 def _line(row: PromptRow, settings: Settings, gate: GateWords | None, report: Report) -> dict[str, Any]:
     item = report.items[0]
-    line = {**_head(row, settings, gate), "status": OK, "score": item.score, **_beside(item), "said": report.line()}
+    line = {**_head(row, settings, gate), "status": OK, **item.numbers(), "said": report.line()}
     line["warnings"] = list(report.warnings)
     if gate is not None:
         verdict = gate.verdict(report, row.columns).as_dict()
         line["status"] = OK if verdict["passed"] else BLOCKED
         line |= {name: verdict[name] for name in ("verdict", "passed", "p_value", "percentile", "threshold", "reason")}
     return line
-
-
-def _beside(item: ItemScore) -> dict[str, Any]:
-    names = ("stderr", "epistemic", "seed_variance", "response", "guidance")
-    return {name: value for name, value in asdict(item).items() if name in names}
 
 
 def _failed(row: PromptRow, settings: Settings, gate: GateWords | None, error: str) -> dict[str, Any]:

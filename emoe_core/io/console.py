@@ -7,11 +7,12 @@ import math
 import sys
 import time
 from collections import Counter, deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 RECENT = 50  # the pace of this many rows gives the time left
+LISTED = 10  # rows that cannot be used
 PLAIN_EVERY = 10.0  # seconds between progress lines where a line cannot be overwritten
 
 
@@ -41,6 +42,13 @@ class Line:
         shown = self._shown
         sys.stderr.write(f"\r{' ' * len(shown)}\r{text}\n{shown}" if shown else f"{text}\n")
         sys.stderr.flush()
+
+    def left_out(self, path: object, bad: Sequence[object]) -> None:
+        """The first rows of a file that cannot be used, and how many more there are."""
+        for reason in bad[:LISTED]:
+            self.note(f"'{path}' {reason}; the row is left out.")
+        if len(bad) > LISTED:
+            self.note(f"{len(bad) - LISTED} more rows of '{path}' are left out.")
 
     def show(self, text: str, last: bool = False) -> None:
         """The current progress. It is shown at once when it is the last, else only some time after the one before."""
@@ -72,7 +80,7 @@ class Console:
         self.by_server: Counter[str] = Counter()
         self.total = 0
         self._line = Line()
-        self.note, self.finish = self._line.note, self._line.finish
+        self.note, self.left_out, self.finish = self._line.note, self._line.left_out, self._line.finish
         self._started = time.monotonic()
         self._times: deque[float] = deque(maxlen=RECENT)
 

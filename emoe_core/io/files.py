@@ -14,13 +14,22 @@ from ..errors import EMoEError
 _known: dict[tuple[str, int, int], str] = {}
 
 
+@contextlib.contextmanager
+def explained(what: str, advice: str) -> Iterator[None]:
+    """Turns an error of the system inside the block into a sentence: what cannot be done, why, and what to do."""
+    try:
+        yield
+    except OSError as error:
+        raise EMoEError(f"{what} ({error.strerror}); {advice}.") from error
+
+
 def file_sha256(path: str | Path) -> str:
     """SHA-256 (hex) of a file's bytes, cached by path, size and time, so that a checkpoint of 7 GB is read once.
 
     Raises:
         EMoEError: the file cannot be read.
     """
-    try:
+    with explained(f"The file '{path}' cannot be read", "check that it exists"):
         stat = os.stat(path)
         key = (os.path.abspath(path), stat.st_size, stat.st_mtime_ns)
         if key not in _known:
@@ -30,8 +39,6 @@ def file_sha256(path: str | Path) -> str:
                     digest.update(block)
             _known[key] = digest.hexdigest()
         return _known[key]
-    except OSError as error:
-        raise EMoEError(f"The file '{path}' cannot be read ({error.strerror}); check that it exists.") from error
 
 
 def read_regular(path: Path, encoding: str = "utf-8") -> str:

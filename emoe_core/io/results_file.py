@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from ..errors import EMoEError
-from .files import write_whole
+from .files import explained, write_whole
 
 _LOCK_OFFSET = 1 << 40  # far beyond any line: on Windows others cannot read a locked range
 
@@ -42,14 +42,10 @@ class ResultsFile:
         Raises:
             EMoEError: there is no room.
         """
-        try:
+        with explained(f"'{self.path}' cannot be written", "make room and start the same command again"):
             self._file.write(json.dumps(row, ensure_ascii=False).encode("utf-8", "replace") + b"\n")
             self._file.flush()
             os.fsync(self._file.fileno())
-        except OSError as error:
-            raise EMoEError(
-                f"'{self.path}' cannot be written ({error.strerror}); make room and start the same command again."
-            ) from error
 
     def keep(self, wanted: Callable[[bytes], bool]) -> None:
         """Drops all other lines at once."""

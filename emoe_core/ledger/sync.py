@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import EMoEError
+from ..io.files import explained
 from ..remote.driver import Driver, Gone
 from ..remote.results import run_seconds, run_status
 from ..remote.server import Link, new_session
@@ -62,10 +63,8 @@ def from_results(ledger: Ledger, path: Path) -> int:
         EMoEError: the file cannot be read, or a line of it is no result. An incomplete last line is left out, as the
             batch does when it continues.
     """
-    try:
+    with explained(f"The results file '{path}' cannot be read", "check the path"):
         content = path.read_bytes()
-    except OSError as error:
-        raise EMoEError(f"The results file '{path}' cannot be read ({error.strerror}); check the path.") from error
     return ledger.add_runs(_results(content, path), str(path.name))
 
 

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from ..errors import EMoEError
+from ..io.files import explained
 from . import jsonfile, jsonlines, parquet, table
 from .lines import Undecoded, lines
 from .rows import ALIASES, BadRow, PromptRow, Rows, Unreadable, check_text, checked
@@ -55,15 +56,13 @@ def read_prompts(path: str | Path, bad: list[BadRow] | None = None) -> Iterator[
     reader = _READERS.get(path.suffix.lower())
     if reader is None:
         raise EMoEError(f"The prompt file '{path}' is of a kind that is not read; use one of {', '.join(KINDS)}.")
-    try:
+    with explained(f"The prompt file '{path}' cannot be read", "check the path"):
         for number, (line, parsed) in enumerate(reader(path), start=1):
             if isinstance(parsed, str):
                 bad.append(BadRow(number, line, parsed))
             else:
                 found += 1
                 yield PromptRow(number, line, parsed.prompt, parsed.columns, parsed.note)
-    except OSError as error:
-        raise EMoEError(f"The prompt file '{path}' cannot be read ({error.strerror}); check the path.") from error
     if not found:
         first = f" (the first row that cannot be used, {bad[before]})" if len(bad) > before else ""
         raise EMoEError(f"The prompt file '{path}' holds no prompt{first}; put in at least one.")

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ..errors import EMoEError
+from ..io.files import explained
 from .lines import Line, Lines, Undecoded, lines
 from .rows import NAMES, Good, Rows, Unreadable, checked, prompt_column
 
@@ -41,7 +42,7 @@ def read(path: Path) -> Rows:
 def read_table(path: str | Path) -> Iterator[tuple[int, dict[str, str]]]:
     """Line and cells of a small table without prompts; an `EMoEError` at the first bad row."""
     path = Path(path)
-    try:
+    with explained(f"The table '{path}' cannot be read", "check the path"):
         source = lines(path)
         first = _first(path, source)
         if first is None:
@@ -55,8 +56,6 @@ def read_table(path: str | Path) -> Iterator[tuple[int, dict[str, str]]]:
                 yield number, _fields(record, delimiter, header)
             except Unreadable as reason:
                 raise EMoEError(f"Line {number} of '{path}' cannot be read: {reason}.") from reason
-    except OSError as error:
-        raise EMoEError(f"The table '{path}' cannot be read ({error.strerror}); check the path.") from error
 
 
 def _first(path: Path, source: Lines) -> tuple[int, str] | None:

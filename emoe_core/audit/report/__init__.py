@@ -12,7 +12,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ...errors import EMoEError
-from ...io.files import write_whole
+from ...io.files import explained, write_whole
 from ..result import AuditResult
 from .wording import LANGUAGES
 
@@ -39,8 +39,6 @@ def write(result: AuditResult, path: str | Path, language: str = "en") -> Path:
         EMoEError: an unknown language, or the file cannot be written.
     """
     path, text = Path(path), html(result, language)
-    try:
+    with explained(f"The report '{path}' cannot be written", "choose another folder"):
         write_whole(path, text)
-    except OSError as error:
-        raise EMoEError(f"The report '{path}' cannot be written ({error.strerror}); choose another folder.") from error
     return path

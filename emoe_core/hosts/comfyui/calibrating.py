@@ -13,6 +13,8 @@ import folder_paths
 from ...errors import EMoEError
 from ...experts.sets import ExpertSet
 from ...gating.reference_prompts import ReferencePrompts, from_file, from_text
+from ...io.console import duration
+from ...io.files import explained
 from ...io.kept_scores import KeptScores
 from ...records.calibration import Calibration
 from ...records.settings import Settings
@@ -23,6 +25,8 @@ from .prompts.conditioning import Conditioning, encode, encode_for_experts
 from .scoring.progress import show_text
 from .scoring.score import Run, score_prompts
 
+_UNWRITTEN = "cannot be written into ComfyUI's user directory"
+_MAKE_ROOM = "make room there, and queue the graph again"
 PROMPT_FILE = "Calibrate Gate's prompt_file"
 #: What file systems take of a name, less the endings that are put behind it.
 _NAME_BYTES = 240
@@ -71,18 +75,10 @@ def save(calibration: Calibration, name: str, overwrite: bool) -> Path:
         raise EMoEError(
             f"There is another calibration named '{path.stem}'; choose another name, or switch overwrite on."
         )
-    try:
+    with explained(f"The calibration '{path.stem}' {_UNWRITTEN}", _MAKE_ROOM):
         path.parent.mkdir(parents=True, exist_ok=True)
         calibration.save(path)
-    except OSError as error:
-        raise _unwritten(f"The calibration '{path.stem}'", error) from error
     return path
-
-
-def _unwritten(what: str, error: OSError) -> EMoEError:
-    return EMoEError(
-        f"{what} cannot be written into ComfyUI's user directory ({error.strerror}); make room there, and queue the graph again."
-    )
 
 
 def _same(path: Path, calibration: Calibration) -> bool:
@@ -145,10 +141,8 @@ def calibrate(
     todo = [prompt for prompt in prompts if prompt not in scores]
     for prompt, scored in zip(todo, score_prompts(experts, map(encoded, todo), latent, options), strict=True):
         scores[prompt] = scored.report.score
-        try:
+        with explained(f"Calibrate Gate's scores {_UNWRITTEN}", _MAKE_ROOM):
             kept.add(prompt, scored.report.score)
-        except OSError as error:
-            raise _unwritten("Calibrate Gate's scores", error) from error
         progress.update(sum(p in scores for p in prompts))
     made = Calibration(
         name or "calibration",
@@ -178,14 +172,8 @@ class _Progress:
             return
         since, before = self._first
         left = (now - since) / max(done - before, 1) * (self._total - done)
-        togo = f", about {_duration(left)} left" if done < self._total else ""
+        togo = f", about {duration(left)} left" if done < self._total else ""
         show_text(f"{done} of {self._total} prompts{togo}")
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
 def unfinished(settings: Settings, clip: Any) -> KeptScores:

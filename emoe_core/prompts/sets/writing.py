@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 
 from ...errors import EMoEError
-from ...io.files import replacing
+from ...io.files import explained, replacing
 from .choice import Choice
 
 KINDS = (".csv", ".tsv", ".jsonl", ".txt")
@@ -23,7 +23,7 @@ def write(choice: Choice, path: str | Path) -> Path:
     kind = path.suffix.lower()
     if kind not in KINDS:
         raise EMoEError(f"'{path}' is of a kind that is not written; use one of {', '.join(KINDS)}.")
-    try:
+    with explained(f"The prompts cannot be written to '{path}'", "choose another file"):
         path.parent.mkdir(parents=True, exist_ok=True)
         # Spreadsheets read UTF-8 only with the mark.
         encoding = "utf-8-sig" if kind == ".csv" else "utf-8"
@@ -35,8 +35,4 @@ def write(choice: Choice, path: str | Path) -> Path:
             else:
                 for row in choice.rows():
                     file.write((row["prompt"] if kind == ".txt" else json.dumps(row, ensure_ascii=False)) + "\n")
-    except OSError as error:
-        raise EMoEError(
-            f"The prompts cannot be written to '{path}' ({error.strerror}); choose another file."
-        ) from error
     return path
