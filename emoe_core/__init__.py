@@ -6,6 +6,4 @@ noise; the variance across them of the U-Net's middle-block latent is the prompt
 This package needs torch, numpy and safetensors and knows neither ComfyUI nor diffusers; both live under `hosts`.
 """
 
-from __future__ import annotations
-
 __version__ = "0.1.0"

@@ -1,7 +1,5 @@
 """`python -m emoe_core COMMAND`: see `cli.main`."""
 
-from __future__ import annotations
-
 import sys
 
 from .cli.main import main

@@ -4,8 +4,6 @@ A lone surrogate in an error ends ComfyUI's worker thread, since its log is stri
 terminal; and a field of a file may have any length.
 """
 
-from __future__ import annotations
-
 import re
 
 #: Letters of a message or a line, at most.

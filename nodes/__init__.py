@@ -1,7 +1,5 @@
 """The nodes that ComfyUI sees. Each file is one job: schema, tooltips and one call into `emoe_core`."""
 
-from __future__ import annotations
-
 from comfy_api.latest import ComfyExtension, io
 
 from . import (

@@ -3,8 +3,6 @@
 A host's signatures are asked, because its version number says nothing about forks and backports.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from inspect import signature
 from typing import Any

@@ -1,7 +1,5 @@
 """The bias audit: which groups of prompts the experts know too little about."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from comfy_api.latest import io

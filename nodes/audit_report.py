@@ -1,7 +1,5 @@
 """The audit's report: a file to hand on, and its charts as pictures."""
 
-from __future__ import annotations
-
 import torch
 from comfy_api.latest import io
 

@@ -1,7 +1,5 @@
 """Calibrations: reference scores that give the Gate its unit."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The decision report: what a Gate's threshold would do, before it is used."""
 
-from __future__ import annotations
-
 import json
 from typing import Any
 

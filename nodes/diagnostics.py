@@ -1,7 +1,5 @@
 """Expert Diagnostics: what a set of experts is good for."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from comfy_api.latest import io, ui

@@ -1,7 +1,5 @@
 """Where in the picture the experts disagree, with a legend."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch

@@ -1,7 +1,5 @@
 """Text to conditioning, one encoding per expert."""
 
-from __future__ import annotations
-
 from comfy_api.latest import io
 
 from ..emoe_core.experts.sets import ExpertSet

@@ -1,7 +1,5 @@
 """Experts: the embedded ones, any MODEL, or files from ComfyUI's folders."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from comfy_api.latest import io

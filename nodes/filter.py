@@ -1,7 +1,5 @@
 """Lists that stay aligned: passed items go one way, blocked ones the other, and prompts stay beside their pictures."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from comfy_api.latest import io

@@ -1,7 +1,5 @@
 """The gate: a decision with a known error rate, written where every client finds it."""
 
-from __future__ import annotations
-
 import math
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Inputs that several nodes have, with the same limits and defaults."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from comfy_api.latest import io

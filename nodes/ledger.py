@@ -1,7 +1,5 @@
 """The prompts in the ledger, as a calibration."""
 
-from __future__ import annotations
-
 from comfy_api.latest import io
 
 from ..emoe_core.hosts.comfyui import ledger

@@ -1,7 +1,5 @@
 """Mixtures of experts: the paper's own setting."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from comfy_api.latest import io

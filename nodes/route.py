@@ -1,7 +1,5 @@
 """Route and Stop: what happens after the gate's decision. A branch that is not needed is never computed."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from comfy_api.latest import io

@@ -1,7 +1,5 @@
 """The score: how much the experts disagree on a prompt, before the image exists."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from typing import Any
 

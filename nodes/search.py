@@ -1,7 +1,5 @@
 """What a node is called, and the words by which it is found beside its name on hosts whose search reads them."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from comfy_api.latest import io

@@ -1,7 +1,5 @@
 """The settings that Score and Calibrate share: a calibration only holds for scores made with the same ones."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from typing import Any
 

@@ -1,7 +1,5 @@
 """What a node shows of itself as text, and what it refuses: lines that no name or prompt in them can spoil."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Iterable
 from typing import Any
 

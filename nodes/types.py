@@ -1,7 +1,5 @@
 """The pack's own socket types."""
 
-from __future__ import annotations
-
 from comfy_api.latest import io
 
 Experts = io.Custom("EMOE_EXPERTS")

@@ -1,7 +1,5 @@
 """Which word of a prompt the models do not know."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch

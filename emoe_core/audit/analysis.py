@@ -1,7 +1,5 @@
 """From the stored scores to the result: every group described, compared, corrected and ranked."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from datetime import datetime, timezone
 

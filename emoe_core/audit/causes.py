@@ -1,7 +1,5 @@
 """What raises a group's score: its worst prompts, the words in them, and the concepts it lacks."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from typing import Any
 

@@ -4,8 +4,6 @@ The driver reads the prompt file and writes the results; prompts wait in Ray's o
 workers need neither the file nor its prompts, only the model files.
 """
 
-from __future__ import annotations
-
 import json
 import os
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """The groups of one column: each is described and compared with the others."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field

@@ -5,8 +5,6 @@ is one transaction, and a restart skips the stored rows. If the file or the sett
 continue, because the two halves would measure different things.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import time

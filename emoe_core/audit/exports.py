@@ -1,7 +1,5 @@
 """The scores as a table: CSV, JSON lines or Parquet, written row by row."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The audit's two charts as pictures: what to collect first, and the distribution of each group's scores."""
 
-from __future__ import annotations
-
 from PIL import Image
 
 from ..charts import Mark, bars, spreads

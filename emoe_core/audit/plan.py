@@ -1,7 +1,5 @@
 """The first pass over a prompt file: what it holds, before a model is asked."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path

@@ -1,7 +1,5 @@
 """What an audit needs from a scorer: many prompts in, one row of numbers per prompt out."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol

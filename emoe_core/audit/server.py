@@ -4,8 +4,6 @@ Only what Score needs of the workflow is queued, so no image is made: its ancest
 Gate that reads the same report, set to observe, for p-values.
 """
 
-from __future__ import annotations
-
 import asyncio
 import copy
 import uuid

@@ -1,7 +1,5 @@
 """A description of where the scores come from. It can be sent to another process, which makes a scorer from it."""
 
-from __future__ import annotations
-
 import os
 from dataclasses import dataclass, field
 from importlib import import_module

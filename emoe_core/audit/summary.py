@@ -1,7 +1,5 @@
 """The audit in plain sentences."""
 
-from __future__ import annotations
-
 from .result import FEW, HIGHER, AuditResult
 
 SHOWN = 10

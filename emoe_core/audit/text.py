@@ -1,7 +1,5 @@
 """Words of a prompt in any script, and the share of them that English prompts have too."""
 
-from __future__ import annotations
-
 import re
 import unicodedata
 from collections.abc import Iterable

@@ -5,8 +5,6 @@ server and the prompt id; it is written *before* a row is posted and cleaned *af
 the command dies, a row is in the results, or in the state, or was never posted.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 from dataclasses import asdict, dataclass, field

@@ -1,7 +1,5 @@
 """What a batch would do, before anything is queued: its files, its filled first row, and the problems in it."""
 
-from __future__ import annotations
-
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field

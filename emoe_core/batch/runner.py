@@ -1,7 +1,5 @@
 """Hands rows to servers, and follows each until its result is on disk."""
 
-from __future__ import annotations
-
 import asyncio
 import time
 from collections import deque

@@ -12,8 +12,6 @@ The same input gives the same pixels: text is set in the font that Pillow brings
 font of the system, or are written as escapes where there is none.
 """
 
-from __future__ import annotations
-
 from .canvas import as_array, stack
 from .grids import bars, matrix
 from .lines import Mark, Series, histogram, line_chart

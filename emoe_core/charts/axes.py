@@ -1,7 +1,5 @@
 """Axes: the frame between them, their numbers, and the legend above them."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

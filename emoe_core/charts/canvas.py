@@ -1,7 +1,5 @@
 """The canvas that charts are drawn on: smooth shapes, crisp text, and numbers on axes."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from itertools import pairwise

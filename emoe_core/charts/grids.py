@@ -1,7 +1,5 @@
 """Horizontal bars and matrices: charts with a name for every row."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Sequence
 

@@ -1,7 +1,5 @@
 """Line charts and histograms."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Quantiles of many groups, one below the other."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 

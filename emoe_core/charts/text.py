@@ -1,7 +1,5 @@
 """Text in pictures: Pillow's own font first, a system font for letters that it lacks, escapes for the rest."""
 
-from __future__ import annotations
-
 from functools import lru_cache
 
 from PIL import ImageDraw, ImageFont

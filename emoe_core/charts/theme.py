@@ -1,7 +1,5 @@
 """Colours of the charts."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from ..errors import EMoEError

@@ -1,7 +1,5 @@
 """`python -m emoe_core audit`: from a file of prompts to statistics of its groups."""
 
-from __future__ import annotations
-
 import argparse
 import json
 import signal

@@ -1,7 +1,5 @@
 """The arguments of the audit command."""
 
-from __future__ import annotations
-
 import argparse
 
 from ..gating.policies import ALPHA

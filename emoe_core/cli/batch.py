@@ -1,7 +1,5 @@
 """`python -m emoe_core batch`: every row of a prompt file through a saved workflow, on one or several servers."""
 
-from __future__ import annotations
-
 import argparse
 import asyncio
 import contextlib

@@ -1,7 +1,5 @@
 """`python -m emoe_core decisions`: the decision report of a labelled calibration file."""
 
-from __future__ import annotations
-
 import argparse
 import json
 from dataclasses import fields

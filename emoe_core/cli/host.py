@@ -1,7 +1,5 @@
 """`python -m emoe_core host`: which ComfyUI this is, and whether it keeps what the pack relies on."""
 
-from __future__ import annotations
-
 import argparse
 import contextlib
 import json

@@ -1,7 +1,5 @@
 """`python -m emoe_core ledger`: what the Gates decided, how long it took, and whether the calibration still fits."""
 
-from __future__ import annotations
-
 import argparse
 import asyncio
 import json

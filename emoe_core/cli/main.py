@@ -1,7 +1,5 @@
 """The command line: `python -m emoe_core COMMAND`. Only the requested command's module is imported."""
 
-from __future__ import annotations
-
 import argparse
 import contextlib
 import importlib

@@ -1,7 +1,5 @@
 """Arguments that several commands share: numbers, and those that choose a part of a built-in prompt set."""
 
-from __future__ import annotations
-
 import argparse
 from typing import Any
 

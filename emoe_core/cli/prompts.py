@@ -1,7 +1,5 @@
 """`python -m emoe_core prompts`: the built-in prompt sets, listed or written to a file."""
 
-from __future__ import annotations
-
 import argparse
 from typing import Any
 

@@ -1,7 +1,5 @@
 """How a prompt is scored, as options that every scoring command shares."""
 
-from __future__ import annotations
-
 import argparse
 from collections.abc import Callable
 from typing import Any

@@ -1,7 +1,5 @@
 """The results file: one JSON line per prompt, on disk as soon as it is known, and the lines of earlier runs."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 

@@ -4,8 +4,6 @@ Four tiny text-to-emoji latent diffusion models of one lineage, trained at known
 module knows only paths and metadata; each host makes its own objects from them.
 """
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Any

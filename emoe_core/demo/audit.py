@@ -1,8 +1,6 @@
 """Prompts for an audit of the demo experts, whose training shares are known: the same things in every language, and
 English prompts of kinds that training showed often, seldom and never."""
 
-from __future__ import annotations
-
 import csv
 from pathlib import Path
 from typing import TypeVar

@@ -5,8 +5,6 @@ code, module names, addresses, Python's own hashes, the order of sets and dicts,
 pack that only moves or rewrites its code keeps the digest. An object that cannot be read counts by the name of its type.
 """
 
-from __future__ import annotations
-
 import dis
 import functools
 import hashlib

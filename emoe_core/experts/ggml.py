@@ -4,8 +4,6 @@ A weight is a row of blocks of 32 or 256 values. A block holds codes of two to e
 turn them into numbers; newer formats add finer scales within the block.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from typing import Any

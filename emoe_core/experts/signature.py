@@ -5,8 +5,6 @@ billion weights, and any fine-tune moves the sampled values as it moves the othe
 is no defence against somebody who edits single weights on purpose.
 """
 
-from __future__ import annotations
-
 import hashlib
 import math
 from collections.abc import Iterable

@@ -14,8 +14,6 @@ is bad, coverage k / n is the share that passes, and
 Equal scores count as their average over all orders: each prompt of a tie carries the tie's share of bad ones.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Numbers of the decision report: areas with their intervals, and what the chosen threshold does."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 from typing import Any

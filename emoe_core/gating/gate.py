@@ -1,7 +1,5 @@
 """The gate: from a report to a decision whose error rate is known."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import asdict, dataclass
 from typing import Any

@@ -1,7 +1,5 @@
 """Splitting aligned lists by one decision per item."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any

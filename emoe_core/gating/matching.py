@@ -1,7 +1,5 @@
 """Which of several calibrations a report may be compared with."""
 
-from __future__ import annotations
-
 from ..errors import SettingsMismatch
 from ..records.calibration import Calibration
 from ..records.report import Report

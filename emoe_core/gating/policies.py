@@ -8,8 +8,6 @@ proposition 2.8; conformal risk control, Angelopoulos, Bates, Fisch, Lei and Sch
 Learn then Test, see `learn_then_test`.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Files that are whole or absent, and their digests."""
 
-from __future__ import annotations
-
 import contextlib
 import errno
 import hashlib

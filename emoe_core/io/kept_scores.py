@@ -1,7 +1,5 @@
 """Scores that are written down one by one while a long run goes on, so that its end loses none of them."""
 
-from __future__ import annotations
-
 import contextlib
 import json
 from dataclasses import dataclass

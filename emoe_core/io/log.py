@@ -1,7 +1,5 @@
 """The pack's logger: INFO says what takes long, DEBUG why. Levels and handlers are the host's to choose."""
 
-from __future__ import annotations
-
 import logging
 import time
 from collections.abc import Iterator

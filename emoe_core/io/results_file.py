@@ -1,7 +1,5 @@
 """A results file of JSON lines: locked by one command, repaired after a crash, on disk line by line."""
 
-from __future__ import annotations
-
 import json
 import os
 from collections.abc import Callable

@@ -3,8 +3,6 @@
 A prompt is anybody's text, and `=cmd|...` in it would be run by whoever opens the table. `original` takes the apostrophe away.
 """
 
-from __future__ import annotations
-
 import csv
 import re
 from collections.abc import Iterable, Mapping, Sequence

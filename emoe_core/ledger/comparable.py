@@ -1,7 +1,5 @@
 """Which rows of a ledger can be compared with a calibration, or become one."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 
 from ..errors import EMoEError

@@ -5,8 +5,6 @@ Every call opens and closes the file, so nothing is held between two verdicts. W
 its rollback journal, which is slower. Neither is for network shares, whose locks are unreliable.
 """
 
-from __future__ import annotations
-
 import contextlib
 import os
 import sqlite3

@@ -1,7 +1,5 @@
 """Makes a calibration from the rows of a ledger."""
 
-from __future__ import annotations
-
 from datetime import datetime, timezone
 
 from ..errors import EMoEError

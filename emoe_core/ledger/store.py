@@ -1,7 +1,5 @@
 """The ledger: one row per verdict, with its settings, its calibration, its mark, and the seconds of its run."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import math

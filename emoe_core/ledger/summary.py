@@ -1,7 +1,5 @@
 """The ledger in a few figures."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from statistics import median

@@ -4,8 +4,6 @@ A node cannot see the nodes behind it, so the Gate does not know how long the ge
 server does: its history keeps the times when a run began and ended.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator
 from pathlib import Path

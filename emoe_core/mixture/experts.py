@@ -1,7 +1,5 @@
 """The expert set of a mixture: its experts are the paths through one network."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections.abc import Sequence

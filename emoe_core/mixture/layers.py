@@ -1,7 +1,5 @@
 """Which layers of a U-Net a mixture replaces, and where its paths separate, by the names of the network's modules."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable
 

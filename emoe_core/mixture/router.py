@@ -5,8 +5,6 @@ away from its negative one; at the last step the input of every layer is taken f
 tokens and L2-normalised. The negative prompt has no row of its own: it acts through the guidance alone.
 """
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Mapping, Sequence
 

@@ -1,7 +1,5 @@
 """Where a mixture's routers sent a prompt: a baseline beside the score, and a sign of a router that never chooses."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import torch

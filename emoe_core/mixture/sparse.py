@@ -7,8 +7,6 @@ float32 (in half precision a sum over thousands of tokens can overflow), and the
 one image, not of the whole batch, so that an image does not depend on its neighbours.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager

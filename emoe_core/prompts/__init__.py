@@ -7,8 +7,6 @@ first of these holds the prompt; every other column is kept as text under its ow
 and URLs without a header. A row that cannot be read is collected with its line and the reason; the rows around it are kept.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from pathlib import Path
 

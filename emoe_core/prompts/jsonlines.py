@@ -1,7 +1,5 @@
 """JSON lines: one object per line, flat or like XM3600's (one object per image, its captions by language)."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator
 from pathlib import Path

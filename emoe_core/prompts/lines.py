@@ -1,7 +1,5 @@
 """Numbered lines of a text file; a line that is not UTF-8 is reported with the encoding it looks like."""
 
-from __future__ import annotations
-
 import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Parquet files, through pyarrow where it is installed."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from ..errors import EMoEError

@@ -1,7 +1,5 @@
 """What every kind of file gives per row: a line, and either a prompt with its other columns or the reason why not."""
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Iterator, Sequence

@@ -1,7 +1,5 @@
 """Comma, semicolon and tab separated files."""
 
-from __future__ import annotations
-
 import csv
 from collections import deque
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """The maps of a score, place by place."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from torch import Tensor

@@ -1,7 +1,5 @@
 """The result of testing a calibration on the models at hand."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import asdict, dataclass
 from typing import Any

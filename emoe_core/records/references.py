@@ -1,7 +1,5 @@
 """Reference scores: thresholds are learnt from them, and new scores are compared with them."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Protocol
 

@@ -1,7 +1,5 @@
 """Where a mixture's router sent a prompt: a baseline to compare the score with."""
 
-from __future__ import annotations
-
 from dataclasses import asdict, dataclass
 from typing import Any
 

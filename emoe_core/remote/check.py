@@ -1,7 +1,5 @@
 """Compares a graph with what a server offers (/object_info), before anything is queued."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 

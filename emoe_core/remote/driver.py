@@ -1,7 +1,5 @@
 """Runs a prompt to its end on a server, by rules that batch, audit and ledger share."""
 
-from __future__ import annotations
-
 import asyncio
 import time
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """A row of prompts on its way to a server."""
 
-from __future__ import annotations
-
 import uuid
 from dataclasses import dataclass
 

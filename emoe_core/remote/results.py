@@ -1,7 +1,5 @@
 """From a history entry to a row's line in the results file."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any

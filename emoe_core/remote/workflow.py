@@ -1,7 +1,5 @@
 """A workflow saved in API format, and which of its inputs a row of the prompt file fills."""
 
-from __future__ import annotations
-
 import copy
 import hashlib
 import json

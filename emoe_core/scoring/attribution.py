@@ -5,8 +5,6 @@ together, so the changes need not add up to the score. (Leave-one-out influence;
 observation in linear regression", 1977, does the same for data points.)
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace

@@ -1,7 +1,5 @@
 """Collects every latent that a score needs from a probe, checked and in one shape."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 

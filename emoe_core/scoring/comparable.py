@@ -1,7 +1,5 @@
 """Whether experts can be compared at a tap."""
 
-from __future__ import annotations
-
 from itertools import combinations
 
 from ..errors import EMoEError

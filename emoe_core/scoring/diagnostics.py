@@ -1,7 +1,5 @@
 """What a set of experts is good for: kinship, copies, and which taps and estimators are meaningful."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations

@@ -3,8 +3,6 @@
 M experts, K noise samples, B batch items, C channels, h x w places of the latent, as in estimators.py.
 """
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 

@@ -4,8 +4,6 @@ The latents depend only on the expert and on noise, size and step. The latter ma
 as the expert.
 """
 
-from __future__ import annotations
-
 import weakref
 from collections import OrderedDict
 

@@ -7,8 +7,6 @@ one value per noise sample and item, [K, B]. Higher always means less certain. d
 To add an estimator, write its function and one line in `ESTIMATORS`; nothing else in the pack names it.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import combinations

@@ -1,7 +1,5 @@
 """Taps and presets: where the latent is taken, and which estimator reads it."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """The probe: the one thing that a host must implement for scoring."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol

@@ -1,7 +1,5 @@
 """Scoring: asks a probe for every expert's latents and makes a report of them."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace

@@ -3,8 +3,6 @@
 M experts, K noise samples, B batch items, D dimensions of the latent, as in estimators.py.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import torch

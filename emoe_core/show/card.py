@@ -1,7 +1,5 @@
 """The score card: one picture that shows what a score means, and the same figures for the frontend's own widget."""
 
-from __future__ import annotations
-
 import math
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The decision report as a picture: four charts with the chosen threshold marked."""
 
-from __future__ import annotations
-
 from PIL import Image
 
 from ..charts import Mark, Series, histogram, line_chart, stack

@@ -1,7 +1,5 @@
 """The disagreement map as a picture: colours with a legend, over the picture that they describe."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import torch

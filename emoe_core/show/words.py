@@ -1,7 +1,5 @@
 """The words of a prompt, coloured by what each adds to the score."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from PIL import Image

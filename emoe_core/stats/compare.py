@@ -1,7 +1,5 @@
 """Two groups: tests, Cliff's delta, Hodges-Lehmann shift, and Holm's correction for many groups."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

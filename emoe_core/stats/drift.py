@@ -12,8 +12,6 @@ low or too high. Its capital melts over a long quiet time, so it would see a lat
 share 1 / (k (k + 1)) of the capital waits until row k. A mixture of martingales is a martingale.
 """
 
-from __future__ import annotations
-
 import bisect
 import math
 import random

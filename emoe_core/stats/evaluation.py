@@ -1,7 +1,5 @@
 """How well a score separates two groups of prompts. Only ranks count, so any estimators can be compared."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 
 import numpy as np

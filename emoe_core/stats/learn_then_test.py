@@ -30,8 +30,6 @@ prompts are counted first, which is the hardest order. Whatever passes in that o
 the scores are as good as continuous and the argument holds.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 

@@ -1,7 +1,5 @@
 """Wilcoxon's signed-rank test, exact with ties as well."""
 
-from __future__ import annotations
-
 import numpy as np
 from numpy.typing import NDArray
 

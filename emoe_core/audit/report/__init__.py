@@ -7,8 +7,6 @@ depends on the number of groups, not on the number of prompts. Drawings are inli
 page's own sentences are in texts.json, and the world map and the names are in data/ (made by tools/world_map).
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from ...errors import EMoEError

@@ -1,7 +1,5 @@
 """The report's charts by column: what to collect first, the distributions of scores, and how much higher each group is."""
 
-from __future__ import annotations
-
 from ..result import AuditResult, GroupStats, Priority
 from .markup import Both, Content, Html, join, tag
 from .names import Names

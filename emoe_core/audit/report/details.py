@@ -1,7 +1,5 @@
 """Group by group: its worst and best prompts, and the words and concepts that raise its score most."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from ..result import AuditResult, Cause, GroupStats, PromptScore

@@ -1,7 +1,5 @@
 """HTML from Python. Everything from outside this module is escaped, so a prompt can never become markup."""
 
-from __future__ import annotations
-
 import html
 import unicodedata
 from dataclasses import dataclass

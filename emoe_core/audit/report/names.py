@@ -1,7 +1,5 @@
 """The names of groups: languages and territories by their names instead of their codes."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Sequence
 from functools import cache

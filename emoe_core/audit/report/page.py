@@ -1,7 +1,5 @@
 """The whole page, section by section."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path

@@ -4,8 +4,6 @@ The drawings are inline SVG, stretched to the row's width. Lines keep their thic
 is as readable on a phone as on a wall. The numbers beside the drawings say the same to users of a screen reader.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

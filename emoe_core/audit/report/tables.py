@@ -1,7 +1,5 @@
 """The report's tables: all figures, the effect of length and wording, the cheap baselines, and the settings."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterable, Sequence
 

@@ -1,7 +1,5 @@
 """The report's sentences, in English and Japanese, from texts.json."""
 
-from __future__ import annotations
-
 import json
 from functools import cache
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The world map: territories coloured by the median score of their group."""
 
-from __future__ import annotations
-
 from ..result import AuditResult, GroupStats
 from .markup import Both, Html, escaped, join, render, tag
 from .names import TERRITORY, Names, data, territory_code

@@ -5,8 +5,6 @@ group's coefficient is exactly half of Cliff's delta; with controls it is what r
 (MacKinnon and White 1985), which are valid for unequal variances. This is a linear correction, not a proof of a cause.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 import numpy as np

@@ -1,7 +1,5 @@
 """One group alone: quantiles, histogram, block rate."""
 
-from __future__ import annotations
-
 import numpy as np
 from numpy.typing import NDArray
 

@@ -1,7 +1,5 @@
 """Word attribution in ComfyUI: the shortened prompts are scored as Score scores them, many per network call."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from typing import Any
 

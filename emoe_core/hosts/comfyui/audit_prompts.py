@@ -1,7 +1,5 @@
 """The prompts of the Audit node: a file of ComfyUI's input folder, a built-in set, or the text in its box."""
 
-from __future__ import annotations
-
 import os
 from dataclasses import dataclass
 from pathlib import Path

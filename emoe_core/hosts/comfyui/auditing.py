@@ -1,7 +1,5 @@
 """The audit inside a ComfyUI process: prompts in batches through the experts, and the Audit node's work."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, replace

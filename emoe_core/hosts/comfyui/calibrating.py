@@ -1,7 +1,5 @@
 """Calibrations in ComfyUI: made prompt by prompt, stored in the user directory, resumed after an interruption."""
 
-from __future__ import annotations
-
 import re
 import time
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Expert Diagnostics in ComfyUI: what the experts are, and how far apart their latents are for some prompts."""
 
-from __future__ import annotations
-
 import math
 from typing import Any
 

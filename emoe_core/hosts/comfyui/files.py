@@ -1,7 +1,5 @@
 """Files in ComfyUI's output folder, named the way its own save nodes name theirs."""
 
-from __future__ import annotations
-
 import hashlib
 import io
 import json

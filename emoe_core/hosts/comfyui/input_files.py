@@ -1,7 +1,5 @@
 """The files that a graph may name: those in ComfyUI's input folder. Whoever may queue a graph is not whoever owns the disk."""
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """The ledger in ComfyUI's user directory, and where in a run a verdict is made."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import folder_paths

@@ -11,8 +11,6 @@ The only place that imports diffusers. In a few lines:
 Nothing is ever downloaded.
 """
 
-from __future__ import annotations
-
 from ...errors import EMoEError
 
 try:

@@ -1,7 +1,5 @@
 """Makes experts from words: those of a command line, or an audit's source."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import torch

@@ -1,7 +1,5 @@
 """The embedded experts as diffusers' own objects: a UNet2DConditionModel and a CLIPTextModel in a pipeline."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from pathlib import Path
 from typing import Any

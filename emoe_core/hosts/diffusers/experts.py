@@ -1,7 +1,5 @@
 """Experts from diffusers' objects: pipelines, or a bare network with its text encoder."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any

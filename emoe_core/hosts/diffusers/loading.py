@@ -1,7 +1,5 @@
 """Experts from files: folders in diffusers' layout, and single safetensors files. Never from the network."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager

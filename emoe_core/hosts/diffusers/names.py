@@ -4,8 +4,6 @@ Checkpoints and ComfyUI use the original names. A model's identity and the linea
 one naming, an expert is the same expert in both hosts, and a calibration made in one holds in the other.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping
 from typing import Any

@@ -4,8 +4,6 @@ A tap is a forward hook on a part of the network, added for one call and then re
 leaves the network with a private exception, so the rest of it is never computed.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Borrowing a user's modules for one measurement: they go to the device in evaluation mode, and back as they were."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 

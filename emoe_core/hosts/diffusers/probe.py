@@ -1,7 +1,5 @@
 """The probe on diffusers: one network call per expert for as many prompts and noise samples as fit in a batch."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 

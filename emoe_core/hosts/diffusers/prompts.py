@@ -1,7 +1,5 @@
 """Prompts as the pipeline itself encodes them, with its own tokenizers, text encoders, textual inversions and LoRA."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any

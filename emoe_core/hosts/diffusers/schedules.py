@@ -5,8 +5,6 @@ needs one noise level sigma with x = x0 + sigma * noise (Karras et al., arXiv 22
 as ComfyUI for the same settings (scheduler, steps, at_step). So the schedules are written out here.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass

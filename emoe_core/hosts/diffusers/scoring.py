@@ -1,7 +1,5 @@
 """From experts and prompts to reports, in Python and without ComfyUI."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 

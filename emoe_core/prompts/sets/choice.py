@@ -1,7 +1,5 @@
 """The chosen part of a built-in set, and its rows."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any

@@ -1,7 +1,5 @@
 """The files of the built-in sets."""
 
-from __future__ import annotations
-
 import gzip
 import json
 from functools import lru_cache

@@ -1,7 +1,5 @@
 """A built-in set written as a file that every command reads."""
 
-from __future__ import annotations
-
 import csv
 import json
 from pathlib import Path

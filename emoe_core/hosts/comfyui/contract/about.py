@@ -1,7 +1,5 @@
 """Which ComfyUI this is, what it runs on, and whether it keeps the contract: the facts for a bug report."""
 
-from __future__ import annotations
-
 import contextlib
 import platform
 from importlib import metadata

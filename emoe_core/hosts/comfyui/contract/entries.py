@@ -7,8 +7,6 @@ anywhere, and a host that lacks half of it still gets its report.
 A check sees the host only through `Host.at`. A test gives it a host that lacks or changes one thing, so no check is vacuous.
 """
 
-from __future__ import annotations
-
 import importlib
 import inspect
 from collections.abc import Callable, Mapping

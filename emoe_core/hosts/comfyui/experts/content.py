@@ -4,8 +4,6 @@ ControlNets and hooks keep what a run needs among what a user chose, so what cou
 is read by `emoe_core.experts.contents`.
 """
 
-from __future__ import annotations
-
 import hashlib
 import weakref
 from typing import Any

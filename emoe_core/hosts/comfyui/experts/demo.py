@@ -3,8 +3,6 @@
 They are built as ComfyUI's checkpoint loader builds models. The loader itself only knows the full-size families.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

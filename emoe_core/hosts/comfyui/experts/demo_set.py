@@ -1,7 +1,5 @@
 """The embedded experts as one expert set, with the calibrations made for them."""
 
-from __future__ import annotations
-
 from .... import demo
 from ....experts.sets import ExpertSet
 from ....io.files import file_sha256

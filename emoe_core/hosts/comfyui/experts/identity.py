@@ -1,7 +1,5 @@
 """What a ComfyUI model is: its weights, its patches and its family, read without moving or changing anything."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections.abc import Callable, Iterator

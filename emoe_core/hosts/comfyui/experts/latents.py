@@ -1,7 +1,5 @@
 """A LATENT in the shape that the host's samplers give it."""
 
-from __future__ import annotations
-
 import inspect
 from typing import Any
 

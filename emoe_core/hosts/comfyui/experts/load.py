@@ -1,7 +1,5 @@
 """Experts from ComfyUI's models and from files in ComfyUI's folders."""
 
-from __future__ import annotations
-
 import pickle
 from dataclasses import replace
 from pathlib import Path

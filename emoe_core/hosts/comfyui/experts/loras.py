@@ -1,7 +1,5 @@
 """Experts from one model and several LoRAs: patches on clones, no second copy of the weights."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

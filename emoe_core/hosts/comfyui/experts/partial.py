@@ -7,8 +7,6 @@ decoder (the tap `noise_pred`) calls `complete`, which reads it from the file.
 The identity is that of the whole model: the decoder's sampled values are read one by one.
 """
 
-from __future__ import annotations
-
 import json
 import math
 from collections import Counter

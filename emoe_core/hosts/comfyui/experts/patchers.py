@@ -6,8 +6,6 @@ Weights stay in the file's number format, and are converted to the model's when 
 loaded the old way asks for a function that loads it again.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

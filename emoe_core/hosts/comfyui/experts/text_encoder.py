@@ -1,7 +1,5 @@
 """A text encoder that is read from its checkpoint on first use."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

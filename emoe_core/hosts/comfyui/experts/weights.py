@@ -9,8 +9,6 @@ The host's own list of untouched weights, `get_key_patches`, is not used: it loo
 state dict, and quantised layers have names there that are no attributes.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import math

@@ -1,7 +1,5 @@
 """A SegMoE mixture of ComfyUI models, made without training."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any

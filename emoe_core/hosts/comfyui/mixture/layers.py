@@ -7,8 +7,6 @@ clone is loaded. The experts' weights are shared as long as they are on the offl
 copy of them.
 """
 
-from __future__ import annotations
-
 import copy
 import re
 import uuid

@@ -6,8 +6,6 @@ on every host and device. (The host's own noise for the steps differs on a graph
 releases.)
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import weakref

@@ -4,8 +4,6 @@
 `...to_q.gate.weight` and `...to_q.experts.N.weight` where a plain one has `...to_q.weight`.
 """
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Callable

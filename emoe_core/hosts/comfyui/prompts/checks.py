@@ -1,7 +1,5 @@
 """What the host would drop or stumble over without a word: each is one sentence here."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 from typing import Any

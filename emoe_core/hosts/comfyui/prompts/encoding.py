@@ -5,8 +5,6 @@ the same, and are separated afterwards. But the pooled output, which the host ma
 of one prompt only. So this works only for models that do not use it (Stable Diffusion 1).
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

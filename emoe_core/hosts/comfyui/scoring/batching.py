@@ -5,8 +5,6 @@ the user's batch; the rows of a unit are adjacent. If a tensor in a CONDITIONING
 row r modulo n, so n must divide B for the units of a call to get the same rows as alone.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch

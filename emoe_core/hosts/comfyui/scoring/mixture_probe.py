@@ -4,8 +4,6 @@ Implements `emoe_core.scoring.probe.Probe` on top of the probe for single models
 b on path p. Every row has its item's own noise and routes for itself, so a score depends on nothing else in the batch.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import replace
 

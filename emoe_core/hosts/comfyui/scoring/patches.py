@@ -5,8 +5,6 @@ Guidance patches act on the result of the conditional and the unconditional bran
 Patches inside the network may let the rows of a call see each other. And some draw random numbers.
 """
 
-from __future__ import annotations
-
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -1,7 +1,5 @@
 """Experts in the precision of a calibration, because half precision alone moves scores by a tenth of their spread."""
 
-from __future__ import annotations
-
 import weakref
 from dataclasses import replace
 

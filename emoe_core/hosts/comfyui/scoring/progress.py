@@ -1,7 +1,5 @@
 """A line of text below the running node, where the frontend shows it."""
 
-from __future__ import annotations
-
 import sys
 
 from comfy_execution.utils import get_executing_context

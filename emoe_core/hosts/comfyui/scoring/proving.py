@@ -1,7 +1,5 @@
 """Proofs in ComfyUI: a calibration's prompts are scored again on the models at hand, once per process."""
 
-from __future__ import annotations
-
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass

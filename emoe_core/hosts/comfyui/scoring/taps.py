@@ -11,8 +11,6 @@ Only the host's own patch points are used, on a private clone:
 When the host clones a model, it deep-copies patches that are objects but not closures, so everything here is a closure.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from types import CodeType, FunctionType
 from typing import Any
