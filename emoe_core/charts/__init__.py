@@ -13,8 +13,7 @@ font of the system, or are written as escapes where there is none.
 """
 
 from .canvas import as_array, stack
-from .grids import bars, matrix
+from .grids import bars, matrix, spreads
 from .lines import Mark, Series, histogram, line_chart
-from .spreads import spreads
 
 __all__ = ["Mark", "Series", "as_array", "bars", "histogram", "line_chart", "matrix", "spreads", "stack"]

@@ -35,11 +35,9 @@ class Frame:
 def draw_axes(frame: Frame, title: str, x_label: str, y_label: str, legend: Sequence[tuple[str, Colour, bool]]) -> None:
     """Title, legend, grid and numbers; sets the frame's edges."""
     canvas, letter = frame.canvas, frame.canvas.letter
-    small, pad = max(8, round(letter * 0.9)), letter * 0.8
-    y = pad
-    if title:
-        canvas.text(pad, y + letter * 0.6, title, size=round(letter * 1.2))
-        y += letter * 1.9
+    small, pad = canvas.small, canvas.pad
+    canvas.title(title)
+    y = pad + letter * 1.9 if title else pad
     y = _legend(canvas, [entry for entry in legend if entry[0]], y, pad, small)
     if y_label:
         canvas.text(pad, y + small * 0.6, y_label, canvas.theme.faint, size=small)

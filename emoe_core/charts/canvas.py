@@ -32,7 +32,7 @@ class Canvas:
         self.width, self.height = size
         self.theme = theme_named(theme)
         self.scale = scale
-        self.letter = max(8, round(13 * scale))
+        self.letter, self.small, self.pad = letters(scale)
         self._shapes = Image.new("RGB", (self.width * _FINE, self.height * _FINE), self.theme.paper)
         self._drawing = ImageDraw.Draw(self._shapes)
         self._texts: list[tuple[float, float, str, int, Colour]] = []
@@ -81,6 +81,16 @@ class Canvas:
         y = min(max(y, size * 0.6 + 1), self.height - size * 0.6 - 1)
         self._texts.append((x, y, text, size, colour or self.theme.ink))
 
+    def title(self, text: str) -> None:
+        """A heading at the upper left, if there is one."""
+        if text:
+            self.text(self.pad, self.pad + self.letter * 0.6, text, size=round(self.letter * 1.2))
+
+    def name(self, left: float, y: float, text: str) -> None:
+        """The name of a row that begins at `left`."""
+        end = left - self.small * 0.6
+        self.text(end, y, text, None, "right", self.small, end - self.pad + 1)
+
     def finished(self) -> Image.Image:
         """The picture, RGB."""
         picture = self._shapes.reduce(_FINE)
@@ -88,6 +98,12 @@ class Canvas:
         for text in self._texts:
             draw_text(drawing, *text)
         return picture
+
+
+def letters(scale: float) -> tuple[int, int, float]:
+    """Height of letters, height of small ones, and the margin, in pixels."""
+    letter = max(8, round(13 * scale))
+    return letter, max(8, round(letter * 0.9)), letter * 0.8
 
 
 def _dashed(points: Sequence[Point], length: float) -> list[list[Point]]:

@@ -1,4 +1,4 @@
-"""Horizontal bars and matrices: charts with a name for every row."""
+"""Horizontal bars, quantiles and matrices: charts with a name for every row."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -6,12 +6,13 @@ from collections.abc import Callable, Sequence
 from PIL import Image
 
 from ..errors import EMoEError
-from .canvas import Canvas, label_of, ticks
+from .canvas import Canvas, label_of, letters, ticks
 from .lines import Mark
 from .text import width_of
 from .theme import mixed, readable_on, viridis
 
 _ROW = 1.9  # height of a row in letters
+Quantiles = tuple[float, float, float, float, float]
 
 
 def bars(
@@ -40,34 +41,16 @@ def bars(
     """
     if not labels or any(v is not None and len(v) != len(labels) for v in (values, low, high, highlight)):
         raise EMoEError("The chart of bars needs one value per label, and at least one label.")
-    letter = max(8, round(13 * scale))
-    small, pad = max(8, round(letter * 0.9)), letter * 0.8
-    head = pad + (letter * 1.9 if title else 0) + (small * 1.5 if marks else 0)
-    foot = small * 1.6 + pad + (small * 1.5 if x_label else 0)
-    canvas = Canvas((width, max(120, math.ceil(head + foot + len(labels) * letter * _ROW))), theme, scale)
-    if title:
-        canvas.text(pad, pad + letter * 0.6, title, size=round(letter * 1.2))
     ends = [v for part in (values, low, high) if part is not None for v in part] + [m.x for m in marks] + [0.0]
     finite = [v for v in ends if math.isfinite(v)]
-    first, last = x_range or (min(finite), max(finite) if max(finite) > min(finite) else min(finite) + 1.0)
+    span = x_range or (min(finite), max(finite) if max(finite) > min(finite) else min(finite) + 1.0)
     texts = [
         "none" if not math.isfinite(v) else label_of(v, 0.01 if percent else _fine(finite), percent) for v in values
     ]
-    left = pad + min(max(width_of(t, small) for t in labels), width * 0.4) + small * 0.6
-    right = width - pad - max(width_of(t, small) for t in texts) - small
-    bottom = canvas.height - foot
-
-    def x(value: float) -> float:
-        return left + (min(max(value, first), last) - first) / (last - first) * (right - left)
-
-    found = ticks(first, last, max(2, int((right - left) / (small * 5))))
-    for value in found:
-        canvas.line([(x(value), head), (x(value), bottom)], canvas.theme.grid)
-        step = found[1] - found[0] if len(found) > 1 else value
-        canvas.text(x(value), bottom + small, label_of(value, step, percent), canvas.theme.faint, "centre", small)
+    rows = _Rows(labels, texts, span, title, x_label, (width, theme, scale), percent, bool(marks))
+    canvas, letter, x = rows.canvas, rows.canvas.letter, rows.x
     for place, value in enumerate(values):
-        y = head + (place + 0.5) * letter * _ROW
-        canvas.text(left - small * 0.6, y, labels[place], None, "right", small, left - small * 0.6 - pad + 1)
+        y = rows.begin(place)
         if math.isfinite(value):
             colour = canvas.theme.series[1 if highlight is not None and highlight[place] else 0]
             start, end = sorted((x(0.0), x(value)))
@@ -76,13 +59,99 @@ def bars(
             )
         if low is not None and high is not None and math.isfinite(low[place]) and math.isfinite(high[place]):
             canvas.line([(x(low[place]), y), (x(high[place]), y)], canvas.theme.ink, 1.5)
-        canvas.text(width - pad, y, texts[place], canvas.theme.faint, "right", small)
     for mark in marks:
-        canvas.line([(x(mark.x), head), (x(mark.x), bottom)], canvas.theme.mark, 1.2, 3.0)
-        canvas.text(x(mark.x), head - small * 0.8, mark.label, None, "centre", small)
-    if x_label:
-        canvas.text(right, canvas.height - pad - small * 0.4, x_label, canvas.theme.faint, "right", small)
+        canvas.line([(x(mark.x), rows.head), (x(mark.x), rows.bottom)], canvas.theme.mark, 1.2, 3.0)
+        canvas.text(x(mark.x), rows.head - canvas.small * 0.8, mark.label, None, "centre", canvas.small)
     return canvas.finished()
+
+
+def spreads(
+    labels: Sequence[str],
+    quantiles: Sequence[Quantiles],
+    *,
+    notes: Sequence[str] | None = None,
+    title: str = "",
+    x_label: str = "",
+    highlight: Sequence[bool] | None = None,
+    width: int = 720,
+    theme: str = "light",
+    scale: float = 1.0,
+) -> Image.Image:
+    """One row per group: a line for the middle 90 %, a bar for the middle half, a dot for the median.
+
+    Args:
+        quantiles: 5 %, 25 %, 50 %, 75 % and 95 % of each group.
+        notes: text at the right of each row.
+        highlight: groups in the second colour.
+
+    Raises:
+        EMoEError: no groups, lists of unequal lengths, or a number that is not finite.
+    """
+    if not labels or any(v is not None and len(v) != len(labels) for v in (quantiles, notes, highlight)):
+        raise EMoEError("The chart of quantiles needs five numbers per label, and at least one label.")
+    if not all(math.isfinite(value) for row in quantiles for value in row):
+        raise EMoEError("The chart of quantiles has a number that is not finite.")
+    first, last = min(row[0] for row in quantiles), max(row[-1] for row in quantiles)
+    air = 0.03 * (last - first) or 0.5
+    rows = _Rows(labels, notes or (), (first - air, last + air), title, x_label, (width, theme, scale))
+    canvas, letter, x = rows.canvas, rows.canvas.letter, rows.x
+    for place, (low, lower, middle, upper, high) in enumerate(quantiles):
+        y = rows.begin(place)
+        colour = canvas.theme.series[1 if highlight is not None and highlight[place] else 0]
+        canvas.line([(x(low), y), (x(high), y)], colour, 1.5)
+        light = mixed(colour, canvas.theme.paper, 0.45)
+        canvas.box(x(lower), y - letter * 0.5, max(x(upper), x(lower) + 1), y + letter * 0.5, light)
+        canvas.dot(x(middle), y, 3.5, colour)
+    return canvas.finished()
+
+
+class _Rows:
+    """A chart with one row per label: its name at the left, a note at the right, and the numbers of the span below."""
+
+    def __init__(
+        self,
+        labels: Sequence[str],
+        notes: Sequence[str],
+        span: tuple[float, float],
+        title: str,
+        x_label: str,
+        look: tuple[int, str, float],
+        percent: bool = False,
+        marked: bool = False,
+    ) -> None:
+        width, theme, scale = look
+        self.labels, self.notes, self.span = labels, notes, span
+        letter, small, pad = letters(scale)
+        self.head = pad + (letter * 1.9 if title else 0) + (small * 1.5 if marked else 0)
+        foot = small * 1.6 + pad + (small * 1.5 if x_label else 0)
+        height = math.ceil(self.head + foot + len(labels) * letter * _ROW)
+        self.canvas = canvas = Canvas((width, max(120, height)), theme, scale)
+        canvas.title(title)
+        self.left = pad + min(max(width_of(t, small) for t in labels), width * 0.4) + small * 0.6
+        self.right = width - pad - (max(width_of(t, small) for t in notes) + small if notes else 0)
+        self.bottom = canvas.height - foot
+        found = ticks(*span, max(2, int((self.right - self.left) / (small * 5))))
+        for value in found:
+            x = self.x(value)
+            canvas.line([(x, self.head), (x, self.bottom)], canvas.theme.grid)
+            step = found[1] - found[0] if len(found) > 1 else value
+            canvas.text(x, self.bottom + small, label_of(value, step, percent), canvas.theme.faint, "centre", small)
+        if x_label:
+            canvas.text(self.right, canvas.height - pad - small * 0.4, x_label, canvas.theme.faint, "right", small)
+
+    def x(self, value: float) -> float:
+        """The pixel of a number, kept within the span."""
+        first, last = self.span
+        return self.left + (min(max(value, first), last) - first) / (last - first) * (self.right - self.left)
+
+    def begin(self, place: int) -> float:
+        """Writes a row's name and note; returns its middle."""
+        canvas, small = self.canvas, self.canvas.small
+        y = self.head + (place + 0.5) * canvas.letter * _ROW
+        canvas.name(self.left, y, self.labels[place])
+        if self.notes:
+            canvas.text(canvas.width - canvas.pad, y, self.notes[place], canvas.theme.faint, "right", small)
+        return y
 
 
 def matrix(
@@ -109,8 +178,7 @@ def matrix(
     """
     if not rows or not columns or len(values) != len(rows) or any(len(row) != len(columns) for row in values):
         raise EMoEError("The matrix needs a name for every row and column, and at least one of each.")
-    letter = max(8, round(13 * scale))
-    small, pad = max(8, round(letter * 0.9)), letter * 0.8
+    letter, small, pad = letters(scale)
     wide, tall = cell[0] * scale, cell[1] * scale
     left = pad + min(max(width_of(name, small) for name in rows), 240 * scale) + small * 0.6
     top = pad + (letter * 1.9 if title else 0) + small * 1.6
@@ -118,8 +186,7 @@ def matrix(
     if title:
         size = (max(size[0], math.ceil(width_of(title, round(letter * 1.2)) + 2 * pad)), size[1])
     canvas = Canvas((max(size[0], 160), max(size[1], 120)), theme, scale)
-    if title:
-        canvas.text(pad, pad + letter * 0.6, title, size=round(letter * 1.2))
+    canvas.title(title)
     finite = [v for row in values for v in row if math.isfinite(v)]
     low, high = value_range or ((min(finite), max(finite)) if finite else (0.0, 1.0))
     write = text or (lambda value: f"{value:.3g}")
@@ -127,7 +194,7 @@ def matrix(
         canvas.text(left + (place + 0.5) * wide, top - small * 0.8, name, None, "centre", small, wide - 4)
     for line, name in enumerate(rows):
         y = top + line * tall
-        canvas.text(left - small * 0.6, y + tall / 2, name, None, "right", small, left - small * 0.6 - pad + 1)
+        canvas.name(left, y + tall / 2, name)
         for place, value in enumerate(values[line]):
             x = left + place * wide
             ground = canvas.theme.grid

@@ -172,7 +172,7 @@ def _path(frame: Frame, points: Sequence[tuple[float, float]], steps: bool) -> l
 
 
 def _marks(frame: Frame, marks: Sequence[Mark]) -> None:
-    canvas, small = frame.canvas, max(8, round(frame.canvas.letter * 0.9))
+    canvas, small = frame.canvas, frame.canvas.small
     for place, mark in enumerate(marks):
         if not (math.isfinite(mark.x) and frame.x_range[0] <= mark.x <= frame.x_range[1]):
             continue
