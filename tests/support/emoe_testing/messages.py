@@ -18,7 +18,7 @@ def holes(text: str) -> dict[str, str]:
 def sample(code: Code) -> Message:
     """The message with the same name for every text, a fraction where a number is asked for, and lists of two."""
     values = {}
-    for name, form in holes(code.en).items():
+    for name, form in holes(code.words("en")).items():
         part = [sample(_LISTS[name])] * 2 if name in _LISTS else None
         values[name] = part or (0.25 if form else "Tuvalu")
     return Message.of(code, **values)
