@@ -6,6 +6,7 @@ from datetime import datetime, timezone
 import numpy as np
 
 from ..records.message import Code, Message, load_all, load_one
+from ..stats import compare
 from . import statistics as stats
 from .causes import extremes
 from .column import BASELINES, CONTROLS, FEWEST, Column, Options
@@ -76,7 +77,7 @@ def analyse(store: Store, options: Options | None = None) -> AuditResult:
 def _judged(groups: list[GroupStats]) -> list[GroupStats]:
     """Holm's correction over all groups of the audit, and the finding that follows."""
     compared = [i for i, group in enumerate(groups) if group.effect is not None]
-    corrected = dict(zip(compared, stats.holm([groups[i].effect.p for i in compared]), strict=True))  # type: ignore[union-attr]
+    corrected = dict(zip(compared, compare.holm([groups[i].effect.p for i in compared]), strict=True))  # type: ignore[union-attr]
     judged = []
     for index, group in enumerate(groups):
         if group.effect is None:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ..errors import EMoEError
 from ..gating.policies import ALPHA
 from ..records.message import Code, Message
-from ..stats.compare import within_ranks
+from ..stats import compare
 from . import statistics as stats
 from .causes import extremes, lacking_concepts, raising_words
 from .numbers import Floats, Indices, Numbers
@@ -166,7 +166,7 @@ class Column:
 
     def _unpaired(self, name: str, index: int, others: Indices) -> Effect:
         places = self.places[self.all[index][0]]
-        found = stats.between(self._units(name, places), self._other_units(name, index, others))
+        found = compare.between(self._units(name, places), self._other_units(name, index, others))
         return Effect(against=self.against, paired=False, p_holm=found.p, **asdict(found))
 
     def _scores_table(self, name: str) -> Floats:
@@ -187,13 +187,13 @@ class Column:
             usable = np.isfinite(others).any(axis=1)
             gaps = np.full(len(table), np.nan)
             gaps[usable] = table[usable, index] - np.nanmedian(others[usable], axis=1)
-            tested = within_ranks(table, index)
+            tested = compare.within_ranks(table, index)
         known = np.isfinite(gaps)
         places = self.places[self.all[index][0]]
         units = np.count_nonzero(self.table[:, index] >= 0) + len(self._without_id(places))
         if known.sum() < max(FEWEST, units / 2):
             return None
-        found = stats.paired(gaps[known], None if tested is None else tested[known])
+        found = compare.paired(gaps[known], None if tested is None else tested[known])
         return Effect(against=self.against, paired=True, p_holm=found.p, **asdict(found))
 
     def _baselines(self, index: int, places: Indices, others: Indices, pair: bool) -> list[Baseline]:

@@ -12,8 +12,8 @@ from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import proportion_confint
 
 from emoe_core.audit import statistics as stats
-from emoe_core.stats.compare import ridits, within_ranks
-from emoe_core.stats.signed_rank import signed_rank_p
+from emoe_core.stats import compare
+from emoe_core.stats.compare import ridits, signed_rank_p, within_ranks
 
 
 def sample(seed: int, n: int, shift: float = 0.0) -> np.ndarray:
@@ -23,7 +23,7 @@ def sample(seed: int, n: int, shift: float = 0.0) -> np.ndarray:
 @pytest.mark.parametrize(("m", "n"), [(7, 9), (40, 25), (200, 300)])
 def test_two_groups_agree_with_scipy_and_brute_force(m: int, n: int) -> None:
     x, y = sample(1, m, 0.4), sample(2, n)
-    found = stats.between(x, y)
+    found = compare.between(x, y)
     expected = scipy_stats.mannwhitneyu(x, y)
     differences = np.subtract.outer(x, y)
     assert found.p == pytest.approx(expected.pvalue)
@@ -34,21 +34,21 @@ def test_two_groups_agree_with_scipy_and_brute_force(m: int, n: int) -> None:
 
 def test_many_differences_are_counted_as_few_are_sorted() -> None:
     x, y = sample(8, 120, 0.2).round(2), sample(9, 150).round(2)
-    few = stats.between(x, y), stats.paired(x - y[:120])
-    many = stats.between(x, y, few=0), stats.paired(x - y[:120], few=0)
+    few = compare.between(x, y), compare.paired(x - y[:120])
+    many = compare.between(x, y, few=0), compare.paired(x - y[:120], few=0)
     for a, b in zip(few, many, strict=True):
         assert [a.shift, a.shift_low, a.shift_high] == pytest.approx([b.shift, b.shift_low, b.shift_high], abs=1e-8)
 
 
 def test_ties_count_half() -> None:
-    found = stats.between(np.array([1.0, 2, 2, 3, 3]), np.array([1.0, 2, 2, 2, 3]))
+    found = compare.between(np.array([1.0, 2, 2, 3, 3]), np.array([1.0, 2, 2, 2, 3]))
     assert found.delta == pytest.approx(np.sign(np.subtract.outer([1, 2, 2, 3, 3], [1, 2, 2, 2, 3])).mean())
 
 
 @pytest.mark.parametrize("n", [6, 15, 120])
 def test_pairs_agree_with_scipy_and_brute_force(n: int) -> None:
     d = sample(3, n) - sample(4, n, 0.3)
-    found = stats.paired(d)
+    found = compare.paired(d)
     walsh = [(a + b) / 2 for a, b in itertools.combinations_with_replacement(d, 2)]
     assert found.p == pytest.approx(scipy_stats.wilcoxon(d).pvalue)
     assert found.shift == pytest.approx(np.median(walsh))
@@ -58,7 +58,7 @@ def test_pairs_agree_with_scipy_and_brute_force(n: int) -> None:
 def test_the_shift_interval_is_the_tests_own_inversion() -> None:
     """A shift inside the interval is not refused by the test (without continuity correction), one outside is."""
     x, y = sample(5, 60, 0.5), sample(6, 50)
-    found = stats.between(x, y)
+    found = compare.between(x, y)
     for t, inside in (
         (found.shift_low + 1e-6, True),
         (found.shift_low - 0.03, False),
@@ -75,7 +75,7 @@ def test_intervals_cover_the_truth_as_often_as_they_say() -> None:
     hits = np.zeros(3)
     for _ in range(rounds):
         x, y = rng.normal(1, 1, 25), rng.normal(0, 1, 35)
-        found, pairs = stats.between(x, y), stats.paired(x - y[:25])
+        found, pairs = compare.between(x, y), compare.paired(x - y[:25])
         hits += [
             found.shift_low <= 1 <= found.shift_high,
             found.delta_low <= truth <= found.delta_high,
@@ -85,18 +85,18 @@ def test_intervals_cover_the_truth_as_often_as_they_say() -> None:
 
 
 def test_equal_values_and_separate_groups_are_no_trouble() -> None:
-    same = stats.paired(np.zeros(8))
+    same = compare.paired(np.zeros(8))
     assert same.p == 1 and same.delta == 0 and same.shift == pytest.approx(0)
-    apart = stats.between(np.arange(10.0) + 100, np.arange(10.0))
+    apart = compare.between(np.arange(10.0) + 100, np.arange(10.0))
     assert apart.delta == 1 and apart.delta_high == 1 and 0.4 < apart.delta_low < 1
-    flat = stats.between(np.ones(6), np.ones(6))
+    flat = compare.between(np.ones(6), np.ones(6))
     assert flat.p == 1 and flat.delta == 0 and flat.shift == pytest.approx(0)
 
 
 def test_holm_and_the_exact_share_agree_with_statsmodels() -> None:
     p = [0.01, 0.04, 0.03, 0.005, 0.5, 0.04]
-    assert stats.holm(p) == pytest.approx(multipletests(p, method="holm")[1])
-    assert stats.holm([]) == []
+    assert compare.holm(p) == pytest.approx(multipletests(p, method="holm")[1])
+    assert compare.holm([]) == []
     for hits, n in ((0, 12), (3, 40), (40, 40)):
         assert stats.exact_share(hits, n)[1:] == pytest.approx(proportion_confint(hits, n, method="beta"))
 
@@ -118,7 +118,7 @@ def test_without_a_control_the_adjusted_delta_would_be_cliffs_and_with_one_it_is
     assert [found.low, found.high] == pytest.approx(list(2 * fit.conf_int()[0]))
     noise = rng.normal(0, 1, 200)
     free = stats.adjusted_delta(scores[:80], scores[80:], {"noise": (noise[:80], noise[80:])})
-    plain = stats.between(scores[:80], scores[80:]).delta
+    plain = compare.between(scores[:80], scores[80:]).delta
     assert free.delta == pytest.approx(plain, abs=0.03) and plain > 0.4 and abs(found.delta or 9) < 0.15
 
 

@@ -1,8 +1,7 @@
-"""A group's difference at equal length and wording: Cliff's delta with other properties of the text held equal.
+"""Statistics of an audit: how groups differ, how sure that is, and whether length or wording explains it.
 
-The pooled scores become ridits (ranks in (0, 1)) and are regressed on the group and the controls. Without controls the
-group's coefficient is exactly half of Cliff's delta; with controls it is what remains of it. Standard errors are HC3
-(MacKinnon and White 1985), which are valid for unequal variances. This is a linear correction, not a proof of a cause.
+Only ranks are used, so nothing is assumed about the shape of the scores. Tests are scipy's. What scipy lacks
+(Hodges-Lehmann intervals for any size, Newcombe's interval, Holm) is checked against statsmodels and by brute force.
 """
 
 from collections.abc import Mapping
@@ -10,10 +9,12 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from ...stats.compare import Z95, ridits
-from ..result import NOTES, Adjusted
+from ..stats.compare import Z95, ridits
+from ..stats.evaluation import spearman
+from .result import NOTES, Adjusted, Distribution
 
 Floats = NDArray[np.float64]
+BINS = 40
 FEWEST = 10
 #: When the controls explain this share of the group's indicator, they alone identify the group.
 INSEPARABLE = 0.95
@@ -21,8 +22,61 @@ INSEPARABLE = 0.95
 MARK = 0.5
 
 
+def edges(scores: Floats, bins: int = BINS) -> tuple[float, ...]:
+    """Edges of histogram bins over the middle 99 %, stretched to the ends, so that one odd score cannot flatten the rest."""
+    if len(scores) == 0:
+        return ()
+    low, high = (float(q) for q in np.quantile(scores, [0.005, 0.995]))
+    if not low < high:
+        low, high = float(scores.min()), float(scores.max())
+    if not low < high:
+        low, high = low - 0.5, high + 0.5
+    inner = np.linspace(low, high, bins + 1)
+    inner[0], inner[-1] = min(inner[0], scores.min()), max(inner[-1], scores.max())
+    return tuple(float(edge) for edge in inner)
+
+
+def describe(scores: Floats, bins: tuple[float, ...]) -> Distribution:
+    """Quantiles (linear interpolation, numpy's default) and counts per bin; `scores` must not be empty."""
+    q05, q25, median, q75, q95 = (float(q) for q in np.quantile(scores, [0.05, 0.25, 0.5, 0.75, 0.95]))
+    counts = np.histogram(scores, bins)[0].tolist() if len(bins) > 1 else list[int]()
+    return Distribution(
+        n=len(scores),
+        mean=float(scores.mean()),
+        minimum=float(scores.min()),
+        q05=q05,
+        q25=q25,
+        median=median,
+        q75=q75,
+        q95=q95,
+        maximum=float(scores.max()),
+        histogram=tuple(int(count) for count in counts),
+    )
+
+
+def exact_share(hits: int, n: int, level: float = 0.95) -> tuple[float, float, float]:
+    """A share and its interval (Clopper and Pearson 1934)."""
+    from scipy.stats import binomtest
+
+    found = binomtest(hits, n).proportion_ci(level, method="exact")
+    return hits / n, float(found.low), float(found.high)
+
+
+def rank_correlation(x: Floats, y: Floats) -> float | None:
+    """Spearman's rho over the pairs where both are known; None with fewer than three, or where one side is constant."""
+    known = np.isfinite(x) & np.isfinite(y)
+    if known.sum() < 3:
+        return None
+    rho = spearman(x[known], y[known])
+    return rho if np.isfinite(rho) else None
+
+
 def adjusted_delta(group: Floats, others: Floats, controls: Mapping[str, tuple[Floats, Floats]]) -> Adjusted:
-    """The adjusted delta with its 95 % interval.
+    """The adjusted delta with its 95 % interval: Cliff's delta with other properties of the text held equal.
+
+    The pooled scores become ridits (ranks in (0, 1)) and are regressed on the group and the controls. Without controls the
+    group's coefficient is exactly half of Cliff's delta; with controls it is what remains of it. Standard errors are HC3
+    (MacKinnon and White 1985), which are valid for unequal variances. This is a linear correction, not a proof of a cause.
 
     Args:
         controls: by name the property for the group's prompts and for the others', NaN where it is unknown; a control
