@@ -33,6 +33,12 @@ def _escaped(match: re.Match[str]) -> str:
     return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
 
 
+def first_line(error: BaseException) -> str:
+    """The first line of an error of others, for a sentence of ours."""
+    lines = str(error).strip().splitlines()
+    return lines[0][:200] if lines else type(error).__name__
+
+
 class EMoEError(ValueError):
     """Bad input. The message is one sentence for a person, not a stack of causes."""
 

@@ -21,3 +21,14 @@ ADVANCED = known(io.Boolean.Input, io.Combo.Input, io.Float.Input, io.Int.Input,
 
 #: For a node that shows something and is no output node: clients then hear of it even when it comes from the cache.
 TOLD_FROM_CACHE = known(io.Schema, has_intermediate_output=True)
+
+
+def named(node_id: str, display_name: str, *words: str, schema: type = io.Schema) -> dict[str, Any]:
+    """The part of a node's schema by which it is named, listed and found.
+
+    The display name is also the first of the words: the search in a translated frontend lacks it, but guides use it. ComfyUI
+    has the field `search_aliases` since 0.11. Older ones search only id and display name, so the most important words are in
+    the display name.
+    """
+    found = known(schema, search_aliases=[display_name, *words])
+    return {"node_id": node_id, "display_name": display_name, "category": "EMoE", **found}

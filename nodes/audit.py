@@ -11,8 +11,7 @@ from ..emoe_core.gating.policies import ALPHA
 from ..emoe_core.hosts.comfyui import audit_prompts, auditing
 from ..emoe_core.records.calibration import Calibration
 from . import inputs, settings
-from .api import ADVANCED
-from .search import named
+from .api import ADVANCED, named
 from .shown import joined
 from .types import AuditType, CalibrationType, Experts
 

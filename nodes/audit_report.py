@@ -9,7 +9,7 @@ from ..emoe_core.audit.result import AuditResult
 from ..emoe_core.charts import as_array
 from ..emoe_core.hosts.comfyui.files import decoration, keep_picture, save_text
 from . import inputs
-from .search import named
+from .api import named
 from .shown import joined
 from .types import AuditType
 

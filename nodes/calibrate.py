@@ -12,8 +12,7 @@ from ..emoe_core.hosts.comfyui import calibrating, input_files
 from ..emoe_core.prompts import BadRow
 from ..emoe_core.records.calibration import Calibration
 from . import inputs, settings
-from .api import ADVANCED
-from .search import named
+from .api import ADVANCED, named
 from .shown import refused, text_ui
 from .types import CalibrationType, Experts
 

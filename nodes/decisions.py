@@ -13,8 +13,7 @@ from ..emoe_core.hosts.comfyui.files import decoration
 from ..emoe_core.records.calibration import Calibration
 from ..emoe_core.show.decisions import picture
 from . import inputs
-from .api import ADVANCED
-from .search import named
+from .api import ADVANCED, named
 from .shown import text_ui
 from .types import CalibrationType
 

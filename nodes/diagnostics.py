@@ -7,7 +7,7 @@ from comfy_api.latest import io, ui
 from ..emoe_core.experts.sets import ExpertSet
 from ..emoe_core.hosts.comfyui import diagnosing
 from ..emoe_core.hosts.comfyui.files import decoration
-from .search import named
+from .api import named
 from .shown import joined, text_ui
 from .types import Experts
 

@@ -8,8 +8,7 @@ from comfy_api.latest import io, ui
 from ..emoe_core.hosts.comfyui.disagreement_map import drawn
 from ..emoe_core.records.report import Report
 from ..emoe_core.show.disagreement_map import SIZES, Look
-from .api import ADVANCED
-from .search import named
+from .api import ADVANCED, named
 from .types import ReportType
 
 

@@ -5,7 +5,7 @@ from comfy_api.latest import io
 from ..emoe_core.experts.sets import ExpertSet
 from ..emoe_core.hosts.comfyui.prompts.conditioning import encode_for_experts
 from ..emoe_core.prompts import check_text
-from .search import named
+from .api import named
 from .types import Experts
 
 

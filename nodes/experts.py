@@ -9,7 +9,7 @@ from ..emoe_core.hosts.comfyui.experts import load as host
 from ..emoe_core.hosts.comfyui.experts import loras
 from ..emoe_core.hosts.comfyui.experts.demo import load_demo_vae
 from ..emoe_core.hosts.comfyui.experts.demo_set import embedded_experts
-from .search import named
+from .api import named
 from .shown import refused
 from .types import Experts
 

@@ -6,7 +6,7 @@ from comfy_api.latest import io
 from comfy_execution.graph_utils import ExecutionBlocker
 
 from ..emoe_core.gating.lists import partition, prompt_lines
-from .search import named
+from .api import named
 
 _LISTS = ("list_1", "list_2", "list_3", "list_4")
 

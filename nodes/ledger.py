@@ -4,7 +4,7 @@ from comfy_api.latest import io
 
 from ..emoe_core.hosts.comfyui import ledger
 from ..emoe_core.records.report import Report
-from .search import named
+from .api import named
 from .shown import text_ui
 from .types import CalibrationType, ReportType
 

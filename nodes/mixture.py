@@ -9,8 +9,7 @@ from ..emoe_core.hosts.comfyui.mixture import build as host
 from ..emoe_core.hosts.comfyui.mixture import segmoe
 from ..emoe_core.mixture.layers import LAYERS
 from . import inputs
-from .api import ADVANCED
-from .search import named
+from .api import ADVANCED, named
 from .shown import refused
 from .types import Experts
 

@@ -6,7 +6,7 @@ from comfy_api.latest import io
 from comfy_execution.graph_utils import ExecutionBlocker
 
 from ..emoe_core.errors import PromptBlocked
-from .search import named
+from .api import named
 
 _OPEN = object()  # an unconnected input; None is one that is connected and not computed yet
 

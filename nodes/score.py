@@ -14,8 +14,7 @@ from ..emoe_core.scoring.disagreement import PIXELS_A_LATENT
 from ..emoe_core.show.card import card
 from ..emoe_core.show.disagreement_map import disagreement_image
 from . import settings
-from .api import TOLD_FROM_CACHE
-from .search import named
+from .api import TOLD_FROM_CACHE, named
 from .shown import text_ui
 from .types import Experts, ReportType
 

@@ -14,7 +14,7 @@ from ..emoe_core.records.calibration import Calibration
 from ..emoe_core.scoring.attribution import MOST_WORDS
 from ..emoe_core.show.words import words_picture
 from . import inputs, settings
-from .search import named
+from .api import named
 from .shown import joined, text_ui
 from .types import Experts
 

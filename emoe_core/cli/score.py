@@ -12,10 +12,10 @@ from ..batch.journal import row_key
 from ..errors import EMoEError
 from ..gating.policies import ALPHA, DELTA
 from ..io.console import Console, Totals, out
+from ..io.results_file import ResultsFile
 from ..prompts import PromptRow, load_prompts
 from ..records.calibration import Calibration
 from .score_arguments import add_options, options_of
-from .score_results import Results
 
 if TYPE_CHECKING:
     from .score_work import GateWords
@@ -29,6 +29,8 @@ EPILOG = (
     "the input cannot be used; 130 stopped by Ctrl-C"
 )
 DEMO = "demo"
+#: These fields identify a row under one setting and one gate.
+Mark = tuple[str, str, str]
 _TYPES = ("float32", "float16", "bfloat16")
 
 
@@ -157,3 +159,23 @@ def _score(
 def _said(line: dict[str, Any]) -> str:
     head = f"{line['verdict']}: {line['reason']}; " if "verdict" in line else ""
     return f"{line['prompt']}: {head}{line.get('said') or 'not scored'}"
+
+
+class Results(ResultsFile):
+    """A results file, open and locked for one command.
+
+    Raises:
+        EMoEError: it cannot be written, another command has it, or it holds something other than results.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.done: dict[Mark, str] = {}
+        super().__init__(path, self._learn, "command")
+
+    def _learn(self, line: bytes) -> bool:
+        try:
+            row = json.loads(line)
+            self.done[str(row["key"]), str(row["fingerprint"]), str(row["gate"])] = str(row["status"])
+        except (ValueError, KeyError, TypeError):
+            return False
+        return True

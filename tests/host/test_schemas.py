@@ -199,9 +199,9 @@ def test_a_host_gets_what_it_knows(pack: Any) -> None:
 
 def test_search_words_are_given_to_a_schema_that_has_the_field(pack: Any) -> None:
     """The first is the English name: a translated frontend searches its own names."""
-    given = pack.nodes.search.named("X", "Skip", "stop", schema=NewerSchema)
+    given = pack.nodes.api.named("X", "Skip", "stop", schema=NewerSchema)
     assert NewerSchema(**given).search_aliases == ["Skip", "stop"]
-    assert "search_aliases" not in pack.nodes.search.named("X", "Skip", "stop", schema=OlderSchema)
+    assert "search_aliases" not in pack.nodes.api.named("X", "Skip", "stop", schema=OlderSchema)
 
 
 def test_every_node_has_search_words_where_this_host_reads_them(node_classes: dict[str, Any]) -> None:

@@ -23,10 +23,9 @@ except ImportError as _error:
     ) from _error
 
 from ...scoring.options import ScoreOptions
-from .asked import load_asked
 from .demo import demo_experts
 from .experts import expert_from_network, expert_from_pipeline, experts_from_pipelines
-from .loading import load_expert, load_experts, without_progress_bars
+from .loading import load_asked, load_expert, load_experts, without_progress_bars
 from .scoring import Computing, proofs_of, score, score_many, settings_of
 
 __all__ = [

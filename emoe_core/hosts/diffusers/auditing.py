@@ -18,7 +18,7 @@ from ...io.log import log
 from ...records.calibration import Calibration
 from ...records.report import Report
 from ...scoring.options import ScoreOptions
-from .asked import load_asked
+from .loading import load_asked
 from .scoring import Computing, proofs_of, score, score_many, settings_of
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ import diffusers
 import torch
 from torch import Tensor, nn
 
-from ...errors import EMoEError
+from ...errors import EMoEError, first_line
 from ...experts.sets import Expert, ExpertSet
 from ...experts.signature import DIGEST_VALUES, Signature, sample_values, signature
 from .names import original_name
@@ -226,9 +226,3 @@ def _text_weights(modules: Mapping[str, nn.Module], projection: Tensor | None) -
         if counts is not None:
             yield f"{prefix}.transformer.text_projection.weight", counts
         yield from ((f"{prefix}.transformer.text_model.{key}", tensor) for key, tensor in found.items())
-
-
-def first_line(error: BaseException) -> str:
-    """The first line of an error, for one sentence."""
-    lines = str(error).strip().splitlines()
-    return lines[0][:200] if lines else type(error).__name__

@@ -1,4 +1,4 @@
-"""Experts from files: folders in diffusers' layout, and single safetensors files. Never from the network."""
+"""Experts from files and from words: folders in diffusers' layout, and single safetensors files. Never from the network."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -12,11 +12,13 @@ import transformers
 from diffusers.utils import deprecation_utils
 from safetensors import SafetensorError, safe_open
 
-from ...errors import EMoEError
+from ...audit.source import DEMO
+from ...errors import EMoEError, first_line
 from ...experts.sets import Expert, ExpertSet
 from ...io.files import file_sha256
 from ...io.log import timed
-from .experts import expert_from_pipeline, first_line
+from .demo import demo_experts
+from .experts import expert_from_pipeline
 
 #: Pipelines with known networks (see `networks`).
 PIPELINES = ("StableDiffusionPipeline", "StableDiffusionXLPipeline", "StableDiffusion3Pipeline", "FluxPipeline")
@@ -79,6 +81,38 @@ def load_expert(
         pipeline, file = _from_file(where, None if config is None else Path(config), kind), ""
         file = f"{where.name} sha256:{file_sha256(where)}"
     return expert_from_pipeline(pipeline, name or where.stem, clip_skip=clip_skip, file=file)
+
+
+def load_asked(
+    names: Sequence[str], config: str = "", device: str = "", dtype: str = "", clip_skip: int | None = None
+) -> tuple[ExpertSet, torch.device | None]:
+    """The requested experts, and the device they take turns on; None if they stay on the processor.
+
+    Args:
+        names: files and folders, or only the word DEMO.
+        config, dtype, clip_skip: see `load_experts`; "" for the usual type of the device.
+        device: "" for a graphics card if there is one.
+
+    Raises:
+        EMoEError: the device cannot be used, or an expert cannot be loaded.
+    """
+    place = _device(device)
+    kind = getattr(torch, dtype or ("float32" if place.type == "cpu" else "float16"))
+    with without_progress_bars():
+        if list(names) == [DEMO]:
+            experts = demo_experts()
+        else:
+            experts = load_experts(list(names), config=config or None, dtype=kind, clip_skip=clip_skip)
+    return experts, None if place.type == "cpu" else place
+
+
+def _device(name: str | None) -> torch.device:
+    try:
+        device = torch.device(name or ("cuda" if torch.cuda.is_available() else "cpu"))
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise EMoEError(f"The device '{name}' cannot be used ({str(error).splitlines()[0]}).") from error
+    return device
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Experts from ComfyUI's models and from files in ComfyUI's folders."""
+"""Experts from ComfyUI's models and from files in ComfyUI's folders, whose text encoders may be read on first use."""
 
 import pickle
 from dataclasses import replace
@@ -12,13 +12,12 @@ import folder_paths
 from comfy.model_patcher import ModelPatcher
 from safetensors import SafetensorError
 
-from ....errors import EMoEError
+from ....errors import EMoEError, first_line
 from ....experts.sets import Expert, ExpertSet
 from ....io.files import file_sha256
 from ....io.log import timed
 from . import identity
 from .partial import NETWORK, eight_bits_in_file, load_encoder_only, quantised_in_file
-from .text_encoder import LazyClip
 from .weights import is_quantised, weight_type, weights_signature
 
 #: Files of this folder are listed with the folder's name in front, so that their names differ from those of checkpoints.
@@ -94,7 +93,7 @@ def load_expert(name: str, encoder_only: bool = False) -> Expert:
     except (SafetensorError, ValueError) as error:
         # Some ComfyUI releases turn safetensors' own error into a ValueError.
         raise EMoEError(
-            f"The model file '{name}' is damaged or no safetensors file ({_first_line(error)}); download it again."
+            f"The model file '{name}' is damaged or no safetensors file ({first_line(error)}); download it again."
         ) from error
     except pickle.UnpicklingError as error:
         raise EMoEError(
@@ -102,7 +101,7 @@ def load_expert(name: str, encoder_only: bool = False) -> Expert:
         ) from error
     except (RuntimeError, KeyError, AttributeError, EOFError, OSError) as error:
         raise EMoEError(
-            f"The model file '{name}' is not a model that ComfyUI knows ({_first_line(error)}); choose another."
+            f"The model file '{name}' is not a model that ComfyUI knows ({first_line(error)}); choose another."
         ) from error
     if model is None:
         raise EMoEError(f"The model file '{name}' holds no diffusion model; choose another.")
@@ -129,13 +128,16 @@ def _load_whole(path: Path, is_diffusion_model: bool) -> tuple[ModelPatcher | No
     """MODEL and CLIP (or None) through ComfyUI's own loaders."""
     if is_diffusion_model:
         return comfy.sd.load_diffusion_model(str(path)), None
-    loaded = comfy.sd.load_checkpoint_guess_config(
-        str(path),
-        output_vae=False,
-        output_clip=True,
-        embedding_directory=folder_paths.get_folder_paths("embeddings"),
-    )
+    loaded = _checkpoint(path)
     return loaded[0], loaded[1]
+
+
+def _checkpoint(path: Path, **more: bool) -> Any:
+    """What ComfyUI's own loader gives for a checkpoint, without its VAE: the MODEL, the CLIP, ..."""
+    embeddings = folder_paths.get_folder_paths("embeddings")
+    return comfy.sd.load_checkpoint_guess_config(
+        str(path), output_vae=False, output_clip=True, embedding_directory=embeddings, **more
+    )
 
 
 def load_experts(names: list[str], load: str = WHOLE) -> ExpertSet:
@@ -164,6 +166,40 @@ def files_fingerprint(names: list[str]) -> str:
     return "|".join(parts)
 
 
-def _first_line(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0][:200] if lines else type(error).__name__
+class LazyClip:
+    """Acts as the CLIP of a checkpoint, and loads it when one of its attributes is first used.
+
+    If a graph encodes its prompt elsewhere, this text encoder is never read.
+    """
+
+    def __init__(self, path: Path, name: str) -> None:
+        self._path, self._name = path, name
+        self._clip: Any = None
+        self._identity: str | None = None
+
+    def identity(self) -> str:
+        """Like `identity.clip_identity` of the loaded CLIP."""
+        if self._identity is None:  # cached, since every prompt asks for it; nodes that patch a CLIP patch a clone
+            self._identity = identity.clip_identity(self._loaded(), f"the text encoder of expert '{self._name}'")
+        return self._identity
+
+    def get_models(self) -> list[Any]:
+        """The text encoder's ModelPatcher, if it was read. ComfyUI's request for it does not count as a use."""
+        return [] if self._clip is None else [self._clip.patcher]
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):  # copying and pickling look for methods that a CLIP does not have
+            raise AttributeError(name)
+        return getattr(self._loaded(), name)
+
+    def _loaded(self) -> Any:
+        if self._clip is None:
+            try:
+                with timed("loaded the text encoder of '%s'", self._name):
+                    self._clip = _checkpoint(self._path, output_model=False)[1]
+            except (RuntimeError, ValueError, KeyError, OSError) as error:
+                raise EMoEError(
+                    f"The text encoder of expert '{self._name}' cannot be read from '{self._path.name}', since the file is "
+                    "gone or damaged; run Load Experts again."
+                ) from error
+        return self._clip

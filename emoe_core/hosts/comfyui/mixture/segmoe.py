@@ -18,7 +18,7 @@ from comfy.model_patcher import ModelPatcher
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
-from ....errors import EMoEError
+from ....errors import EMoEError, first_line
 from ....experts.signature import signature
 from ....io.files import file_sha256
 from ....mixture.experts import MixtureSet
@@ -255,9 +255,8 @@ def _part(what: str, name: str, load: Callable[[], _T]) -> _T:
     try:
         return load()
     except Exception as error:
-        lines = str(error).strip().splitlines() or [type(error).__name__]
         raise EMoEError(
-            f"The {what} of the SegMoE folder '{name}' cannot be loaded ({lines[0][:200]}); download it again, or remove it "
+            f"The {what} of the SegMoE folder '{name}' cannot be loaded ({first_line(error)}); download it again, or remove it "
             "and connect another."
         ) from error
 
