@@ -209,7 +209,7 @@ def _judge_by(policy: Policy, calibration: Calibration, alpha: float, delta: flo
                 note = (
                     f"the group '{named}' has {error.have}, too few for a threshold of its own, so this is that of all"
                 )
-    return _Judge(policy.threshold(calibration, alpha, delta), calibration.whole, False, note)
+    return _Judge(policy.threshold(calibration.whole, alpha, delta), calibration.whole, False, note)
 
 
 def _reason(

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from ..errors import EMoEError
-from ..records.references import References, smallest_alpha
+from ..records.references import Part, smallest_alpha
 from ..stats.learn_then_test import fewest, first_tested, highest_certified
 
 DELTA = 0.1
@@ -42,17 +42,17 @@ class Policy:
 
     name: str
     summary: str
-    threshold: Callable[[References, float, float], float] | None
+    threshold: Callable[[Part, float, float], float] | None
     alpha_is: str = ""
     uses_delta: bool = False
 
 
-def false_block_rate(references: References, alpha: float, delta: float = DELTA) -> float:
+def false_block_rate(references: Part, alpha: float, delta: float = DELTA) -> float:
     """Highest score that passes when at most a share alpha of good prompts may be blocked: P(block | good) <= alpha."""
     return _conformal(references.good_scores, alpha, references.name, "good prompts")
 
 
-def block_share(references: References, alpha: float, delta: float = DELTA) -> float:
+def block_share(references: Part, alpha: float, delta: float = DELTA) -> float:
     """Highest score that passes when at most a share alpha of all prompts, good and bad, may be blocked.
 
     In other words, the most certain share 1 - alpha of prompts is kept.
@@ -60,7 +60,7 @@ def block_share(references: References, alpha: float, delta: float = DELTA) -> f
     return _conformal(references.scores, alpha, references.name, "prompts")
 
 
-def bad_pass_rate(references: References, alpha: float, delta: float = DELTA) -> float:
+def bad_pass_rate(references: Part, alpha: float, delta: float = DELTA) -> float:
     """Highest score that passes when P(prompt is bad and passes) <= alpha: conformal risk control.
 
     The loss 1{bad and score <= t} does not fall as t rises and is at most 1, so the largest t with
@@ -81,7 +81,7 @@ def bad_pass_rate(references: References, alpha: float, delta: float = DELTA) ->
     return highest if allowed >= len(bad) else math.nextafter(bad[allowed], -math.inf)
 
 
-def bad_among_passed(references: References, alpha: float, delta: float = DELTA) -> float:
+def bad_among_passed(references: Part, alpha: float, delta: float = DELTA) -> float:
     """Highest score that passes when P(bad | passes) <= alpha, with confidence 1 - delta over calibrations: Learn then Test.
 
     Raises:
@@ -127,7 +127,7 @@ def _check_share(what: str, value: float) -> None:
         raise EMoEError(f"{what} is {value:g}, but it is a share: choose a number between 0 and 1.")
 
 
-def _check_marks(references: References, policy: str) -> None:
+def _check_marks(references: Part, policy: str) -> None:
     if not references.bad:
         raise EMoEError(
             f"The calibration '{references.name}' has no prompt marked as bad, so the policy {policy} has nothing to "

@@ -14,7 +14,7 @@ from ..errors import EMoEError
 from ..io.files import explained
 from . import jsonfile, jsonlines, parquet, table
 from .lines import Undecoded, lines
-from .rows import ALIASES, BadRow, PromptRow, Rows, Unreadable, check_text, checked
+from .rows import ALIASES, BadRow, PromptRow, Rows, check_text, checked
 from .table import read_table
 
 __all__ = ["ALIASES", "KINDS", "BadRow", "PromptRow", "check_text", "load_prompts", "read_prompts", "read_table"]
@@ -25,10 +25,7 @@ def _txt(path: Path) -> Rows:
         if isinstance(line, Undecoded):
             yield number, line.reason
         elif line.strip() and not line.lstrip().startswith("#"):
-            try:
-                yield number, checked(line, {})
-            except Unreadable as reason:
-                yield number, str(reason)
+            yield number, checked(line, {})
 
 
 _READERS: dict[str, Callable[[Path], Rows]] = {

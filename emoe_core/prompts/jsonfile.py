@@ -11,7 +11,7 @@ from typing import Any
 from ..errors import EMoEError
 from .jsonlines import rows_of
 from .lines import check_start, not_utf8
-from .rows import Rows, Unreadable, checked
+from .rows import Rows, checked
 
 _CHUNK = 1 << 16
 _LONGEST = 1 << 24  # letters per item, so that a broken document is not read to its end in search of a bracket
@@ -51,10 +51,7 @@ def read(path: Path) -> Rows:
 def _rows(stream: _Stream) -> Rows:
     for line, item in stream.items():
         if isinstance(item, str):
-            try:
-                yield line, checked(item, {})
-            except Unreadable as reason:
-                yield line, str(reason)
+            yield line, checked(item, {})
         else:
             for found in rows_of(item):
                 yield line, found

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from .lines import Undecoded, lines
-from .rows import NAMES, Good, Rows, Unreadable, as_text, checked, prompt_column
+from .rows import NAMES, Good, Rows, as_text, checked, prompt_column
 
 
 def read(path: Path) -> Rows:
@@ -26,20 +26,17 @@ def read(path: Path) -> Rows:
 
 def rows_of(entry: Any) -> Iterator[Good | str]:
     """The rows of one JSON value: one for an object with a prompt, several for XM3600's, or a reason."""
-    try:
-        if not isinstance(entry, dict):
-            raise Unreadable("not a JSON object; write one object per line")
-        column = prompt_column(list(entry))
-        if column is not None:
-            rest = {name: as_text(value) for name, value in entry.items() if name != column and value is not None}
-            yield checked(entry[column], rest, column)
-            return
-        by_language = {name: value["caption"] for name, value in entry.items() if _has_captions(value)}
-        if not by_language:
-            raise Unreadable(f"no prompt; name it {NAMES}")
-    except Unreadable as reason:
-        yield str(reason)
+    if not isinstance(entry, dict):
+        yield "not a JSON object; write one object per line"
         return
+    column = prompt_column(list(entry))
+    if column is not None:
+        rest = {name: as_text(value) for name, value in entry.items() if name != column and value is not None}
+        yield checked(entry[column], rest, column)
+        return
+    by_language = {name: value["caption"] for name, value in entry.items() if _has_captions(value)}
+    if not by_language:
+        yield f"no prompt; name it {NAMES}"
     yield from _by_language(entry, by_language)
 
 
@@ -47,15 +44,13 @@ def _has_captions(value: Any) -> bool:
     return isinstance(value, dict) and isinstance(value.get("caption"), (str, list))
 
 
-def _by_language(entry: dict[str, Any], found: dict[str, Any]) -> Iterator[Good | str]:
+def _by_language(entry: dict[str, Any], by_language: dict[str, Any]) -> Iterator[Good | str]:
     """XM3600: the image's key is the id of its parallel captions; second captions pair with second captions."""
     flat = {name: as_text(value) for name, value in entry.items() if value is not None and not isinstance(value, dict)}
     key = flat.pop("image/key", flat.pop("id", ""))
     rest = {name.replace("/", "_"): value for name, value in flat.items()}
-    for language, captions in found.items():
+    for language, captions in by_language.items():
         for number, caption in enumerate([captions] if isinstance(captions, str) else captions, start=1):
             own = f"{key}#{number}" if key and number > 1 else key
-            try:
-                yield checked(caption, {**({"id": own} if own else {}), "language": language, **rest}, language)
-            except Unreadable as reason:
-                yield f"{language}: {reason}"
+            found = checked(caption, {**({"id": own} if own else {}), "language": language, **rest}, language)
+            yield f"{language}: {found}" if isinstance(found, str) else found

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from ..errors import EMoEError
-from .rows import NAMES, Rows, Unreadable, as_text, checked, prompt_column
+from .rows import NAMES, Rows, as_text, checked, prompt_column
 
 _BATCH = 4096
 
@@ -28,10 +28,7 @@ def read(path: Path) -> Rows:
                 for entry in batch.to_pylist():
                     number += 1
                     prompt = entry.pop(column)
-                    try:
-                        rest = {name: as_text(value) for name, value in entry.items() if value is not None}
-                        yield number, checked(prompt, rest, column)
-                    except Unreadable as reason:
-                        yield number, str(reason)
+                    rest = {name: as_text(value) for name, value in entry.items() if value is not None}
+                    yield number, checked(prompt, rest, column)
     except ArrowException as error:
         raise EMoEError(f"The prompt file '{path}' is not a readable .parquet ({error}).") from error

@@ -41,10 +41,6 @@ class BadRow:
         return f"line {self.line}: {self.reason}"
 
 
-class Unreadable(Exception):
-    """Why one row cannot be used."""
-
-
 @dataclass(frozen=True)
 class Good:
     """A row that can be used."""
@@ -58,17 +54,17 @@ Parsed = tuple[int, "Good | str"]  # the line, and the row or the reason why it 
 Rows = Iterator[Parsed]
 
 
-def checked(prompt: Any, columns: dict[str, str], name: str = "prompt") -> Good:
-    """The row; `Unreadable` when the prompt is no text, is empty, or holds a NUL."""
+def checked(prompt: Any, columns: dict[str, str], name: str = "prompt") -> Good | str:
+    """The row; a reason when the prompt is no text, is empty, or holds what no tokenizer can take."""
     if not isinstance(prompt, str):
-        raise Unreadable(f"'{name}' is not text")
+        return f"'{name}' is not text"
     if "\0" in prompt:
-        raise Unreadable("the prompt holds a NUL character")
+        return "the prompt holds a NUL character"
     cleaned, count = _CONTROL.subn(" ", prompt)
     if _SURROGATE.search(cleaned):
-        raise Unreadable("the prompt holds half a surrogate pair, which is no character; write it anew")
+        return "the prompt holds half a surrogate pair, which is no character; write it anew"
     if not cleaned.strip():
-        raise Unreadable("the prompt is empty")
+        return "the prompt is empty"
     note = f"{count} control character{'s' if count > 1 else ''} became spaces" if count else ""
     return Good(cleaned.strip(), columns, note)
 

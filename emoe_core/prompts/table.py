@@ -8,7 +8,7 @@ from pathlib import Path
 from ..errors import EMoEError
 from ..io.files import explained
 from .lines import Line, Lines, Undecoded, lines
-from .rows import NAMES, Good, Rows, Unreadable, checked, prompt_column
+from .rows import NAMES, Rows, checked, prompt_column
 
 LONGEST_RECORD = 500  # lines that a quoted field may span; an unclosed quote must not swallow the file
 
@@ -30,11 +30,12 @@ def read(path: Path) -> Rows:
         if isinstance(record, Undecoded):
             yield number, record.reason
             continue
-        try:
-            values = _fields(record, delimiter, header)
-            yield number, _row(values, column)
-        except Unreadable as reason:
-            yield number, str(reason)
+        values = _fields(record, delimiter, header)
+        if isinstance(values, str):
+            yield number, values
+        else:
+            prompt = values.pop(column)
+            yield number, checked(prompt, {name: value for name, value in values.items() if name})
 
 
 def read_table(path: str | Path) -> Iterator[tuple[int, dict[str, str]]]:
@@ -50,10 +51,10 @@ def read_table(path: str | Path) -> Iterator[tuple[int, dict[str, str]]]:
         for number, record in _records(source, delimiter, len(header)):
             if isinstance(record, Undecoded):
                 raise EMoEError(f"Line {number} of '{path}' is {record.reason}.")
-            try:
-                yield number, _fields(record, delimiter, header)
-            except Unreadable as reason:
-                raise EMoEError(f"Line {number} of '{path}' cannot be read: {reason}.") from reason
+            values = _fields(record, delimiter, header)
+            if isinstance(values, str):
+                raise EMoEError(f"Line {number} of '{path}' cannot be read: {values}.")
+            yield number, values
 
 
 def _first(path: Path, source: Lines) -> tuple[int, str] | None:
@@ -95,18 +96,14 @@ def _split(record: str, delimiter: str) -> list[str]:
         csv.field_size_limit(limit)
 
 
-def _fields(record: str, delimiter: str, header: list[str]) -> dict[str, str]:
+def _fields(record: str, delimiter: str, header: list[str]) -> dict[str, str] | str:
+    """The cells by their columns' names, or the reason why there are none."""
     if _quotes(record, delimiter) == "open":
-        raise Unreadable('a quote (") is opened and never closed')
+        return 'a quote (") is opened and never closed'
     fields = _split(record, delimiter)
     if len(fields) != len(header):
-        raise Unreadable(f"{len(fields)} columns instead of {len(header)}; quote a field that holds a '{delimiter}'")
+        return f"{len(fields)} columns instead of {len(header)}; quote a field that holds a '{delimiter}'"
     return dict(zip(header, fields, strict=True))
-
-
-def _row(values: dict[str, str], column: str) -> Good:
-    prompt = values.pop(column)
-    return checked(prompt, {name: value for name, value in values.items() if name})
 
 
 def _records(source: Lines, delimiter: str, width: int) -> Iterator[tuple[int, Line]]:

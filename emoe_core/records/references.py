@@ -1,23 +1,6 @@
 """Reference scores: thresholds are learnt from them, and new scores are compared with them."""
 
 from dataclasses import dataclass
-from typing import Protocol
-
-
-class References(Protocol):
-    """A calibration, or the part of it that belongs to a group, as thresholds are learnt from it."""
-
-    @property
-    def name(self) -> str: ...
-
-    @property
-    def scores(self) -> tuple[float, ...]: ...
-
-    @property
-    def bad(self) -> tuple[bool, ...]: ...
-
-    @property
-    def good_scores(self) -> tuple[float, ...]: ...
 
 
 def smallest_alpha(count: int) -> float:

@@ -52,7 +52,7 @@ def test_a_policy_that_takes_three_times_its_rate_is_found_out(
     honest = policies.POLICIES[policy].threshold
     assert honest is not None
 
-    def greedy(part: references.References, alpha: float, delta: float) -> float:
+    def greedy(part: references.Part, alpha: float, delta: float) -> float:
         return honest(part, 3 * alpha, delta)
 
     monkeypatch.setitem(policies.POLICIES, policy, policies.Policy(policy, "", greedy))
