@@ -64,12 +64,7 @@ def lacking_concepts(
         table: indices of the prompts, [ids, groups]; `scores` has the same shape, with NaN for a missing prompt.
         column: the group; `first`: the group whose prompts name the concepts.
     """
-    others = np.delete(scores, column, axis=1)
-    usable = np.isfinite(scores[:, column]) & np.isfinite(others).any(axis=1)
-    if not usable.any():
-        return ()
-    gaps = np.full(len(scores), -np.inf)
-    gaps[usable] = scores[usable, column] - np.nanmedian(others[usable], axis=1)
+    gaps = np.nan_to_num(above_others(scores, column), nan=-np.inf)
     top = [int(i) for i in np.argsort(-gaps, kind="stable")[:most] if gaps[i] > 0]
     causes = []
     for index in top:
@@ -78,6 +73,15 @@ def lacking_concepts(
         name = _prompt(numbers, place) if place >= 0 else own
         causes.append(Cause(name, 1, float(gaps[index]) / (1 + _SHRINK), own))
     return tuple(causes)
+
+
+def above_others(scores: Floats, column: int) -> Floats:
+    """How much higher each prompt scores in a group than its median in the other groups, NaN where one side lacks it, [ids]."""
+    others = np.delete(scores, column, axis=1)
+    usable = np.isfinite(others).any(axis=1)
+    gaps = np.full(len(scores), np.nan)
+    gaps[usable] = scores[usable, column] - np.nanmedian(others[usable], axis=1)
+    return gaps
 
 
 def _prompt(numbers: Numbers, place: int) -> str:

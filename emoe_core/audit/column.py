@@ -13,7 +13,7 @@ from ..gating.policies import ALPHA
 from ..records.message import Code, Message
 from ..stats import compare
 from . import statistics as stats
-from .causes import extremes, lacking_concepts, raising_words
+from .causes import above_others, extremes, lacking_concepts, raising_words
 from .numbers import Floats, Indices, Numbers
 from .plan import AuditPlan
 from .priorities import Weights, weight_of
@@ -183,11 +183,7 @@ class Column:
             base = next(i for i, (number, _) in enumerate(self.all) if number == self.reference)
             gaps, tested = table[:, index] - table[:, base], None
         else:
-            others = np.delete(table, index, axis=1)
-            usable = np.isfinite(others).any(axis=1)
-            gaps = np.full(len(table), np.nan)
-            gaps[usable] = table[usable, index] - np.nanmedian(others[usable], axis=1)
-            tested = compare.within_ranks(table, index)
+            gaps, tested = above_others(table, index), compare.within_ranks(table, index)
         known = np.isfinite(gaps)
         places = self.places[self.all[index][0]]
         units = np.count_nonzero(self.table[:, index] >= 0) + len(self._without_id(places))

@@ -10,6 +10,7 @@ import json
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -183,26 +184,18 @@ def keep(store: Store, plan: AuditPlan, batch: Sequence[PromptRow], results: Seq
         if score is None or score - score != 0:
             score, error = None, error or "The score is not a finite number."
         rows.append(
-            (
-                row.row,
-                row.line,
-                row.columns.get(plan.id_column, "").strip() if plan.id_column else "",
-                row.prompt,
-                json.dumps(row.columns, ensure_ascii=False),
-                score,
-                result.stderr,
-                result.epistemic,
-                result.seed_variance,
-                result.response,
-                result.guidance,
-                result.p_value,
-                result.tokens,
-                None if result.truncated is None else int(result.truncated),
-                result.unknown,
-                len(said),
-                shared(said, plan.english) if plan.english else None,
-                error,
-            )
+            {
+                **asdict(result),
+                "row": row.row,
+                "line": row.line,
+                "id": row.columns.get(plan.id_column, "").strip() if plan.id_column else "",
+                "prompt": row.prompt,
+                "columns": json.dumps(row.columns, ensure_ascii=False),
+                "score": score,
+                "words": len(said),
+                "shared_english": shared(said, plan.english) if plan.english else None,
+                "error": error,
+            }
         )
         for name in plan.groups:
             value = row.columns.get(name, "").strip()

@@ -13,10 +13,9 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from ..errors import EMoEError
@@ -81,7 +80,7 @@ class Store:
     def __enter__(self) -> Store:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     # --- metadata -----------------------------------------------------------------------------------------------------
@@ -123,9 +122,9 @@ class Store:
             for column, value in groups:
                 self.group_id(column, value)
 
-    def add(self, rows: Sequence[tuple[Any, ...]], members: Sequence[tuple[str, str, int]]) -> None:
-        """Writes one batch in one transaction: rows in the order of `COLUMNS`, and (group column, value, row)."""
-        marks = ", ".join("?" * len(COLUMNS))
+    def add(self, rows: Sequence[Mapping[str, Any]], members: Sequence[tuple[str, str, int]]) -> None:
+        """Writes one batch in one transaction: rows by the names of `COLUMNS`, and (group column, value, row)."""
+        marks = ", ".join(f":{name}" for name in COLUMNS)
         try:
             with self._db:
                 self._db.executemany(f"INSERT INTO prompts({', '.join(COLUMNS)}) VALUES ({marks})", rows)

@@ -19,7 +19,7 @@ from emoe_core.audit.analysis import Options, analyse
 from emoe_core.audit.engine import run
 from emoe_core.audit.plan import read_plan
 from emoe_core.audit.result import HIGHER, NONE, AuditResult
-from emoe_core.audit.store import Store
+from emoe_core.audit.store import COLUMNS, Store
 from emoe_core.errors import EMoEError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -134,7 +134,8 @@ def test_prompts_of_one_id_in_a_group_count_as_one_with_their_mean() -> None:
         rows, members = [], []
         for number, (sentence, place) in enumerate(np.ndindex(sentences, 6), start=1):
             values = (float(scores[sentence, place]), *[None] * 6)
-            rows.append((number, number, f"s{sentence}", "p", "{}", *values, None, None, None, 2, None, None))
+            row = (number, number, f"s{sentence}", "p", "{}", *values, None, None, None, 2, None, None)
+            rows.append(dict(zip(COLUMNS, row, strict=True)))
             members += [("place", f"p{place}", number), ("area", "north" if place < 3 else "south", number)]
         store.add(rows, members)
         result = analyse(store, Options(references=("area=south",)))
@@ -168,7 +169,8 @@ def test_no_group_is_flagged_where_nothing_differs() -> None:
                 group = f"g{i % 3}" if kind == "paired" else f"g{rng.integers(3)}"
                 pid = f"c{(i - 1) // 3}" if kind == "paired" else ""
                 values = (float(score), *[None] * 6)
-                rows.append((i, i, pid, f"prompt {i}", "{}", *values, None, None, None, 2, None, None))
+                row = (i, i, pid, f"prompt {i}", "{}", *values, None, None, None, 2, None, None)
+                rows.append(dict(zip(COLUMNS, row, strict=True)))
                 members.append(("group", group, i))
             store.add(rows, members)
             result = analyse(store)

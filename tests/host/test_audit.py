@@ -65,13 +65,14 @@ def test_random_regroupings_of_what_is_known_alike_raise_no_alarm(pack: ModuleTy
     scorer.about()
     prompts = list(dict.fromkeys(groups["fresh"] + groups["calibration"]))
     rows, rng, alarms = scorer.score(prompts), np.random.default_rng(0), 0
-    store_of = importlib.import_module(f"{pack.__name__}.emoe_core.audit.store").Store
+    kept = importlib.import_module(f"{pack.__name__}.emoe_core.audit.store")
     for number in range(200):
-        with store_of.open(":memory:") as store:
+        with kept.Store.open(":memory:") as store:
             entries, members = [], []
             for place, (prompt, row) in enumerate(zip(prompts, rows, strict=True), start=1):
                 told = (row.tokens, int(row.truncated), row.unknown, len(prompt.split()), None, None)
-                entries.append((place, place, "", prompt, "{}", row.score, *[None] * 6, *told))
+                entry = (place, place, "", prompt, "{}", row.score, *[None] * 6, *told)
+                entries.append(dict(zip(kept.COLUMNS, entry, strict=True)))
                 members.append(("group", f"g{rng.integers(2 + number % 2)}", place))
             store.add(entries, members)
             result = pack.emoe_core.audit.analysis.analyse(store)

@@ -11,6 +11,11 @@ def is_reference(result: AuditResult, group: GroupStats) -> bool:
     return f"{group.column}={group.value}" in result.references
 
 
+def finding_of(result: AuditResult, group: GroupStats) -> Both:
+    """What was found of a group, in words."""
+    return say("key_reference" if is_reference(result, group) else f"finding_{group.finding.replace(' ', '_')}")
+
+
 def chance(delta: float) -> float:
     """How often a prompt of the group scores higher, from Cliff's delta."""
     return (1 + delta) / 2

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 
 from ..result import AuditResult, Cause, GroupStats, PromptScore
-from .charts import is_reference
-from .markup import LONGEST, Content, Html, join, prompt, tag
+from .charts import finding_of
+from .markup import LONGEST, Both, Content, Html, join, prompt, tag
 from .names import Names
 from .wording import percent, say, short, signed, whole
 
@@ -24,20 +24,19 @@ def groups(result: AuditResult, names: Names) -> Html:
         shown = own[: max(1, MOST * len(own) // len(ordered))] if len(ordered) > MOST else own
         parts.append(tag("h3", names.column(column)))
         for place, group in enumerate(shown):
-            parts.append(_group(group, names, (few, longest), place == 0, place < PRINTED, is_reference(result, group)))
+            parts.append(_group(group, names, (few, longest), place == 0, place < PRINTED, finding_of(result, group)))
         if len(shown) < len(own):
             parts.append(tag("p", say("groups_left", count=whole(len(own) - len(shown))), cls="note"))
     return join(*parts)
 
 
-def _group(group: GroupStats, names: Names, room: tuple[int, int], first: bool, printed: bool, reference: bool) -> Html:
+def _group(group: GroupStats, names: Names, room: tuple[int, int], first: bool, printed: bool, found: Both) -> Html:
     few, longest = room
     code = names.code(group.column, group.value)
     head: list[Content] = [tag("bdi", names.group(group.column, group.value), cls="name")]
     if code:
         head.append(tag("small", code))
-    found = "key_reference" if reference else f"finding_{group.finding.replace(' ', '_')}"
-    head.append(tag("span", say(found), cls=f"pill {group.finding.split()[-1]}"))
+    head.append(tag("span", found, cls=f"pill {group.finding.split()[-1]}"))
     count = say("prompts_count", count=whole(group.n))
     median = say("median_is", value=short(group.score.median)) if group.score else ""
     head.append(tag("span", count, " · " if median else "", median, cls="facts"))
@@ -64,22 +63,22 @@ def _text(group: GroupStats) -> Content:
     return tag("p", *(tag("span", part, cls="listed") for part in said), cls="note")
 
 
-def _prompts(found: Sequence[PromptScore], title: str, longest: int) -> Content:
-    if not found:
-        return ""
+def _prompts(found: Sequence[PromptScore], title: str, longest: int) -> Html:
     rows = [
         tag("li", tag("span", short(one.score), cls="score"), prompt(one.prompt, longest), _id(one)) for one in found
     ]
-    return tag("div", tag("h4", say(title)), tag("ul", *rows, cls="prompts"), cls="part")
+    return _part(title, rows)
+
+
+def _part(title: str, rows: Sequence[Html], cls: str = "prompts") -> Html:
+    return tag("div", tag("h4", say(title)), tag("ul", *rows, cls=cls), cls="part") if rows else Html("")
 
 
 def _id(one: PromptScore) -> Content:
     return tag("small", prompt(one.id, 60)) if one.id and one.id != one.prompt else ""
 
 
-def _concepts(found: Sequence[Cause]) -> Content:
-    if not found:
-        return ""
+def _concepts(found: Sequence[Cause]) -> Html:
     rows = [
         tag(
             "li",
@@ -89,11 +88,9 @@ def _concepts(found: Sequence[Cause]) -> Content:
         )
         for cause in found
     ]
-    return tag("div", tag("h4", say("concepts")), tag("ul", *rows, cls="prompts"), cls="part")
+    return _part("concepts", rows)
 
 
-def _words(found: Sequence[Cause]) -> Content:
-    if not found:
-        return ""
+def _words(found: Sequence[Cause]) -> Html:
     chips = [tag("li", prompt(cause.text, 40), tag("small", signed(cause.lift))) for cause in found]
-    return tag("div", tag("h4", say("words")), tag("ul", *chips, cls="chips"), cls="part")
+    return _part("words", chips, "chips")

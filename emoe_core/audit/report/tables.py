@@ -3,8 +3,8 @@
 import json
 from collections.abc import Iterable, Sequence
 
-from ..result import Adjusted, AuditResult, Effect, GroupStats
-from .charts import between
+from ..result import Adjusted, AuditResult, GroupStats
+from .charts import between, finding_of
 from .markup import Both, Content, Html, join, plain, prompt, tag
 from .names import Names
 from .wording import commas, listed, percent, say, short, signed, texts, told, whole
@@ -57,8 +57,7 @@ def figures(result: AuditResult, names: Names, column: str) -> Html:
                 join(signed(e.shift), " (", say("range", low=signed(e.shift_low), high=signed(e.shift_high)), ")")
             )
             cells.append("< 0.0001" if e.p_holm < 1e-4 else f"{e.p_holm:.4f}")
-        is_reference = f"{g.column}={g.value}" in result.references
-        cells.append(say("key_reference" if is_reference else f"finding_{g.finding.replace(' ', '_')}"))
+        cells.append(finding_of(result, g))
         rows.append(cells)
     key = f"figures-{result.columns.index(column)}"
     inner = table(say("figures_of", column=names.column(column)), [say(f"head_{h}") for h in head], rows, key)
@@ -83,7 +82,7 @@ def causes(result: AuditResult, names: Names, column: str) -> Html:
     for g in result.of_column(column):
         if g.effect is None or g.finding not in ("higher", "lower"):
             continue
-        rows.append([name_of(names, g), _delta(g.effect), _adjusted(g.adjusted), _verdict(g), _marks(g.adjusted)])
+        rows.append([name_of(names, g), _two(g.effect.delta), _adjusted(g.adjusted), _verdict(g), _marks(g.adjusted)])
     if not rows:
         return tag("p", say("no_differences"))
     key = f"causes-{result.columns.index(column)}"
@@ -91,13 +90,13 @@ def causes(result: AuditResult, names: Names, column: str) -> Html:
     return table(say("causes_of", column=names.column(column)), head, rows, key)
 
 
-def _delta(effect: Effect) -> str:
-    return f"{effect.delta:.2f}".replace("-", "−")
+def _two(value: float | None) -> str:
+    """A number with two decimals."""
+    return DASH if value is None else f"{value:.2f}".replace("-", "−")
 
 
 def _with_range(value: float, low: float, high: float) -> Html:
-    a, b, c = (f"{number:.2f}".replace("-", "−") for number in (value, low, high))
-    return join(a, " (", say("range", low=b, high=c), ")")
+    return join(_two(value), " (", say("range", low=_two(low), high=_two(high)), ")")
 
 
 def _adjusted(found: Adjusted | None) -> Content:
@@ -128,12 +127,8 @@ def _marks(found: Adjusted | None) -> Content:
 def properties(result: AuditResult) -> Html:
     """How each property of the text correlates with the score."""
     rows: list[Sequence[Content]]
-    rows = [[say(f"property_{c.name}"), _rho(c.overall), _rho(c.within)] for c in result.confounders]
+    rows = [[say(f"property_{c.name}"), _two(c.overall), _two(c.within)] for c in result.confounders]
     return table(say("properties"), [say(f"head_{h}") for h in ("property", "rho", "rho_within")], rows, "properties")
-
-
-def _rho(value: float | None) -> str:
-    return DASH if value is None else f"{value:.2f}".replace("-", "−")
 
 
 def baselines(result: AuditResult, names: Names, column: str) -> Html:
@@ -146,7 +141,7 @@ def baselines(result: AuditResult, names: Names, column: str) -> Html:
     for g in groups:
         assert g.effect is not None
         found = {b.name: b for b in g.baselines}
-        cells: list[Content] = [name_of(names, g), _delta(g.effect)]
+        cells: list[Content] = [name_of(names, g), _two(g.effect.delta)]
         for kind in kinds:
             b = found.get(kind)
             cells.append(_with_range(b.delta, b.delta_low, b.delta_high) if b else DASH)
@@ -161,7 +156,7 @@ def baselines(result: AuditResult, names: Names, column: str) -> Html:
 def agreement(result: AuditResult) -> Html:
     """How similarly the baselines rank the prompts."""
     known = [(name, rho) for name, rho in result.agreement.items() if rho is not None]
-    return join(*(tag("p", say("agreement", name=say(f"baseline_{name}"), rho=_rho(rho))) for name, rho in known))
+    return join(*(tag("p", say("agreement", name=say(f"baseline_{name}"), rho=_two(rho))) for name, rho in known))
 
 
 def left_out(result: AuditResult) -> Html:
@@ -200,5 +195,4 @@ def settings(result: AuditResult) -> Html:
             value = [str(one)[:16] for one in value]
         text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
         rows.append([tag("code", plain(str(name), 60)), tag("code", plain(text))])
-    inner = table(say("settings_title"), [say("head_setting"), say("head_value")], rows, "settings")
-    return inner
+    return table(say("settings_title"), [say("head_setting"), say("head_value")], rows, "settings")

@@ -3,7 +3,7 @@
 from ..result import AuditResult, GroupStats
 from .markup import Both, Html, escaped, join, render, tag
 from .names import TERRITORY, Names, data, territory_code
-from .wording import say, short
+from .wording import commas, say, short
 
 CLASSES = 6
 
@@ -76,5 +76,4 @@ def extremes(result: AuditResult, names: Names, column: str, most: int = 8) -> t
     if len(scored) < 2 * most:
         return None
     name = [tag("bdi", render(names.group(column, g.value))) for g in (*scored[:most], *scored[-most:])]
-    high, low = (Both(Html(", ".join(part)), Html("、".join(part))) for part in (name[:most], name[most:]))
-    return high, low
+    return commas([Both(one, one) for one in name[:most]]), commas([Both(one, one) for one in name[most:]])
