@@ -27,6 +27,7 @@ sys.path.insert(0, str(ROOT / "scripts"))
 
 from common import enter_host  # noqa: E402
 from known_truth.prompts import HOW, LANGUAGES, UNSEEN, spread  # noqa: E402
+from known_truth.resampling import bootstrap  # noqa: E402
 from known_truth.shipped import GATE_PROMPTS  # noqa: E402
 
 OTHERS = ("under_sampled", "held_out", "faces", "nonsense", "word_salad", "typos")
@@ -93,7 +94,7 @@ def evaluate(pack: ModuleType, scores: Scores) -> dict[str, Any]:
         sizes = [len(english["fast"]), len(other["fast"])]
         groups[group] = {}
         for name in COLUMNS:
-            low, high = ev.bootstrap(lambda d, n=name, o=other: ev.auroc(english[n][d[0]], o[n][d[1]]), sizes)
+            low, high = bootstrap(lambda d, n=name, o=other: ev.auroc(english[n][d[0]], o[n][d[1]]), sizes)
             groups[group][name] = {"auroc": ev.auroc(english[name], other[name]), "low": low, "high": high}
     pooled = {n: ev.auroc(english[n], np.concatenate([array[code][n] for code in UNSEEN])) for n in COLUMNS}
     mean = {n: float(np.mean([groups[group][n]["auroc"] for group in groups])) for n in COLUMNS}

@@ -10,6 +10,7 @@ import numpy as np
 
 from .columns import BASELINES, PRESETS, Columns
 from .prompts import REFERENCE, WITHOUT_CONCEPT, Prompt
+from .resampling import bootstrap
 
 WELL_KNOWN = 8
 """A string counts as known from this many captions on."""
@@ -51,7 +52,7 @@ class Exposure:
 
     def interval(self, statistic: Callable[[list[Any]], float], sets: Sequence[Any]) -> Figure:
         """A statistic of sets of prompt indices, and its interval under resampling each set."""
-        low, high = self.evaluation.bootstrap(
+        low, high = bootstrap(
             lambda drawn: statistic([s[d] for s, d in zip(sets, drawn, strict=True)]),
             [len(s) for s in sets],
             self.rounds,

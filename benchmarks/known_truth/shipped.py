@@ -155,7 +155,7 @@ def _reference(demo: Any, count: int) -> Any:
     import torch
     from PIL import Image
 
-    with Image.open(demo.reference_sheet()) as page:
+    with Image.open(demo.FOLDER / "reference.png") as page:
         sheet = np.asarray(page.convert("RGB"))
     side, columns_a_row = 32, sheet.shape[1] // 32
     tiles = [sheet[i // columns_a_row * side :, i % columns_a_row * side :][:side, :side] for i in range(count)]

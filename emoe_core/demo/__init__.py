@@ -52,11 +52,6 @@ def calibration_files() -> list[Path]:
     return sorted((FOLDER / "calibrations").glob("*.json"))
 
 
-def reference_sheet() -> Path:
-    """A PNG with a 32x32 thumbnail of every concept, 25 per row, in the order of the ground truth."""
-    return _present(FOLDER / "reference.png")
-
-
 def metadata(path: Path) -> dict[str, str]:
     """The metadata in a weight file: name, seed, steps, licence.
 

@@ -43,7 +43,6 @@ class WeightsFile:
 
     Attributes:
         metadata: the file's own remarks, by name.
-        bytes_read: how much has been read so far, the header included.
 
     Raises:
         SafetensorError, OSError: the file is damaged, cut short, no safetensors file, or missing.
@@ -57,7 +56,6 @@ class WeightsFile:
         self._file = open(path, "rb", buffering=0)  # noqa: SIM115 (closed in __exit__)
         if hasattr(os, "posix_fadvise"):  # no reading ahead between scattered values
             os.posix_fadvise(self._file.fileno(), 0, 0, os.POSIX_FADV_RANDOM)
-        self.bytes_read = 0
         size = int.from_bytes(self._bytes(0, 8), "little")
         header: dict[str, Any] = json.loads(bytes(self._bytes(8, size)))
         header.pop("__metadata__", None)
@@ -134,7 +132,6 @@ class WeightsFile:
             if not count:
                 raise EMoEError(f"The file '{self.path.name}' ends too early; download it again.")
             done += count
-        self.bytes_read += done
 
 
 def _memory(tensor: Tensor) -> memoryview:

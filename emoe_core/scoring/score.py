@@ -40,18 +40,6 @@ class Scored:
         return self.maps.disagreement
 
 
-def score(
-    probe: Probe,
-    experts: ExpertSet,
-    settings: Settings,
-    prompt: str = "",
-    progress: Progress | None = None,
-    also: Sequence[Reading] = (),
-) -> Scored:
-    """Scores the probe's one prompt (a batch of latents gives one score per item); see `score_many`."""
-    return score_many(probe, experts, [settings], [prompt], progress, also)[0]
-
-
 def score_many(
     probe: Probe,
     experts: ExpertSet,

@@ -1,6 +1,6 @@
 """How well a score separates two groups of prompts. Only ranks count, so any estimators can be compared."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,20 +37,3 @@ def spearman(x: Sequence[float] | Floats, y: Sequence[float] | Floats) -> float:
     a, b = a - a.mean(), b - b.mean()
     scale = float(np.sqrt((a * a).sum() * (b * b).sum()))
     return float((a * b).sum() / scale) if scale > 0 else float("nan")
-
-
-def bootstrap(
-    statistic: Callable[[list[NDArray[np.intp]]], float], sizes: Sequence[int], rounds: int = 1000, seed: int = 0
-) -> tuple[float, float]:
-    """95 % percentile interval of a statistic under resampling (Efron and Tibshirani 1993, chapter 13).
-
-    scipy's bootstrap takes no statistic that is sometimes undefined (NaN), and it passes values instead of indices, which
-    can draw several columns at once.
-
-    Args:
-        statistic: gets one array of drawn indices per group, in the order of `sizes`, each drawn with replacement.
-    """
-    rng = np.random.default_rng(seed)
-    values = [statistic([rng.integers(0, size, size) for size in sizes]) for _ in range(rounds)]
-    low, high = np.nanquantile(values, [0.025, 0.975])
-    return float(low), float(high)

@@ -19,7 +19,12 @@ from emoe_core.records.settings import Settings
 from emoe_core.scoring.estimators import ESTIMATORS
 from emoe_core.scoring.presets import resolve, resolve_tap
 from emoe_core.scoring.probe import Answer, Request
-from emoe_core.scoring.score import score, score_many
+from emoe_core.scoring.score import Scored, score_many
+
+
+def score(probe: Any, experts: ExpertSet, settings: Settings, prompt: str = "", **how: Any) -> Scored:
+    """The score of a probe's one prompt."""
+    return score_many(probe, experts, [settings], [prompt], **how)[0]
 
 
 def weights(seed: int) -> Signature:

@@ -38,7 +38,7 @@ def reference(files: Any) -> torch.Tensor:
     import numpy as np
     from PIL import Image
 
-    with Image.open(files.reference_sheet()) as picture:
+    with Image.open(files.FOLDER / "reference.png") as picture:
         sheet = torch.from_numpy(np.asarray(picture.convert("RGB")).copy()).float() / 255
     rows, columns = sheet.shape[0] // 32, sheet.shape[1] // 32
     return sheet.view(rows, 32, columns, 32, 3).permute(0, 2, 1, 3, 4).reshape(rows * columns, -1)

@@ -63,7 +63,7 @@ def test_one_identity_by_every_road_and_no_decoder_in_memory(
     name: str, host: Any, load: Callable[..., Any], stand_in: Callable[[str], str]
 ) -> None:
     part, whole, by_stock = load(name), load(name, False), stock(stand_in(name), host)
-    assert host.experts.partial.is_encoder_only(part.model) and not host.experts.partial.is_encoder_only(whole.model)
+    assert host.experts.partial.decoder_of(part.model) and not host.experts.partial.decoder_of(whole.model)
     assert part.identity == whole.identity == by_stock.identity
     assert part.signature.digest == whole.signature.digest and part.signature.layout == whole.signature.layout
     assert (part.signature.rows == whole.signature.rows).all()
@@ -80,7 +80,7 @@ def test_one_identity_by_every_road_and_no_decoder_in_memory(
 
 def test_the_diffusion_models_folder(host: Any, load: Callable[..., Any]) -> None:
     part, whole = load("bare"), load("bare", False)
-    assert host.experts.partial.is_encoder_only(part.model) and part.clip is None
+    assert host.experts.partial.decoder_of(part.model) and part.clip is None
     assert part.identity == whole.identity == load("sd15").identity  # the same weights under other names
 
 
@@ -103,7 +103,7 @@ def test_the_same_score_for_every_preset(
         assert a.settings == b.settings  # what a calibration is held against, identities included
         assert a.items == b.items and a.score > 0
         # the decoder comes for the preset that needs it, and stays
-        assert [host.experts.partial.is_encoder_only(e.model) for e in parts] == [preset == "fast"] * 2
+        assert [host.experts.partial.decoder_of(e.model) is not None for e in parts] == [preset == "fast"] * 2
     sizes = [e.model.model_size() for e in (*parts, *wholes)]
     assert len(set(sizes)) == 1
 
@@ -203,7 +203,7 @@ def test_what_cannot_be_split_is_loaded_whole(
     folder = comfy_base / "models" / "checkpoints"
     torch.save({"state_dict": load_file(folder / stand_in("other"))}, folder / "tensors.ckpt")
     made = host.experts.load.load_expert("tensors.ckpt", True)
-    assert not host.experts.partial.is_encoder_only(made.model)
+    assert not host.experts.partial.decoder_of(made.model)
     assert made.identity == load("other").identity
 
 
@@ -225,7 +225,7 @@ def test_an_interrupt_while_reading_leaves_everything_as_it_was(
     with monkeypatch.context() as patch, pytest.raises(management.InterruptProcessingException):
         patch.setattr(host.experts.partial.WeightsFile, "read", stop_at_fifth)
         score(experts, "thorough")
-    assert all(host.experts.partial.is_encoder_only(expert.model) for expert in experts)
+    assert all(host.experts.partial.decoder_of(expert.model) for expert in experts)
     assert score(experts, "thorough").items == expected.items
     counted.clear()
     with monkeypatch.context() as patch, pytest.raises(management.InterruptProcessingException):

@@ -134,5 +134,5 @@ def test_lineage_is_told_from_parts_of_the_files(
     made = [load("other"), host.experts.load.load_expert("alien.safetensors", True)]
     with pytest.raises(pack.emoe_core.errors.EMoEError, match="do not descend from one base.*preset 'layout'"):
         pack.emoe_core.scoring.comparable.check_comparable(tuple(made), "mid_out")
-    assert all(host.experts.partial.is_encoder_only(expert.model) for expert in made[1:])
+    assert all(host.experts.partial.decoder_of(expert.model) for expert in made[1:])
     assert pack.emoe_core.scoring.comparable.check_comparable(tuple(made), "noise_pred") == []

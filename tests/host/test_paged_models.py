@@ -179,7 +179,7 @@ def test_an_encoder_alone_is_the_whole_expert_on_a_card(
 
     assert same(own)
     again = function(*arguments, disable_dynamic=True)
-    assert not is_paged(again) and host.experts.partial.is_encoder_only(again)
+    assert not is_paged(again) and host.experts.partial.decoder_of(again)
     host.experts.partial.complete(part.model)
     assert len(weights_of(own)) == len(weights_of(every)) and same(own)
     assert part.model.model_size() == whole.model.model_size()

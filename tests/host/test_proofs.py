@@ -20,7 +20,7 @@ Set = Callable[..., Any]
 @pytest.fixture
 def fresh(host: Any) -> Any:
     """No proof of an earlier test is known."""
-    host.scoring.proving.forget()
+    host.scoring.proving.kept_proofs.clear()
     return host.scoring.proving
 
 

@@ -211,7 +211,7 @@ def test_a_quantised_twin_is_kin_of_one_family_and_scored(
         return
     plain, name = load("other"), in_format(form)
     twin, part, by_stock = load(name), load(name, True), stock(name, host)
-    assert not host.experts.partial.is_encoder_only(part.model)
+    assert not host.experts.partial.decoder_of(part.model)
     assert twin.identity == part.identity == by_stock.identity and twin.identity != plain.identity
     assert twin.signature.layout == plain.signature.layout and not twin.signature.unread
     assert twin.family == plain.family

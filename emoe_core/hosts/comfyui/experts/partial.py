@@ -145,21 +145,16 @@ def _again(decoder: Decoder, disable_dynamic: bool = False) -> ModelPatcher:
     return loaded[0]
 
 
-def _decoder_of(model: ModelPatcher) -> Decoder | None:
+def decoder_of(model: ModelPatcher) -> Decoder | None:
     """The part of this MODEL's network that is still in its file; None for a whole model."""
     decoder: Decoder | None = getattr(getattr(model.model, "diffusion_model", None), _DECODER_OF, None)
     return None if decoder is None or decoder.modules is None else decoder
 
 
-def is_encoder_only(model: ModelPatcher) -> bool:
-    """Whether this MODEL's decoder is still in its file."""
-    return _decoder_of(model) is not None
-
-
 @contextmanager
 def unread_weights(model: ModelPatcher) -> Iterator[list[tuple[str, FileTensor]]]:
     """The weights that are still in the file, by their name in the model, for its signature. None for a whole model."""
-    decoder = _decoder_of(model)
+    decoder = decoder_of(model)
     if decoder is None:
         yield []
         return
@@ -179,7 +174,7 @@ def complete(model: ModelPatcher) -> None:
     Raises:
         EMoEError: the file is gone, or has changed since the encoder was read.
     """
-    decoder = _decoder_of(model)
+    decoder = decoder_of(model)
     if decoder is None:
         return
     modules = decoder.modules

@@ -21,12 +21,7 @@ from .progress import show_text
 
 #: How many proofs are kept; the oldest is dropped.
 _MOST = 256
-_kept: OrderedDict[tuple[str, ...], Proof] = OrderedDict()
-
-
-def forget() -> None:
-    """Drops all proofs."""
-    _kept.clear()
+kept_proofs: OrderedDict[tuple[str, ...], Proof] = OrderedDict()
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,7 +44,7 @@ class Prover:
     def waiting(self, calibrations: Iterable[Calibration]) -> list[Calibration]:
         """Those of these calibrations whose proof is still to be made."""
         wanted = {one.digest: one for one in calibrations if needs_proof(one, self.settings)}
-        return [one for one in wanted.values() if self._key(one) not in _kept]
+        return [one for one in wanted.values() if self._key(one) not in kept_proofs]
 
     def cost(self, calibration: Calibration) -> int:
         """How many prompts its proof scores."""
@@ -62,10 +57,10 @@ class Prover:
             with timed("tried the calibration '%s' on %d of its prompts", calibration.name, self.cost(calibration)):
                 proof = self._prove(calibration, progress)
             log.info("EMoE: %s", proof.line())
-            _kept[self._key(calibration)] = proof
-            if len(_kept) > _MOST:
-                _kept.popitem(last=False)
-        found = (_kept.get(self._key(one)) for one in calibrations if needs_proof(one, self.settings))
+            kept_proofs[self._key(calibration)] = proof
+            if len(kept_proofs) > _MOST:
+                kept_proofs.popitem(last=False)
+        found = (kept_proofs.get(self._key(one)) for one in calibrations if needs_proof(one, self.settings))
         return tuple(dict.fromkeys(proof for proof in found if proof is not None))
 
     def _key(self, calibration: Calibration) -> tuple[str, ...]:
