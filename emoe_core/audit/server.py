@@ -16,9 +16,8 @@ from ..errors import EMoEError
 from ..prompts import PromptRow
 from ..records.message import Code, Message, load_all
 from ..remote.driver import GIVE_UP, Driver, Gone
-from ..remote.job import Job
 from ..remote.results import number, of_other_prompt, row_result
-from ..remote.server import Link, Refused, new_session, normal_url
+from ..remote.server import Job, Link, Refused, new_session, normal_url
 from ..remote.workflow import Graph, Target, fill, find_targets, is_link, label, load_workflow
 from .scorer import About, ScoredRow
 from .source import Source

@@ -1,6 +1,5 @@
 """Batches: a saved workflow, a file of prompts, one or several ComfyUI servers, and one result line per prompt.
 
-`workflow` fills the graph, `check` compares it with what a server offers, `journal` records finished and running rows,
-`server` talks to one ComfyUI, `runner` hands rows to servers, `results` reads the history, `console` shows
-progress and `command` is `python -m emoe_core batch`. Nothing here needs torch.
+`plan` says what would be done, `journal` records finished and running rows, and `runner` hands rows to servers. `cli.batch` is
+the command. Nothing here needs torch.
 """

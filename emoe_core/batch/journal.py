@@ -15,7 +15,7 @@ from ..errors import EMoEError
 from ..io.files import write_whole
 from ..io.results_file import ResultsFile
 from ..prompts import PromptRow
-from ..remote.job import Job
+from ..remote.server import Job
 
 STATE_SCHEMA = 1
 

@@ -10,9 +10,8 @@ from typing import Any
 from ..errors import EMoEError
 from ..io.console import Console
 from ..remote.driver import GIVE_UP, POLL, Driver, Gone
-from ..remote.job import Job
 from ..remote.results import failed_result, row_result
-from ..remote.server import Link, Refused
+from ..remote.server import Job, Link, Refused
 from ..remote.workflow import Graph, ObjectInfo, Target, fill
 from .journal import Journal
 

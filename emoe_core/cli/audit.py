@@ -25,9 +25,8 @@ from ..io.console import Line, duration, out, out_json
 from ..io.files import write_whole
 from ..prompts import load_prompts
 from ..prompts.sets import SETS, write
+from .arguments import choice_of, options_of, refuse_filters
 from .audit_arguments import add_arguments
-from .prompt_arguments import choice_of, refuse_filters
-from .score_arguments import options_of
 
 DESCRIPTION = (
     "Scores every prompt of a file, compares its groups (languages, regions, topics), and writes the scores, the "

@@ -3,8 +3,7 @@
 import argparse
 
 from ..gating.policies import ALPHA
-from .prompt_arguments import add_filters, at_least_one
-from .score_arguments import add_options
+from .arguments import add_filters, add_options, at_least_one
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -16,10 +16,9 @@ from ..batch.runner import Rules, Runner
 from ..errors import EMoEError
 from ..io.console import Console, Totals, out_json
 from ..remote.check import notes
-from ..remote.job import Job
-from ..remote.server import Link, Unreachable, new_session, normal_url
+from ..remote.server import Job, Link, Unreachable, new_session, normal_url
 from ..remote.workflow import ObjectInfo, find_targets, fingerprint
-from .prompt_arguments import at_least_one
+from .arguments import at_least_one
 
 DESCRIPTION = (
     "Queues a workflow saved in API format for every row of a prompt file on one or several ComfyUI servers and appends "

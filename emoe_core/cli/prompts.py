@@ -5,7 +5,7 @@ from typing import Any
 
 from ..io.console import out, out_json
 from ..prompts.sets import SETS, Choice, write
-from .prompt_arguments import add_filters, choice_of, refuse_filters
+from .arguments import add_filters, choice_of, refuse_filters
 
 DESCRIPTION = (
     "Without a name: lists the built-in prompt sets with their languages and topics. With one: writes it, or the chosen part "

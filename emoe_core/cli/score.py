@@ -15,7 +15,7 @@ from ..io.console import Console, Totals, out
 from ..io.results_file import ResultsFile
 from ..prompts import PromptRow, load_prompts
 from ..records.calibration import Calibration
-from .score_arguments import add_options, options_of
+from .arguments import add_options, options_of
 
 if TYPE_CHECKING:
     from .score_work import GateWords

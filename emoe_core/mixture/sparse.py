@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import EMoEError
+from ..records.routing import LayerRouting, Routing
 
 #: Gets a layer's name, its router's entropy per row [R] (0 to 1) and each expert's share of the weight per row [R, M].
 Record = Callable[[str, Tensor, Tensor], None]
@@ -166,3 +167,40 @@ def _sum(parts: Iterator[Tensor]) -> Tensor:
     for part in parts:
         total = total + part
     return total
+
+
+class RoutingRecorder:
+    """Collects what the layers report (see `Assignment.record`) over the network calls of one score.
+
+    Where the routers sent a prompt is a baseline beside the score, and shows a router that never chooses.
+    """
+
+    def __init__(self, paths: int, items: int) -> None:
+        self._paths, self._items = paths, items
+        self._entropy: dict[str, list[Tensor]] = {}
+        self._load: dict[str, list[Tensor]] = {}
+
+    def record(self, name: str, entropy: Tensor, load: Tensor) -> None:
+        """One layer of one call; its rows are conditioning entries x paths x items."""
+        shape = (-1, self._paths, self._items)
+        self._entropy.setdefault(name, []).append(entropy.detach().view(shape).cpu())
+        self._load.setdefault(name, []).append(load.detach().view(*shape, load.shape[1]).cpu())
+
+    def summary(self, layers: Sequence[str], separates: frozenset[str], separated_at: str, top_k: int) -> Routing:
+        """The means; `layers` gives the order, and layers that were never called (behind the tap) are left out."""
+        called = [name for name in layers if name in self._entropy]
+        if not called:
+            raise EMoEError("No mixture layer was called, so there is no routing to report.")
+        entropy = torch.stack([torch.cat(self._entropy[name]) for name in called])
+        load = torch.stack([torch.cat(self._load[name]) for name in called])
+        return Routing(
+            entropy=float(entropy.mean()),
+            load=tuple(load.mean(dim=(0, 1, 2, 3)).tolist()),
+            items=tuple(entropy.mean(dim=(0, 1, 2)).tolist()),
+            separated_at=separated_at,
+            top_k=top_k,
+            layers=tuple(
+                LayerRouting(name, float(e.mean()), tuple(w.mean(dim=(0, 1, 2)).tolist()), name in separates)
+                for name, e, w in zip(called, entropy, load, strict=True)
+            ),
+        )

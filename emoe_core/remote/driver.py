@@ -5,8 +5,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from .job import Job
-from .server import Link, Unreachable
+from .server import Job, Link, Unreachable
 from .workflow import Graph
 
 GIVE_UP = 600.0  # seconds to wait for a silent server

@@ -7,7 +7,7 @@ from typing import Any
 from ..errors import BRIEF, plain
 from ..gating.gate import BLOCK, PASS
 from .check import GATE
-from .job import Job
+from .server import Job
 from .workflow import Graph
 
 OK, BLOCKED, ERROR = "ok", "blocked", "error"

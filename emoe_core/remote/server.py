@@ -12,11 +12,33 @@ import json
 import time
 import uuid
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..errors import EMoEError, plain
-from .job import Job
+from ..prompts import PromptRow
 from .workflow import Graph, label
+
+
+@dataclass
+class Job:
+    """A row on its way. `prompt_id` is the latest attempt's, and empty while the row waits for a server."""
+
+    row: PromptRow
+    key: str
+    attempts: int = 0
+    server: str = ""
+    prompt_id: str = ""
+    token: str = ""  # the id we asked for: an older server chooses another, and the token finds the prompt
+
+    def begin(self, server: str) -> None:
+        """A new attempt on a server."""
+        self.attempts, self.server = self.attempts + 1, server
+        self.prompt_id = self.token = str(uuid.uuid4())
+
+    def clear(self) -> None:
+        self.server = self.prompt_id = self.token = ""
+
 
 if TYPE_CHECKING:
     import aiohttp

@@ -17,9 +17,8 @@ from emoe_core.errors import EMoEError
 from emoe_core.io.results_file import ResultsFile
 from emoe_core.prompts import PromptRow
 from emoe_core.remote.check import findings, notes
-from emoe_core.remote.job import Job
 from emoe_core.remote.results import failed_result, row_result
-from emoe_core.remote.server import normal_url
+from emoe_core.remote.server import Job, normal_url
 from emoe_core.remote.workflow import Target, fill, find_targets, fingerprint, load_workflow, typed
 
 ROOT = Path(__file__).resolve().parents[2]

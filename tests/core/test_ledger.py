@@ -23,8 +23,7 @@ from emoe_testing.verdicts import SETTINGS, verdict
 from emoe_core.__main__ import main
 from emoe_core.cli.ledger import JSON_COLUMNS
 from emoe_core.io.spreadsheet import original
-from emoe_core.ledger.file import LedgerError
-from emoe_core.ledger.store import Ledger, Place
+from emoe_core.ledger.store import Ledger, LedgerError, Place
 from emoe_core.records.calibration import Calibration
 
 FORK = multiprocessing.get_context("fork")

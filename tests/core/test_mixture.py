@@ -11,8 +11,7 @@ from torch import nn
 
 from emoe_core.errors import EMoEError
 from emoe_core.mixture import layers, router
-from emoe_core.mixture.routing import RoutingRecorder
-from emoe_core.mixture.sparse import Assignment, SparseMoE, assigned, router_entropy
+from emoe_core.mixture.sparse import Assignment, RoutingRecorder, SparseMoE, assigned, router_entropy
 
 
 class Times(nn.Module):

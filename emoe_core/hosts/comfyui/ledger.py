@@ -6,9 +6,8 @@ import folder_paths
 
 from ...gating.gate import Verdict
 from ...io.log import log
-from ...ledger.file import LedgerError
 from ...ledger.recalibrate import calibrate
-from ...ledger.store import Ledger, Place
+from ...ledger.store import Ledger, LedgerError, Place
 from ...records.calibration import Calibration
 from ...records.report import Report
 

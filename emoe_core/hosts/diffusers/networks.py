@@ -4,7 +4,7 @@ A tap is a forward hook on a part of the network, added for one call and then re
 leaves the network with a private exception, so the rest of it is never computed.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -198,3 +198,37 @@ def block_places(module: nn.Module) -> dict[str, nn.Module]:
     kinds = ("transformer_blocks", "single_transformer_blocks")
     blocks = [block for kind in kinds for block in getattr(module, kind, ())]
     return {f"block:{number}": block for number, block in enumerate(blocks)}
+
+
+@contextmanager
+def borrowed(modules: Iterable[nn.Module], device: torch.device | None) -> Iterator[None]:
+    """The modules on `device` (or where they are, when None) and in evaluation mode inside the block.
+
+    A module that a library moves itself (offloading hooks, quantised weights, several devices) stays where it is.
+    """
+    taken = list(modules)
+    modes = {part: part.training for module in taken for part in module.modules()}
+    moved: list[tuple[nn.Module, torch.device]] = []
+    try:
+        for module in taken:
+            module.eval()
+            home = _home(module)
+            if device is not None and home is not None and home != device:
+                moved.append((module, home))
+                module.to(device)
+        yield
+    finally:
+        for module, home in moved:
+            module.to(home)
+        for part, mode in modes.items():
+            part.training = mode
+
+
+def _home(module: nn.Module) -> torch.device | None:
+    """The device that holds all of the module; None when it must not be moved."""
+    if any(hasattr(part, "_hf_hook") for part in module.modules()) or hasattr(module, "hf_device_map"):
+        return None
+    if getattr(module, "is_quantized", False) or getattr(module, "is_loaded_in_8bit", False):
+        return None
+    places = {tensor.device for tensor in (*module.parameters(), *module.buffers())}
+    return places.pop() if len(places) == 1 else None

@@ -10,8 +10,7 @@ from ...errors import EMoEError
 from ...experts.sets import Expert, ExpertSet
 from ...scoring import empty_prompt
 from ...scoring.probe import Answer, Latents, Request
-from .networks import Encoded, Network
-from .placement import borrowed
+from .networks import Encoded, Network, borrowed
 from .prompts import TextEncoders
 
 

@@ -5,6 +5,7 @@ They examine a recorded call through a small model (`objects`), so a test can pa
 
 from __future__ import annotations
 
+import ast
 import math
 import re
 from pathlib import Path
@@ -461,3 +462,49 @@ def blocks_silently(host: Host) -> str | None:
 def _options(arguments: tuple[Any, ...]) -> dict[str, Any] | None:
     """The transformer options among a call's arguments."""
     return next((one for one in arguments if isinstance(one, dict) and "cond_or_uncond" in one), None)
+
+
+if TYPE_CHECKING:
+    from .entries import Host
+
+#: Used by the batch command, the ledger, the audit and the pack's widgets.
+ROUTES = (
+    ("get", "/ws"),
+    ("get", "/object_info"),
+    ("get", "/history"),
+    ("get", "/history/{prompt_id}"),
+    ("get", "/queue"),
+    ("post", "/prompt"),
+)
+_ARGUMENTS = ["self", "text", "node_id", "sid"]
+
+
+def routes(host: Host) -> str | None:
+    """Whether server.py has every route, and the call that shows a line below a node.
+
+    It is read from the source, because importing it would start half a server.
+    """
+    tree = ast.parse(host.text("server.py"))
+    found = {route for node in ast.walk(tree) if (route := _route(node)) is not None}
+    if missing := [f"{method.upper()} {path}" for method, path in ROUTES if (method, path) not in found]:
+        return f"this ComfyUI's server has no {missing[0]}"
+    shown = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef) and node.name == "send_progress_text"]
+    if not shown:
+        return "this ComfyUI's server has no send_progress_text"
+    given = [argument.arg for argument in shown[0].args.args]
+    if given[: len(_ARGUMENTS)] != _ARGUMENTS:
+        return f"this ComfyUI's send_progress_text takes ({', '.join(given)})"
+    names = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+    if "client_id" not in names or "instance" not in names:
+        return "this ComfyUI's PromptServer has no instance or no client_id"
+    return None
+
+
+def _route(node: ast.AST) -> tuple[str, str] | None:
+    """Method and path of a decorator such as routes.get("/queue")."""
+    if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute) or not node.args:
+        return None
+    called, path = node.func, node.args[0]
+    if isinstance(called.value, ast.Name) and called.value.id == "routes" and isinstance(path, ast.Constant):
+        return called.attr, str(path.value)
+    return None

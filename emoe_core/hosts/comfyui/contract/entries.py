@@ -16,7 +16,6 @@ from typing import Any
 
 from . import behaviour
 from .objects import OBJECTS
-from .server import routes
 
 #: Replaces a thing that a stand-in host shall lack.
 LACKING = object()
@@ -559,7 +558,7 @@ ENTRIES: tuple[Entry, ...] = (
         "PromptServer has these routes, and send_progress_text(text, node_id, sid) shows a line under a node.",
         "the batch command, the widgets and the time left do not work",
         (),
-        routes,
+        behaviour.routes,
     ),
     Entry(
         "start without a server",

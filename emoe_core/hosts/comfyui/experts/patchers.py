@@ -6,12 +6,15 @@ Weights stay in the file's number format, and are converted to the model's when 
 loaded the old way asks for a function that loads it again.
 """
 
+import inspect
 from collections.abc import Callable
 from typing import Any
 
 import comfy.model_patcher
+import comfy.sample
 import torch
 from comfy.model_patcher import ModelPatcher
+from torch import Tensor
 
 try:
     from comfy import model_prefetch
@@ -70,3 +73,14 @@ def forget_prefetched() -> None:
     """
     if model_prefetch is not None:
         model_prefetch.cleanup_prefetch_queues()
+
+
+#: Newer releases make an empty latent of another family's size: the LATENT says of which.
+_RATIOS = ("downscale_ratio_spacial", "downscale_ratio_temporal")
+
+
+def sampled_shape(model: ModelPatcher, samples: Tensor, latent: dict[str, Any]) -> Tensor:
+    """An empty latent with the model's channels, size and time; any other as it is but for time."""
+    fix = comfy.sample.fix_empty_latent_channels
+    ratios = {name: latent.get(name) for name in _RATIOS if name in inspect.signature(fix).parameters}
+    return fix(model, samples, **ratios)

@@ -13,8 +13,8 @@ from ....mixture import router as router_maths
 from ....mixture.experts import MixtureSet, check_mixable, network_identity, paths
 from ....mixture.layers import of_block, separation
 from ..experts import identity
-from ..experts.latents import sampled_shape
 from ..experts.partial import complete
+from ..experts.patchers import sampled_shape
 from .layers import expert_layer, mixture_model, sparse_layer_names
 from .router import Drawing, expert_rows
 

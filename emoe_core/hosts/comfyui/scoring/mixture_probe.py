@@ -12,8 +12,7 @@ from torch import Tensor
 from ....errors import EMoEError
 from ....experts.sets import ExpertSet
 from ....mixture.experts import MixtureSet
-from ....mixture.routing import RoutingRecorder
-from ....mixture.sparse import Assignment
+from ....mixture.sparse import Assignment, RoutingRecorder
 from ....scoring.probe import Answer, Request
 from ..mixture.layers import scoring
 from ..prompts import conditioning as cond

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import itertools
+import weakref
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -18,7 +19,8 @@ from comfy.model_patcher import ModelPatcher
 from torch import Tensor
 
 from ....errors import EMoEError
-from ....experts.sets import ExpertSet
+from ....experts.sets import Expert, ExpertSet
+from ....io.log import log
 from ....mixture.experts import MODE, MixtureSet
 from ....records.calibration import Calibration
 from ....records.message import Code, Message
@@ -29,12 +31,11 @@ from ....scoring.estimators import estimator
 from ....scoring.options import ScoreOptions
 from ....scoring.presets import resolve_tap
 from ....scoring.score import Scored, score_many
-from ..experts.latents import sampled_shape
+from ..experts.patchers import sampled_shape
 from ..prompts import conditioning as cond
 from ..prompts.checks import check_areas
 from . import batching, patches
 from .mixture_probe import MixtureProbe
-from .precision import in_precision
 from .probe import ComfyProbe, common_taps
 from .proving import Prover
 
@@ -380,3 +381,32 @@ def _key(samples: Tensor, noises: list[Tensor], sigmas: Tensor) -> str:
         digest.update(str(tuple(tensor.shape)).encode())
         digest.update(tensor.detach().to(device="cpu", dtype=torch.float32).contiguous().numpy().tobytes())
     return digest.hexdigest()
+
+
+_kept: weakref.WeakKeyDictionary[Expert, dict[str, Expert]] = weakref.WeakKeyDictionary()
+
+
+def in_precision(experts: ExpertSet, dtype: str) -> ExpertSet:
+    """The experts, computing in a type such as "float32"; unchanged if they do already, or if torch has no such type.
+
+    Half precision alone moves scores by a tenth of their spread, so a calibration's own precision is used. The user's models
+    do not change: clones of them compute in the other type. A mixture stays as it is.
+    """
+    known = getattr(torch, dtype, None)
+    if type(experts) is not ExpertSet or not isinstance(known, torch.dtype):
+        return experts
+    if all(expert.dtype == dtype for expert in experts.experts):
+        return experts
+    return ExpertSet(tuple(_computing(expert, dtype, known) for expert in experts.experts), experts.calibrations)
+
+
+def _computing(expert: Expert, dtype: str, known: torch.dtype) -> Expert:
+    if expert.dtype == dtype:
+        return expert
+    made = _kept.setdefault(expert, {})
+    if dtype not in made:
+        log.debug("EMoE: '%s' computes in %s on a copy, as its calibration did", expert.name, dtype)
+        model = expert.model.clone()
+        model.set_model_compute_dtype(known)
+        made[dtype] = replace(expert, model=model, dtype=dtype)
+    return made[dtype]
