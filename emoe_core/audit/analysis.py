@@ -8,8 +8,7 @@ import numpy as np
 from ..records.message import Code, Message, load_all, load_one
 from ..stats import compare
 from . import statistics as stats
-from .causes import extremes
-from .column import BASELINES, CONTROLS, FEWEST, Column, Options
+from .column import BASELINES, CONTROLS, FEWEST, Column, Options, extremes
 from .numbers import Numbers
 from .priorities import rank
 from .result import HIGHER, LOWER, NONE, Adjusted, AuditResult, Confounder, GroupStats

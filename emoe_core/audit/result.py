@@ -20,6 +20,7 @@ NOTES = {
     "together": "the text's properties and the group go together",
 }
 
+SHOWN = 10  # groups of a column in the summary
 HIGHER, LOWER, NONE, FEW = "higher", "lower", "none", "too few"
 
 
@@ -269,10 +270,26 @@ class AuditResult:
         raise EMoEError(f"The audit '{self.name}' has no group '{column}={value}'.")
 
     def lines(self) -> list[str]:
-        """The summary for a person, one sentence per line."""
-        from .summary import lines
-
-        return lines(self)
+        """For a person, one sentence per line: what was scored, what was found, what to do first, and what to keep in mind."""
+        found = [f"{self.prompts} prompts of '{self.name}' were scored{_left_out(self)}."]
+        if self.overall is not None:
+            o = self.overall
+            found.append(
+                f"Scores: median {o.median:.4g}, from {o.minimum:.4g} to {o.maximum:.4g}. Higher is less known."
+            )
+        for column in self.columns:
+            groups = [group for group in self.of_column(column) if group.finding != FEW]
+            higher = [group.value or "(empty)" for group in groups if group.finding == HIGHER]
+            if not groups:
+                found.append(f"{column}: nothing to compare.")
+            elif not higher:
+                found.append(f"{column}: none of {len(groups)} groups is surely less known than the others.")
+            else:
+                names = ", ".join(higher[:SHOWN]) + (" ..." if len(higher) > SHOWN else "")
+                found.append(f"{column}: less known are {names} ({len(higher)} of {len(groups)} groups).")
+        for priority in self.priorities[:3]:
+            found.append(f"Data would help first: {priority.column} {priority.value}, which {priority.reason}.")
+        return [*found, *self.warnings]
 
     def as_dict(self) -> dict[str, Any]:
         """Ready for JSON."""
@@ -322,3 +339,12 @@ class AuditResult:
         if kept is None:
             raise EMoEError(f"The audit '{path}' was not analysed yet; start the audit again to finish it.")
         return cls.from_dict(kept)
+
+
+def _left_out(result: AuditResult) -> str:
+    said = []
+    if result.failed:
+        said.append(f"{result.failed} could not be scored")
+    if result.bad:
+        said.append(f"{result.bad} rows could not be read")
+    return f" ({', '.join(said)})" if said else ""

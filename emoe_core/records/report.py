@@ -9,8 +9,9 @@ from .message import Message, dump_all
 from .settings import Settings
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from .calibration import Calibration
-    from .maps import Maps
     from .proof import Proof
     from .routing import Routing
 
@@ -153,3 +154,17 @@ class Report:
             "proofs": [proof.as_dict() for proof in self.proofs],
             **({} if self.routing is None else {"routing": self.routing.as_dict()}),
         }
+
+
+@dataclass(frozen=True, eq=False)
+class Maps:
+    """What a score shows place by place.
+
+    Attributes:
+        disagreement: [B, h, w], see `disagreement`.
+        denoised: the first expert's denoised estimate of the first noise sample, [B, C, H, W] in the scale of a LATENT;
+            None where the pass ended before the prediction.
+    """
+
+    disagreement: Tensor
+    denoised: Tensor | None = None

@@ -9,9 +9,8 @@ from torch import Tensor
 
 from ..errors import EMoEError
 from ..experts.sets import ExpertSet
-from ..records.maps import Maps
 from ..records.message import Code, Message
-from ..records.report import Estimate, ItemScore, Report
+from ..records.report import Estimate, ItemScore, Maps, Report
 from ..records.routing import Routing
 from ..records.settings import Settings
 from . import estimators as est

@@ -9,8 +9,7 @@ from torch.nn.functional import interpolate
 from ..charts.canvas import SMALLEST, Canvas, as_array, label_of, ticks
 from ..charts.theme import VIRIDIS
 from ..errors import EMoEError
-from ..records.maps import Maps
-from ..records.report import Report
+from ..records.report import Maps, Report
 from ..scoring.disagreement import PIXELS_A_LATENT
 
 SIZES = (256, 2048)

@@ -10,8 +10,7 @@ import torch
 
 from emoe_core.charts.theme import VIRIDIS
 from emoe_core.errors import EMoEError
-from emoe_core.records.maps import Maps
-from emoe_core.records.report import ItemScore, Report
+from emoe_core.records.report import ItemScore, Maps, Report
 from emoe_core.records.settings import Settings
 from emoe_core.scoring.disagreement import disagreement
 from emoe_core.scoring.estimators import ESTIMATORS, Measured

@@ -9,7 +9,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from emoe_core.prompts.sets.tables import DATA, table
+from emoe_core.prompts.sets.choice import DATA, table
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -8,8 +8,7 @@ import torch
 from torch import Tensor
 
 from ...errors import EMoEError
-from ...records.maps import Maps
-from ...records.report import Report
+from ...records.report import Maps, Report
 from ...show.disagreement_map import Look, map_picture, mask
 
 if TYPE_CHECKING:

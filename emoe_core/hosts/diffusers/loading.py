@@ -86,7 +86,7 @@ def load_expert(
 def load_asked(
     names: Sequence[str], config: str = "", device: str = "", dtype: str = "", clip_skip: int | None = None
 ) -> tuple[ExpertSet, torch.device | None]:
-    """The experts that a command line or an audit's source names, and the device they take turns on; None if they stay on the processor.
+    """The experts that a command line or an audit names, and the device they take turns on; None for the processor.
 
     Args:
         names: files and folders, or only the word DEMO.

@@ -10,8 +10,6 @@ Prompts with one `id` say the same. `python -m tools.prompt_sets` makes the tabl
 are read.
 """
 
-from .choice import Choice
-from .tables import CONCEPTS, REGIONS, SETS
-from .writing import KINDS, write
+from .choice import CONCEPTS, KINDS, REGIONS, SETS, Choice, write
 
 __all__ = ["CONCEPTS", "KINDS", "REGIONS", "SETS", "Choice", "write"]

@@ -1,11 +1,42 @@
-"""The chosen part of a built-in set, and its rows."""
+"""The built-in sets: their files, the chosen part of one with its rows, and that part written as a file of prompts."""
 
+import csv
+import gzip
+import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 from ...errors import EMoEError
-from .tables import CONCEPTS, REGIONS, table
+from ...io.files import explained, replacing
+
+DATA = Path(__file__).resolve().parent / "data"
+CONCEPTS, REGIONS = "concepts", "regions"
+SETS = (CONCEPTS, REGIONS)
+
+
+@lru_cache(maxsize=len(SETS))
+def table(name: str) -> dict[str, Any]:
+    """A set's file, read once.
+
+    Both have `version`, `source`, and `languages` (tag -> name, script, speakers). `concepts` has `concepts` (emoji, topic,
+    id) and `names` (language -> one name per concept). `regions` has `ids` and `topics` of the things, `territories`
+    (territory, continent, region, population), and per language `names` of the territories, `things` and `commas`.
+
+    Raises:
+        EMoEError: there is no such set, or its file is missing or damaged.
+    """
+    if name not in SETS:
+        raise EMoEError(f"There is no built-in prompt set '{name}'; choose one of {', '.join(SETS)}.")
+    path = DATA / f"{name}.json.gz"
+    try:
+        found: dict[str, Any] = json.loads(gzip.decompress(path.read_bytes()))
+    except (OSError, EOFError, ValueError) as error:
+        raise EMoEError(f"The prompt set '{path}' is damaged ({error}); install the node pack again.") from error
+    return found
+
 
 ALL = "all"
 
@@ -155,3 +186,31 @@ def _found(wanted: Sequence[str], keys: Mapping[str, str], known: Iterable[str],
             raise EMoEError(f"{sentence} '{text}'; choose among {', '.join(dict.fromkeys(known))}.")
         found.append(keys[key])
     return list(dict.fromkeys(found))
+
+
+KINDS = (".csv", ".tsv", ".jsonl", ".txt")
+
+
+def write(choice: Choice, path: str | Path) -> Path:
+    """Writes the rows; the same choice gives the same bytes. A .txt holds only the prompts.
+
+    Raises:
+        EMoEError: this kind of file cannot be written, or not there.
+    """
+    path = Path(path)
+    kind = path.suffix.lower()
+    if kind not in KINDS:
+        raise EMoEError(f"'{path}' is of a kind that is not written; use one of {', '.join(KINDS)}.")
+    with explained(f"The prompts cannot be written to '{path}'", "choose another file"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # Spreadsheets read UTF-8 only with the mark.
+        encoding = "utf-8-sig" if kind == ".csv" else "utf-8"
+        with replacing(path) as part, part.open("w", encoding=encoding, newline="") as file:
+            if kind in (".csv", ".tsv"):
+                table = csv.DictWriter(file, choice.columns(), delimiter="," if kind == ".csv" else "\t")
+                table.writeheader()
+                table.writerows(choice.rows())
+            else:
+                for row in choice.rows():
+                    file.write((row["prompt"] if kind == ".txt" else json.dumps(row, ensure_ascii=False)) + "\n")
+    return path
