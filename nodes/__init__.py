@@ -2,40 +2,46 @@
 
 from comfy_api.latest import ComfyExtension, io
 
-from . import (
-    audit,
-    audit_report,
-    calibrate,
-    decisions,
-    diagnostics,
-    disagreement_map,
-    encode,
-    experts,
-    filter,
-    gate,
-    ledger,
-    mixture,
-    route,
-    score,
-    words,
-)
+from .audit import Audit
+from .audit_report import AuditReport
+from .calibrate import Calibrate, LoadCalibration, SaveCalibration
+from .decisions import DecisionReport
+from .diagnostics import ExpertDiagnostics
+from .disagreement_map import DisagreementMap
+from .encode import EncodeForExperts
+from .experts import AddExpert, DemoExperts, ExpertsFromLoras, LoadExperts
+from .filter import FilterList, PromptList
+from .gate import Gate
+from .ledger import CalibrationFromLedger
+from .mixture import BuildMixture, LoadSegMoE
+from .route import Route, Stop
+from .score import Score
+from .words import WordAttribution
 
 NODES: list[type[io.ComfyNode]] = [
-    *experts.NODES,
-    *mixture.NODES,
-    *encode.NODES,
-    *score.NODES,
-    *disagreement_map.NODES,
-    *diagnostics.NODES,
-    *gate.NODES,
-    *route.NODES,
-    *filter.NODES,
-    *calibrate.NODES,
-    *decisions.NODES,
-    *audit.NODES,
-    *audit_report.NODES,
-    *ledger.NODES,
-    *words.NODES,
+    DemoExperts,
+    AddExpert,
+    LoadExperts,
+    ExpertsFromLoras,
+    BuildMixture,
+    LoadSegMoE,
+    EncodeForExperts,
+    Score,
+    DisagreementMap,
+    ExpertDiagnostics,
+    Gate,
+    Route,
+    Stop,
+    FilterList,
+    PromptList,
+    Calibrate,
+    SaveCalibration,
+    LoadCalibration,
+    DecisionReport,
+    Audit,
+    AuditReport,
+    CalibrationFromLedger,
+    WordAttribution,
 ]
 
 

@@ -162,6 +162,3 @@ class Audit(io.ComfyNode):
         except EMoEError as error:
             return str(error)
         return True
-
-
-NODES: list[type[io.ComfyNode]] = [Audit]

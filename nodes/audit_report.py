@@ -66,6 +66,3 @@ class AuditReport(io.ComfyNode):
             **drawn,
         }
         return io.NodeOutput(*(torch.from_numpy(as_array(picture)) for picture in pictures), summary, ui=shown)
-
-
-NODES: list[type[io.ComfyNode]] = [AuditReport]

@@ -5,7 +5,6 @@ from typing import Any
 
 from comfy_api.latest import io
 
-from ..emoe_core.errors import EMoEError
 from ..emoe_core.experts.sets import ExpertSet
 from ..emoe_core.gating.reference_prompts import BAD_BELOW
 from ..emoe_core.hosts.comfyui import calibrating, input_files
@@ -179,12 +178,4 @@ class LoadCalibration(io.ComfyNode):
     @classmethod
     def fingerprint_inputs(cls, name: str | None) -> str:
         """Loads a replaced calibration again."""
-        if name is None:
-            return ""
-        try:
-            return input_files.file_state(calibrating.path_of(name))
-        except EMoEError:
-            return "missing"
-
-
-NODES: list[type[io.ComfyNode]] = [Calibrate, SaveCalibration, LoadCalibration]
+        return "" if name is None else input_files.state_of(calibrating.path_of, name)

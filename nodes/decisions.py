@@ -93,6 +93,3 @@ class DecisionReport(io.ComfyNode):
         drawn, said = decoration(lambda: dict(ui.PreviewImage(image, cls=cls).as_dict()))
         shown = {**drawn, **text_ui(*report.lines(), *said), "emoe_decisions": [numbers]}
         return io.NodeOutput(image, json.dumps(numbers, allow_nan=False), ui=shown)
-
-
-NODES: list[type[io.ComfyNode]] = [DecisionReport]

@@ -65,6 +65,3 @@ class ExpertDiagnostics(io.ComfyNode):
             "emoe_diagnosis": [found.as_dict()],
         }
         return io.NodeOutput(joined(found.lines), image, ui=shown)
-
-
-NODES: list[type[io.ComfyNode]] = [ExpertDiagnostics]

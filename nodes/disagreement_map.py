@@ -99,6 +99,3 @@ class DisagreementMap(io.ComfyNode):
     ) -> io.NodeOutput:
         picture, mask = drawn(report, Look(**look), image, vae)
         return io.NodeOutput(picture, mask, ui=ui.PreviewImage(picture, cls=cls))
-
-
-NODES: list[type[io.ComfyNode]] = [DisagreementMap]

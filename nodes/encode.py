@@ -36,6 +36,3 @@ class EncodeForExperts(io.ComfyNode):
     def execute(cls, experts: ExpertSet, text: str) -> io.NodeOutput:
         check_text(text, "Encode for Experts's text")
         return io.NodeOutput(encode_for_experts(experts, text))
-
-
-NODES: list[type[io.ComfyNode]] = [EncodeForExperts]

@@ -198,6 +198,3 @@ class ExpertsFromLoras(io.ComfyNode):
 def _chosen(files: dict[str, str]) -> list[str]:
     names = (files.get(f"expert_{i}", host.NONE) for i in range(1, _MOST_FILES + 1))
     return [name for name in names if name and name != host.NONE]
-
-
-NODES: list[type[io.ComfyNode]] = [DemoExperts, AddExpert, LoadExperts, ExpertsFromLoras]

@@ -103,6 +103,3 @@ class PromptList(io.ComfyNode):
     def execute(cls, prompts: str) -> io.NodeOutput:
         found = prompt_lines(prompts)
         return io.NodeOutput(found, len(found))
-
-
-NODES: list[type[io.ComfyNode]] = [FilterList, PromptList]

@@ -145,6 +145,3 @@ class Gate(io.ComfyNode):
 
 def _number(value: float | None) -> float:
     return math.nan if value is None else value
-
-
-NODES: list[type[io.ComfyNode]] = [Gate]

@@ -48,6 +48,3 @@ class CalibrationFromLedger(io.ComfyNode):
     def fingerprint_inputs(cls, **_: object) -> str:
         """Reads a changed ledger again."""
         return ledger.state()
-
-
-NODES: list[type[io.ComfyNode]] = [CalibrationFromLedger]

@@ -158,6 +158,3 @@ class LoadSegMoE(io.ComfyNode):
     def fingerprint_inputs(cls, folder: str | None) -> str:
         """Loads a folder again that was replaced under the same name."""
         return "" if folder is None else segmoe.fingerprint(folder)
-
-
-NODES: list[type[io.ComfyNode]] = [BuildMixture, LoadSegMoE]

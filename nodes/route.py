@@ -89,6 +89,3 @@ class Stop(io.ComfyNode):
                 "EMoE: the Gate blocked this prompt, and Stop or Skip by Gate was set to end the run with an error."
             )
         return io.NodeOutput(ExecutionBlocker(None))
-
-
-NODES: list[type[io.ComfyNode]] = [Route, Stop]

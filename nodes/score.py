@@ -104,6 +104,3 @@ class Score(io.ComfyNode):
             **drawn,
         }
         return io.NodeOutput(report.score, replace(report, maps=scored.maps), picture, ui=ui)
-
-
-NODES: list[type[io.ComfyNode]] = [Score]

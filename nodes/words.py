@@ -84,6 +84,3 @@ class WordAttribution(io.ComfyNode):
             **drawn,
         }
         return io.NodeOutput(joined(lines), torch.from_numpy(as_array(picture)), ui=ui)
-
-
-NODES: list[type[io.ComfyNode]] = [WordAttribution]

@@ -9,13 +9,14 @@ import os
 from collections.abc import Iterator
 from dataclasses import asdict, fields
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from ..errors import EMoEError
 from ..prompts import PromptRow
 from .engine import Clock, Progress, batches, begin, keep
 from .plan import AuditPlan
-from .scorer import About, ScoredRow, Scorer
+from .scorer import About, ScoredRow
+from .source import Source
 from .store import Store
 
 _LEAST, _MOST = 32, 256  # prompts per task for a worker; each task has its overhead
@@ -23,18 +24,10 @@ _STARTS = 3
 _FIELDS = tuple(field.name for field in fields(ScoredRow))
 
 
-class Makes(Protocol):
-    """The description that a worker gets and makes its scorer from (see `source.Source`)."""
-
-    def scorer(self) -> Scorer:
-        """Loads the experts."""
-        ...
-
-
 class Worker:
     """Lives in a worker's process."""
 
-    def __init__(self, source: Makes) -> None:
+    def __init__(self, source: Source) -> None:
         self._scorer = source.scorer()
         self._scorer.about()  # chooses the calibration
 
@@ -53,7 +46,7 @@ class Worker:
 
 def run(
     plan: AuditPlan,
-    source: Makes,
+    source: Source,
     folder: str | Path,
     workers: int,
     address: str = "local",
@@ -132,7 +125,7 @@ def start(ray: Any, workers: int, address: str) -> None:
     raise EMoEError(f"Ray did not start in {_STARTS} attempts ({said}); try again when the machine is less busy.")
 
 
-def _ask(ray: Any, source: Makes) -> About:
+def _ask(ray: Any, source: Source) -> About:
     """What the scores will depend on. A worker is asked, because the driver has no experts."""
     try:
         about: About = ray.get(ray.remote(num_cpus=1)(_about).remote(source))
@@ -141,7 +134,7 @@ def _ask(ray: Any, source: Makes) -> About:
     return about
 
 
-def _about(source: Makes) -> About:
+def _about(source: Source) -> About:
     return source.scorer().about()
 
 

@@ -12,8 +12,9 @@ from ..errors import EMoEError
 from ..gating.policies import ALPHA
 from ..records.message import Code, Message
 from ..stats import compare
+from ..stats.evaluation import Floats
 from . import statistics as stats
-from .numbers import Floats, Indices, Numbers
+from .numbers import Indices, Numbers
 from .plan import AuditPlan
 from .priorities import Weights, weight_of
 from .result import FEW, NONE, Adjusted, Baseline, Cause, Effect, GroupStats, PromptScore, TextFacts

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..stats.evaluation import Floats
 from .store import Store
 
-Floats = NDArray[np.float64]
 Indices = NDArray[np.int64]
 _NAMES = ("score", "response", "guidance", "p_value", "tokens", "truncated", "unknown", "words", "shared_english")
 _CHUNK = 4096

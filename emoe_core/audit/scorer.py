@@ -57,11 +57,9 @@ class Scorer(Protocol):
     @property
     def batch_size(self) -> int:
         """How many prompts it prefers per call."""
-        ...
 
     def about(self) -> About:
         """The settings; asked before the first prompt, so that an audit with other settings is refused at once."""
-        ...
 
     def score(self, prompts: Sequence[str]) -> list[ScoredRow]:
         """One row per prompt, in order. A prompt that cannot be scored gives a row with an error, not an exception.
@@ -69,4 +67,3 @@ class Scorer(Protocol):
         Raises:
             EMoEError: nothing can be scored (no experts, server gone, bad settings).
         """
-        ...

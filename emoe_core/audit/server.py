@@ -17,10 +17,11 @@ from ..prompts import PromptRow
 from ..records.message import Code, Message, load_all
 from ..remote.driver import GIVE_UP, Driver, Gone
 from ..remote.results import number, of_other_prompt, row_result
-from ..remote.server import Job, Link, Refused, new_session, normal_url
+from ..remote.server import Job, Link, Refused, mapping, new_session, normal_url
 from ..remote.workflow import Graph, Target, fill, find_targets, is_link, label, load_workflow
 from .scorer import About, ScoredRow
 from .source import Source
+from .store import SCORES
 
 SCORE, GATE, PREVIEW = "EMoE_Score", "EMoE_Gate", "PreviewAny"
 _IN_FLIGHT = 4  # prompts per server at a time, enough to keep it busy
@@ -86,15 +87,8 @@ class ServerScorer:
         score = number(item["score"]) if "score" in item else _shown(entry)
         if score is None:
             return ScoredRow(None, error="The server's history has no score for this prompt.")
-        return ScoredRow(
-            score,
-            stderr=number(item.get("stderr")),
-            epistemic=number(item.get("epistemic")),
-            seed_variance=number(item.get("seed_variance")),
-            response=number(item.get("response")),
-            guidance=number(item.get("guidance")),
-            p_value=number(gated.get("p_value")),
-        )
+        beside: dict[str, Any] = {name: number(item.get(name)) for name in SCORES if name not in ("score", "p_value")}
+        return ScoredRow(score, p_value=number(gated.get("p_value")), **beside)
 
     async def _all(self, prompts: Sequence[str], same: bool = False) -> list[ScoredRow | Mapping[str, Any]]:
         """A history entry or an error for each prompt; with `same`, prompt i goes to server i."""
@@ -172,9 +166,7 @@ def _source(value: object) -> str | None:
 
 
 def _output(entry: Mapping[str, Any], node: str) -> Mapping[str, Any]:
-    outputs = entry.get("outputs")
-    found = outputs.get(node) if isinstance(outputs, dict) else None
-    return found if isinstance(found, dict) else {}
+    return mapping(mapping(entry.get("outputs")).get(node))
 
 
 def _shown(entry: Mapping[str, Any]) -> float | None:

@@ -7,13 +7,11 @@ Only ranks are used, so nothing is assumed about the shape of the scores. Tests 
 from collections.abc import Mapping
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..stats.compare import Z95, ridits
-from ..stats.evaluation import spearman
+from ..stats.evaluation import Floats, spearman
 from .result import NOTES, Adjusted, Distribution
 
-Floats = NDArray[np.float64]
 BINS = 40
 FEWEST = 10
 #: When the controls explain this share of the group's indicator, they alone identify the group.

@@ -47,7 +47,6 @@ class Sampled(Protocol):
 
     def sample(self, count: int) -> NDArray[np.float32]:
         """What `sample_values` would give for the tensor itself."""
-        ...
 
 
 @dataclass(frozen=True)

@@ -20,8 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import EMoEError
-
-Floats = NDArray[np.float64]
+from ..stats.evaluation import Floats
 
 
 @dataclass(frozen=True)

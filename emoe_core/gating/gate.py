@@ -15,6 +15,11 @@ from .policies import ALPHA, DELTA, POLICIES, Policy, TooFewPrompts
 VERDICT_SCHEMA = 1
 PASS, BLOCK = "pass", "block"
 DECIDE, OBSERVE = "decide", "observe"
+#: What a stored verdict begins with.
+_NUMBERS = (
+    *("verdict", "passed", "mode", "policy", "reason"),
+    *("score", "threshold", "alpha", "p_value", "percentile"),
+)
 
 
 @dataclass(frozen=True)
@@ -68,16 +73,7 @@ class Verdict:
         """The verdict for history and files, ready for JSON."""
         return {
             "schema": VERDICT_SCHEMA,
-            "verdict": self.verdict,
-            "passed": self.passed,
-            "mode": self.mode,
-            "policy": self.policy,
-            "reason": self.reason,
-            "score": self.score,
-            "threshold": self.threshold,
-            "alpha": self.alpha,
-            "p_value": self.p_value,
-            "percentile": self.percentile,
+            **{name: getattr(self, name) for name in _NUMBERS},
             "prompt": self.report.prompt,
             "fingerprint": self.report.settings.fingerprint(),
             "warnings": list(self.report.warnings),

@@ -8,7 +8,6 @@ from typing import Any
 from ..errors import EMoEError
 from ..gating.gate import BLOCK, DECIDE
 from ..records.calibration import Calibration
-from ..records.settings import Settings
 from ..stats.drift import ALARM_AT, drift
 from .comparable import by_part, comparable, different, parts
 from .recalibrate import day
@@ -34,30 +33,24 @@ def summarise(
             rows.setdefault(row.fingerprint, []).append(row)
     if not rows:
         raise EMoEError(f"'{ledger.path}' has no verdicts" + (f" under '{fingerprint}'." if fingerprint else " yet."))
-    if calibration is not None and calibration.settings.fingerprint() not in rows:
+    own = None if calibration is None else calibration.settings.fingerprint()
+    if calibration is not None and own not in rows:
         raise EMoEError(
             f"'{ledger.path}' has no verdicts under the settings of the calibration '{calibration.name}' "
-            f"({calibration.settings.fingerprint()}); it has {', '.join(sorted(rows))}."
+            f"({own}); it has {', '.join(sorted(rows))}."
         )
     settings = ledger.settings()
     return [
         {
             "fingerprint": known,
-            **_described(*settings[known]),
+            "experts": list(settings[known][1]),
+            "settings": asdict(settings[known][0]),
             **_counts(rows[known]),
             "seconds": _seconds(rows[known]),
-            "drift": _drift(ledger, rows[known], calibration if _fits(calibration, known) else None),
+            "drift": _drift(ledger, rows[known], calibration if known == own else None),
         }
         for known in sorted(rows, key=lambda known: -len(rows[known]))
     ]
-
-
-def _fits(calibration: Calibration | None, fingerprint: str) -> bool:
-    return calibration is not None and calibration.settings.fingerprint() == fingerprint
-
-
-def _described(settings: Settings, experts: Sequence[str]) -> dict[str, Any]:
-    return {"experts": list(experts), "settings": asdict(settings)}
 
 
 def _counts(rows: Sequence[LedgerRow]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import Any
 from ..errors import BRIEF, plain
 from ..gating.gate import BLOCK, PASS
 from .check import GATE
-from .server import Job
+from .server import Job, mapping
 from .workflow import Graph
 
 OK, BLOCKED, ERROR = "ok", "blocked", "error"
@@ -34,7 +34,7 @@ def row_result(
 
 
 def _result(job: Job, entry: Mapping[str, Any], graph: Graph, seconds: float, refused: str | None) -> dict[str, Any]:
-    outputs = {node: output for node, output in _mapping(entry.get("outputs")).items() if isinstance(output, dict)}
+    outputs = {node: output for node, output in mapping(entry.get("outputs")).items() if isinstance(output, dict)}
     items = [item for output in outputs.values() for item in _list(output.get("emoe"))]
     error = refused or _run_error(entry)
     if wrong := next(filter(None, (_wrong(item) for item in items)), None) or _other_prompt(job, items):
@@ -63,7 +63,7 @@ def _result(job: Job, entry: Mapping[str, Any], graph: Graph, seconds: float, re
 
 def _wrong(item: Any) -> str | None:
     """Why something is no verdict of a Gate."""
-    told = _mapping(item)
+    told = mapping(item)
     sound = told.get("verdict") in (PASS, BLOCK) and isinstance(told.get("passed"), bool)
     numbers = [told.get("score"), *(told[name] for name in ("p_value", "percentile") if told.get(name) is not None)]
     if sound and all(number(value) is not None for value in numbers):
@@ -110,12 +110,7 @@ def _line(job: Job, status: str, error: str | None) -> dict[str, Any]:
         "prompt": job.row.prompt,
         "columns": job.row.columns,
         "status": status,
-        "verdict": None,
-        "passed": None,
-        "score": None,
-        "p_value": None,
-        "percentile": None,
-        "reason": None,
+        **dict.fromkeys(("verdict", "passed", "score", "p_value", "percentile", "reason")),
         "images": [],
         "files": [],
         "seconds": None,
@@ -136,9 +131,9 @@ def _files(outputs: Mapping[str, Any], server: str, *kinds: str) -> Iterator[dic
 
 
 def _messages(entry: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    for message in _list(_mapping(entry.get("status")).get("messages")):
+    for message in _list(mapping(entry.get("status")).get("messages")):
         if isinstance(message, (list, tuple)) and len(message) == 2:
-            yield str(message[0]), _mapping(message[1])
+            yield str(message[0]), mapping(message[1])
 
 
 def _run_error(entry: Mapping[str, Any]) -> str | None:
@@ -151,7 +146,7 @@ def _run_error(entry: Mapping[str, Any]) -> str | None:
             return f"{data.get('node_type', 'node')} (node {data.get('node_id', '?')}): {said}"
         if event == "execution_interrupted":
             return f"The run was interrupted on the server at node {data.get('node_id', '?')}."
-    if _mapping(entry.get("status")).get("status_str") == "error":
+    if mapping(entry.get("status")).get("status_str") == "error":
         return "The run failed and the history does not say why; see the server's log."
     return None
 
@@ -174,7 +169,7 @@ def run_status(entry: Mapping[str, Any]) -> str:
     """`success` or `error`, as the history says; `blocked` where Stop ended the run with an error."""
     if _was_blocked_by_error(entry):
         return BLOCKED
-    return str(_mapping(entry.get("status")).get("status_str") or "unknown")
+    return str(mapping(entry.get("status")).get("status_str") or "unknown")
 
 
 def _finite(value: Any) -> Any:
@@ -190,7 +185,3 @@ def _finite(value: Any) -> Any:
 
 def _list(value: Any) -> Sequence[Any]:
     return value if isinstance(value, (list, tuple)) else []
-
-
-def _mapping(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, dict) else {}

@@ -229,7 +229,7 @@ def _is_it(item: object, job: Job) -> bool:
     """Whether a queue item, or a history entry's `prompt`, is the job's: [number, id, graph, extra_data, outputs]."""
     if not isinstance(item, list) or len(item) < 4:
         return False
-    mark = _mapping(_mapping(item[3]).get(MARK))
+    mark = mapping(mapping(item[3]).get(MARK))
     if item[1] == job.prompt_id or (job.token and mark.get("token") == job.token):
         job.prompt_id = str(item[1])
         return True
@@ -239,16 +239,16 @@ def _is_it(item: object, job: Job) -> bool:
 def _node_errors(reply: Mapping[str, Any], graph: Graph) -> str:
     """Every node's errors in one line."""
     parts = []
-    for node, info in _mapping(reply.get("node_errors")).items():
+    for node, info in mapping(reply.get("node_errors")).items():
         where = label(graph, node) if node in graph else f"node {node}"
-        errors = _mapping(info).get("errors")
-        for error in map(_mapping, errors if isinstance(errors, list) else []):
+        errors = mapping(info).get("errors")
+        for error in map(mapping, errors if isinstance(errors, list) else []):
             parts.append(f"{where}: {_said(error.get('message'))} ({_said(error.get('details'))})")
     return " ".join("; ".join(parts).split())
 
 
 def _refusal(reply: object, graph: Graph) -> str:
-    answer = _mapping(reply)
+    answer = mapping(reply)
     error = answer.get("error")
     general = _said(error.get("message") if isinstance(error, dict) else error)
     return _node_errors(answer, graph) or " ".join(general.split())
@@ -259,5 +259,6 @@ def _said(value: object) -> str:
     return plain(" ".join(value.split())) if isinstance(value, str) and value else "no reason given"
 
 
-def _mapping(value: object) -> dict[str, Any]:
+def mapping(value: object) -> dict[str, Any]:
+    """The value if it is a JSON object, else an empty one."""
     return value if isinstance(value, dict) else {}

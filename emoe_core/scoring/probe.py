@@ -48,7 +48,6 @@ class Probe(Protocol):
     @property
     def taps(self) -> tuple[str, ...]:
         """The taps that every expert has, e.g. ("mid_in", "mid_out", "noise_pred") or ("block:0", ..., "noise_pred")."""
-        ...
 
     def latents(self, request: Request, advance: Callable[[int], None]) -> Answer:
         """The latents at all the request's taps, from one pass.
@@ -59,4 +58,3 @@ class Probe(Protocol):
         Raises:
             EMoEError: the model has no such tap, or the conditioning does not fit it.
         """
-        ...

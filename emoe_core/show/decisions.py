@@ -3,8 +3,8 @@
 from PIL import Image
 
 from ..charts import Mark, Series, histogram, line_chart, stack
-from ..gating.curves import Floats
 from ..gating.decision_report import Decisions
+from ..stats.evaluation import Floats
 
 SIZE = (720, 440)
 

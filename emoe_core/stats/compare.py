@@ -6,11 +6,9 @@ from dataclasses import dataclass
 from statistics import NormalDist
 
 import numpy as np
-from numpy.typing import NDArray
 
-from .evaluation import ranks
+from .evaluation import Floats, ranks
 
-Floats = NDArray[np.float64]
 Z95 = NormalDist().inv_cdf(0.975)
 #: Up to this many differences are made and sorted.
 FEW = 20_000

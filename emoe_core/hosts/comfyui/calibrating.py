@@ -19,7 +19,7 @@ from ...records.settings import Settings
 from ...scoring.options import ScoreOptions
 from .experts.identity import clip_identity
 from .input_files import input_file
-from .prompts.conditioning import Conditioning, encode, encode_for_experts
+from .prompts.conditioning import encoded
 from .scoring.progress import show_text
 from .scoring.score import Run, score_prompts
 
@@ -122,22 +122,19 @@ def calibrate(
         )
     prompts = list(dict.fromkeys(references.prompts))
     progress = _Progress(len(prompts))
-
-    def encoded(prompt: str) -> Conditioning:
-        return encode_for_experts(experts, prompt) if clip is None else encode(clip, prompt)
-
     run = Run.of(experts, latent, options)
     if len(run.samples) != 1:
         # A batch's score is that of its worst item, which cannot be compared with the score of a single image.
         raise EMoEError(
             "Calibrate Gate's latent_image is a batch; set its batch_size to 1: every prompt gets the same one."
         )
-    settings = run.settings(encoded(prompts[0]))
+    settings = run.settings(encoded(experts, prompts[0], clip))
     kept = unfinished(settings, clip)
     scores = kept.read()
     progress.update(sum(p in scores for p in prompts))
     todo = [prompt for prompt in prompts if prompt not in scores]
-    for prompt, scored in zip(todo, score_prompts(experts, map(encoded, todo), latent, options), strict=True):
+    waiting = (encoded(experts, prompt, clip) for prompt in todo)
+    for prompt, scored in zip(todo, score_prompts(experts, waiting, latent, options), strict=True):
         scores[prompt] = scored.report.score
         with explained(f"Calibrate Gate's scores {_UNWRITTEN}", _MAKE_ROOM):
             kept.add(prompt, scored.report.score)

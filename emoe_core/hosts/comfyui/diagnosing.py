@@ -13,7 +13,7 @@ from ...prompts import check_text
 from ...scoring.diagnostics import Diagnosis, diagnose, suitable_preset
 from ...scoring.options import ScoreOptions
 from ...scoring.presets import CUSTOM, DEFAULT, PRESETS
-from .prompts.conditioning import encode, encode_for_experts
+from .prompts.conditioning import encoded
 from .scoring.probe import common_taps
 from .scoring.score import score_prompts
 
@@ -48,8 +48,7 @@ def look_at(experts: ExpertSet, prompts: str, latent: dict[str, Any] | None, cli
         return diagnose(experts, taps)
     # The plain relative score at the preset's tap: the distances need no empty prompt.
     options = ScoreOptions(preset=CUSTOM, tap=PRESETS[name].tap, estimator="relative")
-    encoded = (encode_for_experts(experts, text) if clip is None else encode(clip, text) for text in texts)
-    scored = score_prompts(experts, encoded, latent, options)
+    scored = score_prompts(experts, (encoded(experts, text, clip) for text in texts), latent, options)
     return diagnose(experts, taps, [one.report for one in scored])
 
 

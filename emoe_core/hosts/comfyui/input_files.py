@@ -1,6 +1,7 @@
 """The files that a graph may name: those in ComfyUI's input folder. Whoever may queue a graph is not whoever owns the disk."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -40,16 +41,13 @@ def input_file(name: Any, node: str) -> Path:
 
 def state(name: Any, node: str) -> str:
     """Changes when the file does; "missing" where there is none that may be read."""
-    try:
-        return file_state(input_file(name, node))
-    except EMoEError:
-        return "missing"
+    return state_of(lambda one: input_file(one, node), name)
 
 
-def file_state(path: Path) -> str:
-    """Changes when the file does; "missing" where there is none."""
+def state_of(find: Callable[[Any], Path], name: Any) -> str:
+    """Changes when the file that `find` gives for a name does; "missing" where there is none."""
     try:
-        stat = path.stat()
-    except (OSError, ValueError):
+        stat = find(name).stat()
+    except (EMoEError, OSError, ValueError):
         return "missing"
     return f"{stat.st_size}:{stat.st_mtime_ns}"

@@ -89,13 +89,10 @@ def expert_from_network(
 
 def experts_from_pipelines(pipelines: Mapping[str, Any] | Sequence[Any]) -> ExpertSet:
     """A set from pipelines, by name or in order."""
-    named = (
-        pipelines.items()
-        if isinstance(pipelines, Mapping)
-        else ((f"expert {i + 1}", p) for i, p in enumerate(pipelines))
-    )
+    if not isinstance(pipelines, Mapping):
+        pipelines = {f"expert {i}": pipeline for i, pipeline in enumerate(pipelines, start=1)}
     experts = ExpertSet()
-    for name, pipeline in named:
+    for name, pipeline in pipelines.items():
         experts = experts.add(expert_from_pipeline(pipeline, name))
     return experts
 

@@ -69,7 +69,8 @@ def score_many(
         brief: leave out the estimators that nobody asked for.
     """
     chosen, how = options or ScoreOptions(), computing or Computing()
-    settings, shape = _settings(experts, chosen)
+    settings = settings_of(experts, chosen)
+    shape = settings.latent_shape
     noises = noise_samples(shape, chosen.noise_seed, chosen.noise_samples)
     width, height = shape[2] * PIXELS_A_LATENT, shape[1] * PIXELS_A_LATENT
     device = None if how.device is None else torch.device(how.device)
@@ -87,11 +88,6 @@ def score_many(
             yield _with_messages(scored, experts, text)
 
 
-def settings_of(experts: ExpertSet, options: ScoreOptions) -> Settings:
-    """Everything that scores made this way depend on; an `EMoEError` for bad input."""
-    return _settings(experts, options)[0]
-
-
 def proofs_of(
     experts: ExpertSet, options: ScoreOptions, calibrations: Iterable[Calibration], computing: Computing
 ) -> tuple[Proof, ...]:
@@ -105,27 +101,24 @@ def proofs_of(
     return tuple(prove(one, scores) for one in calibrations if needs_proof(one, settings))
 
 
-def _settings(experts: ExpertSet, options: ScoreOptions) -> tuple[Settings, tuple[int, ...]]:
+def settings_of(experts: ExpertSet, options: ScoreOptions) -> Settings:
+    """Everything that scores made this way depend on; an `EMoEError` for bad input."""
     if len(experts) == 0:
         raise EMoEError("There are no experts to score with; load two or more with load_experts.")
     tap, estimator = options.reading
     estimator_named(estimator)
     first = experts.experts[0]
-    shape = _latent_shape(first.model, options.size)
-    return (
-        Settings(
-            experts=tuple(expert.identity for expert in experts.experts),
-            text_encoders=tuple(expert.text_encoder_identity() for expert in experts.experts),
-            tap=resolve_tap(tap, common_taps(experts)),
-            estimator=estimator,
-            sigma=float(f"{_common_sigma(experts, options):.6g}"),
-            noise_seed=options.noise_seed,
-            noise_samples=options.noise_samples,
-            latent_shape=shape,
-            latent="empty",
-            dtype=first.dtype,
-        ),
-        shape,
+    return Settings(
+        experts=tuple(expert.identity for expert in experts.experts),
+        text_encoders=tuple(expert.text_encoder_identity() for expert in experts.experts),
+        tap=resolve_tap(tap, common_taps(experts)),
+        estimator=estimator,
+        sigma=float(f"{_common_sigma(experts, options):.6g}"),
+        noise_seed=options.noise_seed,
+        noise_samples=options.noise_samples,
+        latent_shape=_latent_shape(first.model, options.size),
+        latent="empty",
+        dtype=first.dtype,
     )
 
 

@@ -36,6 +36,11 @@ def _close(a: Any, b: Any) -> bool:
     return torch.allclose(a.float().cpu(), b.float().cpu(), rtol=1e-3, atol=1e-4)
 
 
+def _unless(holds: bool, said: str) -> str | None:
+    """The answer of a check whose last question is whether this holds."""
+    return None if holds else said
+
+
 # --- the sampling entry -----------------------------------------------------------------------------------------------
 
 
@@ -46,7 +51,7 @@ def runs_the_sampler(host: Host) -> str | None:
     if not isinstance(seen.denoised, Tensor) or seen.denoised.shape != seen.given["noise"].shape:
         return "the model does not answer a latent of the noise's shape"
     wanted = host.at("patcher").model.process_latent_out(seen.scaled.float())
-    return None if _close(seen.result, wanted) else "CFGGuider.sample does not give back what the Sampler returns"
+    return _unless(_close(seen.result, wanted), "CFGGuider.sample does not give back what the Sampler returns")
 
 
 def gives_the_sampler(host: Host) -> str | None:
@@ -65,7 +70,7 @@ def gives_the_sampler(host: Host) -> str | None:
         "disable_pbar": got[7] is True,
     }
     wrong = next((f"{name} as argument {place}" for place, (name, good) in enumerate(checks.items()) if not good), None)
-    return None if wrong is None else f"a Sampler does not get {wrong}"
+    return _unless(wrong is None, f"a Sampler does not get {wrong}")
 
 
 def processes_entries(host: Host) -> str | None:
@@ -78,7 +83,7 @@ def processes_entries(host: Host) -> str | None:
     end = seen.entries[1].get("timestep_end")
     if end is None or not math.isclose(float(end), float(level), rel_tol=1e-4):
         return "an entry's timestep_end is not the noise level of its end_percent"
-    return None if "timestep_end" not in seen.entries[0] else "an entry without a timestep range has a timestep_end"
+    return _unless("timestep_end" not in seen.entries[0], "an entry without a timestep range has a timestep_end")
 
 
 def tells_the_call(host: Host) -> str | None:
@@ -97,7 +102,7 @@ def tells_the_call(host: Host) -> str | None:
         return "the uuids of the network's calls are not those of the prompt's entries"
     if set(branches) != {0}:
         return "a positive prompt alone is asked for its unconditional branch, or 0 no longer means conditional"
-    return None if rows == len(uuids) else "a network call does not have one row for each uuid and latent"
+    return _unless(rows == len(uuids), "a network call does not have one row for each uuid and latent")
 
 
 def predicts_noise(host: Host) -> str | None:
@@ -108,9 +113,7 @@ def predicts_noise(host: Host) -> str | None:
     out = seen.network[1]
     sigma = float(seen.given["sigmas"][0])
     prediction = (seen.scaled.float() - seen.denoised.float()) / sigma
-    return (
-        None if _close(prediction, out.mean(0, keepdim=True)) else "(x - denoised) / sigma is not the network's output"
-    )
+    return _unless(_close(prediction, out.mean(0, keepdim=True)), "(x - denoised) / sigma is not the network's output")
 
 
 def draws_noise(host: Host) -> str | None:
@@ -122,7 +125,7 @@ def draws_noise(host: Host) -> str | None:
     generator = torch.Generator().manual_seed(7)
     each = [torch.randn(1, *latent.shape[1:], generator=generator) for _ in range(4)]
     good = _equal(prepare(latent, 7, [3, 1]), torch.cat([each[3], each[1]]))
-    return None if good else "prepare_noise does not give each place of batch_index its own noise"
+    return _unless(good, "prepare_noise does not give each place of batch_index its own noise")
 
 
 def makes_sigmas(host: Host) -> str | None:
@@ -136,14 +139,12 @@ def makes_sigmas(host: Host) -> str | None:
     if not falls:
         return f"calculate_sigmas does not give {STEPS + 1} falling noise levels for {STEPS} steps"
     first = float(sampling.sigma_max)
-    return (
-        None if math.isclose(float(sigmas[0]), first, rel_tol=1e-4) else "scheduler normal does not begin at sigma_max"
-    )
+    return _unless(math.isclose(float(sigmas[0]), first, rel_tol=1e-4), "scheduler normal does not begin at sigma_max")
 
 
 def fixes_channels(host: Host) -> str | None:
     fixed = host.at("comfy.sample.fix_empty_latent_channels")(host.at("flux"), torch.zeros(1, 4, 8, 8))
-    return None if tuple(fixed.shape) == (1, 16, 8, 8) else "an empty latent does not get the model's channels"
+    return _unless(tuple(fixed.shape) == (1, 16, 8, 8), "an empty latent does not get the model's channels")
 
 
 # --- patch points -----------------------------------------------------------------------------------------------------
@@ -166,7 +167,7 @@ def wraps(host: Host) -> str | None:
         return "a DIFFUSION_MODEL wrapper does not get the call's transformer options"
     if seen.network[0] is not host.at("patcher").model.diffusion_model:
         return "executor.class_obj of a DIFFUSION_MODEL wrapper is not the network"
-    return None if seen.left else "an APPLY_MODEL wrapper cannot answer for a network that was left early"
+    return _unless(seen.left, "an APPLY_MODEL wrapper cannot answer for a network that was left early")
 
 
 def patches_blocks(host: Host) -> str | None:
@@ -185,9 +186,7 @@ def patches_blocks(host: Host) -> str | None:
     first, _ = seen.calls("output 1")[0]
     if len(first) != 3 or not isinstance(first[1], Tensor):
         return "output_block_patch does not get h, skip and options"
-    return (
-        None if _equal(first[0], seen.middle) else "the first output_block_patch does not see the middle block's output"
-    )
+    return _unless(_equal(first[0], seen.middle), "the first output_block_patch does not see the middle block's output")
 
 
 def replaces_blocks(host: Host) -> str | None:
@@ -206,7 +205,7 @@ def replaces_blocks(host: Host) -> str | None:
     if not _equal(sequence[:, : text.shape[1]], text):
         return "the single blocks' sequence does not begin with the text of the last double block"
     # The taps search the class's code for these names.
-    return None if len([*filter(is_hidden, taps_of(host.at("flux")))]) == 4 else "its code no longer names these blocks"
+    return _unless(len([*filter(is_hidden, taps_of(host.at("flux")))]) == 4, "its code no longer names these blocks")
 
 
 def names_layers(host: Host) -> str | None:
@@ -232,7 +231,7 @@ def is_a_model(host: Host) -> str | None:
         isinstance(getattr(patcher, name), dict) for name in ("patches", "object_patches", "wrappers", "backup")
     ):
         return "a MODEL's patches are no dictionaries"
-    return None if patcher.is_clone(patcher.clone()) else "is_clone does not know a clone"
+    return _unless(patcher.is_clone(patcher.clone()), "is_clone does not know a clone")
 
 
 def clones(host: Host) -> str | None:
@@ -251,10 +250,8 @@ def clones(host: Host) -> str | None:
         return "a clone shares its lists of patches with its MODEL"
     if copied[0] is not patch:
         return "a clone has copies of closures in place of those of its MODEL"
-    return (
-        None
-        if second.attachments.get("emoe_contract") is attached
-        else "a clone does not share its MODEL's attachments"
+    return _unless(
+        second.attachments.get("emoe_contract") is attached, "a clone does not share its MODEL's attachments"
     )
 
 
@@ -262,7 +259,7 @@ def keeps_own_weights(host: Host) -> str | None:
     found: Loaded = host.at("loaded")
     if not _close(found.in_network, found.own + 1):
         return "loading a MODEL with a weight patch does not merge the patch into the network"
-    return None if _equal(found.told, found.own) else "get_key_patches gives merged weights in place of a MODEL's own"
+    return _unless(_equal(found.told, found.own), "get_key_patches gives merged weights in place of a MODEL's own")
 
 
 def keeps_objects(host: Host) -> str | None:
@@ -273,9 +270,7 @@ def keeps_objects(host: Host) -> str | None:
         return "an object patch does not stand in the network while its clone is loaded"
     if found.backed_up is not found.original:
         return "object_patches_backup of other clones does not have what an object patch replaced"
-    return (
-        None if found.after is found.original else "an object patch stays in the network when another clone is loaded"
-    )
+    return _unless(found.after is found.original, "an object patch stays in the network when another clone is loaded")
 
 
 def says_what_it_is(host: Host) -> str | None:
@@ -292,7 +287,7 @@ def says_what_it_is(host: Host) -> str | None:
     if type(model) is not host.at("comfy.model_base.BaseModel"):
         return "a Stable Diffusion 1 is not a plain BaseModel"
     flow = {cls.__name__ for cls in type(host.at("flux").model.model_sampling).__mro__}
-    return None if "CONST" in flow else "the classes of a flow model's sampling do not name CONST"
+    return _unless("CONST" in flow, "the classes of a flow model's sampling do not name CONST")
 
 
 def merges_weights(host: Host) -> str | None:
@@ -314,7 +309,7 @@ def merges_weights(host: Host) -> str | None:
     patched, text = host.at("comfy.sd.load_lora_for_models")(model, None, lora, 1.0, 1.0)
     if text is not None or key in model.patches or patched is model:
         return "load_lora_for_models does not patch a clone of the MODEL alone"
-    return None if key in patched.patches else "load_lora_for_models does not know a LoRA by the network's own names"
+    return _unless(key in patched.patches, "load_lora_for_models does not know a LoRA by the network's own names")
 
 
 def casts_layers(host: Host) -> str | None:
@@ -324,7 +319,7 @@ def casts_layers(host: Host) -> str | None:
         layer.weight.fill_(0.5)
         out = layer(torch.ones(1, 4, dtype=torch.bfloat16))
     good = out.dtype == torch.bfloat16 and bool((out == 2).all())
-    return None if good else "manual_cast.Linear does not compute in the type of its input"
+    return _unless(good, "manual_cast.Linear does not compute in the type of its input")
 
 
 # --- files ------------------------------------------------------------------------------------------------------------
@@ -353,7 +348,7 @@ def detects_a_model(host: Host) -> str | None:
         name: weight.shape for name, weight in network.named_parameters()
     }:
         return "a network made from a detected config has other weights"
-    return None if meta else "get_model takes memory for weights on the device meta"
+    return _unless(meta, "get_model takes memory for weights on the device meta")
 
 
 def encodes(host: Host) -> str | None:
@@ -370,7 +365,7 @@ def encodes(host: Host) -> str | None:
     both = clip.encode_from_tokens_scheduled({name: [*windows, *other]})[0][0]
     length = len(windows[0])
     apart = both.shape[1] == 2 * length and _close(both[:, :length], one[0][0])
-    return None if apart else "windows of a prompt are not encoded one after the other"
+    return _unless(apart, "windows of a prompt are not encoded one after the other")
 
 
 def decodes(host: Host) -> str | None:
@@ -380,7 +375,7 @@ def decodes(host: Host) -> str | None:
     with torch.no_grad():
         picture = vae.decode(torch.zeros(1, 4, 4, 4))
     good = isinstance(picture, Tensor) and tuple(picture.shape) == (1, 32, 32, 3)
-    return None if good else "a VAE does not decode [1, 4, h, w] to a picture [1, 8h, 8w, 3]"
+    return _unless(good, "a VAE does not decode [1, 4, h, w] to a picture [1, 8h, 8w, 3]")
 
 
 # --- the machine ------------------------------------------------------------------------------------------------------
@@ -400,7 +395,7 @@ def loads_and_frees(host: Host) -> str | None:
     kept = {id(one) for one in management.current_loaded_models}
     if listed():
         return "free_memory does not unload a MODEL"
-    return None if all(id(one) in kept for one in others) else "free_memory unloads models that it is told to keep"
+    return _unless(all(id(one) in kept for one in others), "free_memory unloads models that it is told to keep")
 
 
 def interrupts(host: Host) -> str | None:
@@ -432,7 +427,7 @@ def knows_folders(host: Host) -> str | None:
         return "get_filename_list does not list names"
     saved = host.at("folder_paths.get_save_image_path")("emoe_contract", paths.get_output_directory())
     good = len(saved) == 5 and Path(saved[0]).is_dir() and saved[1] == "emoe_contract" and isinstance(saved[2], int)
-    return None if good else "get_save_image_path does not give folder, name, counter, subfolder and prefix"
+    return _unless(good, "get_save_image_path does not give folder, name, counter, subfolder and prefix")
 
 
 # --- the graph --------------------------------------------------------------------------------------------------------
@@ -442,21 +437,19 @@ def moves_the_bar(host: Host) -> str | None:
     bar = host.at("comfy.utils.ProgressBar")(3)
     bar.update(1)
     bar.update_absolute(2, 3)
-    return None if (bar.current, bar.total) == (2, 3) else "ProgressBar does not count"
+    return _unless((bar.current, bar.total) == (2, 3), "ProgressBar does not count")
 
 
 def tells_the_node(host: Host) -> str | None:
     if host.at("comfy_execution.utils.get_executing_context")() is not None:
         return "get_executing_context tells a node outside of a run"
     context = host.at("comfy_execution.utils.ExecutionContext")(prompt_id="a", node_id="b", list_index=0)
-    return (
-        None if (context.prompt_id, context.node_id, context.list_index) == ("a", "b", 0) else "it tells other things"
-    )
+    return _unless((context.prompt_id, context.node_id, context.list_index) == ("a", "b", 0), "it tells other things")
 
 
 def blocks_silently(host: Host) -> str | None:
     blocker = host.at("comfy_execution.graph_utils.ExecutionBlocker")(None)
-    return None if getattr(blocker, "message", "") is None else "ExecutionBlocker(None) is no silent blocker"
+    return _unless(getattr(blocker, "message", "") is None, "ExecutionBlocker(None) is no silent blocker")
 
 
 def _options(arguments: tuple[Any, ...]) -> dict[str, Any] | None:

@@ -35,10 +35,7 @@ def model_identity(patcher: ModelPatcher, weights: Signature) -> str:
     Equal for equal choices, however the model was loaded, before and after a run. A patch's code does not count, so an
     update of its node pack may change its effect: see `emoe_core.gating.proof`.
     """
-    digest = hashlib.sha256(weights.digest.encode())
-    for key in sorted(patcher.patches):
-        digest.update(key.encode())
-        _feed(digest, patcher.patches[key])
+    digest = _weights_and_patches(patcher, weights)
     objects = _object_patches(patcher)
     for key in sorted(objects):
         if isinstance(objects[key], SparseMoE):  # a mixture's layers bring their identity
@@ -53,7 +50,7 @@ def model_identity(patcher: ModelPatcher, weights: Signature) -> str:
             contents.digest(patches[name]) if place == name else contents.beside(patches[name], _own(patcher, place))
         )
         digest.update(f"{name}={found};".encode() if found else b"")
-    return digest.hexdigest()
+    return str(digest.hexdigest())
 
 
 def clip_identity(clip: Any, where: str) -> str:
@@ -185,11 +182,16 @@ def _own_parts(patcher: ModelPatcher) -> dict[int, str]:
 
 def _other_model(patcher: ModelPatcher) -> str:
     prefix = NETWORK if hasattr(patcher.model, "diffusion_model") else ""
-    digest = hashlib.sha256(weights_signature(patcher, prefix, "a patch").digest.encode())
+    return str(_weights_and_patches(patcher, weights_signature(patcher, prefix, "a patch")).hexdigest())
+
+
+def _weights_and_patches(patcher: ModelPatcher, weights: Signature) -> Any:
+    """A hash of a model's weights and of the patches on them, which goes on with what else is in it."""
+    digest = hashlib.sha256(weights.digest.encode())
     for key in sorted(patcher.patches):
         digest.update(key.encode())
         _feed(digest, patcher.patches[key])
-    return digest.hexdigest()
+    return digest
 
 
 def _feed(digest: Any, value: Any) -> None:

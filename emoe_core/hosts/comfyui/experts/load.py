@@ -16,6 +16,7 @@ from ....errors import EMoEError, first_line
 from ....experts.sets import Expert, ExpertSet
 from ....io.files import file_sha256
 from ....io.log import timed
+from ..input_files import state_of
 from . import identity
 from .partial import NETWORK, eight_bits_in_file, load_encoder_only, quantised_in_file
 from .weights import is_quantised, weight_type, weights_signature
@@ -156,14 +157,7 @@ def load_experts(names: list[str], load: str = WHOLE) -> ExpertSet:
 
 def files_fingerprint(names: list[str]) -> str:
     """Changes when one of the files does; the load itself reports a missing file."""
-    parts = []
-    for name in names:
-        try:
-            stat = model_path(name).stat()
-            parts.append(f"{name}:{stat.st_size}:{stat.st_mtime_ns}")
-        except (EMoEError, OSError):
-            parts.append(f"{name}:missing")
-    return "|".join(parts)
+    return "|".join(f"{name}:{state_of(model_path, name)}" for name in names)
 
 
 class LazyClip:

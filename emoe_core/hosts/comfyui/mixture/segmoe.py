@@ -26,6 +26,7 @@ from ....mixture.layers import of_block
 from ..experts import identity
 from ..experts.load import expert_from_model
 from ..experts.patchers import loads_again_by, not_dynamic
+from ..input_files import state_of
 from .build import assemble
 from .layers import NETWORK, copied_layer, sparse_layer_names
 
@@ -69,11 +70,7 @@ def path_of(name: str) -> Path:
 
 def fingerprint(name: str) -> str:
     """Changes when the weights do; the load itself reports a missing folder."""
-    try:
-        stat = (path_of(name) / WEIGHTS).stat()
-        return f"{name}:{stat.st_size}:{stat.st_mtime_ns}"
-    except (EMoEError, OSError):
-        return f"{name}:missing"
+    return f"{name}:{state_of(lambda one: path_of(one) / WEIGHTS, name)}"
 
 
 def load(name: str) -> Loaded:

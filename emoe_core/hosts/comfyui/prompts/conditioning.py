@@ -43,6 +43,11 @@ def encode(clip: CLIP, text: str) -> Conditioning:
     return clip.encode_from_tokens_scheduled(clip.tokenize(text))
 
 
+def encoded(experts: ExpertSet, text: str, clip: CLIP | None) -> Conditioning:
+    """A text through one text encoder, or with None through each expert's own."""
+    return encode_for_experts(experts, text) if clip is None else encode(clip, text)
+
+
 def encode_for_experts(experts: ExpertSet, text: str) -> Conditioning:
     """Encodes a text for every expert with its own text encoder; an expert without one uses the first that there is.
 
@@ -54,9 +59,9 @@ def encode_for_experts(experts: ExpertSet, text: str) -> Conditioning:
 
 def encoders(experts: ExpertSet) -> tuple[str, ...]:
     """Identity of the text encoder that each expert's prompts go through, "" without one."""
-    own = [expert.text_encoder_identity() for expert in experts.experts]
-    spare = next((one for one, expert in zip(own, experts.experts, strict=True) if expert.clip is not None), "")
-    return tuple(one if expert.clip is not None else spare for one, expert in zip(own, experts.experts, strict=True))
+    own = [expert.text_encoder_identity() if expert.clip is not None else None for expert in experts.experts]
+    spare = next((one for one in own if one is not None), "")
+    return tuple(spare if one is None else one for one in own)
 
 
 def merged(encodings: list[Conditioning], text: str, by: tuple[str, ...]) -> Conditioning:

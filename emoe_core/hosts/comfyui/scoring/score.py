@@ -180,11 +180,7 @@ class Run:
 
     def alone(self) -> Run:
         """The same for one image, as calibrations are made."""
-        return (
-            self
-            if len(self.samples) == 1
-            else replace(self, samples=self.samples[:1], noises=[n[:1] for n in self.noises])
-        )
+        return replace(self, samples=self.samples[:1], noises=[n[:1] for n in self.noises])
 
     def prompts_a_block(self) -> int:
         """Prompts that are scored together: several network calls' worth, so that a model is not loaded for each call.
