@@ -75,6 +75,10 @@ class Numbers:
             self._members[group] = places[known]
         return self._members[group]
 
+    def _with_id(self, group: int) -> Indices:
+        places = self.members(group)
+        return places[self.ids[places] >= 0]
+
     def table(self, groups: list[int]) -> tuple[Indices, int]:
         """For parallel prompts: indices in the arrays, [ids, groups], -1 where a group lacks the id.
 
@@ -83,8 +87,7 @@ class Numbers:
         """
         found, repeated = np.full((self.id_count, len(groups)), -1, dtype=np.int64), 0
         for column, group in enumerate(groups):
-            places = self.members(group)
-            places = places[self.ids[places] >= 0]
+            places = self._with_id(group)
             own, first = np.unique(self.ids[places], return_index=True)
             repeated += len(places) - len(own)
             found[own, column] = places[first]
@@ -94,8 +97,7 @@ class Numbers:
         """One value per id and group, [ids, groups]: the mean over the group's prompts with the id, NaN without any."""
         found = np.full((self.id_count, len(groups)), np.nan)
         for column, group in enumerate(groups):
-            places = self.members(group)
-            places = places[self.ids[places] >= 0]
+            places = self._with_id(group)
             own, inverse = np.unique(self.ids[places], return_inverse=True)
             found[own, column] = np.bincount(inverse, self.values[name][places]) / np.bincount(inverse)
         return found

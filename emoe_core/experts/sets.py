@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..errors import EMoEError
+from ..records.calibration import Calibration
 from .signature import Signature
-
-if TYPE_CHECKING:
-    from ..records.calibration import Calibration
 
 
 @dataclass(frozen=True, eq=False)

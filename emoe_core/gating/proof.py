@@ -15,19 +15,14 @@ a LoRA at a strength of 0.1 on one of four experts by 0.009 and more (docs/hosts
 largest difference of a few prompts varies too much to separate these cases.
 """
 
-from __future__ import annotations
-
 import math
 import statistics
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
 
 from ..errors import EMoEError
+from ..records.calibration import Calibration
 from ..records.proof import Proof
-
-if TYPE_CHECKING:
-    from ..records.calibration import Calibration
-    from ..records.settings import Settings
+from ..records.settings import Settings
 
 #: How many reference prompts are scored again; all of them if a calibration has fewer.
 PROMPTS = 16

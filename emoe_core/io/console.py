@@ -72,15 +72,14 @@ class Line:
         self._shown = ""
 
 
-class Console:
+class Console(Line):
     """Progress of a batch."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.totals = Totals()
         self.by_server: Counter[str] = Counter()
         self.total = 0
-        self._line = Line()
-        self.note, self.left_out, self.finish = self._line.note, self._line.left_out, self._line.finish
         self._started = time.monotonic()
         self._times: deque[float] = deque(maxlen=RECENT)
 
@@ -89,14 +88,14 @@ class Console:
         self.total, self.totals = total, before
         self._started = time.monotonic()
         self._times.append(self._started)
-        self._line.show(self.line())
+        self.show(self.line())
 
     def ended(self, result: Mapping[str, Any]) -> None:
         """A row's result is on disk."""
         self.totals.add(result["status"])
         self.by_server[result["server"] or ""] += 1
         self._times.append(time.monotonic())
-        self._line.show(self.line(), last=self.totals.done == self.total)
+        self.show(self.line(), last=self.totals.done == self.total)
 
     @property
     def seconds(self) -> float:

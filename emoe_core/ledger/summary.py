@@ -9,8 +9,7 @@ from ..errors import EMoEError
 from ..gating.gate import BLOCK, DECIDE
 from ..records.calibration import Calibration
 from ..stats.drift import ALARM_AT, drift
-from .comparable import by_part, comparable, different, parts
-from .recalibrate import day
+from .recalibrate import by_part, comparable, day, different, parts
 from .store import Ledger, LedgerRow
 
 

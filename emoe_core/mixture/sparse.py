@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import EMoEError
-from ..records.routing import LayerRouting, Routing
+from ..records.report import LayerRouting, Routing
 
 #: Gets a layer's name, its router's entropy per row [R] (0 to 1) and each expert's share of the weight per row [R, M].
 Record = Callable[[str, Tensor, Tensor], None]

@@ -13,8 +13,7 @@ from pathlib import Path
 from ..errors import EMoEError
 from ..io.files import explained
 from . import jsonfile, jsonlines, parquet, table
-from .lines import Undecoded, lines
-from .rows import ALIASES, BadRow, PromptRow, Rows, check_text, checked
+from .rows import ALIASES, BadRow, PromptRow, Rows, Undecoded, check_text, checked, lines
 from .table import read_table
 
 __all__ = ["ALIASES", "KINDS", "BadRow", "PromptRow", "check_text", "load_prompts", "read_prompts", "read_table"]

@@ -10,8 +10,7 @@ from typing import Any
 
 from ..errors import EMoEError
 from .jsonlines import rows_of
-from .lines import check_start, not_utf8
-from .rows import Rows, checked
+from .rows import Rows, check_start, checked, not_utf8
 
 _CHUNK = 1 << 16
 _LONGEST = 1 << 24  # letters per item, so that a broken document is not read to its end in search of a bracket
@@ -98,8 +97,10 @@ class _Stream:
         return True
 
     def error(self, why: str) -> EMoEError:
-        line = self._line + self._text.count("\n", 0, self._at)
-        return EMoEError(f"The prompt file '{self._path}' is not whole JSON: line {line}, {why}.")
+        return EMoEError(f"The prompt file '{self._path}' is not whole JSON: line {self._line_now()}, {why}.")
+
+    def _line_now(self) -> int:
+        return self._line + self._text.count("\n", 0, self._at)
 
     def peek(self) -> str:
         """The next letter that is no space; "" at the end."""
@@ -143,35 +144,29 @@ class _Stream:
 
     def items(self) -> Iterator[tuple[int, Any]]:
         """Line and value of each item of the list that comes next."""
-        self._take("[")
-        if self.peek() == "]":
-            self._at += 1
-            return
-        while True:
+        for _ in self._between("[", "]"):
             self.peek()
-            line = self._line + self._text.count("\n", 0, self._at)
-            yield line, self.value()
-            if self.peek() == "]":
-                self._at += 1
-                return
-            self._take(",")
+            yield self._line_now(), self.value()
 
     def names(self) -> Iterator[str]:
         """Names of the object that comes next; the value after each must be read or skipped."""
-        self._take("{")
-        if self.peek() == "}":
-            self._at += 1
-            return
-        while True:
+        for _ in self._between("{", "}"):
             name = self.value()
             if not isinstance(name, str):
                 raise self.error("a name must be text")
             self._take(":")
             yield name
-            if self.peek() == "}":
-                self._at += 1
-                return
-            self._take(",")
+
+    def _between(self, opening: str, closing: str) -> Iterator[None]:
+        """Stops at each part between two brackets; the part must be read before the next."""
+        self._take(opening)
+        more = self.peek() != closing
+        while more:
+            yield
+            more = self.peek() != closing
+            if more:
+                self._take(",")
+        self._take(closing)
 
     def skip(self) -> None:
         """Skips the next value; a list is skipped item by item."""

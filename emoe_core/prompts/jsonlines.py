@@ -5,8 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from .lines import Undecoded, lines
-from .rows import NAMES, Good, Rows, as_text, checked, prompt_column
+from .rows import NAMES, Good, Rows, Undecoded, as_text, checked, lines, prompt_column
 
 
 def read(path: Path) -> Rows:

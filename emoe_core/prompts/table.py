@@ -7,8 +7,7 @@ from pathlib import Path
 
 from ..errors import EMoEError
 from ..io.files import explained
-from .lines import Line, Lines, Undecoded, lines
-from .rows import NAMES, Rows, checked, prompt_column
+from .rows import NAMES, Line, Lines, Rows, Undecoded, checked, lines, prompt_column
 
 LONGEST_RECORD = 500  # lines that a quoted field may span; an unclosed quote must not swallow the file
 

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from ..errors import EMoEError
 from ..experts.sets import ExpertSet
-from ..records.routing import Routing
+from ..records.report import Routing
 from . import estimators as est
 from .presets import NOISE_PRED
 from .probe import Answer, Latents, Probe, Request

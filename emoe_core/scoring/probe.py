@@ -6,7 +6,7 @@ from typing import Protocol
 
 from torch import Tensor
 
-from ..records.routing import Routing
+from ..records.report import Routing
 
 #: Latents of one prompt: per tap one tensor [K, B, C, ...] per conditioning entry (K noise samples, B batch items).
 #: One entry is the usual case; areas and combined prompts make more. At `noise_pred` there is always one.

@@ -10,8 +10,7 @@ from torch import Tensor
 from ..errors import EMoEError
 from ..experts.sets import ExpertSet
 from ..records.message import Code, Message
-from ..records.report import Estimate, ItemScore, Maps, Report
-from ..records.routing import Routing
+from ..records.report import Estimate, ItemScore, Maps, Report, Routing
 from ..records.settings import Settings
 from . import estimators as est
 from . import variance as var

@@ -1,18 +1,12 @@
 """From the Disagreement Map node's inputs to its picture."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
 import torch
+from comfy.sd import VAE
 from torch import Tensor
 
 from ...errors import EMoEError
 from ...records.report import Maps, Report
 from ...show.disagreement_map import Look, map_picture, mask
-
-if TYPE_CHECKING:
-    from comfy.sd import VAE
 
 
 def drawn(report: Report, look: Look, image: Tensor | None, vae: VAE | None) -> tuple[Tensor, Tensor]:

@@ -3,17 +3,13 @@
 Nothing here is used inside a running ComfyUI.
 """
 
-from __future__ import annotations
-
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from ...audit.scorer import Scorer
+from ...audit.source import Source
 from ...errors import EMoEError
-
-if TYPE_CHECKING:
-    from ...audit.scorer import Scorer
-    from ...audit.source import Source
 
 
 def start(tree: Path, base: str = "", arguments: tuple[str, ...] = ()) -> None:

@@ -1,15 +1,14 @@
 """The audit on diffusers models: prompts in batches through the experts."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
 from ...audit.scorer import About, ScoredRow
+from ...audit.source import Source
 from ...audit.text import words
 from ...errors import EMoEError
 from ...experts.sets import ExpertSet
@@ -20,9 +19,6 @@ from ...records.report import Report
 from ...scoring.options import ScoreOptions
 from .loading import load_asked
 from .scoring import Computing, proofs_of, score, score_many, settings_of
-
-if TYPE_CHECKING:
-    from ...audit.source import Source
 
 _PLACES = 2 * 128 * 128
 _MOST = 32

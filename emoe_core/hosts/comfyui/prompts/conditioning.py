@@ -6,20 +6,16 @@ nodes add later (areas, masks, ControlNet, timestep ranges) hold for every exper
 would reach only the first expert, and are refused.
 """
 
-from __future__ import annotations
-
 import hashlib
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
+from comfy.sd import CLIP
 
 from ....errors import EMoEError
 from ....experts.sets import Expert, ExpertSet
 from ..experts.content import content
 from .checks import check_embeddings, check_values
-
-if TYPE_CHECKING:
-    from comfy.sd import CLIP
 
 PER_EXPERT = "emoe_per_expert"
 PROMPT = "emoe_prompt"

@@ -8,7 +8,6 @@ from typing import Any
 
 import comfy.model_management
 
-from ....experts.sets import ExpertSet
 from ....gating.proof import chosen, needs_proof, prove, unproved
 from ....io.log import log, timed
 from ....records.calibration import Calibration
@@ -64,13 +63,8 @@ class Prover:
         return tuple(dict.fromkeys(proof for proof in found if proof is not None))
 
     def _key(self, calibration: Calibration) -> tuple[str, ...]:
-        own = (cond.encoders(self._experts) if self.clip is None else ()) if self._shared else ()
+        own = (cond.encoders(self.run.experts) if self.clip is None else ()) if self._shared else ()
         return (calibration.digest, self.settings.fingerprint(), str(id(self.clip)), *own)
-
-    @property
-    def _experts(self) -> ExpertSet:
-        experts: ExpertSet = self.run.experts
-        return experts
 
     @property
     def _shared(self) -> bool:
@@ -80,7 +74,7 @@ class Prover:
         """With one text encoder for all, it may be any expert's: the first that gives the calibration's scores counts."""
         clips = [self.clip]
         if self._shared and self.clip is None:
-            clips = list({id(e.clip): e.clip for e in self._experts.experts if e.clip is not None}.values())
+            clips = list({id(e.clip): e.clip for e in self.run.experts.experts if e.clip is not None}.values())
         best = unproved(calibration, "none of the experts brings a text encoder to encode its prompts with")
         for clip in clips:
             proof = prove(calibration, partial(self._scores, clip=clip, progress=progress))
@@ -90,7 +84,7 @@ class Prover:
         return best
 
     def _scores(self, prompts: Sequence[str], clip: Any, progress: Progress | None) -> list[float]:
-        encoded = [cond.with_beside(one, self.prompt) for one in encode_many(self._experts, prompts, clip)]
+        encoded = [cond.with_beside(one, self.prompt) for one in encode_many(self.run.experts, prompts, clip)]
         found: list[float] = []
         size = self.run.prompts_a_block()
         for start in range(0, len(encoded), size):
