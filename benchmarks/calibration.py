@@ -113,7 +113,7 @@ def count_wrong(pack: ModuleType, policy: str, alpha: float, draw: Draw, risk: R
     from scipy.stats import binom
 
     core, rng = pack.emoe_core, np.random.default_rng(1)
-    rule, part, wrong, none = core.gating.policies.POLICIES[policy].threshold, core.records.references.Part, 0, 0
+    rule, part, wrong, none = core.gating.policies.POLICIES[policy].threshold, core.records.calibration.Part, 0, 0
     for _ in range(splits):
         scores, bad = draw(rng, SIZES[policy])
         try:

@@ -10,7 +10,7 @@ from ..emoe_core.gating.matching import fitting
 from ..emoe_core.hosts.comfyui.files import card_ui
 from ..emoe_core.hosts.comfyui.scoring.score import score_prompt
 from ..emoe_core.records.calibration import Calibration
-from ..emoe_core.scoring.disagreement import PIXELS_A_LATENT
+from ..emoe_core.scoring.variance import PIXELS_A_LATENT
 from ..emoe_core.show.card import card
 from ..emoe_core.show.disagreement_map import disagreement_image
 from . import settings

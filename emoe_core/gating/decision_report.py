@@ -8,8 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import EMoEError
-from ..records.calibration import Calibration
-from ..records.references import Part
+from ..records.calibration import Calibration, Part
 from ..stats.evaluation import auroc
 from .curves import Curve, at_random, by_oracle, by_score
 from .policies import ALPHA, DELTA, POLICIES

@@ -5,9 +5,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from ..errors import BRIEF, EMoEError, plain
-from ..records.calibration import Calibration
+from ..records.calibration import Calibration, Part
 from ..records.proof import Proof
-from ..records.references import Part
 from ..records.report import Report
 from .matching import fitting, matching
 from .policies import ALPHA, DELTA, POLICIES, Policy, TooFewPrompts

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from ..errors import EMoEError
-from ..records.references import Part, smallest_alpha
+from ..records.calibration import Part, smallest_alpha
 from ..stats.learn_then_test import fewest, first_tested, highest_certified
 
 DELTA = 0.1

@@ -1,6 +1,6 @@
 """CSV that a spreadsheet may open: a cell that it would take for a formula begins with an apostrophe.
 
-A prompt is anybody's text, and `=cmd|...` in it would be run by whoever opens the table. `original` takes the apostrophe away.
+A prompt is anybody's text, and `=cmd|...` in it would be run by whoever opens the table.
 """
 
 import csv
@@ -10,17 +10,11 @@ from typing import IO, Any
 
 #: Cells that begin so are formulas; one that has apostrophes before that gets one more, so that the way back is plain.
 _FORMULA = re.compile("'*[=+@\t\r-]")
-_HARMLESS = re.compile("''*[=+@\t\r-]")
 
 
 def harmless(cell: Any) -> Any:
     """The cell as it is written; what is no text stays as it is."""
     return f"'{cell}" if isinstance(cell, str) and _FORMULA.match(cell) else cell
-
-
-def original(cell: str) -> str:
-    """The text that `harmless` was given."""
-    return cell[1:] if _HARMLESS.match(cell) else cell
 
 
 def write_csv(file: IO[str], names: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:

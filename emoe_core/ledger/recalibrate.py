@@ -5,8 +5,7 @@ from datetime import datetime, timezone
 
 from ..errors import EMoEError
 from ..gating.gate import DECIDE
-from ..records.calibration import Calibration
-from ..records.references import Part
+from ..records.calibration import Calibration, Part
 from .store import BAD, GOOD, Ledger, LedgerRow
 
 GROUP = "group"  # the column for labels without a column name

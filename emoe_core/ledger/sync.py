@@ -7,7 +7,6 @@ server does: its history keeps the times when a run began and ended.
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from ..errors import EMoEError
 from ..io.files import explained
@@ -43,15 +42,10 @@ async def from_server(ledger: Ledger, url: str, limit: int) -> tuple[int, int]:
                     raise EMoEError(
                         f"'{url}' does not answer; {learned} runs were learned before. Start it, or mend --server."
                     ) from error
-                runs.extend(_run(prompt_id, entry) if entry is not None else ())
+                if entry is not None and (seconds := run_seconds(entry)) is not None:
+                    runs.append((prompt_id, seconds, run_status(entry)))
             learned += ledger.add_runs(runs, url)
     return learned, len(wanted) - learned
-
-
-def _run(prompt_id: str, entry: dict[str, Any]) -> Iterator[Run]:
-    seconds = run_seconds(entry)
-    if seconds is not None:
-        yield prompt_id, seconds, run_status(entry)
 
 
 def from_results(ledger: Ledger, path: Path) -> int:

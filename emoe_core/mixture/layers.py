@@ -13,10 +13,9 @@ LAYERS: dict[str, tuple[str, ...]] = {"attn": _ATTENTION, "ff": ("ff",), "all": 
 
 def of_block(layers: str) -> tuple[str, ...]:
     """Layer names within one transformer block, in the order in which they are called."""
-    try:
-        return LAYERS[layers]
-    except KeyError:
-        raise EMoEError(f"There are no mixture layers '{layers}'; choose {', '.join(LAYERS)}.") from None
+    if layers not in LAYERS:
+        raise EMoEError(f"There are no mixture layers '{layers}'; choose {', '.join(LAYERS)}.")
+    return LAYERS[layers]
 
 
 def in_order(blocks: Iterable[str]) -> list[str]:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from ..errors import EMoEError
 from ..io.files import explained
-from . import jsonfile, jsonlines, parquet, table
+from . import jsonfile, table
 from .rows import ALIASES, BadRow, PromptRow, Rows, Undecoded, check_text, checked, lines
 from .table import read_table
 
@@ -31,9 +31,9 @@ _READERS: dict[str, Callable[[Path], Rows]] = {
     ".txt": _txt,
     ".csv": table.read,
     ".tsv": table.read,
-    ".jsonl": jsonlines.read,
+    ".jsonl": jsonfile.read_lines,
     ".json": jsonfile.read,
-    ".parquet": parquet.read,
+    ".parquet": table.read_parquet,
 }
 KINDS = tuple(_READERS)
 

@@ -1,4 +1,4 @@
-"""Comma, semicolon and tab separated files."""
+"""Tables: comma, semicolon and tab separated files, and Parquet files through pyarrow where it is installed."""
 
 import csv
 from collections import deque
@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ..errors import EMoEError
 from ..io.files import explained
-from .rows import NAMES, Line, Lines, Rows, Undecoded, checked, lines, prompt_column
+from .rows import NAMES, Line, Lines, Rows, Undecoded, as_text, checked, lines, prompt_column
 
 LONGEST_RECORD = 500  # lines that a quoted field may span; an unclosed quote must not swallow the file
 
@@ -153,3 +153,32 @@ def _quotes(record: str, delimiter: str) -> str:
             quoted, fresh = fresh and letter == '"', letter == delimiter
         position += 1
     return "open" if quoted else "odd" if odd else "closed"
+
+
+_BATCH = 4096
+
+
+def read_parquet(path: Path) -> Rows:
+    """The prompts of a .parquet file; the number of a row serves as its line."""
+    try:
+        from pyarrow import ArrowException, parquet
+    except ImportError as error:
+        raise EMoEError(
+            f"The prompt file '{path}' needs pyarrow, which is not installed; install it or save the prompts as .csv."
+        ) from error
+    if not path.is_file():
+        raise EMoEError(f"The prompt file '{path}' is not there; check the path.")
+    try:
+        with parquet.ParquetFile(path) as table:
+            column = prompt_column(table.schema_arrow.names)
+            if column is None:
+                raise EMoEError(f"The prompt file '{path}' has no prompt column; name one {NAMES}.")
+            number = 0
+            for batch in table.iter_batches(batch_size=_BATCH):
+                for entry in batch.to_pylist():
+                    number += 1
+                    prompt = entry.pop(column)
+                    rest = {name: as_text(value) for name, value in entry.items() if value is not None}
+                    yield number, checked(prompt, rest, column)
+    except ArrowException as error:
+        raise EMoEError(f"The prompt file '{path}' is not a readable .parquet ({error}).") from error

@@ -237,10 +237,9 @@ ESTIMATORS: dict[str, Estimator] = {
 
 def estimator(name: str) -> Estimator:
     """The estimator with this name; an `EMoEError` that lists the known ones otherwise."""
-    try:
-        return ESTIMATORS[name]
-    except KeyError:
-        raise EMoEError(f"There is no estimator '{name}'; the known ones are {', '.join(ESTIMATORS)}.") from None
+    if name not in ESTIMATORS:
+        raise EMoEError(f"There is no estimator '{name}'; the known ones are {', '.join(ESTIMATORS)}.")
+    return ESTIMATORS[name]
 
 
 def noise_as_experts(measured: Measured) -> Measured:

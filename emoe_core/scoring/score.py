@@ -16,9 +16,9 @@ from . import estimators as est
 from . import variance as var
 from .collect import Progress, Reading, Taken, collect, measured_of
 from .comparable import check_comparable
-from .disagreement import disagreement
 from .presets import NOISE_PRED, is_hidden
 from .probe import Probe
+from .variance import disagreement
 
 #: Mean squared distance of two experts, over the mean square of what the prompt changes, that is rounding.
 SAME = 1e-8

@@ -10,7 +10,7 @@ from ..charts.canvas import SMALLEST, Canvas, as_array, label_of, ticks
 from ..charts.theme import VIRIDIS
 from ..errors import EMoEError
 from ..records.report import Maps, Report
-from ..scoring.disagreement import PIXELS_A_LATENT
+from ..scoring.variance import PIXELS_A_LATENT
 
 SIZES = (256, 2048)
 _LUMA = (0.2126, 0.7152, 0.0722)  # Rec. 709

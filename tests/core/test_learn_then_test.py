@@ -19,7 +19,7 @@ from emoe_core.gating.policies import (
     block_share,
     false_block_rate,
 )
-from emoe_core.records.references import Part
+from emoe_core.records.calibration import Part
 from emoe_core.stats.learn_then_test import fewest, first_tested, highest_certified
 
 

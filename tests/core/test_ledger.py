@@ -18,11 +18,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from emoe_testing.spreadsheets import original
 from emoe_testing.verdicts import SETTINGS, verdict
 
 from emoe_core.__main__ import main
 from emoe_core.cli.ledger import JSON_COLUMNS
-from emoe_core.io.spreadsheet import original
 from emoe_core.ledger.store import Ledger, LedgerError, Place
 from emoe_core.records.calibration import Calibration
 

@@ -12,8 +12,8 @@ from emoe_core.charts.theme import VIRIDIS
 from emoe_core.errors import EMoEError
 from emoe_core.records.report import ItemScore, Maps, Report
 from emoe_core.records.settings import Settings
-from emoe_core.scoring.disagreement import disagreement
 from emoe_core.scoring.estimators import ESTIMATORS, Measured
+from emoe_core.scoring.variance import disagreement
 from emoe_core.show.disagreement_map import Look, disagreement_image, enlarged, map_picture, mask
 
 

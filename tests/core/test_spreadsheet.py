@@ -6,8 +6,9 @@ import csv
 import io
 
 import pytest
+from emoe_testing.spreadsheets import original
 
-from emoe_core.io.spreadsheet import harmless, original, write_csv
+from emoe_core.io.spreadsheet import harmless, write_csv
 
 FORMULAS = ("=cmd|' /C calc'!A0", "+1", "-2+3", "@SUM(A1)", "\t=1", "\r=1", "'=1", "''=1", "- a cat")
 TEXTS = ("", "a = b", "'quoted'", "'", "a cat", "1-2", " =1", "猫")

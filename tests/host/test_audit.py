@@ -28,7 +28,7 @@ def scorer_of(pack: ModuleType, demo: Any, **options: Any) -> Any:
 def audited(pack: ModuleType, demo: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
     """One audit: the same concepts in ten languages, and English prompts of known and unknown kinds."""
     folder = tmp_path_factory.mktemp("audit")
-    demo_audit = importlib.import_module(f"{pack.__name__}.emoe_core.demo.audit")
+    demo_audit = importlib.import_module(f"{pack.__name__}.emoe_core.demo")
     demo_audit.write_audit_prompts(folder / "prompts.csv", THINGS, LANGUAGES)
     audit = pack.emoe_core.audit
     plan = audit.plan.read_plan(folder / "prompts.csv", ["language", "kind"])

@@ -13,7 +13,7 @@ import pytest
 
 from emoe_core import demo, errors
 from emoe_core.gating import policies
-from emoe_core.records import calibration, references
+from emoe_core.records import calibration
 
 ROOT = Path(__file__).resolve().parents[2]
 PACK: Any = SimpleNamespace(
@@ -21,7 +21,7 @@ PACK: Any = SimpleNamespace(
         demo=demo,
         errors=errors,
         gating=SimpleNamespace(policies=policies),
-        records=SimpleNamespace(calibration=calibration, references=references),
+        records=SimpleNamespace(calibration=calibration),
     )
 )
 
@@ -52,7 +52,7 @@ def test_a_policy_that_takes_three_times_its_rate_is_found_out(
     honest = policies.POLICIES[policy].threshold
     assert honest is not None
 
-    def greedy(part: references.Part, alpha: float, delta: float) -> float:
+    def greedy(part: calibration.Part, alpha: float, delta: float) -> float:
         return honest(part, 3 * alpha, delta)
 
     monkeypatch.setitem(policies.POLICIES, policy, policies.Policy(policy, "", greedy))

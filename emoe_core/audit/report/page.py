@@ -4,12 +4,15 @@ from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
+from ...errors import EMoEError
+from ...io.files import explained, write_whole
+from ...records.message import LANGUAGES
 from ..result import FEW, HIGHER, AuditResult
 from . import charts, details, tables, world
 from .charts import between, chance
 from .markup import Both, Content, Html, join, plain, prompt, tag, void
 from .names import Names
-from .wording import LANGUAGES, listed, percent, say, texts, told, whole
+from .wording import listed, percent, say, texts, told, whole
 
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 _ENDONYMS = {"en": "English", "ja": "日本語"}
@@ -20,8 +23,14 @@ def style() -> str:
     return Path(__file__).with_name("style.css").read_text(encoding="utf-8")
 
 
-def page(result: AuditResult, language: str) -> str:
-    """The report as an HTML document."""
+def html(result: AuditResult, language: str = "en") -> str:
+    """The report as text. Both languages are in it; `language` ("en" or "ja") is shown first.
+
+    Raises:
+        EMoEError: an unknown language.
+    """
+    if language not in LANGUAGES:
+        raise EMoEError(f"The report has no language '{language}'; choose {' or '.join(LANGUAGES)}.")
     names = Names(result)
     sections = [
         ("first", _by_column(result, names, charts.priorities)),
@@ -54,6 +63,18 @@ def page(result: AuditResult, language: str) -> str:
         tag("div", _top(result, [key for key, _ in shown]), tag("main", *main), _foot(), cls="page"),
     ]
     return f"<!DOCTYPE html>\n{tag('html', tag('head', *head), tag('body', *body), lang=language)}\n"
+
+
+def write(result: AuditResult, path: str | Path, language: str = "en") -> Path:
+    """Writes the report; the file is complete or absent.
+
+    Raises:
+        EMoEError: an unknown language, or the file cannot be written.
+    """
+    path, text = Path(path), html(result, language)
+    with explained(f"The report '{path}' cannot be written", "choose another folder"):
+        write_whole(path, text)
+    return path
 
 
 def _switches(language: str) -> list[Html]:

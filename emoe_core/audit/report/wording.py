@@ -7,8 +7,6 @@ from pathlib import Path
 from ...records.message import LANGUAGES, Code, Message
 from .markup import Both, Content, Html, escaped, plain, render, tag
 
-__all__ = ["LANGUAGES", "commas", "listed", "percent", "say", "short", "signed", "texts", "told", "whole"]
-
 
 @cache
 def texts() -> dict[str, dict[str, str]]:

@@ -29,15 +29,10 @@ def _demo_files() -> dict[str, Path]:
 
 
 def _file(name: str) -> Path:
-    path = folder_paths.get_full_path(FOLDER, name)
-    if path is not None:
-        return Path(path)
-    try:
-        return _demo_files()[name]
-    except KeyError:
-        raise EMoEError(
-            f"The LoRA '{name}' is not in ComfyUI's loras folder; refresh the list and choose another."
-        ) from None
+    path = folder_paths.get_full_path(FOLDER, name) or _demo_files().get(name)
+    if path is None:
+        raise EMoEError(f"The LoRA '{name}' is not in ComfyUI's loras folder; refresh the list and choose another.")
+    return Path(path)
 
 
 def experts_from_loras(model: ModelPatcher, clip: Any, chosen: list[tuple[str, float]]) -> ExpertSet:
