@@ -131,7 +131,7 @@ def batched_against_single(count: int) -> dict[str, Any]:
         pack = load_pack(Path(base))
         host = pack.emoe_core.hosts.comfyui
         experts = host.experts.demo_set.embedded_experts()
-        options = pack.emoe_core.scoring.options.ScoreOptions(preset="fast")
+        options = pack.emoe_core.scoring.presets.ScoreOptions(preset="fast")
         latent = {"samples": torch.zeros(1, 4, 16, 16)}
         path = write_prompts(Path(base) / "p.csv", count)
         with path.open(encoding="utf-8", newline="") as file:

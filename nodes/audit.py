@@ -8,7 +8,7 @@ from ..emoe_core.audit.analysis import Options
 from ..emoe_core.errors import EMoEError
 from ..emoe_core.experts.sets import ExpertSet
 from ..emoe_core.gating.policies import ALPHA
-from ..emoe_core.hosts.comfyui import audit_prompts, auditing
+from ..emoe_core.hosts.comfyui import auditing
 from ..emoe_core.records.calibration import Calibration
 from . import inputs, settings
 from .api import ADVANCED, named
@@ -42,7 +42,7 @@ class Audit(io.ComfyNode):
                 io.Latent.Input("latent_image", tooltip="An empty latent of the size you generate at, batch size 1."),
                 io.Combo.Input(
                     "file",
-                    options=audit_prompts.choices(),
+                    options=auditing.choices(),
                     tooltip=(
                         "A prompt file in ComfyUI's input folder (txt, csv, tsv, jsonl, json, parquet) with a column prompt "
                         "and columns for its groups; or a built-in set: 700 things in a hundred languages (concepts), or "
@@ -138,8 +138,8 @@ class Audit(io.ComfyNode):
     ) -> io.NodeOutput:
         how = settings.options("Uncertainty Audit", **widgets, calibration=calibration)
         scorer = auditing.ComfyScorer(experts, latent_image, how, calibration, clip)
-        chosen = audit_prompts.Prompts(file, prompts, languages, part)
-        options = Options(audit_prompts.names(reference), alpha=alpha, weight_column=weight_column.strip())
+        chosen = auditing.Prompts(file, prompts, languages, part)
+        options = Options(auditing.names(reference), alpha=alpha, weight_column=weight_column.strip())
         result, folder = auditing.audit(scorer, chosen, name, groups, id_column, options)
         summary = joined(result.lines())
         return io.NodeOutput(result, summary, str(folder), ui={"text": [summary]})
@@ -147,7 +147,7 @@ class Audit(io.ComfyNode):
     @classmethod
     def fingerprint_inputs(cls, file: str | None, **others: Any) -> str:
         """Audits a replaced file anew. None: another node gives the name, and has not run yet."""
-        return "" if file is None else audit_prompts.Prompts(file).state()
+        return "" if file is None else auditing.Prompts(file).state()
 
     @classmethod
     def validate_inputs(cls, file: str | None, languages: str | None = "", part: str | None = "") -> bool | str:
@@ -158,7 +158,7 @@ class Audit(io.ComfyNode):
         if file is None:
             return True
         try:
-            audit_prompts.Prompts(file, "", languages or "", part or "").check()
+            auditing.Prompts(file, "", languages or "", part or "").check()
         except EMoEError as error:
             return str(error)
         return True

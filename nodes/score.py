@@ -6,7 +6,7 @@ from typing import Any
 from comfy_api.latest import io
 
 from ..emoe_core.experts.sets import ExpertSet
-from ..emoe_core.gating.matching import fitting
+from ..emoe_core.gating.gate import fitting
 from ..emoe_core.hosts.comfyui.files import card_ui
 from ..emoe_core.hosts.comfyui.scoring.score import score_prompt
 from ..emoe_core.records.calibration import Calibration
@@ -96,7 +96,7 @@ class Score(io.ComfyNode):
         )
         report = scored.report
         height, width = (side * PIXELS_A_LATENT for side in latent_image["samples"].shape[-2:])
-        picture = disagreement_image(scored.disagreement, height, width)
+        picture = disagreement_image(scored.maps.disagreement, height, width)
         drawn, said = card_ui(card(report, None, fitting(report, report.calibrations)))
         ui = {
             **text_ui(*report.lines(), *settings.used_line(calibration), *said),

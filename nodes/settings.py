@@ -9,8 +9,16 @@ from ..emoe_core.errors import EMoEError
 from ..emoe_core.hosts.comfyui.scoring.score import SAMPLERS, SCHEDULERS
 from ..emoe_core.records.calibration import Calibration
 from ..emoe_core.scoring.estimators import ESTIMATORS
-from ..emoe_core.scoring.options import MOST_NOISE_SAMPLES, BadOption, ScoreOptions
-from ..emoe_core.scoring.presets import CUSTOM, MIDDLE, PRESETS, TAPS, is_hidden
+from ..emoe_core.scoring.presets import (
+    CUSTOM,
+    MIDDLE,
+    MOST_NOISE_SAMPLES,
+    PRESETS,
+    TAPS,
+    BadOption,
+    ScoreOptions,
+    is_hidden,
+)
 from . import inputs
 from .api import ADVANCED
 from .types import CalibrationType

@@ -61,7 +61,7 @@ def main() -> None:
             latent,
             "demo experts, labelled",
             None,
-            core.scoring.options.ScoreOptions(**HOW),
+            core.scoring.presets.ScoreOptions(**HOW),
         )
     made.save(TARGET)
     print(made.line())

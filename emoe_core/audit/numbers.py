@@ -1,7 +1,5 @@
 """The numbers of an audit as arrays: about a hundred bytes per prompt; the texts stay on disk."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -36,7 +34,7 @@ class Numbers:
     _members: dict[int, Indices] = field(default_factory=dict)
 
     @classmethod
-    def load(cls, store: Store) -> Numbers:
+    def load(cls, store: Store) -> "Numbers":
         """Reads all scores of the audit."""
         n = int(next(store.query("SELECT COUNT(*) FROM prompts WHERE score IS NOT NULL"))[0])
         rows, ids = np.empty(n, dtype=np.int64), np.full(n, -1, dtype=np.int64)

@@ -1,5 +1,7 @@
 """The audit's two charts as pictures: what to collect first, and the distribution of each group's scores."""
 
+from collections.abc import Callable
+
 from PIL import Image
 
 from ..charts import Mark, bars, spreads
@@ -14,14 +16,13 @@ WIDTH = 960
 def priorities_picture(result: AuditResult, theme: str = "light") -> Image.Image:
     """For each column the groups that data would help first, highest need at the top: how often a prompt of the group
     scores higher than its counterpart, with the 95 % interval."""
-    names, parts = Names(result), []
-    for column in result.columns:
+
+    def drawn(names: Names, column: str) -> Image.Image:
         ranked = [result.group(column, p.value) for p in result.priorities if p.column == column]
         effects = [(g, g.effect) for g in ranked[:MOST] if g.effect is not None]
         if not effects:
-            parts.append(_note(f"{column}: no group is surely less known", theme))
-            continue
-        picture = bars(
+            return _note(f"{column}: no group is surely less known", theme)
+        return bars(
             [names.group(column, g.value).en for g, _ in effects],
             [(1 + e.delta) / 2 for _, e in effects],
             low=[(1 + e.delta_low) / 2 for _, e in effects],
@@ -36,22 +37,21 @@ def priorities_picture(result: AuditResult, theme: str = "light") -> Image.Image
             theme=theme,
             scale=1.2,
         )
-        parts.append(picture)
-    return _beneath(parts or [_note("The audit has no group column", theme)])
+
+    return _by_column(result, drawn, theme)
 
 
 def distributions_picture(result: AuditResult, theme: str = "light") -> Image.Image:
     """For each column the groups' medians, quartiles and middle 90 %, highest median at the top. Less known groups have the
     second colour, and a calibration adds the share that a gate would block."""
-    names, parts = Names(result), []
-    for column in result.columns:
+
+    def drawn(names: Names, column: str) -> Image.Image:
         scored = [(g, g.score) for g in result.of_column(column) if g.score is not None]
         shown = scored[:MOST]
         if not shown:
-            parts.append(_note(f"{column}: nothing was scored", theme))
-            continue
+            return _note(f"{column}: nothing was scored", theme)
         blocked = [f"{100 * g.blocked:.0f} % blocked" if g.blocked is not None else "" for g, _ in shown]
-        picture = spreads(
+        return spreads(
             [names.group(column, g.value).en for g, _ in shown],
             [(d.q05, d.q25, d.median, d.q75, d.q95) for _, d in shown],
             notes=blocked if any(blocked) else None,
@@ -62,12 +62,14 @@ def distributions_picture(result: AuditResult, theme: str = "light") -> Image.Im
             theme=theme,
             scale=1.2,
         )
-        parts.append(picture)
-    return _beneath(parts or [_note("The audit has no group column", theme)])
+
+    return _by_column(result, drawn, theme)
 
 
-def _beneath(parts: list[Image.Image]) -> Image.Image:
-    """Pictures of one width, each with its own height."""
+def _by_column(result: AuditResult, drawn: Callable[[Names, str], Image.Image], theme: str) -> Image.Image:
+    """A picture for each column, one below the other, all of one width and each with its own height."""
+    names = Names(result)
+    parts = [drawn(names, column) for column in result.columns] or [_note("The audit has no group column", theme)]
     whole = Image.new("RGB", (WIDTH, sum(part.height for part in parts)))
     top = 0
     for part in parts:

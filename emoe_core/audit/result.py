@@ -1,7 +1,5 @@
 """The result of an audit: plain dataclasses, stored as JSON in the audit's own SQLite file."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -296,7 +294,7 @@ class AuditResult:
         return {**asdict(self), **dump_one("calibration", self.calibration), **dump_all(self.messages)}
 
     @classmethod
-    def from_dict(cls, data: dict[str, Any]) -> AuditResult:
+    def from_dict(cls, data: dict[str, Any]) -> "AuditResult":
         """The result from JSON; an `EMoEError` when it is damaged or of another version."""
         if data.get("schema") != RESULT_SCHEMA:
             raise EMoEError(
@@ -316,7 +314,7 @@ class AuditResult:
             ) from error
 
     @classmethod
-    def load(cls, path: str | Path) -> AuditResult:
+    def load(cls, path: str | Path) -> "AuditResult":
         """The result of an audit: from its folder, its audit.sqlite or its result.json.
 
         Raises:
@@ -335,7 +333,7 @@ class AuditResult:
                 raise
             raise EMoEError(f"The audit result '{path}' cannot be read ({error}); check the path.") from error
         with Store.open(path, read_only=True) as store:
-            kept = store.result()
+            kept = store.get("result")
         if kept is None:
             raise EMoEError(f"The audit '{path}' was not analysed yet; start the audit again to finish it.")
         return cls.from_dict(kept)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ..errors import EMoEError
 from ..records.calibration import Calibration
-from ..scoring.options import ScoreOptions
+from ..scoring.presets import ScoreOptions
 from .scorer import Scorer
 
 COMFYUI, DIFFUSERS, SERVER = "comfyui", "diffusers", "server"

@@ -9,8 +9,6 @@ A process that dies leaves only whole batches, so a restart continues with the f
 * `bad_rows(row, line, reason)`: rows of the prompt file that could not be read.
 """
 
-from __future__ import annotations
-
 import json
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -45,7 +43,7 @@ class Store:
         self._groups: dict[tuple[str, str], int] = {}
 
     @classmethod
-    def open(cls, path: str | Path, read_only: bool = False) -> Store:
+    def open(cls, path: str | Path, read_only: bool = False) -> "Store":
         """Opens the file, or makes a missing one unless `read_only` is on.
 
         Raises:
@@ -77,7 +75,7 @@ class Store:
     def close(self) -> None:
         self._db.close()
 
-    def __enter__(self) -> Store:
+    def __enter__(self) -> "Store":
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -95,11 +93,6 @@ class Store:
         with self._db:
             texts = [(key, json.dumps(value, ensure_ascii=False)) for key, value in values.items()]
             self._db.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", texts)
-
-    def result(self) -> dict[str, Any] | None:
-        """The analysis that `AuditResult.as_dict` gave; None before it was made."""
-        found: dict[str, Any] | None = self.get("result")
-        return found
 
     # --- writing ------------------------------------------------------------------------------------------------------
 

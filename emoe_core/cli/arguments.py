@@ -6,8 +6,7 @@ from typing import Any
 
 from ..errors import EMoEError
 from ..prompts.sets import Choice
-from ..scoring.options import ScoreOptions
-from ..scoring.presets import CUSTOM, DEFAULT, PRESETS
+from ..scoring.presets import CUSTOM, DEFAULT, PRESETS, ScoreOptions
 
 FILTERS = ("languages", "topics", "territories", "things")
 

@@ -18,7 +18,7 @@ from ..records.proof import Proof
 from ..records.report import ItemScore, Report
 from ..records.settings import Settings
 from ..scoring.comparable import check_comparable
-from ..scoring.options import ScoreOptions
+from ..scoring.presets import ScoreOptions
 
 if TYPE_CHECKING:
     from ..hosts.diffusers import Computing

@@ -5,8 +5,6 @@ a place of the flattened weight, so only the requested values are unpacked. All 
 type the host unpacks to, because a digest must not depend on the device.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -43,7 +41,7 @@ class Packed:
         values: NDArray[Any] = self.values(torch.arange(min(total, count)) * step).numpy()
         return values
 
-    def by_columns(self, factors: Tensor) -> Packed:
+    def by_columns(self, factors: Tensor) -> "Packed":
         """The weight with each column multiplied by a factor of its own, [columns]."""
         columns = take_all(factors)
         return replace(self, values=lambda places: self.values(places) * columns[places % self.shape[-1]])

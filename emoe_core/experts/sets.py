@@ -1,7 +1,5 @@
 """Experts and expert sets: which models are compared, and how each one is identified."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -81,7 +79,7 @@ class ExpertSet:
         """The first expert's model. By this name ComfyUI recognises which of its cached values hold much memory."""
         return self.experts[0].model if self.experts else None
 
-    def add(self, expert: Expert) -> ExpertSet:
+    def add(self, expert: Expert) -> "ExpertSet":
         """A new set with one more expert; an `EMoEError` if its family differs from that of the others.
 
         Calibrations belong to exactly the set they were made with, so the larger set does not inherit them.

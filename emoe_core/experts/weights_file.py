@@ -4,8 +4,6 @@ Nothing is memory-mapped: a mapped file is read ahead in pieces of 128 kB and mo
 pull in most of the file. Here only the requested bytes are read (the disk rounds up to its pages of 4 kB).
 """
 
-from __future__ import annotations
-
 import json
 import math
 import os
@@ -62,7 +60,7 @@ class WeightsFile:
         self._data = 8 + size
         self._entries = header
 
-    def __enter__(self) -> WeightsFile:
+    def __enter__(self) -> "WeightsFile":
         return self
 
     def __exit__(self, *_: object) -> None:

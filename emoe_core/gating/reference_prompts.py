@@ -4,8 +4,6 @@ A file is read as `prompts` reads it. Its column `bad` (yes or no) or `quality` 
 prompts come out wrong; every other column with recurring labels, such as `language`, is a column of groups.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -46,7 +44,7 @@ class ReferencePrompts:
     skipped: tuple[BadRow, ...] = ()
     places: tuple[str, ...] = field(default=(), compare=False)
 
-    def __add__(self, other: ReferencePrompts) -> ReferencePrompts:
+    def __add__(self, other: "ReferencePrompts") -> "ReferencePrompts":
         """Both together; prompts without marks count as good where the others have marks."""
         return _gathered([*self._rows(), *other._rows()], (*self.skipped, *other.skipped))
 

@@ -1,7 +1,5 @@
 """What a person sees: notes and progress on stderr, results for programs on stdout."""
 
-from __future__ import annotations
-
 import json
 import math
 import sys
@@ -83,7 +81,7 @@ class Console(Line):
         self._started = time.monotonic()
         self._times: deque[float] = deque(maxlen=RECENT)
 
-    def begin(self, total: int, before: Totals) -> None:
+    def begin(self, total: int, before: "Totals") -> None:
         """The batch has `total` rows; earlier runs finished `before` of them."""
         self.total, self.totals = total, before
         self._started = time.monotonic()

@@ -4,8 +4,6 @@ A line is flat or like XM3600's (one object per image, its captions by language)
 (`annotations`) or a list of prompts, and is read item by item, never as a whole.
 """
 
-from __future__ import annotations
-
 import codecs
 import json
 from collections.abc import Iterator
@@ -50,7 +48,7 @@ def read(path: Path) -> Rows:
         raise stream.error("a list or an object must come first")
 
 
-def _rows(stream: _Stream) -> Rows:
+def _rows(stream: "_Stream") -> Rows:
     for line, item in stream.items():
         if isinstance(item, str):
             yield line, checked(item, {})

@@ -6,8 +6,6 @@ Learning in a Random World", 2005, proposition 2.8). Against the reference promp
 prompts of that group (the label-conditional, "Mondrian" form, section 4.5 there).
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import math
@@ -204,7 +202,7 @@ class Calibration:
         return {**body, "digest": _digest(body)}
 
     @classmethod
-    def from_dict(cls, data: Any, where: str = "this file") -> Calibration:
+    def from_dict(cls, data: Any, where: str = "this file") -> "Calibration":
         """A calibration from JSON; an `EMoEError` when it is no calibration, too new, damaged or edited."""
         if not isinstance(data, dict) or "emoe_calibration" not in data:
             raise EMoEError(f"{where} is not an EMoE calibration; choose a file that Save Calibration wrote.")
@@ -235,7 +233,7 @@ class Calibration:
             raise EMoEError(f"{where} is a damaged calibration ({error}); make the calibration again.") from error
 
     @classmethod
-    def load(cls, path: str | Path) -> Calibration:
+    def load(cls, path: str | Path) -> "Calibration":
         """Reads a calibration file; an `EMoEError` when it is missing or not whole."""
         where = f"'{Path(path).name}'"
         try:

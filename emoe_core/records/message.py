@@ -3,8 +3,6 @@
 Message.of(Code.FEW, group="language=fi", count=3).line("ja")
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
@@ -71,11 +69,11 @@ class Message:
     values: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
     @classmethod
-    def of(cls, code: Code, **values: Any) -> Message:
+    def of(cls, code: Code, **values: Any) -> "Message":
         return cls(code, values)
 
     @classmethod
-    def load(cls, text: str, kept: Any = None) -> Message:
+    def load(cls, text: str, kept: Any = None) -> "Message":
         """The message that `as_dict` gave; the plain `text` where that is missing or this version does not know it."""
         try:
             found: Message = _loaded(kept)

@@ -1,7 +1,5 @@
 """Everything that a score depends on besides the prompt."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import math
@@ -64,7 +62,7 @@ class Settings:
         asked = [getattr(self, one.name) for one in fields(self) if one.name not in _WHO_ANSWERS]
         return (*asked, len(self.experts), self.text_encoders == SHARED)
 
-    def differences(self, other: Settings, question: bool = False) -> list[str]:
+    def differences(self, other: "Settings", question: bool = False) -> list[str]:
         """One phrase for each setting in which `other` differs from this one.
 
         Args:
@@ -79,7 +77,7 @@ class Settings:
         return found
 
     @classmethod
-    def from_dict(cls, data: dict[str, Any]) -> Settings:
+    def from_dict(cls, data: dict[str, Any]) -> "Settings":
         """Settings from JSON; an `EMoEError` that names a missing or unknown field."""
         known = {one.name for one in fields(cls)}
         if missing := known - data.keys():

@@ -32,11 +32,6 @@ class Scored:
     report: Report
     maps: Maps
 
-    @property
-    def disagreement(self) -> Tensor:
-        """Where the experts disagree, [B, h, w]: see `emoe_core.scoring.disagreement.disagreement`."""
-        return self.maps.disagreement
-
 
 def score_many(
     probe: Probe,

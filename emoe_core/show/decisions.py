@@ -28,8 +28,8 @@ def picture(report: Decisions, theme: str = "light", size: tuple[int, int] = SIZ
         return line_chart(
             [
                 _series("by score", report, band, getattr(curve, f"{of}_at")(report.coverage)),
-                Series("random order", _list(random.coverage), _list(getattr(random, of)), dashed=True),
-                Series("good ones first", _list(oracle.coverage), _list(getattr(oracle, of)), dashed=True),
+                Series("random order", random.coverage.tolist(), getattr(random, of).tolist(), dashed=True),
+                Series("good ones first", oracle.coverage.tolist(), getattr(oracle, of).tolist(), dashed=True),
             ],
             title=title,
             x_label="share of prompts that passes",
@@ -47,7 +47,7 @@ def picture(report: Decisions, theme: str = "light", size: tuple[int, int] = SIZ
     joint = by_coverage(title, label, report.joint_band, "joint", "bad_and_passed")
     money = line_chart(
         [
-            Series(name, _list(one.kept), _list(report.seconds_saved(1 - one.coverage)), dashed=name != "by score")
+            Series(name, one.kept.tolist(), report.seconds_saved(1 - one.coverage).tolist(), dashed=name != "by score")
             for name, one in (("by score", curve), ("random order", random), ("good ones first", oracle))
         ],
         title=f"Seconds saved, at {report.choice.seconds_generation:g} s an image and {report.choice.seconds_score:g} s a score",
@@ -62,13 +62,9 @@ def picture(report: Decisions, theme: str = "light", size: tuple[int, int] = SIZ
 
 def _series(name: str, report: Decisions, band: Floats, values: Floats) -> Series:
     """A line with its band."""
-    return Series(name, _list(report.coverage), _list(values), _list(band[0]), _list(band[1]))
+    return Series(name, report.coverage.tolist(), values.tolist(), band[0].tolist(), band[1].tolist())
 
 
 def _area(report: Decisions, name: str) -> str:
     area = report.areas[name]
     return f"{area['value']:.3f} ({area['interval'][0]:.3f} to {area['interval'][1]:.3f})"
-
-
-def _list(values: Floats) -> list[float]:
-    return [float(v) for v in values]

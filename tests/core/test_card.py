@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from emoe_core.gating.gate import decide
-from emoe_core.gating.matching import fitting
+from emoe_core.gating.gate import decide, fitting
 from emoe_core.records.calibration import Calibration
 from emoe_core.records.report import ItemScore, Report
 from emoe_core.records.settings import Settings

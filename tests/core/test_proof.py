@@ -12,8 +12,7 @@ import pytest
 from emoe_testing.verdicts import SETTINGS
 
 from emoe_core.errors import EMoEError, SettingsMismatch
-from emoe_core.gating.gate import decide
-from emoe_core.gating.matching import fitting
+from emoe_core.gating.gate import decide, fitting
 from emoe_core.gating.proof import PROMPTS, TOLERANCE, chosen, needs_proof, prove, unproved
 from emoe_core.records.calibration import Calibration
 from emoe_core.records.proof import Proof

@@ -169,7 +169,9 @@ def test_several_prompts_are_scored_as_each_alone() -> None:
     together = score_many(probe, experts(), [plain] * 3, texts)
     assert len(probe.requests) == 6  # an expert is asked once for all prompts and once for the empty one
     for number, scored in enumerate(together):
-        assert scored.report == one(number).report and torch.equal(scored.disagreement, one(number).disagreement)
+        assert scored.report == one(number).report and torch.equal(
+            scored.maps.disagreement, one(number).maps.disagreement
+        )
 
 
 def test_unrelated_experts_get_no_hidden_ensemble_score_by_the_way() -> None:
@@ -188,13 +190,13 @@ def test_the_report_is_json_that_readers_of_the_first_schema_understand() -> Non
 
 def test_the_map_has_one_place_a_latent_place() -> None:
     scored = score(Tensors(), experts(), settings())
-    assert scored.disagreement.shape == (2, 4, 4) and bool((scored.disagreement >= 0).all())
+    assert scored.maps.disagreement.shape == (2, 4, 4) and bool((scored.maps.disagreement >= 0).all())
 
 
 @pytest.mark.parametrize("name", ["relative", "centred_relative", "centred_layout"])
 def test_the_map_is_of_the_estimator_that_was_asked_for(name: str) -> None:
     scored = score(Tensors(), experts(), settings(tap="noise_pred", estimator=name))
-    means = scored.disagreement.mean(dim=(1, 2)).tolist()
+    means = scored.maps.disagreement.mean(dim=(1, 2)).tolist()
     assert means == pytest.approx([item.score for item in scored.report.items], rel=1e-5)
 
 

@@ -54,7 +54,7 @@ def test_shipped_calibrations_are_these_experts(pack: ModuleType, host: Any, dem
             return score_prompt(host, demo, positive, latent(size=16), preset=preset).report
 
     report = score(pack.emoe_core.demo.prompts()["calibration"][0])
-    calibration = pack.emoe_core.gating.matching.matching(report, demo.calibrations)
+    calibration = pack.emoe_core.gating.gate.matching(report, demo.calibrations)
     assert calibration.name == f"demo experts, {preset}" and len(calibration.scores) >= 99
     for index in range(0, len(calibration.scores), 20):
         again = score(calibration.prompts[index]).score

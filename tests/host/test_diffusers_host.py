@@ -266,7 +266,7 @@ def test_batches_change_nothing_but_rounding(experts: ExpertSet) -> None:
                 guidance = one.items[0].guidance
                 assert (guidance is not None) == (preset == "thorough")
                 assert guidance is None or other.report.items[0].guidance == pytest.approx(guidance, rel=1e-4)
-                assert other.disagreement.shape[0] == 1 and torch.isfinite(other.disagreement).all()
+                assert other.maps.disagreement.shape[0] == 1 and torch.isfinite(other.maps.disagreement).all()
 
 
 def test_the_same_call_gives_the_same_score_to_the_bit(experts: ExpertSet, expected: float) -> None:

@@ -118,7 +118,7 @@ def test_bit_for_bit_the_same_twice_for_every_preset(pack: ModuleType, score: Ca
     for preset in pack.emoe_core.scoring.presets.PRESETS.values():
         options = {"tap": preset.tap, "estimator": preset.estimator, "empty_prompt": prompt(1)}
         first, second = score(**options), score(**options)
-        assert first.report == second.report and torch.equal(first.disagreement, second.disagreement)
+        assert first.report == second.report and torch.equal(first.maps.disagreement, second.maps.disagreement)
 
 
 def test_the_same_model_twice_is_exactly_zero_and_named(

@@ -121,7 +121,7 @@ def test_flux_taps_are_the_image_tokens_alone(
 ) -> None:
     scored = score(flux, flux_prompt(), tap)
     assert scored.report.score == pytest.approx(variance(flux, flux_prompt(), module, take), rel=1e-4)
-    assert scored.disagreement.shape == (1, SIZE // 2, SIZE // 2)  # tokens are patches of two by two
+    assert scored.maps.disagreement.shape == (1, SIZE // 2, SIZE // 2)  # tokens are patches of two by two
 
 
 def test_fast_takes_the_middle_of_the_stack_and_the_report_says_which(

@@ -8,7 +8,7 @@ import comfy.utils
 
 from ...experts.sets import ExpertSet
 from ...scoring.attribution import Attribution, attribute
-from ...scoring.options import ScoreOptions
+from ...scoring.presets import ScoreOptions
 from .prompts.encoding import encode_many
 from .scoring.score import score_prompts
 

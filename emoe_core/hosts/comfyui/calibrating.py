@@ -16,7 +16,7 @@ from ...io.files import explained
 from ...io.kept_scores import KeptScores
 from ...records.calibration import Calibration
 from ...records.settings import Settings
-from ...scoring.options import ScoreOptions
+from ...scoring.presets import ScoreOptions
 from .experts.identity import clip_identity
 from .input_files import input_file
 from .prompts.conditioning import encoded

@@ -11,8 +11,7 @@ from ...errors import EMoEError
 from ...experts.sets import ExpertSet
 from ...prompts import check_text
 from ...scoring.diagnostics import Diagnosis, diagnose, suitable_preset
-from ...scoring.options import ScoreOptions
-from ...scoring.presets import CUSTOM, DEFAULT, PRESETS
+from ...scoring.presets import CUSTOM, DEFAULT, PRESETS, ScoreOptions
 from .prompts.conditioning import encoded
 from .scoring.probe import common_taps
 from .scoring.score import score_prompts

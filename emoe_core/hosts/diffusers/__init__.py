@@ -22,7 +22,7 @@ except ImportError as _error:
         'pip install ".[diffusers]", in an environment of its own rather than in ComfyUI\'s.'
     ) from _error
 
-from ...scoring.options import ScoreOptions
+from ...scoring.presets import ScoreOptions
 from .demo import demo_experts
 from .experts import expert_from_network, expert_from_pipeline, experts_from_pipelines
 from .loading import load_asked, load_expert, load_experts, without_progress_bars

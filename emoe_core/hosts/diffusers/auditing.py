@@ -12,11 +12,11 @@ from ...audit.source import Source
 from ...audit.text import words
 from ...errors import EMoEError
 from ...experts.sets import ExpertSet
-from ...gating.matching import fitting, matching
+from ...gating.gate import fitting, matching
 from ...io.log import log
 from ...records.calibration import Calibration
 from ...records.report import Report
-from ...scoring.options import ScoreOptions
+from ...scoring.presets import ScoreOptions
 from .loading import load_asked
 from .scoring import Computing, proofs_of, score, score_many, settings_of
 

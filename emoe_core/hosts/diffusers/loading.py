@@ -203,7 +203,7 @@ def _class_of(folder: Path) -> Any:
     """The pipeline's class. Only known names are looked up, so a folder cannot bring code of its own."""
     index = _index(folder)
     name = index.get("_class_name")
-    if _is_mixture(folder):
+    if "segmoe_config" in _json(folder / "unet" / "config.json"):
         raise EMoEError(
             f"'{folder}' is a SegMoE mixture, which is scored in ComfyUI only (Load SegMoE); here, give the checkpoints that "
             "it was made from as experts."
@@ -221,10 +221,6 @@ def _index(folder: Path) -> dict[str, Any]:
             "save_pretrained wrote."
         )
     return found
-
-
-def _is_mixture(folder: Path) -> bool:
-    return "segmoe_config" in _json(folder / "unet" / "config.json")
 
 
 def _json(path: Path) -> dict[str, Any]:

@@ -78,21 +78,16 @@ class Network:
         rows = {name: row.to(device, torch.float32 if name == "time_ids" else dtype) for name, row in prompt.items()}
         found: dict[str, Tensor] = {}
         hidden = [tap for tap in self.places if tap in taps]
-        with torch.no_grad(), self._hooks(hidden, found, x, leave=NOISE_PRED not in taps):
+        with torch.no_grad(), ExitStack() as hooks:
+            for tap in hidden:
+                hook = self._hook(tap, found, x, NOISE_PRED not in taps and tap == hidden[-1])
+                hooks.callback(self.places[tap].register_forward_hook(hook).remove)
             try:
                 output = self.predict(x, self.levels.time(sigma).to(device), rows)
                 found[NOISE_PRED] = self.levels.noise_prediction(_kept(output), noisy, sigma)
             except _Taken:
                 pass
         return {tap: found[tap] for tap in taps}
-
-    @contextmanager
-    def _hooks(self, hidden: list[str], found: dict[str, Tensor], x: Tensor, leave: bool) -> Iterator[None]:
-        with ExitStack() as hooks:
-            for tap in hidden:
-                hook = self._hook(tap, found, x, leave and tap == hidden[-1])
-                hooks.callback(self.places[tap].register_forward_hook(hook).remove)
-            yield
 
     def _hook(self, tap: str, found: dict[str, Tensor], x: Tensor, last: bool) -> Callable[..., None]:
         def take(module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:

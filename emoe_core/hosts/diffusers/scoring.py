@@ -15,8 +15,7 @@ from ...records.settings import Settings
 from ...scoring.collect import Progress
 from ...scoring.empty_prompt import says_nothing
 from ...scoring.estimators import estimator as estimator_named
-from ...scoring.options import ScoreOptions
-from ...scoring.presets import resolve_tap
+from ...scoring.presets import ScoreOptions, resolve_tap
 from ...scoring.score import Scored
 from ...scoring.score import score_many as score_latents
 from .networks import Network

@@ -45,14 +45,14 @@ class Host:
         Raises:
             Missing: there is no such thing.
         """
+        found: Any = None
         parts = path.split(".")
-        found, reached = self._root(parts)
-        for number in range(reached, len(parts) + 1):
+        for number, part in enumerate(parts, start=1):
             name = ".".join(parts[:number])
-            if number > reached and name not in self.changed:
-                found = self._step(found, name, parts[number - 1])
-            elif name in self.changed:
+            if name in self.changed:
                 found = self.changed[name]
+            else:
+                found = self._step(found, name, part) if number > 1 else self._root(name)
             if found is LACKING:
                 raise Missing(name)
         return found
@@ -64,15 +64,12 @@ class Host:
             raise Missing(name)
         return str(found) if found is not None else (self.tree / name).read_text("utf-8", errors="replace")
 
-    def _root(self, parts: list[str]) -> tuple[Any, int]:
-        first = parts[0]
-        if first in self.changed:
-            return self.changed[first], 1
-        if first in OBJECTS:
-            if first not in self._made:
-                self._made[first] = OBJECTS[first](self)
-            return self._made[first], 1
-        return self._module(first), 1
+    def _root(self, name: str) -> Any:
+        if name not in OBJECTS:
+            return self._module(name)
+        if name not in self._made:
+            self._made[name] = OBJECTS[name](self)
+        return self._made[name]
 
     def _step(self, found: Any, path: str, name: str) -> Any:
         if hasattr(found, name):
@@ -198,16 +195,14 @@ ENTRIES: tuple[Entry, ...] = (
         "The model that a Sampler gets has conds['positive'], one dict per entry with uuid, and timestep_start and "
         "timestep_end as noise levels.",
         "entries of a prompt with areas or timestep ranges cannot be told apart",
-        (),
-        behaviour.processes_entries,
+        behaves=behaviour.processes_entries,
     ),
     Entry(
         "transformer options",
         "Each network call is told cond_or_uncond, uuids and sigmas of its rows, and a positive prompt alone is never asked "
         "for its unconditional branch.",
         _SCORES,
-        (),
-        behaviour.tells_the_call,
+        behaves=behaviour.tells_the_call,
     ),
     Entry(
         "prediction",
@@ -293,8 +288,7 @@ ENTRIES: tuple[Entry, ...] = (
         "A U-Net's transformers are called input_blocks.N.M.transformer_blocks.K and have attn1, attn2 (to_q, to_k, to_v) and "
         "ff.",
         _MIXTURES,
-        (),
-        behaviour.names_layers,
+        behaves=behaviour.names_layers,
     ),
     # --- the MODEL ----------------------------------------------------------------------------------------------------
     Entry(
@@ -557,8 +551,7 @@ ENTRIES: tuple[Entry, ...] = (
         "server",
         "PromptServer has these routes, and send_progress_text(text, node_id, sid) shows a line under a node.",
         "the batch command, the widgets and the time left do not work",
-        (),
-        behaviour.routes,
+        behaves=behaviour.routes,
     ),
     Entry(
         "start without a server",

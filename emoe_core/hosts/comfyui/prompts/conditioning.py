@@ -222,9 +222,9 @@ def digest(conditioning: Conditioning) -> str | None:
 
 
 def _is_plain(value: Any) -> bool:
-    return (isinstance(value, (list, tuple)) and all(map(_is_plain, value))) or isinstance(
-        value, (bool, int, float, str, type(None))
-    )
+    if isinstance(value, (list, tuple)):
+        return all(map(_is_plain, value))
+    return isinstance(value, (bool, int, float, str, type(None)))
 
 
 def extras(conditioning: Conditioning) -> tuple[str, ...]:

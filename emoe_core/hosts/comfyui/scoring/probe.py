@@ -4,8 +4,6 @@
 to the host; the user's model is never touched. Prompts and noise samples share calls (batching.py).
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -125,7 +123,7 @@ class ComfyProbe:
         return calls
 
     def _call(
-        self, tapped: _Tapped, prompts: list[Conditioning], units: list[tuple[int, int]], wanted: tuple[str, ...]
+        self, tapped: "_Tapped", prompts: list[Conditioning], units: list[tuple[int, int]], wanted: tuple[str, ...]
     ) -> list[Latents]:
         """One pass of some units; in halves if the device has too little memory for all of them.
 

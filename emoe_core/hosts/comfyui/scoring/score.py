@@ -1,7 +1,5 @@
 """From the Score node's inputs to a scored prompt."""
 
-from __future__ import annotations
-
 import copy
 import hashlib
 import itertools
@@ -28,8 +26,7 @@ from ....records.settings import SHARED, Settings
 from ....scoring.collect import Progress, Reading
 from ....scoring.empty_prompt import says_nothing
 from ....scoring.estimators import estimator
-from ....scoring.options import ScoreOptions
-from ....scoring.presets import resolve_tap
+from ....scoring.presets import ScoreOptions, resolve_tap
 from ....scoring.score import Scored, score_many
 from ..experts.patchers import sampled_shape
 from ..prompts import conditioning as cond
@@ -142,7 +139,7 @@ class Run:
         latent: dict[str, Any],
         options: ScoreOptions,
         also: Sequence[Reading] = (),
-    ) -> Run:
+    ) -> "Run":
         """Checks the request against the experts and the latent, and resolves the tap."""
         if len(experts) == 0:
             raise EMoEError("Uncertainty Score has no experts; connect Demo Experts, Load Experts or Add Expert.")
@@ -178,7 +175,7 @@ class Run:
             mode=MODE if isinstance(self.experts, MixtureSet) else "ensemble",
         )
 
-    def alone(self) -> Run:
+    def alone(self) -> "Run":
         """The same for one image, as calibrations are made."""
         return replace(self, samples=self.samples[:1], noises=[n[:1] for n in self.noises])
 
