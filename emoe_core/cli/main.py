@@ -43,9 +43,8 @@ def parser(chosen: str | None) -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs a command; returns 0 when done, 1 for rejected prompts if requested, 2 when something could not be done."""
     for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(
-            AttributeError, ValueError
-        ):  # a console with another code page shows ? for letters that it lacks
+        # A console with another code page shows ? for letters that it lacks.
+        with contextlib.suppress(AttributeError, ValueError):
             stream.reconfigure(errors="replace")  # type: ignore[union-attr]
     words = sys.argv[1:] if argv is None else argv
     args = parser(next((word for word in words if word in COMMANDS), None)).parse_args(words)

@@ -4,6 +4,7 @@ import copy
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -293,10 +294,8 @@ def typed(text: str, current: Any, kind: Any = None) -> Any:
         return stripped.lower() in TRUE
     if not number:
         return text
-    try:
+    with suppress(ValueError):
         return int(stripped) if whole or (kind is None and isinstance(current, int)) else _finite(stripped)
-    except ValueError:
-        pass
     try:
         value = _finite(stripped)
     except ValueError:

@@ -265,7 +265,7 @@ def test_every_schedulers_noise_levels_are_the_other_hosts(comfyui: Path, schedu
 
     theirs = comfy_sampling(kind)
     mine = {
-        "sd": schedules.stable_diffusion,
+        "sd": lambda: schedules.discrete(schedules.STABLE_DIFFUSION, "the network"),
         "zsnr": lambda: schedules.discrete(
             {
                 "beta_schedule": "scaled_linear",

@@ -41,7 +41,7 @@ def html(result: AuditResult, language: str = "en") -> str:
         ("why", join(_by_column(result, names, tables.causes), tables.properties(result))),
         ("baselines", join(tables.agreement(result), _by_column(result, names, tables.baselines, titled=False))),
         ("left", tables.left_out(result)),
-        ("limits", _list("limit", 6)),
+        ("limits", tag("ul", *(tag("li", say(f"limit_{place}")) for place in range(1, 7)), cls="plain")),
         ("settings", tables.settings(result)),
     ]
     if not result.columns:
@@ -58,10 +58,9 @@ def html(result: AuditResult, language: str = "en") -> str:
         Html(f"<style>\n{style()}</style>"),
     ]
     main = [_summary(result, names), *(_section(key, body) for key, body in shown)]
-    body = [
-        *_switches(language),
-        tag("div", _top(result, [key for key, _ in shown]), tag("main", *main), _foot(), cls="page"),
-    ]
+    foot = tag("footer", tag("p", say("foot")), tag("p", say("foot_map"), cls="note"))
+    top = _top(result, [key for key, _ in shown])
+    body = [*_switches(language), tag("div", top, tag("main", *main), foot, cls="page")]
     return f"<!DOCTYPE html>\n{tag('html', tag('head', *head), tag('body', *body), lang=language)}\n"
 
 
@@ -201,11 +200,3 @@ def _tiles(result: AuditResult) -> Html:
     experts = [prompt(str(e.get("name", "")), 60) for e in result.experts]
     note = tag("p", say("experts_are", names=Html(", ".join(experts))), cls="note") if experts else ""
     return join(tag("dl", *found, cls="tiles"), note)
-
-
-def _list(key: str, count: int) -> Html:
-    return tag("ul", *(tag("li", say(f"{key}_{place}")) for place in range(1, count + 1)), cls="plain")
-
-
-def _foot() -> Html:
-    return tag("footer", tag("p", say("foot")), tag("p", say("foot_map"), cls="note"))

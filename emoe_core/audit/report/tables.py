@@ -47,8 +47,7 @@ def figures(result: AuditResult, names: Names, column: str) -> Html:
         cells: list[Content] = [name_of(names, g), whole(g.n)]
         cells += [short(d.median), f"{short(d.q05)}–{short(d.q95)}"] if d else [DASH, DASH]
         if gated:
-            known = g.blocked is not None and g.blocked_low is not None and g.blocked_high is not None
-            cells.append(_blocked(g) if known else DASH)
+            cells.append(_blocked(g))
         if e is None:
             cells += [DASH, DASH, DASH]
         else:
@@ -71,8 +70,9 @@ def _test(name: str) -> Both:
     return say(key) if key in texts() else Both(plain(name), plain(name))
 
 
-def _blocked(g: GroupStats) -> Html:
-    assert g.blocked is not None and g.blocked_low is not None and g.blocked_high is not None
+def _blocked(g: GroupStats) -> Content:
+    if g.blocked is None or g.blocked_low is None or g.blocked_high is None:
+        return DASH
     return join(percent(g.blocked), " (", between(g.blocked_low, g.blocked_high), ")")
 
 

@@ -14,7 +14,7 @@ from ...experts.sets import Expert, ExpertSet
 from ...experts.signature import DIGEST_VALUES, Signature, sample_values, signature
 from .networks import SD3, Flux, Network, UNet, block_places, place_of, unet_places
 from .prompts import TextEncoders
-from .schedules import NoiseLevels, discrete, exponential_flow, shifted_flow, stable_diffusion
+from .schedules import STABLE_DIFFUSION, NoiseLevels, discrete, exponential_flow, shifted_flow
 
 _LORA = ("lora_A", "lora_B", "lora_embedding_A", "lora_embedding_B", "lora_magnitude_vector")
 #: A temperature that is in every CLIP but affects no encoding; it counts in the other host's identity.
@@ -71,9 +71,7 @@ def expert_from_network(
     """
     parts = {"vae": None, "tokenizer": tokenizer, "text_encoder": text_encoder, "unet": unet, "scheduler": scheduler}
     if scheduler is None:
-        parts["scheduler"] = diffusers.DDIMScheduler(
-            beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", clip_sample=False, steps_offset=1
-        )
+        parts["scheduler"] = diffusers.DDIMScheduler(**STABLE_DIFFUSION, clip_sample=False, steps_offset=1)
     try:
         if text_encoder_2 is not None:
             second = {"tokenizer_2": tokenizer_2, "text_encoder_2": text_encoder_2}
@@ -127,7 +125,7 @@ def _network(pipeline: Any, where: str) -> Network:
 def _levels(pipeline: Any, where: str) -> NoiseLevels:
     scheduler = getattr(pipeline, "scheduler", None)
     if scheduler is None:
-        return stable_diffusion()
+        return discrete(STABLE_DIFFUSION, "the network")
     config = dict(scheduler.config)
     kind = type(scheduler).__name__
     if kind.startswith("FlowMatch"):

@@ -15,6 +15,8 @@ from torch import Tensor
 
 from ...errors import EMoEError
 
+#: The configuration of Stable Diffusion 1 and XL, for networks without a scheduler.
+STABLE_DIFFUSION = {"beta_schedule": "scaled_linear", "beta_start": 0.00085, "beta_end": 0.012}
 #: What the network predicts, in the other host's terms.
 EPS, V_PREDICTION, SAMPLE, FLOW = "EPS", "V_PREDICTION", "X0", "CONST"
 _PREDICTIONS = {"epsilon": EPS, "v_prediction": V_PREDICTION, "sample": SAMPLE}
@@ -81,11 +83,6 @@ class NoiseLevels:
         if self.prediction == V_PREDICTION:
             return output / math.sqrt(sigma**2 + 1) + x * (sigma / (sigma**2 + 1))
         return (x - output) / sigma
-
-
-def stable_diffusion() -> NoiseLevels:
-    """The levels of Stable Diffusion 1 and XL, for networks without a scheduler."""
-    return discrete({"beta_schedule": "scaled_linear", "beta_start": 0.00085, "beta_end": 0.012}, "the network")
 
 
 def discrete(config: Mapping[str, Any], where: str) -> NoiseLevels:

@@ -158,9 +158,8 @@ def seen_unet(host: Host) -> Seen:
             if wanted["cut"] and name.startswith("output"):
                 raise _Cut
             if not wanted["cut"]:
-                seen.events.append(
-                    (name, (h.clone(), *others[:-1], dict(others[-1])), {})
-                )  # the host continues with both
+                # The host continues with both.
+                seen.events.append((name, (h.clone(), *others[:-1], dict(others[-1])), {}))
             return (h, others[0]) if name.startswith("output") else h
 
         return patch
@@ -280,8 +279,7 @@ class Loaded:
     Attributes:
         own, told, in_network: the patched weight's own value, the first value of get_key_patches, the network's value.
         original, patch: of the object patch.
-        standing, backed_up, unpatched: the object in the network, the one in the other clone's object_patches_backup, and
-            the one that get_model_object gives for that clone.
+        standing, backed_up: the object in the network, and the one in the other clone's object_patches_backup.
         seen_by_clone: get_model_object's answer for the patched clone, before it was loaded.
         after: the object in the network once another clone is loaded.
     """

@@ -9,9 +9,8 @@ from ....errors import plain
 
 def show_text(text: str) -> None:
     """Shows a line below the running node; does nothing without a server or a client."""
-    server_class = getattr(
-        sys.modules.get("server"), "PromptServer", None
-    )  # exists inside a server; never started here
+    # It exists inside a server, and is never started here.
+    server_class = getattr(sys.modules.get("server"), "PromptServer", None)
     server, context = getattr(server_class, "instance", None), get_executing_context()
     if server is not None and context is not None and server.client_id is not None:
         server.send_progress_text(plain(text), context.node_id, server.client_id)
