@@ -8,6 +8,7 @@ from comfy_api.latest import io
 from ..emoe_core.experts.sets import ExpertSet
 from ..emoe_core.gating.reference_prompts import BAD_BELOW
 from ..emoe_core.hosts.comfyui import calibrating, input_files
+from ..emoe_core.io.files import state_of
 from ..emoe_core.prompts import BadRow
 from ..emoe_core.records.calibration import Calibration
 from . import inputs, settings
@@ -178,4 +179,4 @@ class LoadCalibration(io.ComfyNode):
     @classmethod
     def fingerprint_inputs(cls, name: str | None) -> str:
         """Loads a replaced calibration again."""
-        return "" if name is None else input_files.state_of(calibrating.path_of, name)
+        return "" if name is None else state_of(calibrating.path_of, name)

@@ -4,8 +4,9 @@ import contextlib
 import errno
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 from ..errors import EMoEError
 
@@ -37,6 +38,15 @@ def file_sha256(path: str | Path) -> str:
                     digest.update(block)
             _known[key] = digest.hexdigest()
         return _known[key]
+
+
+def state_of(find: Callable[[Any], Path], name: Any) -> str:
+    """Changes when the file that `find` gives for a name does; "missing" where there is none."""
+    try:
+        stat = find(name).stat()
+    except (EMoEError, OSError, ValueError):
+        return "missing"
+    return f"{stat.st_size}:{stat.st_mtime_ns}"
 
 
 def read_regular(path: Path, encoding: str = "utf-8") -> str:

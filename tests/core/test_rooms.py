@@ -42,9 +42,9 @@ ROOMS = (
 COMFYUI_ROOMS = ("experts", "prompts", "mixture", "scoring", "", "contract")
 
 
-def arrows(path: Path) -> set[tuple[str, ...]]:
-    """The modules of emoe_core that a file of it imports, inside functions too, as parts of their names."""
-    here = path.relative_to(ROOT / "emoe_core").parts[:-1]
+def arrows(path: Path, top: Path = ROOT / "emoe_core") -> set[tuple[str, ...]]:
+    """The modules below `top` that a file there imports, inside functions too, as parts of their names."""
+    here = path.relative_to(top).parts[:-1]
     found = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.ImportFrom) and node.level:
@@ -74,6 +74,42 @@ def test_each_room_imports_from_those_below_it(path: Path) -> None:
     assert not [
         arrow for arrow in arrows(path) if arrow[:1] == ("hosts",) and arrow[1:2] != where[1:2] and where[0] == "hosts"
     ]
+
+
+def rooms_used() -> dict[str, set[str]]:
+    """The rooms that each room imports from, `errors` aside; each host is a room, and so are the nodes."""
+
+    def room(parts: tuple[str, ...]) -> str:
+        return "/".join(parts[:2]) if parts[0] == "hosts" and len(parts) > 1 else parts[0]
+
+    found: dict[str, set[str]] = {}
+    for path in CORE:
+        parts = path.relative_to(ROOT / "emoe_core").with_suffix("").parts
+        if parts[0] not in ("__init__", "__main__", "errors"):
+            found.setdefault(room(parts), set()).update(room(a) for a in arrows(path) if a[0] in ROOMS)
+    for path in (ROOT / "nodes").rglob("*.py"):
+        used = (arrow[1:] for arrow in arrows(path, ROOT) if arrow[0] == "emoe_core")
+        found.setdefault("nodes", set()).update(room(arrow) for arrow in used)
+    return {name: used - {name, "errors"} for name, used in found.items()}
+
+
+def picture() -> str:
+    """The rooms as a Mermaid graph; an arrow that follows from others is left out."""
+    used = rooms_used()
+
+    def reached(room: str) -> set[str]:
+        return used[room] | {further for other in used[room] for further in reached(other)}
+
+    drawn = []
+    for room in sorted(used, key=lambda name: -len(reached(name))):
+        plain = used[room] - {further for other in used[room] for further in reached(other)}
+        drawn += [f"    {room} --> {other}" for other in sorted(plain)]
+    return "\n".join(["```mermaid", "graph TD", *drawn, "```"])
+
+
+def test_the_picture_of_the_rooms_is_that_of_the_code() -> None:
+    """After a change of arrows, put what this asks for into CONTRIBUTING.md."""
+    assert picture() in (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8"), picture()
 
 
 def test_nothing_lies_beside_the_rooms() -> None:

@@ -1,13 +1,13 @@
 """The files that a graph may name: those in ComfyUI's input folder. Whoever may queue a graph is not whoever owns the disk."""
 
 import os
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import folder_paths
 
 from ...errors import EMoEError
+from ...io.files import state_of
 
 #: Set to 1 by whoever starts the server: full paths are allowed, and links and `..` may lead out of the folder.
 ALLOW = "EMOE_ALLOW_PATHS"
@@ -42,12 +42,3 @@ def input_file(name: Any, node: str) -> Path:
 def state(name: Any, node: str) -> str:
     """Changes when the file does; "missing" where there is none that may be read."""
     return state_of(lambda one: input_file(one, node), name)
-
-
-def state_of(find: Callable[[Any], Path], name: Any) -> str:
-    """Changes when the file that `find` gives for a name does; "missing" where there is none."""
-    try:
-        stat = find(name).stat()
-    except (EMoEError, OSError, ValueError):
-        return "missing"
-    return f"{stat.st_size}:{stat.st_mtime_ns}"

@@ -14,9 +14,8 @@ from safetensors import SafetensorError
 
 from ....errors import EMoEError, first_line
 from ....experts.sets import Expert, ExpertSet
-from ....io.files import file_sha256
+from ....io.files import file_sha256, state_of
 from ....io.log import timed
-from ..input_files import state_of
 from . import identity
 from .partial import NETWORK, eight_bits_in_file, load_encoder_only, quantised_in_file
 from .weights import is_quantised, weight_type, weights_signature

@@ -20,13 +20,12 @@ from torch import Tensor, nn
 
 from ....errors import EMoEError, first_line
 from ....experts.signature import signature
-from ....io.files import file_sha256
+from ....io.files import file_sha256, state_of
 from ....mixture.experts import MixtureSet
 from ....mixture.layers import of_block
 from ..experts import identity
 from ..experts.load import expert_from_model
 from ..experts.patchers import loads_again_by, not_dynamic
-from ..input_files import state_of
 from .build import assemble
 from .layers import NETWORK, copied_layer, sparse_layer_names
 
