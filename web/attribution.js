@@ -35,15 +35,13 @@ function content(card) {
 
 /**
  * @param {GraphNode} node
- * @param {(node: GraphNode) => string | undefined} executionIdOf
  * @returns {() => void} redraws it from the last result
  */
-export function addWords(node, executionIdOf) {
+export function addWords(node) {
   const root = element("div", { class: "emoe-words widget-expands", role: "group", "aria-label": say("words"), tabindex: "0" });
   addElement(node, "emoe_words", root, HEIGHTS);
   const draw = () => {
-    const id = executionIdOf(node);
-    const card = id === undefined ? undefined : resultOf(id)?.cards.at(-1);
+    const card = resultOf(node)?.cards.at(-1);
     if (card) {
       root.replaceChildren(...content(card));
       const ranked = card.words.filter((/** @type {any} */ word) => word.change !== null).sort((/** @type {any} */ a, /** @type {any} */ b) => b.change - a.change);

@@ -88,10 +88,9 @@ function historyOf(cards) {
 /**
  * Adds the widget to a Score or a Gate.
  * @param {GraphNode} node
- * @param {(node: GraphNode) => string | undefined} executionIdOf
  * @returns {() => void} redraws it from the last result
  */
-export function addCard(node, executionIdOf) {
+export function addCard(node) {
   // `widget-expands` is Nodes 2.0's class for a widget that takes the node's spare height
   const root = element("div", { class: "emoe-card widget-expands", role: "group", "data-empty": "" });
   addElement(node, "emoe_card", root, HEIGHTS);
@@ -99,8 +98,7 @@ export function addCard(node, executionIdOf) {
   /** What is shown: the same content is not drawn again while the details are open or a slider is held. */
   let shown = "";
   const draw = () => {
-    const id = executionIdOf(node);
-    const result = id === undefined ? undefined : resultOf(id);
+    const result = resultOf(node);
     const now = JSON.stringify([result ?? null, isLinked(node, "threshold"), widgetOf(node, "policy")?.value, widgetOf(node, "threshold")?.value]);
     if (now === shown) return;
     shown = now;

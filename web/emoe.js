@@ -4,7 +4,7 @@ import { api } from "../../scripts/api.js";
 import { app } from "../../scripts/app.js";
 import { addWords } from "./attribution.js";
 import { addCard } from "./card.js";
-import { executionIdOf, forget, isOpen, noteOpened, receive, restore, shownNodes, workflowId } from "./results.js";
+import { forget, isOpen, noteOpened, receive, restore, shownNodes, workflowId } from "./results.js";
 import { showOwn } from "./room.js";
 import { addMark, outlineDomNodes, showRoutes } from "./routes.js";
 import { addStyle } from "./style.js";
@@ -12,8 +12,7 @@ import { tellBlocked } from "./toast.js";
 import { say, speak } from "./words.js";
 import { separateCopies } from "./workflows.js";
 
-
-/** @type {Record<string, (node: GraphNode, executionIdOf: (node: GraphNode) => string | undefined) => () => void>} */
+/** @type {Record<string, (node: GraphNode) => () => void>} */
 const WIDGETS = { EMoE_Score: addCard, EMoE_Gate: addCard, EMoE_WordAttribution: addWords, EMoE_Route: addMark, EMoE_Stop: addMark };
 const TOASTS = "EMoE.SayWhenBlocked";
 /** @type {WeakMap<GraphNode, () => void>} */
@@ -102,7 +101,7 @@ app.registerExtension({
     const add = WIDGETS[String(node.comfyClass)];
     if (!add) return;
     safely(() => {
-      drawings.set(node, add(node, executionIdOf));
+      drawings.set(node, add(node));
       if (add !== addMark) hidePicture(node);
     });
   },

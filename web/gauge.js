@@ -24,22 +24,20 @@ export function gaugeRange(card, threshold) {
   return [low < 0 ? low - air : Math.max(low - air, 0), high + air];
 }
 
+/** @param {string} tag @param {Record<string, string | number>} attributes */
+function drawn(tag, attributes) {
+  const part = document.createElementNS(SVG, tag);
+  for (const [name, value] of Object.entries(attributes)) part.setAttribute(name, String(value));
+  return part;
+}
+
 /**
  * @param {Card} card
  * @param {[number, number]} range
  * @param {string} label
  */
 function bars(card, [low, high], label) {
-  const svg = document.createElementNS(SVG, "svg");
-  svg.setAttribute("viewBox", "0 0 100 100");
-  svg.setAttribute("preserveAspectRatio", "none");
-  svg.setAttribute("role", "img");
-  svg.setAttribute("aria-label", label);
-  const add = (/** @type {string} */ tag, /** @type {Record<string, string | number>} */ attributes) => {
-    const part = document.createElementNS(SVG, tag);
-    for (const [name, value] of Object.entries(attributes)) part.setAttribute(name, String(value));
-    svg.append(part);
-  };
+  const svg = drawn("svg", { viewBox: "0 0 100 100", preserveAspectRatio: "none", role: "img", "aria-label": label });
   const known = card.calibration;
   if (known) {
     const step = (known.high - known.low) / known.counts.length;
@@ -48,10 +46,10 @@ function bars(card, [low, high], label) {
       if (!count) return;
       const x = (100 * (known.low + place * step - low)) / (high - low);
       const width = Math.max((100 * step) / (high - low) - 0.4, 0.4);
-      add("rect", { class: "emoe-bar", x, width, y: 100 - (85 * count) / most, height: (85 * count) / most });
+      svg.append(drawn("rect", { class: "emoe-bar", x, width, y: 100 - (85 * count) / most, height: (85 * count) / most }));
     });
   }
-  add("line", { class: "emoe-base", x1: 0, x2: 100, y1: 100, y2: 100 });
+  svg.append(drawn("line", { class: "emoe-base", x1: 0, x2: 100, y1: 100, y2: 100 }));
   return svg;
 }
 

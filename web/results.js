@@ -70,7 +70,7 @@ export function noteOpened(subgraph, node) {
  * @param {GraphNode} node
  * @returns {string | undefined}
  */
-export function executionIdOf(node) {
+function executionIdOf(node) {
   return shownNodes().get(node);
 }
 
@@ -214,12 +214,9 @@ export async function restore() {
   return found;
 }
 
-/**
- * @param {string} executionId
- * @returns {Result | undefined}
- */
-export function resultOf(executionId) {
-  return results.get(`${workflowId()} ${executionId}`);
+/** What a node shows. @param {GraphNode} node @returns {Result | undefined} */
+export function resultOf(node) {
+  return results.get(`${workflowId()} ${executionIdOf(node)}`);
 }
 
 /** The Gates' decisions in the open workflow's last run, and the graph that ran. */

@@ -87,10 +87,7 @@ const RULES = `
 /** Puts the rules into the page, once. */
 export function addStyle() {
   if (document.getElementById("emoe-style")) return;
-  const style = document.createElement("style");
-  style.id = "emoe-style";
-  style.textContent = RULES;
-  document.head.append(style);
+  document.head.append(element("style", { id: "emoe-style" }, RULES));
 }
 
 /**
