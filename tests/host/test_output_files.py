@@ -28,7 +28,8 @@ def report(pack: ModuleType) -> Any:
 
 
 def gate(node_classes: dict[str, Any], report: Any, filename_prefix: str, **more: Any) -> Any:
-    return node_classes["EMoE_Gate"].execute(report, "raw_threshold", 0.1, 0.5, "decide", filename_prefix, **more)
+    how = {"policy": "raw_threshold", "alpha": 0.1, "threshold": 0.5, "mode": "decide"}
+    return node_classes["EMoE_Gate"].execute(report=report, filename_prefix=filename_prefix, **how, **more)
 
 
 @pytest.mark.parametrize(
