@@ -36,7 +36,7 @@ class DigestScorer:
         ]
 
     def _begun(self) -> int:
-        return sum(len(log.read_text(encoding="utf-8").splitlines()) > 1 for log in self._log.parent.iterdir())
+        return sum(len(log.read_text(encoding="utf-8").splitlines()) > 1 for log in self._log.parent.glob("*.txt"))
 
     def _write(self, *lines: str) -> None:
         with self._log.open("a", encoding="utf-8") as file:
