@@ -39,7 +39,18 @@ def first_line(error: BaseException) -> str:
     return lines[0][:200] if lines else type(error).__name__
 
 
-class EMoEError(ValueError):
+class _Named:
+    """Gives an error the same name on every machine, `emoe_core.errors.PromptBlocked`.
+
+    ComfyUI names a pack's modules after the folder that the pack lies in, and clients read an error's module in the history's
+    `exception_type`.
+    """
+
+    def __init_subclass__(cls) -> None:
+        cls.__module__ = "emoe_core" + cls.__module__.rpartition("emoe_core")[2]
+
+
+class EMoEError(_Named, ValueError):
     """Bad input. The message is one sentence for a person, not a stack of causes."""
 
     def __init__(self, message: str) -> None:
@@ -50,5 +61,5 @@ class SettingsMismatch(EMoEError):
     """A score is compared with a calibration that has other settings."""
 
 
-class PromptBlocked(RuntimeError):
+class PromptBlocked(_Named, RuntimeError):
     """The gate blocked the prompt and the graph asked for an error instead of silence."""

@@ -6,7 +6,7 @@ import logging
 
 import pytest
 
-from emoe_core.errors import LONGEST, EMoEError, SettingsMismatch, plain
+from emoe_core.errors import LONGEST, EMoEError, PromptBlocked, SettingsMismatch, plain
 from emoe_core.io.log import log
 from emoe_core.records.message import Code, Message
 
@@ -41,3 +41,10 @@ def test_every_line_of_the_log_is_plain(caplog: pytest.LogCaptureFixture) -> Non
         log.info("EMoE: '%s' in %d", "a\ud800\nERROR forged" + "x" * 9999, 3)
     (line,) = [record.getMessage() for record in caplog.records]
     assert line.startswith("EMoE: 'a\\ud800\\x0aERROR forged") and len(line) <= LONGEST
+
+
+@pytest.mark.parametrize("error", [EMoEError, PromptBlocked])
+def test_an_errors_name_does_not_tell_where_the_pack_lies(error: type[Exception]) -> None:
+    """ComfyUI imports a pack under its folder's path, which a client would read in the history."""
+    loaded = type("Made", (error,), {"__module__": "/home/emoe_core/custom_nodes/emoe.emoe_core.gating.policies"})
+    assert (error.__module__, loaded.__module__) == ("emoe_core.errors", "emoe_core.gating.policies")

@@ -91,7 +91,7 @@ def test_stop(server: Any, run: Run, tag: str, on_block: str) -> None:
             blocked.error
             == "EMoE: the Gate blocked this prompt, and Stop or Skip by Gate was set to end the run with an error."
         )
-        assert blocked.errors[0]["exception_type"].endswith("PromptBlocked")
+        assert blocked.errors[0]["exception_type"] == "emoe_core.errors.PromptBlocked"
     assert blocked.outputs["gate"]["emoe"][0]["verdict"] == "block"
     assert run(graph(PASS)).ok and server.called(tag) == ["RecorderImage", "RecorderSink"]
 
