@@ -14,7 +14,7 @@ from ..emoe_core.records.report import Report
 from ..emoe_core.show.card import card
 from . import inputs
 from .api import ADVANCED, named
-from .shown import text_ui
+from .shown import for_page, text_ui
 from .types import CalibrationType, ReportType
 
 
@@ -136,8 +136,10 @@ class Gate(io.ComfyNode):
             kept["ledger"], warning = record(verdict)
             kept["warnings"] += [] if warning is None else [warning]
         saved = save_json({**kept, "report": report.as_dict()}, filename_prefix, "Confidence Gate")
-        picture, said = card_ui(card(report, verdict))
-        ui = {**text_ui(verdict.line(), *said), "emoe": [kept], "files": [saved], **picture}
+        page = for_page(cls.hidden)
+        drawn, said = card_ui(card(report, verdict), picture=page)
+        told = {} if page else {"emoe_report": [report.as_dict()]}  # a Score may leave it to its Gate
+        ui = {**text_ui(verdict.line(), *said), "emoe": [kept], "files": [saved], **told, **drawn}
         return io.NodeOutput(
             verdict.passed, verdict.verdict, _number(verdict.percentile), _number(verdict.p_value), ui=ui
         )

@@ -7,6 +7,7 @@ from comfy_execution.graph_utils import ExecutionBlocker
 
 from ..emoe_core.errors import PromptBlocked
 from .api import named
+from .shown import for_page, text_ui
 
 _OPEN = object()  # an unconnected input; None is one that is connected and not computed yet
 
@@ -37,6 +38,7 @@ class Route(io.ComfyNode):
                     tooltip="Goes on when it was blocked, e.g. the image of a fallback model. Open: nothing does.",
                 ),
             ],
+            hidden=[io.Hidden.extra_pnginfo],
             outputs=[io.AnyType.Output(display_name="chosen", tooltip="The chosen input, of whatever type.")],
         )
 
@@ -48,7 +50,7 @@ class Route(io.ComfyNode):
     @classmethod
     def execute(cls, passed: bool, on_pass: Any = _OPEN, on_block: Any = _OPEN) -> io.NodeOutput:
         value = on_pass if passed else on_block
-        return io.NodeOutput(ExecutionBlocker(None) if value is _OPEN else value)
+        return _ended(cls, "Reroute by Gate") if value is _OPEN else io.NodeOutput(value)
 
 
 class Stop(io.ComfyNode):
@@ -73,6 +75,7 @@ class Stop(io.ComfyNode):
                     tooltip="silent: the branch just ends. error: the whole run fails with one line.",
                 ),
             ],
+            hidden=[io.Hidden.extra_pnginfo],
             outputs=[io.AnyType.Output(display_name="value", tooltip="The value, when the prompt passed.")],
         )
 
@@ -88,4 +91,10 @@ class Stop(io.ComfyNode):
             raise PromptBlocked(
                 "EMoE: the Gate blocked this prompt, and Stop or Skip by Gate was set to end the run with an error."
             )
-        return io.NodeOutput(ExecutionBlocker(None))
+        return _ended(cls, "Stop or Skip by Gate")
+
+
+def _ended(node: type[io.ComfyNode], name: str) -> io.NodeOutput:
+    """The end of a branch. An API client reads of it in the history, where nothing behind has an entry; a page marks the node."""
+    told = None if for_page(node.hidden) else text_ui(f"The Gate blocked this prompt: nothing after {name} ran.")
+    return io.NodeOutput(ExecutionBlocker(None), ui=told)

@@ -15,7 +15,7 @@ from ..emoe_core.show.card import card
 from ..emoe_core.show.disagreement_map import disagreement_image
 from . import settings
 from .api import TOLD_FROM_CACHE, named
-from .shown import text_ui
+from .shown import for_page, text_ui
 from .types import Experts, ReportType
 
 
@@ -66,6 +66,7 @@ class Score(io.ComfyNode):
                 ),
                 settings.sampler_name(),
             ],
+            hidden=[io.Hidden.prompt, io.Hidden.extra_pnginfo],
             outputs=[
                 io.Float.Output(display_name="score", tooltip="The uncertainty; of a batch, the highest item's."),
                 ReportType.Output(display_name="report", tooltip="Everything about the score, for Confidence Gate."),
@@ -97,10 +98,29 @@ class Score(io.ComfyNode):
         report = scored.report
         height, width = (side * PIXELS_A_LATENT for side in latent_image["samples"].shape[-2:])
         picture = disagreement_image(scored.maps.disagreement, height, width)
-        drawn, said = card_ui(card(report, None, fitting(report, report.calibrations)))
+        made = report.score, replace(report, maps=scored.maps), picture
+        if _left_to_gates(cls.hidden):
+            return io.NodeOutput(*made)
+        shown = card(report, None, fitting(report, report.calibrations))
+        drawn, said = card_ui(shown, picture=for_page(cls.hidden))
         ui = {
             **text_ui(*report.lines(), *settings.used_line(calibration), *said),
             "emoe_report": [report.as_dict()],
             **drawn,
         }
-        return io.NodeOutput(report.score, replace(report, maps=scored.maps), picture, ui=ui)
+        return io.NodeOutput(*made, ui=ui)
+
+
+def _left_to_gates(hidden: io.HiddenHolder | None) -> bool:
+    """Whether an API client queued the run, and each Score of its graph has a Gate, which then tells the report.
+
+    A client that ends with a run's first output would otherwise end before the verdict, and take a block for a success.
+    """
+    if hidden is None or for_page(hidden):
+        return False
+    kinds = {name: node["class_type"] for name, node in hidden.prompt.items()}
+    inputs = [hidden.prompt[name].get("inputs") for name, kind in kinds.items() if kind == "EMoE_Gate"]
+    reports = [given.get("report") for given in inputs if isinstance(given, dict)]  # what does not run has any shape
+    read = {str(source[0]) for source in reports if isinstance(source, list) and source}
+    scores = {name for name, kind in kinds.items() if kind == "EMoE_Score"}
+    return bool(scores) and scores <= read

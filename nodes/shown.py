@@ -3,12 +3,24 @@
 from collections.abc import Collection, Iterable
 from typing import Any
 
+from comfy_api.latest import io
+
 from ..emoe_core.errors import BRIEF, plain
 
 
 def text_ui(*lines: str) -> dict[str, list[str]]:
     """The part of a node's `ui` that is text."""
     return {"text": [plain(line) for line in lines]}
+
+
+def for_page(hidden: io.HiddenHolder | None) -> bool:
+    """Whether a page shows the run: a page always sends its workflow along, and an API client has none to send.
+
+    Many clients take every picture in the history for a result, and the first output for the last. Outside of a run
+    (None) nobody says, and all is shown.
+    """
+    sent = None if hidden is None else hidden.extra_pnginfo
+    return hidden is None or (isinstance(sent, dict) and "workflow" in sent)
 
 
 def joined(lines: Iterable[str]) -> str:

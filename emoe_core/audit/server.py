@@ -59,7 +59,7 @@ class ServerScorer:
         for url, entry in zip(self._urls, entries, strict=True):
             if isinstance(entry, ScoredRow):
                 raise EMoEError(f"{url} cannot score with this workflow: {entry.error}")
-            reports.append(_report(entry, self._score))
+            reports.append(self._report(entry))
         if any(not report for report in reports):
             raise EMoEError("The server's Uncertainty Score gives no report; update the node pack there.")
         for url, report in zip(self._urls, reports, strict=True):
@@ -79,7 +79,7 @@ class ServerScorer:
         ]
 
     def _row(self, prompt: str, entry: Mapping[str, Any]) -> ScoredRow:
-        report, gated = _report(entry, self._score), _gated(entry, self._gate)
+        report, gated = self._report(entry), _gated(entry, self._gate)
         named = [told for one in (report, gated) if isinstance(told := one.get("prompt"), str) and told]
         if wrong := of_other_prompt(prompt, named):
             return ScoredRow(None, error=wrong)
@@ -89,6 +89,10 @@ class ServerScorer:
             return ScoredRow(None, error="The server's history has no score for this prompt.")
         beside: dict[str, Any] = {name: number(item.get(name)) for name in SCORES if name not in ("score", "p_value")}
         return ScoredRow(score, p_value=number(gated.get("p_value")), **beside)
+
+    def _report(self, entry: Any) -> dict[str, Any]:
+        """The Score's report: a Gate tells it in its place, except of a score that an earlier run has told already."""
+        return _report(entry, self._gate) or _report(entry, self._score)
 
     async def _all(self, prompts: Sequence[str], same: bool = False) -> list[ScoredRow | Mapping[str, Any]]:
         """A history entry or an error for each prompt; with `same`, prompt i goes to server i."""
@@ -184,8 +188,8 @@ def _first(values: object) -> Iterator[dict[str, Any]]:
             yield value
 
 
-def _report(entry: Any, node: str) -> dict[str, Any]:
-    return next(_first(_output(entry, node).get("emoe_report")), {})
+def _report(entry: Any, node: str | None) -> dict[str, Any]:
+    return {} if node is None else next(_first(_output(entry, node).get("emoe_report")), {})
 
 
 def _gated(entry: Any, node: str | None) -> dict[str, Any]:

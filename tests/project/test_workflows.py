@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import yaml
-from emoe_testing.node_packages import NODE, node_modules
+from emoe_testing.packages import NODE, node_modules
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / ".github" / "workflows"

@@ -80,7 +80,9 @@ def decoration(make: Callable[[], dict[str, Any]]) -> tuple[dict[str, Any], list
         return {}, [str(Message.of(Code.NO_PICTURE, reason=_reason(error)))]
 
 
-def card_ui(shown: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
-    """A node's addition to its `ui`: the score card as a picture, and the same figures for the frontend; and what to say."""
-    made, said = decoration(lambda: {"images": [keep_picture(card_picture(shown), "emoe_card")]})
+def card_ui(shown: dict[str, Any], picture: bool) -> tuple[dict[str, Any], list[str]]:
+    """A node's addition to its `ui`: the score card as figures for the frontend, and as a picture; and what to say."""
+    made, said = (
+        decoration(lambda: {"images": [keep_picture(card_picture(shown), "emoe_card")]}) if picture else ({}, [])
+    )
     return {**made, "emoe_card": [shown]}, said

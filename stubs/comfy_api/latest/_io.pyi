@@ -1,4 +1,5 @@
 # What only newer hosts take is left out (advanced, search_aliases, ...): nodes/api.py gives it to those that know it.
+from enum import Enum
 from typing import Any
 
 class _Input:
@@ -125,12 +126,21 @@ class Schema:
         category: str = ...,
         inputs: list[_Input] | None = ...,
         outputs: list[_Output] | None = ...,
+        hidden: list[Hidden] | None = ...,
         *,
         description: str = ...,
         is_input_list: bool = ...,
         is_output_node: bool = ...,
         is_experimental: bool = ...,
     ) -> None: ...
+
+class Hidden(str, Enum):
+    prompt = "PROMPT"
+    extra_pnginfo = "EXTRA_PNGINFO"
+
+class HiddenHolder:
+    prompt: Any
+    extra_pnginfo: Any
 
 class _UIOutput:
     def as_dict(self) -> dict[str, Any]: ...
@@ -139,6 +149,7 @@ class NodeOutput:
     def __init__(self, *args: Any, ui: _UIOutput | dict[str, Any] | None = ...) -> None: ...
 
 class ComfyNode:
+    hidden: HiddenHolder | None
     # The host calls these with a node's inputs by name: what a node takes is its own affair.
     @classmethod
     def define_schema(cls) -> Schema: ...
