@@ -140,29 +140,38 @@ class Client:
         *,
         follow: bool = True,
         client_id: bool = False,
+        workflow: dict[str, Any] | None = None,
         on_event: Callable[[str, dict[str, Any]], None] | None = None,
     ) -> Result:
         """Queues `graph` and returns when it has ended. `follow=False` only polls the history, like a client without a
-        socket; it names itself only with `client_id`.
+        socket; it names itself only with `client_id`. A page sends its `workflow` along.
         """
-        return asyncio.run(asyncio.wait_for(self._run(graph, follow, client_id, on_event), self.timeout))
+        body: dict[str, Any] = {"prompt": graph}
+        if workflow is not None:
+            body["extra_data"] = {"extra_pnginfo": {"workflow": workflow}}
+        return asyncio.run(asyncio.wait_for(self._run(body, follow, client_id, on_event), self.timeout))
 
     async def _run(
-        self, graph: Graph, follow: bool, named: bool, on_event: Callable[[str, dict[str, Any]], None] | None
+        self,
+        body: dict[str, Any],
+        follow: bool,
+        named: bool,
+        on_event: Callable[[str, dict[str, Any]], None] | None,
     ) -> Result:
+        graph = body["prompt"]
         started = time.monotonic()
         async with aiohttp.ClientSession(self.url) as session:
             if self._output_classes is None:
                 self._output_classes = await _output_classes(session)
             if not follow:
                 name = uuid.uuid4().hex if named else None
-                result = Result(await _queue(session, graph, name), graph, self._output_classes)
+                result = Result(await _queue(session, body, name), graph, self._output_classes)
                 while not (history := await _history(session, result.prompt_id)):
                     await asyncio.sleep(0.1)
             else:
                 client_id = uuid.uuid4().hex
                 async with session.ws_connect(f"/ws?clientId={client_id}", max_msg_size=0) as socket:
-                    result = Result(await _queue(session, graph, client_id), graph, self._output_classes)
+                    result = Result(await _queue(session, body, client_id), graph, self._output_classes)
                     history = await _follow(session, socket, result, on_event)
             result.history = history
             _errors_of_history(result)
@@ -175,12 +184,11 @@ async def _output_classes(session: aiohttp.ClientSession) -> frozenset[str]:
         return frozenset(name for name, info in (await answer.json()).items() if info.get("output_node"))
 
 
-async def _queue(session: aiohttp.ClientSession, graph: Graph, client_id: str | None) -> str:
-    body = {"prompt": graph} | ({"client_id": client_id} if client_id else {})
-    async with session.post("/prompt", json=body) as answer:
+async def _queue(session: aiohttp.ClientSession, body: dict[str, Any], client_id: str | None) -> str:
+    async with session.post("/prompt", json=body | ({"client_id": client_id} if client_id else {})) as answer:
         reply = await answer.json()
         if answer.status != 200 or reply.get("node_errors"):
-            raise GraphRefused(f"ComfyUI refused the graph: {refusal(graph, reply)}")
+            raise GraphRefused(f"ComfyUI refused the graph: {refusal(body['prompt'], reply)}")
         return str(reply["prompt_id"])
 
 

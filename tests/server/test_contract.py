@@ -125,6 +125,32 @@ def test_a_single_prompt(default_server: Any, tag: str, name: str, blocked: bool
     assert default_server.called(tag) == drawn
 
 
+@pytest.mark.parametrize("kind", ["block", "stop"])
+def test_a_page_is_shown_cards_and_an_api_client_gets_no_picture(default_server: Any, tag: str, kind: str) -> None:
+    """A client that takes every picture for a result, or the first output for the last, then takes the verdict."""
+    graphs = [graph_of(kind, BLOCK, tag), graph_of(kind, BLOCK, f"{tag} again")]
+    for number, graph in enumerate(graphs):
+        graph["text"]["inputs"]["text"] = f"{tag} {number}"
+    page, client = default_server.run(graphs[0], workflow={"id": tag}), default_server.run(graphs[1])
+    assert {name: "images" in output for name, output in page.outputs.items()} == {"score": True, "gate": True}
+    assert list(client.executed) == ["gate", "road"] and "images" not in client.outputs["gate"]
+    name = {"block": "Reroute by Gate", "stop": "Stop or Skip by Gate"}[kind]
+    assert client.outputs["road"] == {"text": [f"The Gate blocked this prompt: nothing after {name} ran."]}
+    told, shown = client.outputs["gate"]["emoe_report"][0], page.outputs["score"]["emoe_report"][0]
+    assert told.keys() == shown.keys() and told["fingerprint"] == shown["fingerprint"]
+    assert "emoe_report" not in page.outputs["gate"]
+
+
+def test_a_score_without_a_gate_tells_its_report_to_all(default_server: Any, tag: str) -> None:
+    graph = {**scored(prompt=tag), "gate": gate(PASS)}
+    graph["other"] = node("EMoE_Score", **{**graph["score"]["inputs"], "noise_seed": 1})
+    graph["seen"] = node("PreviewAny", source=["other", 0])
+    result = default_server.run(graph)
+    assert result.ok and not any("images" in result.outputs[name] for name in ("gate", "score", "other"))
+    reports = [result.outputs[name]["emoe_report"][0] for name in ("score", "other")]
+    assert [report["prompt"] for report in reports] == [tag, tag]
+
+
 def test_a_cached_score_is_told_where_the_host_can(default_server: Any, tag: str) -> None:
     """A Score that nobody gates; what else shows something here is no node of the pack."""
     can = default_server.server.object_info()["EMoE_Score"].get("has_intermediate_output", False)
