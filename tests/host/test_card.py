@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
+import pytest
 from PIL import Image
 
 
@@ -43,3 +44,40 @@ def test_the_gates_ui_has_the_card_and_its_old_keys(pack: ModuleType, node_class
     )
     again = ui_of(node_classes["EMoE_Gate"], **inputs, filename_prefix="card/verdict")
     assert again["images"] == ui["images"]  # the same card is one file
+
+
+SCORE, GATE = {"class_type": "EMoE_Score", "inputs": {}}, {"class_type": "EMoE_Gate", "inputs": {"report": ["1", 1]}}
+
+
+@pytest.mark.parametrize(
+    ("sent", "page"),
+    [({"workflow": {}}, True), ({}, False), (None, False), ("workflow", False), (["workflow"], False)],
+)
+def test_a_page_is_known_by_its_workflow(pack: ModuleType, sent: Any, page: bool) -> None:
+    assert pack.nodes.shown.for_page(SimpleNamespace(extra_pnginfo=sent, prompt={})) is page
+    assert pack.nodes.shown.for_page(None) is True
+
+
+@pytest.mark.parametrize(
+    ("graph", "left"),
+    [
+        ({"1": SCORE, "2": GATE}, True),
+        ({"1": SCORE, "2": GATE, "3": SCORE}, False),
+        ({"1": SCORE}, False),
+        ({"2": GATE}, False),
+        (
+            {
+                "1": SCORE,
+                "2": {"class_type": "EMoE_Gate"},
+                "3": {"class_type": "EMoE_Gate", "inputs": {"report": [[]]}},
+            },
+            False,
+        ),
+        ({"1": SCORE, "2": {"class_type": "EMoE_Gate", "inputs": 1}, "3": {"class_type": "A"}, "4": GATE}, True),
+    ],
+)
+def test_a_score_is_left_to_gates_where_each_has_one(pack: ModuleType, graph: dict[str, Any], left: bool) -> None:
+    """Nodes that do not run may be of any shape."""
+    told = pack.nodes.score._left_to_gates
+    assert told(SimpleNamespace(extra_pnginfo=None, prompt=graph)) is left
+    assert told(SimpleNamespace(extra_pnginfo={"workflow": {}}, prompt=graph)) is False
