@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, urlencode, urlsplit
+from urllib.parse import urlencode
 from urllib.request import ProxyHandler, build_opener
 
 import pytest
@@ -278,16 +278,11 @@ def test_comfy_cli(default_server: Any, saved: Callable[[str], Path], tmp_path: 
         return
     assert (done.returncode, said["ok"], said["data"]["status"]) == (0, True, "completed"), said
     found = said["data"]["outputs_by_node"]
-    (verdict,) = kept(found.pop("gate"))
+    (verdict,) = found.pop("gate")
     assert json.loads(fetched(default_server, verdict))["verdict"] == VERDICTS[outcome]
-    pictures = [size(fetched(default_server, url)) for urls in found.values() for url in kept(urls)]
+    pictures = [size(fetched(default_server, url)) for urls in found.values() for url in urls]
     assert pictures == ([SIZES[outcome]] if outcome in SIZES else [])
     assert ("save" in found) == (outcome in SIZES)
-
-
-def kept(urls: list[str]) -> list[str]:
-    """What lies in the output folder; the score cards are previews, of type temp."""
-    return [url for url in urls if parse_qs(urlsplit(url).query)["type"] == ["output"]]
 
 
 def fetched(server: Any, url: str) -> bytes:
@@ -324,7 +319,7 @@ def test_stable_canvas_client(
         return
     assert code == 0 and [verdict["verdict"] for verdict in said["verdicts"]] == [VERDICTS[outcome]]
     assert [file["filename"].endswith(".json") for file in said["files"]] == [True]
-    pictures = [size(fetched(default_server, url)) for url in kept(said["images"])]
+    pictures = [size(fetched(default_server, url)) for url in said["images"]]
     assert pictures == ([SIZES[outcome]] if outcome in SIZES else [])
 
 
