@@ -71,10 +71,12 @@ def failures(report: Path) -> list[str]:
 
 
 def environment(host: Host, threads: int | None) -> dict[str, str]:
-    """The parts' environment: the ComfyUI to use, and the number of threads unless the caller has set it."""
-    env = {
-        k: v for k, v in os.environ.items() if k != "PYTHONPATH"
-    }  # neither the pack's root nor scripts/ a second time may be importable
+    """The parts' environment: the ComfyUI to use, and the number of threads unless the caller has set it.
+
+    Left out are PYTHONPATH, since neither the pack's root nor scripts/ a second time may be importable, and
+    PYTHONDONTWRITEBYTECODE, which images set to stay small: every start of ComfyUI would compile torch anew, which doubles it.
+    """
+    env = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "PYTHONDONTWRITEBYTECODE")}
     if threads is not None:
         env.setdefault("OMP_NUM_THREADS", str(threads))
     return env | {"COMFYUI_PATH": str(host.comfyui), "EMOE_PYTHON": str(host.python)}

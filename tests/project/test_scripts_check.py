@@ -93,6 +93,13 @@ def test_lint_lets_mypy_see_the_clone_as_one_package() -> None:
         assert (mypy.FOLDER / name).samefile(ROOT / name)
 
 
+def test_the_parts_keep_their_bytecode(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Images set this to stay small; it makes each of the many starts of ComfyUI twice as long."""
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
+    monkeypatch.setenv("PYTHONPATH", "/elsewhere")
+    assert not {"PYTHONDONTWRITEBYTECODE", "PYTHONPATH"} & check.environment(HOST, None).keys()
+
+
 def python(name: str, code: str, output: Path | None, *arguments: object) -> Part:
     return Part(name, [[sys.executable, "-c", code, *map(str, arguments)]], dict(os.environ), output)
 
