@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from emoe_host.browser import change_settings, go, open_template, press_run, wait_until_ready
 from emoe_host.server import Server
-from emoe_testing.frontend import ELSEWHERE, EVERYWHERE, FRONTENDS
+from emoe_testing.frontend import ELSEWHERE, EVERYWHERE, FRONTENDS, template
 from playwright.sync_api import Browser, Page, expect
 from playwright.sync_api import TimeoutError as NotInTime
 
@@ -73,12 +73,12 @@ def run(frontend: Any) -> None:
             expect(score).to_have_text(f"{max(card['score'] for card in told):.4g}")
 
 
-def look(frontend: Any, name: str) -> list[list[int]]:
+def look(frontend: Any, opened: dict[str, Any]) -> list[list[int]]:
     """Runs the open template and looks at all that it shows: whole, and nothing of it saved. Gives the pictures' widths."""
     page = frontend.page
     assert not page.locator(".comfy-missing-nodes, .p-toast-message-error").count()
     assert not page.locator(".p-toast-message-warn:not(.emoe-toast)").count()
-    assert node_types(page) == node_types(saved(name))
+    assert node_types(page) == node_types(opened)
     run(frontend)
     drawn = pictures(frontend)
     assert all(frontend.text(node) for node in frontend.ids("PreviewAny")) and all(drawn)
@@ -97,7 +97,7 @@ def look(frontend: Any, name: str) -> list[list[int]]:
             return Object.fromEntries(app.graph.serialize().nodes.map((n) => [n.id, n.widgets_values]));
         }"""
     )
-    kept = {str(node["id"]): node.get("widgets_values") for node in saved(name)["nodes"]}
+    kept = {str(node["id"]): node.get("widgets_values") for node in opened["nodes"]}
     assert {key: list(value or []) for key, value in widgets.items()} == {k: list(v or []) for k, v in kept.items()}
     return drawn
 
@@ -107,7 +107,7 @@ def open_run_and_leave(frontend: Any, name: str) -> None:
     page = frontend.page
     frontend.close_others()
     open_template(page, name)
-    drawn = look(frontend, name)
+    drawn = look(frontend, saved(name))
     told = cards(frontend)
     switch_away_and_back(page, name)
     assert cards(frontend) == told  # the texts of Preview as Text the host forgets
@@ -140,7 +140,7 @@ def test_so_does_one_of_them_elsewhere(frontend: Any) -> None:
 @pytest.mark.parametrize("name", [name for name in TEMPLATES if name != FIRST])
 def test_a_templates_results_are_whole_elsewhere(frontend: Any, name: str) -> None:
     frontend.open(name)
-    look(frontend, name)
+    look(frontend, template(name))
     assert frontend.complaints == []
 
 

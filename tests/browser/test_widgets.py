@@ -11,11 +11,10 @@ from typing import Any
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from emoe_host.browser import end_of_run, press_run, start_run, wait_until_ready
-from emoe_testing.frontend import EVERYWHERE, FRONTENDS
+from emoe_testing.frontend import EVERYWHERE, FRONTENDS, template
 from playwright.sync_api import Page, expect
 
 OLD = Path(__file__).resolve().parents[1] / "data" / "workflows"
-TEMPLATES = Path(__file__).resolve().parents[2] / "example_workflows"
 FIRST = "gate_before_generation"
 UNKNOWN = "xchtgg"
 
@@ -156,7 +155,7 @@ def test_over_a_card_the_canvas_still_zooms_and_moves(frontend: Any) -> None:
 )
 def test_a_second_copy_of_a_workflow_has_results_of_its_own(frontend: Any) -> None:
     page = frontend.page
-    saved = json.loads((TEMPLATES / f"{FIRST}.json").read_text("utf-8"))
+    saved = template(FIRST)
     saved["id"] = str(uuid.uuid4())  # the same in every copy of a file; no other test has it
     frontend.open(saved, "copied")
     frontend.write_prompt(UNKNOWN)
@@ -460,7 +459,7 @@ def test_a_score_from_the_cache_is_shown_too(frontend: Any) -> None:
 def test_a_score_from_the_cache_stands_once_in_the_history(frontend: Any) -> None:
     """Newer hosts tell of a cached Score after its Gate has told the same."""
     for number in (1, 2):
-        copy = json.loads((TEMPLATES / f"{FIRST}.json").read_text("utf-8"))
+        copy = template(FIRST)
         copy["id"] = str(uuid.uuid4())
         frontend.open(copy, f"cached_{number}")
         frontend.write_prompt(f"octopus {frontend.renderer}")

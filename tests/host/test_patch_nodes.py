@@ -66,7 +66,9 @@ def test_a_run_leaves_the_identity_as_it_was(base: Any, identity: Any) -> None:
         noise = comfy.sample.prepare_noise(latent, 0)
         try:
             given = (2, 4.0, "euler", "normal", [words[0]], [words[1]], latent)
-            comfy.sample.sample(model, noise, *given, disable_pbar=True, seed=0)
+            # a compiled network is put in place and taken out as ever; what is compiled, and for half a minute, is left out
+            with torch.compiler.set_stance("force_eager"):
+                comfy.sample.sample(model, noise, *given, disable_pbar=True, seed=0)
             ran += 1
         except Exception:  # likewise: what counts is what it left
             pass

@@ -62,14 +62,6 @@ def draw(model: Any) -> torch.Tensor:
     return drawn
 
 
-def can_draw(model: Any) -> bool:
-    try:
-        draw(model)
-    except Exception:  # a node for other families
-        return False
-    return True
-
-
 # --- every patch node of the host -------------------------------------------------------------------------------------
 
 
@@ -83,12 +75,13 @@ def test_every_patch_node_scores_the_same_twice_in_a_list_and_leaves_the_model_a
             experts = with_patch(node(name))
         except Exception:  # a node for other families
             continue
-        if not can_draw(experts.experts[0].model):
+        model = experts.experts[0].model
+        try:
+            before = draw(model)
+        except Exception:  # likewise
             continue
         tried += 1
-        model = experts.experts[0].model
-        before = draw(model)
-        prompts = [encoded(experts, text) for text in WORDS]
+        prompts = [encoded(experts, text) for text in WORDS[:2]]
         try:
             alone = [score_prompt(host, experts, prompt, LATENT, **FAST).report.score for prompt in prompts]
             again = score_prompt(host, experts, prompts[0], LATENT, **FAST).report.score
