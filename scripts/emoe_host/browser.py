@@ -88,6 +88,11 @@ def go(page: Page, url: str) -> None:
 
 def wait_until_ready(page: Page) -> None:
     """Returns when the page has its graph and its first workflow."""
+    _wait_for_workflow(page)
+    page.wait_for_timeout(1000)  # the workflow's nodes appear a moment after the workflow
+
+
+def _wait_for_workflow(page: Page) -> None:
     page.wait_for_function(
         """() => {
             const state = window.app?.extensionManager?.workflow?.activeWorkflow?.activeState;
@@ -95,7 +100,15 @@ def wait_until_ready(page: Page) -> None:
         }""",
         timeout=60000,
     )
-    page.wait_for_timeout(1000)  # the workflow's nodes appear a moment after the workflow
+
+
+def reload(page: Page) -> None:
+    """Loads the page anew, and returns when the workflow that was open is back with all its nodes."""
+    nodes = "JSON.stringify(app.graph.nodes.map((n) => [Number(n.id), n.type]).sort((a, b) => a[0] - b[0]))"
+    before = page.evaluate(f"() => {nodes}")
+    page.reload()
+    page.wait_for_function(f"(before) => window.app?.graph?.nodes && {nodes} === before", arg=before)
+    _wait_for_workflow(page)
 
 
 @contextlib.contextmanager

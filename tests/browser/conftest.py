@@ -77,5 +77,8 @@ def frontend(request: pytest.FixtureRequest, browser: Browser) -> Iterator[Front
     renderer = request.param.removeprefix("newer-")
     server: Server = request.getfixturevalue("newer" if request.param in NEWER else "server")
     change_settings(server.url, {"Comfy.VueNodes.Enabled": RENDERERS[renderer]})
+    server.post(
+        "/history", {"clear": True}
+    )  # every page asks for all of it at each run: what other places did is only time
     with open_page(browser, server.url) as page:
         yield Frontend(page, renderer, server)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from emoe_host.browser import change_settings, go, open_template, press_run, wait_until_ready
+from emoe_host.browser import change_settings, go, open_template, press_run, reload
 from emoe_host.server import Server
 from emoe_testing.frontend import ELSEWHERE, EVERYWHERE, FRONTENDS, template
 from playwright.sync_api import Browser, Page, expect
@@ -117,8 +117,7 @@ def open_run_and_leave(frontend: Any, name: str) -> None:
         run(frontend)
         again = pictures(frontend)
     assert again == drawn
-    page.reload()
-    wait_until_ready(page)
+    reload(page)
     assert node_types(page) == node_types(saved(name))
     assert cards(frontend) == told  # from the server's history
     assert frontend.complaints == []
@@ -168,15 +167,13 @@ def test_a_workflow_is_whole_after_a_reload_and_runs_again(frontend: Any) -> Non
             kept.includes(`"${text}"`) || kept.includes(`"${text}\\\\"`))""",
         arg=UNKNOWN,
     )
-    page.reload()
-    wait_until_ready(page)
+    reload(page)
     assert node_types(page) == node_types(saved(FIRST))
     assert press_run(page) == "success"
     assert frontend.text(frontend.node("PreviewAny", "Verdict")) == "block"
     gate = frontend.node("EMoE_Gate")
     expect(frontend.card(gate)).to_have_attribute("data-verdict", "block")
-    page.reload()
-    wait_until_ready(page)
+    reload(page)
     expect(frontend.card(gate)).to_have_attribute("data-verdict", "block")  # from the server's history
     expect(frontend.card(gate).locator(".emoe-line")).to_contain_text(UNKNOWN)
     assert frontend.complaints == []

@@ -17,6 +17,7 @@ from emoe_testing.scoring import latent, score_prompt, score_prompts
 
 ALPHA = 0.1
 A_GROUP = 40
+UNKNOWN = 16  # prompts of a group that is blocked nearly whole, where more than half is asked for
 Score = Callable[[str, list[str]], list[Any]]
 
 
@@ -33,13 +34,13 @@ def score(host: Any, demo: Any) -> Score:
     return run
 
 
-def spread(prompts: list[str], count: int = A_GROUP) -> list[str]:
+def spread(prompts: list[str], count: int) -> list[str]:
     """At most `count` prompts at even distances through the list."""
     return prompts if len(prompts) <= count else [prompts[i * len(prompts) // count] for i in range(count)]
 
 
-def blocked_share(pack: ModuleType, score: Score, preset: str, group: str) -> tuple[float, int]:
-    reports = score(preset, spread(pack.emoe_core.demo.prompts()[group]))
+def blocked_share(pack: ModuleType, score: Score, preset: str, group: str, most: int = A_GROUP) -> tuple[float, int]:
+    reports = score(preset, spread(pack.emoe_core.demo.prompts()[group], most))
     verdicts = [pack.emoe_core.gating.gate.decide(report, "false_block_rate", alpha=ALPHA) for report in reports]
     return sum(v.verdict == "block" for v in verdicts) / len(reports), len(reports)
 
@@ -71,7 +72,7 @@ def test_english_the_experts_know_is_blocked_no_more_than_promised(pack: ModuleT
 @pytest.mark.parametrize("group", ["held_out", "faces", "nonsense", "ru", "zh", "ja"])
 @pytest.mark.parametrize("preset", ["fast", "thorough", "layout"])
 def test_what_the_experts_never_saw_is_mostly_blocked(pack: ModuleType, score: Score, preset: str, group: str) -> None:
-    share, _ = blocked_share(pack, score, preset, group)
+    share, _ = blocked_share(pack, score, preset, group, UNKNOWN)
     assert share > 0.5
 
 

@@ -22,15 +22,15 @@ FRONTENDS = [HOME, NEWER[0]]
 
 
 def template(name: str) -> dict[str, Any]:
-    """A template whose samplers take two steps instead of twenty. What they paint is looked at where each template is opened
-    from the Templates panel, as it was saved; elsewhere the steps, and the progress that the page draws of each, are only time.
+    """A template whose samplers take two steps instead of twenty, and a mixture's gates as many. What they paint is looked at
+    where each template is opened from the Templates panel, as it was saved; elsewhere the steps, and the progress that the
+    page draws of each, are only time.
     """
     workflow = dict(json.loads((ROOT / "example_workflows" / f"{name}.json").read_text("utf-8")))
     for node in workflow["nodes"]:
-        if node["type"] == "KSampler":
-            seed, control, steps, *others = node["widgets_values"]
-            assert steps == 20
-            node["widgets_values"] = [seed, control, 2, *others]
+        if (place := {"KSampler": 2, "EMoE_BuildMixture": 4}.get(node["type"])) is not None:
+            assert node["widgets_values"][place] in (20, 25)
+            node["widgets_values"][place] = 2
     return workflow
 
 
