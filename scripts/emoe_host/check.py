@@ -1,7 +1,7 @@
 """The test command: ruff, mypy, tsc and the five test tiers, in the prepared environment, against a real ComfyUI.
 
-Parts run side by side, one per core, each with its share of the threads: the tiers are separate processes with servers, ports
-and folders of their own.
+Parts run side by side, one more than there are cores, each with its share of the threads: the tiers are separate processes
+with servers, ports and folders of their own, and wait much for those.
 """
 
 from __future__ import annotations
@@ -117,7 +117,7 @@ def run_parts(host: Host, chosen: Mapping[str, Sequence[str]], pytest_args: Sequ
     Args:
         chosen: the parts, and of each tier the paths that pytest gets.
     """
-    lanes = min(cores(), len(chosen))
+    lanes = min(cores() + 1, len(chosen))
     beside = lanes > 1
     env = environment(host, max(cores() // lanes, 1) if beside else None)
     with tempfile.TemporaryDirectory() as temporary:
@@ -160,7 +160,7 @@ def parse(argv: Sequence[str]) -> tuple[list[str], list[str], str | None]:
         prog="scripts/test.sh",
         description="Runs ruff, mypy and the test tiers; the environment and a ComfyUI are prepared on the first run. "
         "COMFYUI_PATH names another ComfyUI, EMOE_PYTHON its Python. "
-        "Parts run side by side, one per core; a single part writes to the terminal as it goes.",
+        "Parts run side by side, one more than there are cores; a single part writes to the terminal as it goes.",
         epilog="What follows `--` goes to pytest: scripts/test.sh core -- -k gate -x",
     )
     parser.add_argument("parts", nargs="*", metavar="part", help=f"any of: {', '.join(PARTS)} (default: all)")
