@@ -6,7 +6,7 @@ import contextlib
 import json
 import shutil
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from . import HostError
@@ -35,6 +35,13 @@ SETTINGS: dict[str, object] = {
     "LiteGraph.Canvas.MinFontSizeForLOD": 0,
     "LiteGraph.Canvas.LowQualityRenderingZoomThreshold": 0,
 }
+#: Nothing fades, slides or spins: the processor draws every frame of it, and a click waits for the end.
+_STILL = """document.addEventListener("DOMContentLoaded", () => {
+    const style = document.createElement("style");
+    const off = ["transition", "animation", "backdrop-filter"].map((name) => `${name}: none !important;`).join("");
+    style.textContent = `*, *::before, *::after { ${off} }`;
+    document.head.append(style);
+});"""
 _PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
 
 _LISTEN = """() => {
@@ -112,13 +119,17 @@ def reload(page: Page) -> None:
 
 
 @contextlib.contextmanager
-def open_page(browser: Browser, url: str, **context_options: Any) -> Iterator[Page]:
-    """The frontend of the server at `url` in a new window, ready to use."""
+def open_page(
+    browser: Browser, url: str, prepare: Callable[[Page], object] = lambda page: None, **context_options: Any
+) -> Iterator[Page]:
+    """The frontend of the server at `url` in a new window, ready to use; `prepare` gets the page before it is loaded."""
     context = browser.new_context(**{"viewport": WINDOW, **context_options})
     try:
         context.set_default_timeout(60000)
         context.add_init_script("localStorage.setItem('vueNodesBannerDismissed', 'true')")
+        context.add_init_script(_STILL)
         page = context.new_page()
+        prepare(page)
         go(page, url)
         yield page
     finally:

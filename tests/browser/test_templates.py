@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from emoe_host.browser import change_settings, go, open_template, press_run, reload
+from emoe_host.browser import change_settings, open_page, open_template, press_run, reload
 from emoe_host.server import Server
 from emoe_testing.frontend import ELSEWHERE, EVERYWHERE, FRONTENDS, template
 from playwright.sync_api import Browser, Page, expect
@@ -31,10 +31,10 @@ def node_types(of: Any) -> list[str]:
     return sorted(node["type"] for node in nodes)
 
 
-def pictures(frontend: Any) -> list[list[int]]:
+def pictures(frontend: Any, timeout: float = 60000) -> list[list[int]]:
     """The widths of the pictures that each display node shows."""
     shown = ("PreviewImage", "SaveImage", "EMoE_DisagreementMap")
-    return [frontend.images(node) for kind in shown for node in frontend.ids(kind)]
+    return [frontend.images(node, timeout) for kind in shown for node in frontend.ids(kind)]
 
 
 def cards(frontend: Any) -> dict[int, tuple[str | None, str | None]]:
@@ -112,7 +112,7 @@ def open_run_and_leave(frontend: Any, name: str) -> None:
     switch_away_and_back(page, name)
     assert cards(frontend) == told  # the texts of Preview as Text the host forgets
     try:
-        again = pictures(frontend)
+        again = pictures(frontend, 15000)
     except NotInTime:  # Nodes 2.0 of 1.32 loses its own nodes' pictures at a switch of tabs; the next run brings them
         run(frontend)
         again = pictures(frontend)
@@ -181,16 +181,14 @@ def test_a_workflow_is_whole_after_a_reload_and_runs_again(frontend: Any) -> Non
 
 def test_without_the_packs_scripts_the_graph_still_runs(server: Server, browser: Browser) -> None:
     change_settings(server.url, {"Comfy.VueNodes.Enabled": False})
-    context = browser.new_context()
-    try:
-        page = context.new_page()
+
+    def without(page: Page) -> None:
         page.route("**/extensions/emoe/**", lambda route: route.abort())
-        go(page, server.url)
+
+    with open_page(browser, server.url, without) as page:
         open_template(page, FIRST)
         assert press_run(page) == "success"
         outputs = page.evaluate("() => app.nodeOutputs")
         assert outputs["11"]["images"][0]["type"] == "output"
         assert outputs["6"]["images"][0]["filename"].startswith("emoe_card")  # the picture stands in for the widget
         assert not page.locator(".emoe-card").count()
-    finally:
-        context.close()

@@ -242,7 +242,7 @@ class Frontend:
         )
         way.click(force=True)
 
-    def images(self, node: int) -> list[int]:
+    def images(self, node: int, timeout: float = 60000) -> list[int]:
         """Widths of the pictures that a node shows, once they are loaded."""
         if self.renderer == "classic":  # drawn on the canvas, from image elements that the node holds
             held = "Array.from(app.graph.getNodeById(id).imgs ?? [])"
@@ -251,7 +251,7 @@ class Frontend:
         ready = (
             f"(id) => {{ const all = {held}; return all.length && all.every((i) => i.complete && i.naturalWidth); }}"
         )
-        self.page.wait_for_function(ready, arg=node, timeout=60000)
+        self.page.wait_for_function(ready, arg=node, timeout=timeout)
         return list(self.page.evaluate(f"(id) => {held}.map((i) => i.naturalWidth)", node))
 
     def drawn_on(self, node: int) -> int:
