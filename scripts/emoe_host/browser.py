@@ -110,11 +110,13 @@ def _wait_for_workflow(page: Page) -> None:
 
 
 def reload(page: Page) -> None:
-    """Loads the page anew, and returns when the workflow that was open is back with all its nodes."""
+    """Loads the page anew, and returns when it hears the server and the workflow that was open is back with all its nodes."""
     nodes = "JSON.stringify(app.graph.nodes.map((n) => [Number(n.id), n.type]).sort((a, b) => a[0] - b[0]))"
     before = page.evaluate(f"() => {nodes}")
     page.reload()
-    page.wait_for_function(f"(before) => window.app?.graph?.nodes && {nodes} === before", arg=before)
+    page.wait_for_function(
+        f"(before) => window.app?.api?.clientId && app.graph?.nodes && {nodes} === before", arg=before
+    )
     _wait_for_workflow(page)
 
 
