@@ -171,8 +171,10 @@ class LoadCalibration(io.ComfyNode):
         return io.NodeOutput(calibrating.load(name))
 
     @classmethod
-    def validate_inputs(cls, name: str | None) -> bool | str:
-        """Refuses a missing calibration when the graph is queued. None: another node gives the name, and has not run."""
+    def validate_inputs(cls, name: str | None = None) -> bool | str:
+        """Refuses a missing calibration when the graph is queued. None: another node gives the name and has not run, or the
+        graph has none, which ComfyUI says itself.
+        """
         said = refused(name, calibrating.names(), "There is no calibration named", "")
         return f"{said} Calibrate Gate and Save Calibration make one." if said else True
 

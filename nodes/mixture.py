@@ -150,8 +150,10 @@ class LoadSegMoE(io.ComfyNode):
         return io.NodeOutput(loaded.experts, loaded.experts.network.model, loaded.clip, loaded.vae)
 
     @classmethod
-    def validate_inputs(cls, folder: str | None) -> bool | str:
-        """Refuses a missing folder when the graph is queued. None: another node gives the name, and has not run."""
+    def validate_inputs(cls, folder: str | None = None) -> bool | str:
+        """Refuses a missing folder when the graph is queued. None: another node gives the name and has not run, or the graph
+        has none, which ComfyUI says itself.
+        """
         return refused(folder, segmoe.folders(), "The folder", "in ComfyUI's models/diffusers") or True
 
     @classmethod
