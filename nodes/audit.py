@@ -150,9 +150,7 @@ class Audit(io.ComfyNode):
         return "" if file is None else auditing.Prompts(file).state()
 
     @classmethod
-    def validate_inputs(
-        cls, file: str | None = None, languages: str | None = "", part: str | None = ""
-    ) -> bool | str:
+    def validate_inputs(cls, file: str | None = None, languages: str | None = "", part: str | None = "") -> bool | str:
         """Refuses a missing file, language or part when the graph is queued.
 
         A value from another node is None until that node has run, and is checked then. That the graph has none, ComfyUI says

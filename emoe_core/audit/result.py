@@ -1,11 +1,11 @@
 """The result of an audit: plain dataclasses, stored as JSON in the audit's own SQLite file."""
 
-import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from ..errors import EMoEError
+from ..io.json_text import parse
 from ..records.message import Message, dump_all, dump_one, load_all, load_one
 from ..stats.compare import Comparison
 
@@ -327,7 +327,7 @@ class AuditResult:
             path = path / "audit.sqlite"
         try:
             if path.suffix == ".json":
-                return cls.from_dict(json.loads(path.read_text(encoding="utf-8")))
+                return cls.from_dict(parse(path.read_text(encoding="utf-8")))
         except (OSError, ValueError) as error:
             if isinstance(error, EMoEError):
                 raise

@@ -13,6 +13,7 @@ from typing import Any
 
 from ..errors import EMoEError
 from ..io.files import write_whole
+from ..io.json_text import parse
 from ..io.results_file import ResultsFile
 from ..prompts import PromptRow
 from ..remote.server import Job
@@ -91,7 +92,7 @@ class Journal:
 
     def _learn(self, line: bytes) -> bool:
         try:
-            entry = json.loads(line)
+            entry = parse(line)
         except ValueError:
             return False
         known = (
@@ -105,7 +106,7 @@ class Journal:
 
     def _read_state(self) -> None:
         try:
-            state = json.loads(self.state_path.read_text(encoding="utf-8"))
+            state = parse(self.state_path.read_text(encoding="utf-8"))
             flights = {str(key): Flight(**flight) for key, flight in state["flights"].items()}
             workflow = str(state["workflow"])
         except FileNotFoundError:

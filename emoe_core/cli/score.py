@@ -12,6 +12,7 @@ from ..batch.journal import row_key
 from ..errors import EMoEError
 from ..gating.policies import ALPHA, DELTA
 from ..io.console import Console, Totals, out
+from ..io.json_text import parse
 from ..io.results_file import ResultsFile
 from ..prompts import PromptRow, load_prompts
 from ..records.calibration import Calibration
@@ -174,7 +175,7 @@ class Results(ResultsFile):
 
     def _learn(self, line: bytes) -> bool:
         try:
-            row = json.loads(line)
+            row = parse(line)
             self.done[str(row["key"]), str(row["fingerprint"]), str(row["gate"])] = str(row["status"])
         except (ValueError, KeyError, TypeError):
             return False

@@ -5,6 +5,8 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+from .json_text import parse
+
 
 @dataclass(frozen=True)
 class KeptScores:
@@ -19,9 +21,9 @@ class KeptScores:
             # Bytes, since a line may be cut inside a character, and a prompt may hold what a text's lines end at (U+2028).
             for line in self.path.read_bytes().split(b"\n"):
                 try:
-                    entry = json.loads(line)
+                    entry = parse(line)
                     found[str(entry["prompt"])] = float(entry["score"])
-                except (ValueError, KeyError, TypeError):
+                except (ValueError, KeyError, TypeError, OverflowError):
                     continue
         return found
 

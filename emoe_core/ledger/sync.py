@@ -4,12 +4,12 @@ A node cannot see the nodes behind it, so the Gate does not know how long the ge
 server does: its history keeps the times when a run began and ended.
 """
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 
 from ..errors import EMoEError
 from ..io.files import explained
+from ..io.json_text import parse
 from ..remote.driver import Driver, Gone
 from ..remote.results import run_seconds, run_status
 from ..remote.server import Link, new_session
@@ -67,11 +67,12 @@ def _results(content: bytes, path: Path) -> Iterator[Run]:
         if not line.strip():
             continue
         try:
-            result = json.loads(line)
+            result = parse(line)
             prompt_id, seconds = result["prompt_id"], result["seconds"]
-        except (ValueError, KeyError, TypeError) as error:
+            seconds = None if seconds is None else float(seconds)
+        except (ValueError, KeyError, TypeError, OverflowError) as error:
             if number == len(lines) and isinstance(error, ValueError):
                 return  # no whole JSON and no end of line: the batch is writing it, or was killed
             raise EMoEError(f"Line {number} of '{path}' is no result of a batch.") from error
         if prompt_id is not None and seconds is not None:
-            yield str(prompt_id), float(seconds), "error" if result.get("status") == "error" else "success"
+            yield str(prompt_id), seconds, "error" if result.get("status") == "error" else "success"

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import EMoEError
+from ..io.json_text import TOO_DEEP, is_too_deep
 from .rows import NAMES, Good, Rows, Undecoded, as_text, check_start, checked, lines, not_utf8, prompt_column
 
 _CHUNK = 1 << 16
@@ -187,7 +188,8 @@ def read_lines(path: Path) -> Rows:
             try:
                 entry = json.loads(line)
             except (ValueError, RecursionError) as error:
-                yield number, f"not JSON ({getattr(error, 'msg', 'nested too deeply')})"
+                said = TOO_DEEP if isinstance(error, RecursionError) else "a number has too many digits"
+                yield number, f"not JSON ({getattr(error, 'msg', said)})"
                 continue
             for found in rows_of(entry):
                 yield number, found
@@ -195,6 +197,9 @@ def read_lines(path: Path) -> Rows:
 
 def rows_of(entry: Any) -> Iterator[Good | str]:
     """The rows of one JSON value: one for an object with a prompt, several for XM3600's, or a reason."""
+    if is_too_deep(entry):
+        yield TOO_DEEP
+        return
     if not isinstance(entry, dict):
         yield "not a JSON object; write one object per line"
         return

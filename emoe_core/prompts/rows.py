@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..errors import EMoEError
+from ..errors import BRIEF, EMoEError, plain
 
 NOT_UTF8 = "not UTF-8 text"
 
@@ -132,7 +132,7 @@ class BadRow:
     reason: str
 
     def __str__(self) -> str:
-        return f"line {self.line}: {self.reason}"
+        return plain(f"line {self.line}: {self.reason}", BRIEF)  # the reason may name a column
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from typing import Any
 from .. import __version__
 from ..errors import EMoEError
 from ..io.files import read_regular, write_whole
+from ..io.json_text import parse
 from .message import Code, Message
 from .settings import Settings
 
@@ -208,8 +209,9 @@ class Calibration:
             raise EMoEError(f"{where} is not an EMoE calibration; choose a file that Save Calibration wrote.")
         version = data["emoe_calibration"]
         if isinstance(version, bool) or version not in range(1, CALIBRATION_SCHEMA + 1):
+            shown = version if isinstance(version, (str, int, float)) and len(str(version)) < 10 else "?"
             raise EMoEError(
-                f"{where} is a calibration of version {version}, and this node pack reads versions 1 to "
+                f"{where} is a calibration of version {shown}, and this node pack reads versions 1 to "
                 f"{CALIBRATION_SCHEMA}; update the node pack or make the calibration again."
             )
         body = {key: value for key, value in data.items() if key != "digest"}
@@ -237,7 +239,7 @@ class Calibration:
         """Reads a calibration file; an `EMoEError` when it is missing or not whole."""
         where = f"'{Path(path).name}'"
         try:
-            data = json.loads(read_regular(Path(path)), object_pairs_hook=_once)
+            data = parse(read_regular(Path(path)), _once)
         except OSError as error:
             raise EMoEError(
                 f"The calibration {where} cannot be read ({error.strerror}); check that it exists."
@@ -246,7 +248,7 @@ class Calibration:
             raise EMoEError(
                 f"The calibration {where} has a field twice, so what it says is not clear; make it again."
             ) from error
-        except (ValueError, RecursionError) as error:
+        except ValueError as error:
             raise EMoEError(f"The calibration {where} is not whole JSON; it is damaged, make it again.") from error
         return cls.from_dict(data, where)
 
@@ -274,7 +276,7 @@ def _typed(values: Any, kinds: tuple[type, ...]) -> tuple[Any, ...]:
     """The list as a tuple; a TypeError when something in it is of another kind."""
     for value in values:
         if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
-            raise TypeError(f"{value!r} is not what belongs there")
+            raise TypeError(f"a {type(value).__name__} is not what belongs there")
     return tuple(values)
 
 

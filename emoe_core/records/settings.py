@@ -3,6 +3,7 @@
 import hashlib
 import json
 import math
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
@@ -78,7 +79,12 @@ class Settings:
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> "Settings":
-        """Settings from JSON; an `EMoEError` that names a missing or unknown field."""
+        """Settings from JSON.
+
+        Raises:
+            EMoEError: a field is missing or unknown.
+            TypeError: a field holds what it cannot.
+        """
         known = {one.name for one in fields(cls)}
         if missing := known - data.keys():
             raise EMoEError(
@@ -88,11 +94,39 @@ class Settings:
             raise EMoEError(
                 f"These settings have the unknown field {', '.join(sorted(unknown))}; update the node pack."
             )
-        lists = {"experts", "text_encoders", "latent_shape", "conditioning"}
-        values: dict[str, Any] = {key: tuple(value) if key in lists else value for key, value in data.items()}
-        if not math.isfinite(values["sigma"]):  # a TypeError or an OverflowError of what is no such number
+        values = {key: tuple(value) if isinstance(value, list) else value for key, value in data.items()}
+        if wrong := [key for key, kind in _KINDS.items() if not kind(values[key])]:
+            raise TypeError(f"{', '.join(wrong)} of the settings cannot be that")
+        if not math.isfinite(values["sigma"]):
             raise EMoEError("These settings have a noise level that is not a finite number; the file is damaged.")
         return cls(**values)
+
+
+def _all(kind: type) -> Callable[[Any], bool]:
+    return lambda value: isinstance(value, tuple) and all(type(one) is kind for one in value)
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _is_whole(value: Any) -> bool:
+    return type(value) is int
+
+
+def _is_level(value: Any) -> bool:
+    return type(value) is float or (type(value) is int and abs(value) < 1 << 64)
+
+
+#: What each setting must be.
+_KINDS: dict[str, Callable[[Any], bool]] = {
+    **dict.fromkeys(("experts", "text_encoders", "conditioning"), _all(str)),
+    **dict.fromkeys(("tap", "estimator", "latent", "dtype", "mode"), _is_text),
+    **dict.fromkeys(("noise_samples", "version"), _is_whole),
+    "latent_shape": _all(int),
+    "noise_seed": lambda value: value is None or _is_whole(value),
+    "sigma": _is_level,
+}
 
 
 def _brief(value: Any) -> str:

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..errors import EMoEError, plain
+from ..io.json_text import parse
 from ..prompts import PromptRow
 from .workflow import Graph, label
 
@@ -220,7 +221,7 @@ class Link:
 
 def _stirs(text: str) -> bool:
     with contextlib.suppress(ValueError):
-        message = json.loads(text)
+        message = parse(text)
         return isinstance(message, dict) and message.get("type") in STIRRING
     return False
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from ..errors import EMoEError
 from ..io.files import read_regular
+from ..io.json_text import parse
 from ..prompts import PromptRow
 
 Graph = dict[str, dict[str, Any]]
@@ -41,12 +42,11 @@ class Target:
 def load_workflow(path: str | Path) -> Graph:
     """Reads a workflow in API format; otherwise an `EMoEError` names what the file is."""
     try:
-        data = json.loads(read_regular(Path(path), "utf-8-sig"))
+        data = parse(read_regular(Path(path), "utf-8-sig"))
     except OSError as error:
         raise EMoEError(f"The workflow '{path}' cannot be read ({error.strerror}); check the path.") from error
-    except (ValueError, RecursionError) as error:
-        why = "nested too deeply" if isinstance(error, RecursionError) else error
-        raise EMoEError(f"The workflow '{path}' is not JSON ({why}); export it again.") from error
+    except ValueError as error:
+        raise EMoEError(f"The workflow '{path}' is not JSON ({error}); export it again.") from error
     if isinstance(data, dict) and isinstance(data.get("nodes"), list):
         raise EMoEError(
             f"The workflow '{path}' is saved for the canvas; in ComfyUI choose Export (API) and use that file."

@@ -14,13 +14,14 @@ from typing import Any
 
 import aiohttp
 import pytest
-from emoe_core.errors import LONGEST, plain
 from emoe_host import ROOT
 from emoe_host.client import Client
 from emoe_host.prepare import Host
 from emoe_host.server import PACK_NAME, Server
 from emoe_testing.graphs import Graph, node, scored
 from emoe_testing.hostile import Kitchen
+
+from emoe_core.errors import LONGEST, plain
 
 COUNT = 1000
 SEED = 20261128
@@ -59,7 +60,12 @@ def spoil(server: Server) -> None:
 def calibrated() -> Graph:
     made = scored("horse")
     settings = {k: v for k, v in made["score"]["inputs"].items() if not isinstance(v, list)}
-    shared = {"experts": ["experts", 0], "latent_image": ["latent", 0], "prompts": "horse\n!rainbow\ntiger\nbell", "prompt_file": ""}
+    shared = {
+        "experts": ["experts", 0],
+        "latent_image": ["latent", 0],
+        "prompts": "horse\n!rainbow\ntiger\nbell",
+        "prompt_file": "",
+    }
     return {
         "experts": made["experts"],
         "latent": made["latent"],

@@ -1,6 +1,5 @@
 """Experts from files and from words: folders in diffusers' layout, and single safetensors files. Never from the network."""
 
-import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +15,7 @@ from ...audit.source import DEMO
 from ...errors import EMoEError, first_line
 from ...experts.sets import Expert, ExpertSet
 from ...io.files import file_sha256
+from ...io.json_text import parse
 from ...io.log import timed
 from .demo import demo_experts
 from .experts import expert_from_pipeline
@@ -225,7 +225,7 @@ def _index(folder: Path) -> dict[str, Any]:
 
 def _json(path: Path) -> dict[str, Any]:
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = parse(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
     return found if isinstance(found, dict) else {}

@@ -18,19 +18,112 @@ SURROGATE = "\ud800"
 
 #: Short enough for any input.
 TEXTS = (
-    *(SURROGATE, f"embedding:{SURROGATE}", f"a{SURROGATE}b", "\udfff\ud800", "\0", "a\0b", "\x1b[2J\x1b]0;x\x07", "\u202egpj"),
-    *("embedding:../../../etc/passwd", "embedding:/dev/zero", "embedding:", "(horse:1e30)", "(horse:nan)", "(" * 900, "(a:-1" * 90),
-    *("/etc/passwd", "../../../../etc/passwd", "~/.bashrc", "~nosuch/x.csv", "..\\..\\x", "C:\\Windows\\win.ini", "//host/share"),
-    *("file:///etc/passwd", "/dev/zero", "/proc/self/environ", "/dev/stdin", ".", "..", "/", "CON", "way_out", "way_out.csv"),
-    *("x/../way_out.csv", "x\\way_out", "spoilt.csv", "[input]/way_out.csv", "way_out.csv [output]", "x" * 300, "\u6f22" * 100),
-    *("", " ", "\n", "\r", "\u2028", "\ufeff", "%s%n%d", "{0.__class__}", "{horse|{tiger", "${env:HOME}", "$(id)", "`id`", "-rf"),
-    *("'; DROP TABLE prompts; --", "<script>alert(1)</script>", "=cmd|' /C calc'!A0", "null", "None", "NaN", "Infinity", "1e400"),
-    *("9" * 400, "\uff19", "[" * 400, '{"a":' * 90, "a," * 500, "\n".join("!#"), "ja=", "=ja", "language=" + SURROGATE, "%date:yyyy%"),
+    *(
+        SURROGATE,
+        f"embedding:{SURROGATE}",
+        f"a{SURROGATE}b",
+        "\udfff\ud800",
+        "\0",
+        "a\0b",
+        "\x1b[2J\x1b]0;x\x07",
+        "\u202egpj",
+    ),
+    *(
+        "embedding:../../../etc/passwd",
+        "embedding:/dev/zero",
+        "embedding:",
+        "(horse:1e30)",
+        "(horse:nan)",
+        "(" * 900,
+        "(a:-1" * 90,
+    ),
+    *(
+        "/etc/passwd",
+        "../../../../etc/passwd",
+        "~/.bashrc",
+        "~nosuch/x.csv",
+        "..\\..\\x",
+        "C:\\Windows\\win.ini",
+        "//host/share",
+    ),
+    *(
+        "file:///etc/passwd",
+        "/dev/zero",
+        "/proc/self/environ",
+        "/dev/stdin",
+        ".",
+        "..",
+        "/",
+        "CON",
+        "way_out",
+        "way_out.csv",
+    ),
+    *(
+        "x/../way_out.csv",
+        "x\\way_out",
+        "spoilt.csv",
+        "[input]/way_out.csv",
+        "way_out.csv [output]",
+        "x" * 300,
+        "\u6f22" * 100,
+    ),
+    *(
+        "",
+        " ",
+        "\n",
+        "\r",
+        "\u2028",
+        "\ufeff",
+        "%s%n%d",
+        "{0.__class__}",
+        "{horse|{tiger",
+        "${env:HOME}",
+        "$(id)",
+        "`id`",
+        "-rf",
+    ),
+    *(
+        "'; DROP TABLE prompts; --",
+        "<script>alert(1)</script>",
+        "=cmd|' /C calc'!A0",
+        "null",
+        "None",
+        "NaN",
+        "Infinity",
+        "1e400",
+    ),
+    *(
+        "9" * 400,
+        "\uff19",
+        "[" * 400,
+        '{"a":' * 90,
+        "a," * 500,
+        "\n".join("!#"),
+        "ja=",
+        "=ja",
+        "language=" + SURROGATE,
+        "%date:yyyy%",
+    ),
 )
 #: For inputs of one line: a prompt of this length is no more than a long wait.
 HUGE = ("x" * 2_000_000, "\u6f22" * 300_000, "../" * 100_000, SURROGATE * 50_000, "\0" * 100_000)
 NUMBERS = (
-    *(10**400, -(10**400), 2**63, 2**64, -1, 0, 1, 0.5, 1e308, -1e308, 5e-324, float("nan"), float("inf"), float("-inf")),
+    *(
+        10**400,
+        -(10**400),
+        2**63,
+        2**64,
+        -1,
+        0,
+        1,
+        0.5,
+        1e308,
+        -1e308,
+        5e-324,
+        float("nan"),
+        float("inf"),
+        float("-inf"),
+    ),
     *("0x10", "1_000", "\uff19", "7", "nan", "1e400", "", True, False, None),
 )
 
@@ -46,7 +139,12 @@ def structures() -> list[Any]:
     """What JSON can hold where a name or a number belongs."""
     return [
         *(None, True, [], {}, [1], ["a", "b", "c"], {"a": 1}, {"__value__": ["a", "b"]}, {"__value__": None}),
-        *({"__value__": {"__value__": SURROGATE}}, {"__type__": "x"}, {SURROGATE: SURROGATE}, {"__value__": nested(90)}),
+        *(
+            {"__value__": {"__value__": SURROGATE}},
+            {"__type__": "x"},
+            {SURROGATE: SURROGATE},
+            {"__value__": nested(90)},
+        ),
         *(nested(90), nested(400), nested(300, lambda inner: {"a": inner}), list(range(5000)), [TEXTS[0]] * 3),
     ]
 
@@ -55,8 +153,29 @@ def links(known: list[str]) -> list[Any]:
     """Links to nothing, and links to what does not fit."""
     some = known[0]
     return [
-        *(["nosuch", 0], ["", 0], [SURROGATE, 0], ["\0", 0], [None, 0], [[], 0], [{}, 0], [0, 0], [some, "0"], [some, None]),
-        *([some, 99], [some, -1], [some, -99], [some, 0.5], [some, 10**30], [some, [0]], [some], [some, 0, 0], [some, True]),
+        *(
+            ["nosuch", 0],
+            ["", 0],
+            [SURROGATE, 0],
+            ["\0", 0],
+            [None, 0],
+            [[], 0],
+            [{}, 0],
+            [0, 0],
+            [some, "0"],
+            [some, None],
+        ),
+        *(
+            [some, 99],
+            [some, -1],
+            [some, -99],
+            [some, 0.5],
+            [some, 10**30],
+            [some, [0]],
+            [some],
+            [some, 0, 0],
+            [some, True],
+        ),
         *([one, slot] for one in known for slot in (0, 1)),
     ]
 
@@ -74,7 +193,8 @@ class Input:
 
     @property
     def choices(self) -> list[Any]:
-        return list(self.options.get("options") or [])
+        # A built-in set holds thousands of prompts: a long wait, and no more.
+        return [one for one in self.options.get("options") or [] if not str(one).startswith("built-in set")]
 
     def plain(self) -> Any:
         """A value in which nothing is wrong."""
@@ -111,7 +231,14 @@ class Kitchen:
     }
 
     #: What asks for the least work, and decides without a calibration, by the input's name.
-    CHEAP = {"noise_samples": 1, "preset": "fast", "gate_steps": 1, "size": 256, "policy": "raw_threshold", "ledger": True}
+    CHEAP = {
+        "noise_samples": 1,
+        "preset": "fast",
+        "gate_steps": 1,
+        "size": 256,
+        "policy": "raw_threshold",
+        "ledger": True,
+    }
 
     def __init__(self, object_info: dict[str, Any], pack: str) -> None:
         self.nodes = {
@@ -180,7 +307,9 @@ class Kitchen:
                 values[one.name] = one.odd(chance)
             return graph
         for one in chance.sample(inputs, min(len(inputs), chance.randint(1, 2))):
-            kinds = (TEXTS, HUGE[2:], NUMBERS, structures(), links([*graph]))
+            kinds = [TEXTS, NUMBERS, structures(), links([*graph])]
+            if not one.options.get("multiline"):
+                kinds.append(HUGE[2:])
             values[one.name] = chance.choice(chance.choice(kinds))
         if not inputs or chance.random() < 0.15:
             self._deform(graph, chance)
@@ -194,8 +323,8 @@ class Kitchen:
         if what == 0:
             it["class_type"] = chance.choice((None, "", "EMoE_Nothing", SURROGATE, 7, [], "x" * 100_000))
         elif what == 1:
-            # A list for the inputs of a node that needs none ends ComfyUI's own worker, before any node is asked.
-            it["inputs"] = chance.choice((None, [], "x", 7, {}) if it["inputs"] else ({},))
+            # Inputs that are no object end ComfyUI's own worker before any node is asked, where the graph has another output.
+            it["inputs"] = {}
         elif what == 2 and it["inputs"]:
             del it["inputs"][chance.choice(list(it["inputs"]))]
         elif what == 3:

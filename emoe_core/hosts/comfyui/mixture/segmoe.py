@@ -4,7 +4,6 @@
 `...to_q.gate.weight` and `...to_q.experts.N.weight` where a plain one has `...to_q.weight`.
 """
 
-import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -21,6 +20,7 @@ from torch import Tensor, nn
 from ....errors import EMoEError, first_line
 from ....experts.signature import signature
 from ....io.files import file_sha256, state_of
+from ....io.json_text import parse
 from ....mixture.experts import MixtureSet
 from ....mixture.layers import of_block
 from ..experts import identity
@@ -206,7 +206,7 @@ def _unet_config(state: Weights, folder: str) -> dict[str, Any]:
 
 def _config(folder: Path, name: str) -> dict[str, Any]:
     try:
-        config = json.loads((folder / _CONFIG).read_text(encoding="utf-8"))
+        config = parse((folder / _CONFIG).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise EMoEError(f"{_CONFIG} of the folder '{name}' cannot be read ({error}); download it again.") from error
     found = config.get("segmoe_config") if isinstance(config, dict) else None
