@@ -67,7 +67,7 @@ function hidePicture(node) {
 safely(() => speak(setting("Comfy.Locale"))); // before the setting below gets its name
 
 app.registerExtension({
-  name: "EMoE.Face",
+  name: "emoe.face",
   settings: [
     {
       id: /** @type {any} */ (TOASTS),

@@ -3,7 +3,7 @@
 import { app } from "../../scripts/app.js";
 import { lastRun, rootGraph, shownNodes } from "./results.js";
 import { addElement } from "./room.js";
-import { element } from "./style.js";
+import { element, styleSheet } from "./style.js";
 import { say, short } from "./words.js";
 
 /**
@@ -15,7 +15,6 @@ import { say, short } from "./words.js";
 const ROUTE = "EMoE_Route";
 const STOP = "EMoE_Stop";
 const COLOUR = "#d98a00";
-const STYLE = "emoe-skipped";
 /** One line, or the whole text on a node that is tall enough. */
 const ROOM = { least: 32, full: 64, most: 64, width: 210 };
 /** @type {WeakMap<GraphNode, HTMLElement>} */
@@ -134,15 +133,14 @@ export function showRoutes(ended = false) {
   app.canvas?.setDirty(true, true);
 }
 
+/** @type {CSSStyleSheet | null} */
+let outlines = null;
+
 /** Nodes 2.0 are elements of the page: a style sheet outlines those of the open graph. */
 export function outlineDomNodes() {
   const open = /** @type {any} */ (app.canvas)?.graph ?? rootGraph();
   const names = [...shownNodes()].filter(([node, id]) => skipped.has(id) && node.graph === open).map(([node]) => node.id);
-  let sheet = document.getElementById(STYLE);
-  if (!sheet) {
-    sheet = element("style", { id: STYLE });
-    document.head.append(sheet);
-  }
   const selector = names.map((id) => `.lg-node[data-node-id="${id}"]`).join(", ");
-  sheet.textContent = selector ? `${selector} { outline: 2px dashed ${COLOUR}; outline-offset: 3px; }` : "";
+  outlines ??= styleSheet("");
+  outlines.replaceSync(selector ? `${selector} { outline: 2px dashed ${COLOUR}; outline-offset: 3px; }` : "");
 }

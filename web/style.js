@@ -84,10 +84,23 @@ const RULES = `
 .emoe-toast { cursor: pointer; }
 `;
 
+/**
+ * A style sheet of the page that no element stands for: nothing is put among what others own.
+ * @param {string} rules
+ */
+export function styleSheet(rules) {
+  const sheet = new CSSStyleSheet();
+  sheet.replaceSync(rules);
+  document.adoptedStyleSheets.push(sheet);
+  return sheet;
+}
+
+/** @type {CSSStyleSheet | null} */
+let own = null;
+
 /** Puts the rules into the page, once. */
 export function addStyle() {
-  if (document.getElementById("emoe-style")) return;
-  document.head.append(element("style", { id: "emoe-style" }, RULES));
+  own ??= styleSheet(RULES);
 }
 
 /**

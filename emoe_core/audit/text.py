@@ -33,7 +33,7 @@ def _runs(word: str) -> list[str]:
     before: str | None = None
     for letter in word:
         script = _unspaced(letter)
-        if letter == "ー" or unicodedata.category(letter) == "Mn":
+        if letter == "\u30fc" or unicodedata.category(letter) == "Mn":
             script = before  # the long vowel mark and other marks belong to the letter before
         if runs and script == before:
             runs[-1] += letter

@@ -14,7 +14,7 @@ from typing import Any
 from ..errors import plain
 
 LANGUAGES = ("en", "ja")
-_COMMA = {"en": ", ", "ja": "、"}
+_COMMA = {"en": ", ", "ja": "\u3001"}
 #: By code and language.
 _WORDS: dict[str, dict[str, str]] = json.loads(Path(__file__).with_name("messages.json").read_text(encoding="utf-8"))
 _STRAIGHT = str.maketrans("“”", "''")

@@ -94,7 +94,9 @@ class Settings:
             raise EMoEError(
                 f"These settings have the unknown field {', '.join(sorted(unknown))}; update the node pack."
             )
-        values = {key: tuple(value) if isinstance(value, list) else value for key, value in data.items()}
+        values: dict[str, Any] = {
+            key: tuple(value) if isinstance(value, list) else value for key, value in data.items()
+        }
         if wrong := [key for key, kind in _KINDS.items() if not kind(values[key])]:
             raise TypeError(f"{', '.join(wrong)} of the settings cannot be that")
         if not math.isfinite(values["sigma"]):

@@ -3,7 +3,8 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from .workflow import Graph, ObjectInfo, input_spec, is_link, label
+from ..errors import plain
+from .workflow import Graph, ObjectInfo, input_spec, is_link, label, told
 
 GATE = "EMoE_Gate"
 SHOWN_CHOICES = 8
@@ -19,14 +20,14 @@ def findings(graph: Graph, info: ObjectInfo) -> list[str]:
                 f"The server has no node class '{class_type}', which {label(graph, node)} is; install its pack."
             )
             continue
-        found.extend(_missing(graph, node, info[class_type]))
+        found.extend(_missing(graph, node, info))
         for name, value in entry["inputs"].items():
             found.extend(_link(graph, node, name, value, info) if is_link(value) else _value(graph, node, name, info))
-    if not any(info.get(entry["class_type"], {}).get("output_node") for entry in graph.values()):
+    if not any(told(info, entry["class_type"], "output_node") for entry in graph.values()):
         found.append(
             "The workflow has no output node, so the server would run nothing; add a Confidence Gate or a Save Image."
         )
-    return found
+    return list(map(plain, found))
 
 
 def notes(graph: Graph) -> list[str]:
@@ -36,8 +37,9 @@ def notes(graph: Graph) -> list[str]:
     return ["The workflow has no Confidence Gate: its rows will have no verdict and no score."]
 
 
-def _missing(graph: Graph, node: str, info: Mapping[str, Any]) -> Iterator[str]:
-    for name, spec in ((info.get("input") or {}).get("required") or {}).items():
+def _missing(graph: Graph, node: str, info: ObjectInfo) -> Iterator[str]:
+    required = told(info, graph[node]["class_type"], "input", "required")
+    for name, spec in required.items() if isinstance(required, Mapping) else ():
         dynamic = isinstance(spec, (list, tuple)) and spec and str(spec[0]).startswith("COMFY_")
         if name not in graph[node]["inputs"] and not dynamic:  # a dynamic input is saved as several, `name.0` and so on
             yield f"The input '{name}' of {label(graph, node)} is missing; connect it or give it a value."
@@ -48,7 +50,7 @@ def _link(graph: Graph, node: str, name: str, value: Sequence[Any], info: Object
     if source not in graph:
         yield f"The input '{name}' of {label(graph, node)} is connected to node {source}, which is not in the workflow."
         return
-    outputs = info.get(graph[source]["class_type"], {}).get("output")
+    outputs = told(info, graph[source]["class_type"], "output")
     if isinstance(outputs, (list, tuple)) and not 0 <= slot < len(outputs):
         yield (
             f"The input '{name}' of {label(graph, node)} is connected to output {slot} of {label(graph, source)}, "
@@ -71,11 +73,11 @@ def _value(graph: Graph, node: str, name: str, info: ObjectInfo) -> Iterator[str
                 yield f"The server does not have '{item}' for {where}; it has {_shown(choices)}."
     elif kind in ("INT", "FLOAT"):
         try:
-            number = float(value)
+            number = value if isinstance(value, (int, float)) else float(value)  # 10**400 is no float
         except (TypeError, ValueError):
             yield f"'{value}' is not a number, which {where} needs."
             return
-        low, high = options.get("min"), options.get("max")
+        low, high = (limit if isinstance(limit, (int, float)) else None for limit in map(options.get, ("min", "max")))
         if (low is not None and number < low) or (high is not None and number > high):
             yield f"{value} is outside {low} to {high}, the limits of {where}."
 

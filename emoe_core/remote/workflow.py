@@ -79,11 +79,18 @@ def label(graph: Graph, node: str) -> str:
     return f"'{title(graph, node)}' (node {node})"
 
 
+def told(info: ObjectInfo, *steps: str) -> Any:
+    """What /object_info has at a place; None where it has nothing: a server may answer anything."""
+    found: Any = info
+    for step in steps:
+        found = found.get(step) if isinstance(found, Mapping) else None
+    return found
+
+
 def input_spec(info: ObjectInfo, class_type: str, name: str) -> tuple[Any, Mapping[str, Any]] | None:
     """Type (or list of choices) and options of an input, from /object_info; None when that does not know it."""
-    groups = info.get(class_type, {}).get("input", {})
     for group in ("required", "optional"):
-        spec = (groups.get(group) or {}).get(name)
+        spec = told(info, class_type, "input", group, name)
         if isinstance(spec, (list, tuple)) and spec:
             options = spec[1] if len(spec) > 1 and isinstance(spec[1], dict) else {}
             return spec[0], options

@@ -11,8 +11,11 @@ from .markup import Both, plain
 from .wording import say
 
 LANGUAGE, TERRITORY, PLAIN = "language", "territory", "plain"
-_LANGUAGE_COLUMNS = ("lang", "locale", "言語")
-_TERRITORY_COLUMNS = ("territor", "country", "countries", "region", "market", "nation", "geo", "国", "地域", "市場")
+_LANGUAGE_COLUMNS = ("lang", "locale", "\u8a00\u8a9e")  # the last is Japanese for a language
+_TERRITORY_COLUMNS = (
+    *("territor", "country", "countries", "region", "market", "nation", "geo"),
+    *("\u56fd", "\u5730\u57df", "\u5e02\u5834"),  # Japanese for a country, a region, a market
+)
 _ENOUGH = 0.6  # a column holds languages or territories if at least this share of its values is known
 _LONGEST = 60
 

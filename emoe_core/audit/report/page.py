@@ -15,7 +15,7 @@ from .names import Names
 from .wording import listed, percent, say, texts, told, whole
 
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
-_ENDONYMS = {"en": "English", "ja": "日本語"}
+_ENDONYMS = {"en": "English", "ja": "\u65e5\u672c\u8a9e"}
 
 
 @cache
@@ -101,7 +101,7 @@ def _top(result: AuditResult, keys: list[str]) -> Html:
         "header",
         tag("div", tag("h1", say("title")), tag("div", *labels, cls="languages"), cls="bar"),
         what,
-        tag("nav", *links, aria_label="Sections / 目次"),
+        tag("nav", *links, aria_label="Sections / \u76ee\u6b21"),
     )
 
 

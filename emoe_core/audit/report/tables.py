@@ -7,7 +7,7 @@ from ..result import Adjusted, AuditResult, GroupStats
 from .charts import between, finding_of
 from .markup import Both, Content, Html, join, plain, prompt, tag
 from .names import Names
-from .wording import commas, listed, percent, say, short, signed, texts, told, whole
+from .wording import MINUS, commas, listed, percent, say, short, signed, texts, told, whole
 
 DASH = "–"
 
@@ -92,7 +92,7 @@ def causes(result: AuditResult, names: Names, column: str) -> Html:
 
 def _two(value: float | None) -> str:
     """A number with two decimals."""
-    return DASH if value is None else f"{value:.2f}".replace("-", "−")
+    return DASH if value is None else f"{value:.2f}".replace("-", MINUS)
 
 
 def _with_range(value: float, low: float, high: float) -> Html:

@@ -7,6 +7,9 @@ from pathlib import Path
 from ...records.message import LANGUAGES, Code, Message
 from .markup import Both, Content, Html, escaped, plain, render, tag
 
+MINUS = "\u2212"  # as wide as the plus sign
+JAPANESE_COMMA = "\u3001"
+
 
 @cache
 def texts() -> dict[str, dict[str, str]]:
@@ -38,7 +41,7 @@ def told(message: Message) -> Content:
 def commas(items: list[Both]) -> Both:
     """Items with commas between them."""
     english, japanese = (escaped(item.en) for item in items), (escaped(item.ja) for item in items)
-    return Both(Html(", ".join(english)), Html("、".join(japanese)))
+    return Both(Html(", ".join(english)), Html(JAPANESE_COMMA.join(japanese)))
 
 
 def listed(items: list[Both]) -> Both:
@@ -66,4 +69,4 @@ def short(value: float) -> str:
 
 def signed(value: float) -> str:
     """A difference of scores."""
-    return f"{'+' if value >= 0 else '−'}{short(abs(value))}"
+    return f"{'+' if value >= 0 else MINUS}{short(abs(value))}"
