@@ -12,13 +12,14 @@ from .encode import EncodeForExperts
 from .experts import AddExpert, DemoExperts, ExpertsFromLoras, LoadExperts
 from .filter import FilterList, PromptList
 from .gate import Gate
+from .given import checked
 from .ledger import CalibrationFromLedger
 from .mixture import BuildMixture, LoadSegMoE
 from .route import Route, Stop
 from .score import Score
 from .words import WordAttribution
 
-NODES: list[type[io.ComfyNode]] = [
+_ALL: list[type[io.ComfyNode]] = [
     DemoExperts,
     AddExpert,
     LoadExperts,
@@ -43,6 +44,7 @@ NODES: list[type[io.ComfyNode]] = [
     CalibrationFromLedger,
     WordAttribution,
 ]
+NODES = [checked(node) for node in _ALL]
 
 
 class EMoEExtension(ComfyExtension):

@@ -87,7 +87,8 @@ def top_of(report: Report, maps: Maps, look: Look) -> float:
             "Disagreement Map compares experts and this score is of one alone; add experts and score again with another "
             "preset than one_model."
         )
-    return look.maximum if look.maximum > 0 else float(maps.disagreement.max())
+    smallest = torch.finfo(torch.float32).tiny  # what is smaller cannot be divided by
+    return max(look.maximum, smallest) if look.maximum > 0 else float(maps.disagreement.max())
 
 
 def sides_of(report: Report, under: Tensor | None) -> tuple[int, int]:

@@ -27,7 +27,7 @@ COUNT = 1000
 SEED = 20261128
 #: Stands in files that no answer may tell of.
 SECRET = "owls-at-noon"
-OWN_ERRORS = {"EMoEError", "SettingsMismatch", "LedgerError", "PromptBlocked"}
+OWN_ERRORS = {"EMoEError", "SettingsMismatch", "LedgerError", "BadOption", "TooFewPrompts", "PromptBlocked"}
 
 
 def spoil(server: Server) -> None:
@@ -123,7 +123,7 @@ async def post_all(server: Server, graphs: list[tuple[str, Graph]]) -> list[Outc
             if said.status == 200:
                 said.prompt_id = json.loads(said.answer)["prompt_id"]
             outcomes.append(said)
-        deadline = time.monotonic() + 150
+        deadline = time.monotonic() + 400
         while await busy(session):
             assert server.alive() and time.monotonic() < deadline, "the queue stands still"
             await asyncio.sleep(0.1)
@@ -189,6 +189,8 @@ def test_each_execution_ends_in_success_or_in_one_sentence_of_the_pack(outcomes:
         assert one.history["status"]["completed"] == (not one.errors), one
         assert len(one.errors) <= 1
         for error in one.errors:
+            if error["exception_type"].endswith("DependencyCycleError"):  # ComfyUI's own word for a circle
+                continue
             message = error["exception_message"].strip()
             assert error["exception_type"].rsplit(".", 1)[-1] in OWN_ERRORS, (one.node, one.graph["it"], error)
             assert message == plain(message) and len(message) <= LONGEST and message.endswith((".", ".)")), message

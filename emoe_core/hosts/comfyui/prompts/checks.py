@@ -8,7 +8,7 @@ import torch
 
 from ....errors import EMoEError
 
-_EMBEDDING = re.compile(r"embedding:([^\s,():]+)")
+_EMBEDDING = re.compile(r"embedding:([^\s,():]*)")
 #: No encoder's numbers are as large by themselves; a weight such as (word:1e30) makes them so.
 _LARGEST = 1e8
 
@@ -16,6 +16,8 @@ _LARGEST = 1e8
 def check_embeddings(clip: Any, text: str) -> None:
     """An `EMoEError` for an embedding that the tokenizer would leave out: the prompt would say something else."""
     for name in dict.fromkeys(_EMBEDDING.findall(text)):
+        if not name:  # on which the host's tokenizer fails
+            raise EMoEError("The prompt names an embedding and does not say which; put its name behind 'embedding:'.")
         tokens = clip.tokenize(f"embedding:{name}")
         values = [entry[0] for windows in tokens.values() for window in windows for entry in window]
         found = [value for value in values if isinstance(value, torch.Tensor)]
