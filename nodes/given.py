@@ -17,11 +17,11 @@ from ..emoe_core.records.report import Report
 
 
 def _object(value: Any) -> bool:
-    return not isinstance(value, (str, int, float, list, tuple, dict))
+    return value is not None and not isinstance(value, (str, int, float, list, tuple, dict))
 
 
 def _latent(value: Any) -> bool:
-    return isinstance(value, dict) and _object(value.get("samples")) and value["samples"] is not None
+    return isinstance(value, dict) and _object(value.get("samples"))
 
 
 def _conditioning(value: Any) -> bool:
@@ -54,10 +54,11 @@ KINDS: dict[str, Callable[[Any], bool]] = {
 def checked(node: type[io.ComfyNode]) -> type[io.ComfyNode]:
     """The node, whose `execute` refuses in one sentence what cannot be of an input's type."""
     run: Any = node.__dict__["execute"].__func__
+    described = functools.cache(node.define_schema)  # names and types stay, whatever files there are
 
     @functools.wraps(run)
     def execute(cls: Any, *args: Any, **values: Any) -> Any:
-        schema = cls.GET_SCHEMA()
+        schema: Any = described()
         for one in schema.inputs:
             value, fits = values.get(one.id), KINDS.get(one.get_io_type())
             if fits is None or fits(value) or (value is None and (one.optional or one.id not in values)):
