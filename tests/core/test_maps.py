@@ -140,6 +140,12 @@ def test_a_maximum_makes_colours_comparable() -> None:
     assert mask(shape, maps, None, Look(maximum=1.0)).unique().tolist() == [0.5]
 
 
+def test_the_smallest_maximum_is_no_division_by_nothing() -> None:
+    maps = Maps(torch.tensor([[[0.0, 0.5]]]))
+    picture = map_picture(report(shape=(4, 1, 2)), maps, None, Look(maximum=5e-324, legend=False))
+    assert picture.isfinite().all() and picture[0, 0, -1].tolist() == pytest.approx(VIRIDIS[-1])
+
+
 def test_what_lies_under_it_shows_through_in_grey_most_where_experts_agree() -> None:
     maps, shape = Maps(torch.linspace(0, 1, 60).reshape(2, 5, 6)), report()
     under = torch.rand(1, 40, 48, 3, generator=torch.Generator().manual_seed(3))
