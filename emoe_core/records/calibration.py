@@ -274,6 +274,8 @@ _LISTS: tuple[tuple[str, tuple[type, ...]], ...] = (("scores", (float, int)), ("
 
 def _typed(values: Any, kinds: tuple[type, ...]) -> tuple[Any, ...]:
     """The list as a tuple; a TypeError when something in it is of another kind."""
+    if not isinstance(values, list):  # a text is a list of letters too
+        raise TypeError(f"a {type(values).__name__} is not what belongs there")
     for value in values:
         if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
             raise TypeError(f"a {type(value).__name__} is not what belongs there")

@@ -178,3 +178,9 @@ def test_a_field_that_is_there_twice_is_refused(tmp_path: Path) -> None:
 def test_a_device_is_no_file() -> None:
     with pytest.raises(EMoEError, match="cannot be read"):
         Calibration.load("/dev/zero")
+
+
+@pytest.mark.parametrize("change", [{"prompts": "abcd"}, {"groups": {"language": "abcd"}}])
+def test_a_text_is_no_list_of_letters(change: dict[str, Any]) -> None:
+    with pytest.raises(EMoEError, match="damaged calibration"):
+        Calibration.from_dict(signed({**MADE.as_dict(), **change}), "'c.json'")

@@ -67,6 +67,7 @@ ODD = st.one_of(JSON, st.lists(JSON, max_size=4), st.just(SECRET), st.just([SECR
 @example({"scores": [10**400]}, {})
 @example({"scores": [1.0], "prompts": [SECRET, SECRET], "bad": []}, {})
 @example({"scores": [SECRET]}, {})
+@example({"name": SECRET, "prompts": SECRET, "scores": [1.0] * len(SECRET), "bad": []}, {})  # a text for a list
 @example({"emoe_calibration": SECRET}, {})
 @example({"name": "x" * 3_000_000}, {})
 @example({"name": "\ud800\x1b[2J"}, {})
@@ -85,7 +86,8 @@ def test_a_stranger_with_the_recipe_gets_a_calibration_or_one_sentence(
     if isinstance(body["settings"], dict):
         body["settings"] = {**body["settings"], **settings}
     text = json.dumps(signed(body))
-    made = outcome(lambda: Calibration.from_dict(json.loads(text), "'c.json'"), SECRET)
+    secrets = [] if SECRET in str(fields.get("name")) else [SECRET]  # a name may be told
+    made = outcome(lambda: Calibration.from_dict(json.loads(text), "'c.json'"), *secrets)
     if made is not None:
         used(made)
 
