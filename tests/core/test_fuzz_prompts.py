@@ -12,13 +12,14 @@ from typing import Any
 
 import pytest
 from emoe_testing.fuzz import JSON, SCALAR, TEXT, nested, outcome
+from emoe_testing.spreadsheets import original
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from emoe_core.errors import LONGEST, plain
 from emoe_core.gating.reference_prompts import from_file, from_text
 from emoe_core.io.kept_scores import KeptScores
-from emoe_core.io.spreadsheet import harmless, original
+from emoe_core.io.spreadsheet import harmless
 from emoe_core.prompts import ALIASES, KINDS, load_prompts
 from emoe_core.prompts.table import read_table
 

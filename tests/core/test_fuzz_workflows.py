@@ -10,7 +10,6 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
-from emoe_core.remote.job import Job
 from emoe_testing.fuzz import JSON, TEXT, nested, outcome
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -19,6 +18,7 @@ from emoe_core.errors import LONGEST, EMoEError, plain
 from emoe_core.prompts import PromptRow
 from emoe_core.remote.check import findings
 from emoe_core.remote.results import row_result
+from emoe_core.remote.server import Job
 from emoe_core.remote.workflow import ENCODER, TEXT_INPUTS, TEXT_NODES, fill, find_targets, fingerprint, load_workflow
 
 Graph = dict[str, Any]

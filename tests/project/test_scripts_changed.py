@@ -53,7 +53,7 @@ def test_a_module_that_is_imported_through_others_runs_them_too() -> None:
 
 def test_host_tests_name_modules_as_attributes_and_nodes_by_their_ids() -> None:
     found = run_for("emoe_core/io/kept_scores.py")["host"]  # through `host.calibrating`
-    assert "tests/host/test_calibrating.py" in found and "tests/host/test_card.py" not in found
+    assert "tests/host/test_calibrating.py" in found and "tests/host/test_demo_experts.py" not in found
     found = run_for("nodes/route.py")["host"]
     assert "tests/host/test_schemas.py" in found and "tests/host/test_calibrating.py" not in found
 
