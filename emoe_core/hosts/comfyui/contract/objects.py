@@ -100,7 +100,8 @@ def _patcher(host: Host, config: Any) -> Any:
 def fill_layers(network: torch.nn.Module) -> None:
     """Gives weights of 0 to linear layers that have none yet, as the host makes them where it pages weights to a card.
 
-    Such a layer takes its weights from the first file that is read into it.
+    Such a layer takes its weights from the first file that is read into it. `experts.patchers.give_weights` sets them past the
+    host, and would hide a host that reads files otherwise.
     """
     for layer in network.modules():
         if isinstance(layer, torch.nn.Linear) and layer.weight is None:

@@ -6,6 +6,7 @@ Weights stay in the file's number format, and are converted to the model's when 
 loaded the old way asks for a function that loads it again.
 """
 
+import copy
 import inspect
 from collections.abc import Callable
 from typing import Any
@@ -84,3 +85,17 @@ def sampled_shape(model: ModelPatcher, samples: Tensor, latent: dict[str, Any]) 
     fix = comfy.sample.fix_empty_latent_channels
     ratios = {name: latent.get(name) for name in _RATIOS if name in inspect.signature(fix).parameters}
     return fix(model, samples, **ratios)
+
+
+def on_processor(model: ModelPatcher) -> ModelPatcher:
+    """The model with its noise levels on the processor, whether it was loaded before or not.
+
+    A card's exponential differs in the last digit. With it, a prompt's score would depend on whether the model was on the
+    card already, and the empty prompt's pass would be made again.
+    """
+    sampling = model.get_model_object("model_sampling")
+    if all(levels.device.type == "cpu" for levels in sampling.buffers()):
+        return model
+    clone = model.clone()
+    clone.add_object_patch("model_sampling", copy.deepcopy(sampling).to("cpu"))
+    return clone

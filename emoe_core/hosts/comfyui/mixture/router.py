@@ -25,6 +25,7 @@ from ....errors import EMoEError
 from ....experts.sets import Expert
 from ....io.log import timed
 from ....mixture.router import router_row
+from ..experts.patchers import on_processor
 from ..prompts.conditioning import Conditioning, check_width, encode
 from .layers import entries_of
 
@@ -88,7 +89,9 @@ def expert_rows(expert: Expert, clip: Any, clip_identity: str, prompts: tuple[st
 def _measure(expert: Expert, positive: Conditioning, negative: Conditioning, drawing: Drawing) -> Rows:
     model, rows = expert.model.clone(), {}
     latent, seed = drawing.latent, drawing.seed
-    sigmas = comfy.samplers.calculate_sigmas(model.get_model_object("model_sampling"), SCHEDULER, drawing.steps)
+    sigmas = comfy.samplers.calculate_sigmas(
+        on_processor(model).get_model_object("model_sampling"), SCHEDULER, drawing.steps
+    )
     last = float(sigmas[-2])
 
     def look(executor: Any, x: Tensor, *args: Any, **kwargs: Any) -> Any:

@@ -1,6 +1,5 @@
 """From the Score node's inputs to a scored prompt."""
 
-import copy
 import hashlib
 import itertools
 import weakref
@@ -28,7 +27,7 @@ from ....scoring.empty_prompt import says_nothing
 from ....scoring.estimators import estimator
 from ....scoring.presets import ScoreOptions, resolve_tap
 from ....scoring.score import Scored, score_many
-from ..experts.patchers import sampled_shape
+from ..experts.patchers import on_processor, sampled_shape
 from ..prompts import conditioning as cond
 from ..prompts.checks import check_areas
 from . import batching, patches
@@ -328,20 +327,6 @@ def _sigmas(experts: ExpertSet, options: ScoreOptions) -> Tensor:
             f"At at_step {at_step} of {steps} no noise is left, so nothing can be scored; choose an earlier step."
         )
     return sigmas
-
-
-def on_processor(model: ModelPatcher) -> ModelPatcher:
-    """The model with its noise levels on the processor, whether it was loaded before or not.
-
-    A card's exponential differs in the last digit. With it, a prompt's score would depend on whether the model was on the
-    card already, and the empty prompt's pass would be made again.
-    """
-    sampling = model.get_model_object("model_sampling")
-    if all(levels.device.type == "cpu" for levels in sampling.buffers()):
-        return model
-    clone = model.clone()
-    clone.add_object_patch("model_sampling", copy.deepcopy(sampling).to("cpu"))
-    return clone
 
 
 def _rounded(sigma: Tensor) -> float:
