@@ -6,27 +6,23 @@ Each check is one of the project's own commands, in a process of its own. Nothin
 from __future__ import annotations
 
 import json
-import os
-import re
 import subprocess
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
-from xml.etree import ElementTree
 
-from emoe_host import ROOT
+from emoe_host import ROOT, check
 from emoe_host.prepare import Host
 
 DEVICES = ("card", "processor")
 
 
-def environment(host: Host, device: str, work: Path) -> dict[str, str]:
-    """A process's variables: the host, the device, and a page in place of the frontend where none is installed."""
-    env = {**os.environ, "COMFYUI_PATH": str(host.comfyui), "EMOE_PYTHON": str(host.python), "EMOE_DEVICE": device}
-    if (page := work / "frontend").is_dir():
-        env["EMOE_FRONTEND"] = str(page)
-    return env | {"EMOE_BENCHMARK_HOST": str(host.comfyui), "OMP_NUM_THREADS": "4"}
+def environment(host: Host, device: str, threads: int = 4) -> dict[str, str]:
+    """A process's variables: the host and the device."""
+    own = {"EMOE_DEVICE": device, "EMOE_BENCHMARK_HOST": str(host.comfyui), "OMP_NUM_THREADS": str(threads)}
+    return check.environment(host, None) | own
 
 
 def command(name: str, arguments: Sequence[str], env: dict[str, str], logs: Path, limit: float) -> int | None:
@@ -44,7 +40,7 @@ def demo(host: Host, device: str, work: Path, logs: Path, limit: float) -> Path:
     name = f"demo-{host.version}-{device}"
     file = work / f"{name}.json"
     start = [str(host.python), "-m", "emoe_host.demo", "--json", str(file), "--output", str(work / name)]
-    env = environment(host, device, work) | {"PYTHONPATH": str(ROOT / "scripts")}
+    env = environment(host, device) | {"PYTHONPATH": str(ROOT / "scripts")}
     command(name, start, env, logs, limit)
     return file
 
@@ -76,7 +72,7 @@ def carried_calibrations(host: Host, first: str, work: Path, logs: Path, limit: 
     benchmark = [str(host.python), str(ROOT / "benchmarks" / "hosts.py")]
     codes = []
     for what, device in (("save", first), ("compare", second)):
-        env = environment(host, device, work)
+        env = environment(host, device)
         codes.append(command(f"{what}-{host.version}-{first}", [*benchmark, what, str(folder)], env, logs, limit))
     text = (logs / f"compare-{host.version}-{first}.log").read_text(encoding="utf-8", errors="replace")
     cells = [
@@ -96,20 +92,11 @@ def host_tests(host: Host, work: Path, logs: Path, limit: float, workers: int, p
     report = work / f"host-tests-{host.version}.xml"
     start = [str(host.python), "-m", "pytest", "-v", "-p", "no:cacheprovider", *paths, f"--junitxml={report}"]
     start += ["-n", str(workers), "--dist", "loadfile"] if workers > 1 else []
-    env = environment(host, "card", work) | {"OMP_NUM_THREADS": "1"}
+    env = environment(host, "card", threads=1)
     code = command(f"host-tests-{host.version}", start, env, logs, limit)
     if not report.is_file():
         return {"exit": code, "error": "no report: the tests were stopped, or did not start"}
-    counts, failures = {"tests": 0, "failed": 0, "skipped": 0}, []
-    for case in ElementTree.parse(report).getroot().iter("testcase"):
-        counts["tests"] += 1
-        counts["skipped"] += case.find("skipped") is not None
-        for kind in ("failure", "error"):
-            if (found := case.find(kind)) is not None:
-                counts["failed"] += 1
-                line = re.sub(r"\s+", " ", found.get("message") or "")[:300]
-                failures.append(f"{case.get('classname')}::{case.get('name')}: {line}")
-    return {"exit": code, **counts, "failures": failures}
+    return {"exit": code, **asdict(check.read_junit(report)), "failures": check.failures(report)}
 
 
 def everything(hosts: Sequence[Host], work: Path, logs: Path, limit: float, tests: Sequence[str]) -> dict[str, Any]:

@@ -33,7 +33,8 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "scripts"), str(ROOT / "benchmarks"), str(ROOT / "tests" / "support")]
 
-from emoe_host.prepare import Host  # noqa: E402
+from common import FAMILIES, enter_host  # noqa: E402
+from emoe_host.prepare import Host, prepare  # noqa: E402
 
 from card import machine  # noqa: E402
 from card.graphs import Sizes  # noqa: E402
@@ -72,24 +73,14 @@ def main() -> int:
     if bool(options.carried) == options.dry:
         parser.error("name the folder that was carried along, or --dry")
     if options.dry:
-        enter_prepared()
+        enter_host()
     else:
         os.environ["EMOE_DEVICE"] = "card"
-    with tempfile.TemporaryDirectory(prefix="emoe-card-") as folder:
-        try:
-            return measure(options, Path(folder))
-        finally:
-            shutil.rmtree(folder_of_models(Path(folder)), ignore_errors=True)
+    with tempfile.TemporaryDirectory(prefix="emoe-card-") as folder, folder_of_models() as models:
+        return measure(options, Path(folder), Path(models))
 
 
-def enter_prepared() -> None:
-    """Starts this script again in the Python that ComfyUI is prepared for."""
-    from common import enter_host
-
-    enter_host()
-
-
-def measure(options: argparse.Namespace, work: Path) -> int:
+def measure(options: argparse.Namespace, work: Path, models: Path) -> int:
     from card import prices, table  # here, since the client needs the Python that ComfyUI is prepared for
 
     started = time.monotonic()
@@ -101,7 +92,7 @@ def measure(options: argparse.Namespace, work: Path) -> int:
     logs = work / "logs"
     logs.mkdir()
     card = Card()
-    hosts = [prepared()] if options.dry else machine.prepare(options.carried.resolve(), work)
+    hosts = [prepare()] if options.dry else machine.prepare(options.carried.resolve(), work)
     if (page := work / "frontend").is_dir():
         os.environ["EMOE_FRONTEND"] = str(page)
     figures: dict[str, Any] = {
@@ -122,27 +113,27 @@ def measure(options: argparse.Namespace, work: Path) -> int:
     families = [replace(one, files=min(one.files, options.experts)) for one in families]
     with ThreadPoolExecutor(1) as pool:
         # Checkpoints are written while the checks run; nothing is timed then.
-        writing = pool.submit(written, hosts[0], families, work) if "prices" in options.parts else None
+        writing = pool.submit(written, hosts[0], families, models) if "prices" in options.parts else None
         if "checks" in options.parts and not options.dry:
             from card import checks
 
             limit = min(left(), options.check_minutes * 60)
             figures["checks"] = checks.everything(hosts, work, logs, limit, options.tests)
             save()
-        models = writing.result() if writing else {}
+        made = writing.result() if writing else {}
     figures["written_seconds"] = round(time.monotonic() - started, 1)
     save()
     plan = []
-    for family in families if models else ():
+    for family in families if made else ():
         wanted = (
             [prices.Setup("dry", brief=True), prices.Setup("dry, extra", brief=True, extra=True)]
             if options.dry
-            else prices.setups(card, models[family.name][1])
+            else prices.setups(card, made[family.name][1])
         )
-        sizes = Sizes(models[family.name][0], family.width, family.steps)
+        sizes = Sizes(made[family.name][0], family.width, family.steps)
         plan += [(setup, family.name, sizes) for setup in wanted[: options.setups]]
     for group in prices.by_flags(plan):
-        about = prices.measure(hosts[0], card, group, folder_of_models(work), figures["rows"], save, left, logs)
+        about = prices.measure(hosts[0], card, group, models, figures["rows"], save, left, logs)
         figures["servers"].append(about)
         save()
     text = table.markdown(figures)
@@ -153,30 +144,21 @@ def measure(options: argparse.Namespace, work: Path) -> int:
     return int(any("error" in one for one in (*figures["rows"], *figures["servers"])))
 
 
-def prepared() -> Host:
-    from emoe_host.prepare import comfyui_version
-
-    tree = Path(os.environ["EMOE_BENCHMARK_HOST"])
-    return Host(tree, Path(sys.executable), comfyui_version(tree), "prepared")
-
-
-def folder_of_models(work: Path) -> Path:
+def folder_of_models() -> tempfile.TemporaryDirectory[str]:
     """In memory where there is room: what is measured is the way from memory to the card, not a disk."""
     memory = Path("/dev/shm")
     roomy = memory.is_dir() and shutil.disk_usage(memory).free > 100e9
-    return memory / work.name if roomy else work / "models"
+    return tempfile.TemporaryDirectory(prefix="emoe-models-", dir=memory if roomy else None)
 
 
-def written(host: Host, families: Sequence[Measured], work: Path) -> dict[str, tuple[tuple[str, ...], int]]:
+def written(host: Host, families: Sequence[Measured], models: Path) -> dict[str, tuple[tuple[str, ...], int]]:
     """Each family's names of the checkpoints and bytes of one U-Net."""
-    from common import FAMILIES
-
     made = {}
     for family in families:
         unet = sum(2 * math.prod(shape) for _, shape in FAMILIES[family.name].plan.shapes())
         names = tuple(f"{family.name}_{number + 1}.safetensors" for number in range(family.files))
         env = {**os.environ, "EMOE_DEVICE": "processor", "EMOE_BENCHMARK_HOST": str(host.comfyui)}
-        script, folder = Path(__file__).with_name("write.py"), folder_of_models(work) / "checkpoints"
+        script, folder = Path(__file__).with_name("write.py"), models / "checkpoints"
         subprocess.run([str(host.python), str(script), family.name, str(folder), *names], env=env, check=True)
         made[family.name] = (names, unet)
     return made

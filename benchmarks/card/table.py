@@ -12,6 +12,11 @@ def markdown(figures: dict[str, Any]) -> str:
     return "\n".join(_lines(figures)) + "\n"
 
 
+def _graph(row: dict[str, Any]) -> tuple[Any, ...]:
+    """What rows of one graph have in common."""
+    return tuple(row.get(name) for name in ("what", "experts", "preset", "steps", "list"))
+
+
 def _lines(figures: dict[str, Any]) -> Iterator[str]:
     yield f"{figures.get('card') or 'no card'}, driver {figures.get('driver')}, ComfyUI {', '.join(figures['comfyui'])}"
     yield ""
@@ -48,29 +53,27 @@ def _family(family: str, rows: list[dict[str, Any]]) -> Iterator[str]:
     yield "|---|---|---|---|---|---|---|---|---|"
     for setup in dict.fromkeys(row["setup"] for row in rows):
         mine = [row for row in rows if row["setup"] == setup]
-        image = median(mine, what="image", steps=25) or median(mine, what="image")
-        seen = set()
-        for row in mine:
-            key = tuple(row.get(name) for name in ("what", "experts", "preset", "steps", "list"))
-            if key in seen:
-                continue
-            seen.add(key)
-            same = [
-                one for one in mine if tuple(one.get(n) for n in ("what", "experts", "preset", "steps", "list")) == key
-            ]
-            wanted = dict(zip(("what", "experts", "preset", "steps", "list"), key, strict=True))
-            seconds = median(mine, **wanted)
-            errors = [one["error"] for one in same if "error" in one]
-            if seconds is None:
-                yield f"| {setup} | {row['what']} | {row.get('experts', '')} | {row.get('preset', '')} | {errors[:1]} |"
-                continue
-            per = seconds / (row.get("list") or 1)
-            share = f"{per / image:.1%}" if image and "score" in row["what"] or row.get("list") else ""
-            more = f"{seconds / image - 1:.1%}" if image and row["what"] == "gated image" else ""
-            peak = max((one.get("peak_bytes") or 0) for one in same) / 1e9
-            moved = (same[-1].get("moved_bytes") or 0) / 1e9
-            name = row["what"] + (f" of {row['list']}, per prompt" if row.get("list") else "")
-            name += f", {row['steps']} steps" if row.get("steps") else ""
-            cells = (setup, name, row.get("experts", ""), row.get("preset", ""), f"{per:.3f}", share, more)
-            yield f"| {' | '.join(map(str, cells))} | {peak:.1f} | {moved:.2f} |"
+        image = median(row for row in mine if row["what"] == "image" and row["steps"] != 20)
+        for graph in dict.fromkeys(map(_graph, mine)):
+            same = [row for row in mine if _graph(row) == graph]
+            yield _line(setup, same, image)
     yield ""
+
+
+def _line(setup: str, same: list[dict[str, Any]], image: float | None) -> str:
+    """One graph's line. A list's figures are per prompt; `image` is the seconds of an image on the same setup."""
+    row, seconds = same[0], median(same)
+    count = row.get("list")
+    name = row["what"] + (f" of {count}, per prompt" if count else "")
+    name += f", {row['steps']} steps" if "steps" in row else ""
+    what = f"| {setup} | {name} | {row.get('experts', '')} | {row.get('preset', '')} |"
+    if seconds is None:
+        return f"{what} {[one['error'] for one in same if 'error' in one][:1]} |"
+    per, share, more = seconds / (count or 1), "", ""
+    if image and ("score" in row["what"] or count):
+        share = f"{per / image:.1%}"
+    if image and row["what"] == "gated image":
+        more = f"{seconds / image - 1:.1%}"
+    peak = max((one.get("peak_bytes") or 0) for one in same) / 1e9
+    moved = (same[-1].get("moved_bytes") or 0) / 1e9
+    return f"{what} {per:.3f} | {share} | {more} | {peak:.1f} | {moved:.2f} |"
