@@ -18,6 +18,7 @@ COMMANDS: dict[str, str] = {
     "host": "what ComfyUI this is, and what of it the pack relies on holds: for a bug report",
     "ledger": "what the Gates decided: figures, export, marks, drift, and a calibration made of it",
     "prompts": "list the built-in prompt sets, or write one to a file",
+    "prove": "draw prompts, judge the pictures, and say whether the score foresees bad ones on your models",
     "score": "score prompts with diffusers models, without ComfyUI",
 }
 

@@ -1,6 +1,5 @@
 """Calibrations in ComfyUI: made prompt by prompt, stored in the user directory, resumed after an interruption."""
 
-import re
 import time
 from pathlib import Path
 from typing import Any
@@ -22,13 +21,11 @@ from .input_files import input_file
 from .prompts.conditioning import encoded
 from .scoring.progress import show_text
 from .scoring.score import Run, score_prompts
+from .user_files import named_file
 
 _UNWRITTEN = "cannot be written into ComfyUI's user directory"
 _MAKE_ROOM = "make room there, and queue the graph again"
 PROMPT_FILE = "Calibrate Gate's prompt_file"
-#: What file systems take of a name, less the endings that are put behind it.
-_NAME_BYTES = 240
-_NAME = re.compile(r"[\w][\w .,()+-]{0,99}")
 
 
 def folder() -> Path:
@@ -43,16 +40,7 @@ def names() -> list[str]:
 
 def path_of(name: str) -> Path:
     """The file for a name; an `EMoEError` for a name that is no plain file name."""
-    if not isinstance(name, str) or not _NAME.fullmatch(name) or len(name.encode()) > _NAME_BYTES:
-        shown = f"'{name}'" if isinstance(name, str) else f"A {type(name).__name__}"
-        raise EMoEError(
-            f"{shown} cannot be a calibration's name; use letters, digits, spaces and . , ( ) + - _, at most 100, and of "
-            f"letters beyond a to z fewer (at most {_NAME_BYTES} bytes)."
-        )
-    path = folder() / f"{name}.json"
-    if path.resolve().parent != folder().resolve():
-        raise EMoEError(f"The calibration '{name}' is a link that leads out of its folder; put the file itself there.")
-    return path
+    return named_file(folder(), name, ".json", "calibration")
 
 
 def load(name: str) -> Calibration:
