@@ -8,7 +8,8 @@ outside the interval, after how many marks (median) it was said, and how often a
 ever called clearly better or worse. A second table has the interval's width by number of pictures.
 
 The scores are normal, the bad ones moved up and perhaps spread wider; exponential, which are skewed; or rounded, so that many are
-equal. With several pictures per prompt, prompts are good or bad by nature, and each picture follows its prompt with a chance of 80 %.
+equal. With several pictures per prompt, prompts are good or bad by nature, and each picture follows its prompt with a chance of
+80 %; otherwise its label is drawn anew.
 """
 
 from __future__ import annotations
@@ -155,7 +156,7 @@ def document(figures: dict[str, Any]) -> str:
     """The tables of docs/prove.md."""
     lines = [
         f"{figures['trials']} simulated trials of each kind, a look after every mark, up to {figures['marks']} marks "
-        "(`python benchmarks/prove.py`). *Said* is how often \"it foresees\" was ever said. *Missed* is how often the true AUROC "
+        '(`python benchmarks/prove.py`). *Said* is how often "it foresees" was ever said. *Missed* is how often the true AUROC '
         "was ever outside the interval. *Apart* is how often an equally good number of one model was ever called clearly "
         "better or worse, with a look after every fifth mark. *Median* is the number of marks after which it was said.",
         "",

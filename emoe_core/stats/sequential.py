@@ -93,7 +93,9 @@ class Placed:
         return inside
 
 
-def place(scores: Sequence[float] | Floats, bad: Sequence[bool] | NDArray[np.bool_], prompts: Sequence[Hashable]) -> Placed:
+def place(
+    scores: Sequence[float] | Floats, bad: Sequence[bool] | NDArray[np.bool_], prompts: Sequence[Hashable]
+) -> Placed:
     """A score's AUROC on pictures: score [n], whether each picture is bad [n], and its prompt [n]."""
     values, is_bad = np.asarray(scores, dtype=np.float64), np.asarray(bad, dtype=bool)
     _, owner = np.unique(np.asarray(prompts), return_inverse=True)
@@ -107,13 +109,13 @@ def place(scores: Sequence[float] | Floats, bad: Sequence[bool] | NDArray[np.boo
     placements[is_bad] = _share_below(below, above)
     placements[~is_bad] = 1 - _share_below(above, below)
     value = float(placements[is_bad].mean())
-    parts = np.bincount(owner, (placements - value) / np.where(is_bad, m, n), count)
+    parts: Floats = np.bincount(owner, (placements - value) / np.where(is_bad, m, n), count).astype(np.float64)
     enough = min(len(np.unique(owner[is_bad])), len(np.unique(owner[~is_bad]))) >= LEAST
     alike = float((sizes**2).sum() / sizes.sum())  # the ratio if all pictures of a prompt repeat each other
     time = m * n / (m + n)
     assumed = newcombe_variance(min(max(value, 1e-3), 1 - 1e-3), m, n)
     ratio = (_WEIGHT * alike + time * variance_of(parts) / assumed) / (_WEIGHT + time)
-    return Placed(value, m, n, enough, np.asarray(parts, dtype=np.float64), max(_FLOOR, ratio))
+    return Placed(value, m, n, enough, parts, max(_FLOOR, ratio))
 
 
 @dataclass(frozen=True)
@@ -175,5 +177,7 @@ def missing(placed: Placed) -> int:
 def _share_below(others: Floats, values: Floats) -> Floats:
     """For each value the share of `others` that is lower, ties counted half."""
     ordered = np.sort(others)
-    found: Floats = (np.searchsorted(ordered, values, "left") + np.searchsorted(ordered, values, "right")) / (2 * len(ordered))
+    found: Floats = (np.searchsorted(ordered, values, "left") + np.searchsorted(ordered, values, "right")) / (
+        2 * len(ordered)
+    )
     return found

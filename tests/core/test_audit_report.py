@@ -16,13 +16,14 @@ from emoe_testing.messages import every_message, sample
 from emoe_core.audit.analysis import Options
 from emoe_core.audit.pictures import WIDTH, distributions_picture, priorities_picture
 from emoe_core.audit.report import html, names, wording, world, write
-from emoe_core.audit.report.markup import plain
 from emoe_core.audit.result import NOTES, AuditResult
 from emoe_core.audit.scorer import About
 from emoe_core.charts import spreads
 from emoe_core.charts.theme import THEMES
 from emoe_core.errors import EMoEError
-from emoe_core.records.message import Code
+from emoe_core.pages.markup import plain
+from emoe_core.pages.wording import short
+from emoe_core.records.message import LANGUAGES, Code
 
 VOID = {"meta", "input", "br", "path", "circle"}
 
@@ -151,7 +152,7 @@ def test_both_languages_say_everything() -> None:
         return {name for _, name, _, _ in string.Formatter().parse(text) if name}
 
     for key, sides in wording.texts().items():
-        assert set(sides) == set(wording.LANGUAGES) and all(sides.values()), key
+        assert set(sides) == set(LANGUAGES) and all(sides.values()), key
         assert holes(sides["en"]) == holes(sides["ja"]), key
         assert (
             re.sub(r"<(/?\w+)[^>]*>", r"<\1>", sides["en"]).count("<b>") == sides["ja"].count("<b>")
@@ -210,7 +211,7 @@ def test_no_sentence_is_left_over() -> None:
     assert unused == []
 
 
-@pytest.mark.parametrize("language", wording.LANGUAGES)
+@pytest.mark.parametrize("language", LANGUAGES)
 def test_the_asked_language_is_shown_first(result: AuditResult, tmp_path: Path, language: str) -> None:
     text = write(result, tmp_path / "r.html", language).read_text("utf-8")
     checked = [a["id"] for tag, a in Page(text).elements if tag == "input" and "checked" in a]
@@ -240,7 +241,7 @@ def test_every_group_is_shown_with_its_figures(result: AuditResult, page: str) -
     ):
         assert name in shown, name
     for group in result.groups:
-        assert group.score is not None and wording.short(group.score.median) in shown
+        assert group.score is not None and short(group.score.median) in shown
     assert "weight 2" in shown and "重み 2" in shown
     assert (
         "1 rows could not be read" not in shown and "0 rows could not be read, 1 prompts could not be scored" in shown
