@@ -94,7 +94,7 @@ class Found:
 
 @dataclass(frozen=True)
 class Quarter:
-    """A quarter of the prompts by the main reading, the most certain first; `share` is the prompts' mean share of bad pictures."""
+    """A quarter of the prompts by the main reading, the most certain first; `share` is their mean share of bad pictures."""
 
     low_score: float
     high_score: float
@@ -107,7 +107,7 @@ class Quarter:
 
 @dataclass(frozen=True)
 class Group:
-    """The prompts with one label of a column."""
+    """The prompts with one label of a column; `auroc` within it is None where there are too few of them to say anything."""
 
     column: str
     value: str
@@ -125,13 +125,14 @@ class Surprise:
     """A picture that came out otherwise than its score says.
 
     Attributes:
-        above: share of the labelled prompts with a higher score.
+        above, below: share of the labelled prompts with a higher and with a lower score.
     """
 
     picture: Picture
     prompt: str
     score: float
     above: float
+    below: float
 
 
 @dataclass(frozen=True)
@@ -456,9 +457,8 @@ def _groups(rows: Sequence[Labelled], reading: str) -> tuple[Group, ...]:
             continue
         for value, own in sorted(values.items(), key=lambda pair: -len(pair[1]))[:_MOST_GROUPS]:
             placed = _placed(own, reading) if reading else None
-            known = placed is not None and placed.bad > 0 and placed.good > 0
             low, high = placed.interval() if placed else (0.0, 1.0)
-            auroc = placed.value if placed is not None and known else None
+            auroc = placed.value if placed is not None and placed.enough else None
             made.append(Group(column, value, len(own), *_share(own), auroc, low, high))
     return tuple(made)
 
@@ -471,8 +471,8 @@ def _surprises(rows: Sequence[Labelled], reading: str, bad: bool) -> tuple[Surpr
         score = one.prompt.scores[reading]
         fitting = [picture for picture, is_bad in one.pictures if is_bad == bad]
         if fitting:
-            above = float(len(scores) - np.searchsorted(scores, score, "right")) / len(scores)
-            made.append(Surprise(fitting[0], one.prompt.prompt, score, above))
+            below, upto = (float(np.searchsorted(scores, score, side)) / len(scores) for side in ("left", "right"))
+            made.append(Surprise(fitting[0], one.prompt.prompt, score, 1 - upto, below))
         if len(made) == _SHOWN:
             break
     return tuple(made)

@@ -1,4 +1,4 @@
-"""What a trial leaves: a labelled calibration of every preset that was read, and the trial's workflow with the advised settings."""
+"""What a trial leaves: a labelled calibration of every preset that was read, and its workflow with the advised settings."""
 
 import copy
 import re

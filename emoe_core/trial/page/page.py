@@ -306,7 +306,9 @@ def _groups(shown: Evidence) -> Html:
         rows: list[Sequence[Content]] = []
         for one in groups:
             share = join(percent(one.share), " (", between(one.low, one.high), ")")
-            known: Content = DASH if one.auroc is None else _ranged(one.auroc, one.auroc_low, one.auroc_high)
+            known: Content = say("too_few")
+            if one.auroc is not None:
+                known = _ranged(one.auroc, one.auroc_low, one.auroc_high)
             rows.append([prompt(one.value, 60), whole(one.prompts), share, known])
         head = [say(f"head_{name}") for name in ("group", "prompts", "share", "auroc_within")]
         parts.append(table(say("groups_of", column=prompt(column, 60)), head, rows, f"groups-{place}"))
