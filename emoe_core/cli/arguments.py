@@ -36,7 +36,13 @@ def add_filters(group: Any) -> None:
         metavar="PLACE",
         help="of regions: two-letter codes, names, or areas like Africa or 'Western Asia' (all)",
     )
-    add("--things", type=int, default=0, metavar="N", help="of concepts: at most N, spread evenly over all (all)")
+    add(
+        "--things",
+        type=int,
+        default=0,
+        metavar="N",
+        help="of concepts and everyday: at most N, spread evenly over all (all)",
+    )
 
 
 def choice_of(name: str, args: argparse.Namespace) -> Any:

@@ -36,7 +36,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--server", required=True, metavar="URL[,URL...]", help="ComfyUI servers, e.g. http://127.0.0.1:8188")
     add("--workflow", required=True, metavar="FILE", help="a workflow in API format (in ComfyUI: Export (API))")
-    add("--prompts", required=True, metavar="FILE", help="the rows: .txt, .csv, .tsv, .jsonl or .parquet")
+    add(
+        "--prompts",
+        required=True,
+        metavar="FILE",
+        help="the rows: .txt, .csv, .tsv, .jsonl or .parquet; or a built-in set, such as everyday",
+    )
     add("--out", metavar="FILE", help="the results, one JSON line per row; appended to, so that a batch can be resumed")
     add(
         "--set",
