@@ -178,6 +178,12 @@ class Trial:
                     )
                 database.execute("INSERT OR IGNORE INTO facts VALUES (?, ?)", (name, body))
 
+    def tell(self, name: str, value: Any) -> None:
+        """Keeps something that was found out about the whole trial, in place of what was kept under that name before."""
+        body = storable(json.dumps(value, ensure_ascii=False, sort_keys=True))
+        with self._file.open(write=True, create=False) as database, transaction(database):
+            database.execute("INSERT OR REPLACE INTO facts VALUES (?, ?)", (name, body))
+
     def add(
         self,
         key: str,
