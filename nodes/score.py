@@ -8,13 +8,14 @@ from comfy_api.latest import io
 from ..emoe_core.experts.sets import ExpertSet
 from ..emoe_core.gating.gate import fitting
 from ..emoe_core.hosts.comfyui.files import card_ui
+from ..emoe_core.hosts.comfyui.scoring.score import every_preset as readings_of_presets
 from ..emoe_core.hosts.comfyui.scoring.score import score_prompt
 from ..emoe_core.records.calibration import Calibration
 from ..emoe_core.scoring.variance import PIXELS_A_LATENT
 from ..emoe_core.show.card import card
 from ..emoe_core.show.disagreement_map import disagreement_image
 from . import settings
-from .api import TOLD_FROM_CACHE, named
+from .api import ADVANCED, TOLD_FROM_CACHE, named
 from .shown import for_page, text_ui
 from .types import Experts, ReportType
 
@@ -65,6 +66,16 @@ class Score(io.ComfyNode):
                     "If the models have changed since, some of its prompts are scored again to see whether it still holds."
                 ),
                 settings.sampler_name(),
+                io.Boolean.Input(
+                    "every_preset",
+                    default=False,
+                    optional=True,
+                    tooltip=(
+                        "Measure what every preset reads in the same pass, for the report; the score stays that of the preset "
+                        "above. With layout on a U-Net it costs nothing more."
+                    ),
+                    **ADVANCED,
+                ),
             ],
             hidden=[io.Hidden.prompt, io.Hidden.extra_pnginfo],
             outputs=[
@@ -85,6 +96,7 @@ class Score(io.ComfyNode):
         latent_image: dict[str, Any],
         empty_prompt: list[list[Any]] | None = None,
         calibration: Calibration | None = None,
+        every_preset: bool = False,
         **widgets: Any,
     ) -> io.NodeOutput:
         scored = score_prompt(
@@ -94,6 +106,7 @@ class Score(io.ComfyNode):
             settings.options("Uncertainty Score", **widgets, calibration=calibration),
             empty_prompt=empty_prompt,
             calibration=calibration,
+            also=readings_of_presets(experts, positive, empty_prompt) if every_preset else (),
         )
         report = scored.report
         height, width = (side * PIXELS_A_LATENT for side in latent_image["samples"].shape[-2:])

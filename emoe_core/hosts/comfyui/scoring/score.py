@@ -23,9 +23,10 @@ from ....records.calibration import Calibration
 from ....records.message import Code, Message
 from ....records.settings import SHARED, Settings
 from ....scoring.collect import Progress, Reading
+from ....scoring.comparable import check_comparable
 from ....scoring.empty_prompt import says_nothing
 from ....scoring.estimators import estimator
-from ....scoring.presets import ScoreOptions, resolve_tap
+from ....scoring.presets import PRESETS, ScoreOptions, resolve_tap
 from ....scoring.score import Scored, score_many
 from ..experts.patchers import on_processor, sampled_shape
 from ..prompts import conditioning as cond
@@ -75,7 +76,7 @@ def score_prompt(
     if not positive:
         raise _no_prompt()
     candidates = (*(() if calibration is None else (calibration,)), *experts.calibrations)
-    prover = Prover(run.alone(), run.settings(positive), positive, empty_prompt=empty_prompt)
+    prover = Prover(replace(run.alone(), also=()), run.settings(positive), positive, empty_prompt=empty_prompt)
     waiting = prover.waiting(candidates)
     shares = [prover.cost(one) for one in waiting]
     tell = progress or _node_progress()
@@ -84,6 +85,34 @@ def score_prompt(
     proofs = prover.proofs(candidates)
     (scored,) = run.score([positive], empty_prompt, _part_of(tell, sum(shares), 1, sum(shares) + 1))
     return replace(scored, report=replace(scored.report, calibrations=candidates, proofs=proofs))
+
+
+def every_preset(
+    experts: ExpertSet, positive: cond.Conditioning, empty_prompt: cond.Conditioning | None = None
+) -> list[Reading]:
+    """What all presets read, for `score_prompt`'s `also`; without the presets that these experts or this prompt cannot do."""
+    told = _tells_more_than_nothing(experts, positive, empty_prompt)
+    found = []
+    for preset in PRESETS.values():
+        reads = estimator(preset.estimator)
+        if len(experts) < reads.minimum_experts or (reads.needs_empty and not told):
+            continue
+        with suppress(EMoEError):
+            tap = resolve_tap(preset.tap, common_taps(experts))
+            if reads.minimum_experts > 1:
+                check_comparable(experts.experts, tap)
+            found.append((tap, reads.name))
+    return found
+
+
+def _tells_more_than_nothing(
+    experts: ExpertSet, positive: cond.Conditioning, empty_prompt: cond.Conditioning | None
+) -> bool:
+    """Whether there is an empty prompt for these experts, and the prompt says something else."""
+    with suppress(EMoEError):
+        empties = cond.empty_for_experts(experts, empty_prompt, positive)
+        return not all(map(cond.same_words, cond.split(positive, experts), empties))
+    return False
 
 
 def score_prompts(
