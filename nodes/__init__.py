@@ -14,6 +14,7 @@ from .filter import FilterList, PromptList
 from .gate import Gate
 from .given import checked
 from .ledger import CalibrationFromLedger
+from .look import KnownOrUnknown
 from .mixture import BuildMixture, LoadSegMoE
 from .route import Route, Stop
 from .score import Score
@@ -43,6 +44,7 @@ _ALL: list[type[io.ComfyNode]] = [
     AuditReport,
     CalibrationFromLedger,
     WordAttribution,
+    KnownOrUnknown,
 ]
 NODES = [checked(node) for node in _ALL]
 

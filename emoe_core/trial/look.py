@@ -16,6 +16,8 @@ import numpy as np
 from ..errors import EMoEError
 from ..prompts import PromptRow
 from ..prompts.sets import CONCEPTS, EVERYDAY, Choice
+from ..records.message import Code, Message
+from ..scoring.controls import ROUNDING_AT_MOST
 from ..stats.compare import between, paired
 from ..stats.evaluation import Floats, partial_spearman, spearman
 from .store import Contents, Prompt
@@ -69,12 +71,18 @@ class LookPrompt:
 
 
 def look_prompts(
-    pairs: int = PAIRS, languages: Sequence[str] = LANGUAGES, names: int = NAMES, seed: int = 0
+    pairs: int = PAIRS,
+    languages: Sequence[str] = LANGUAGES,
+    names: int = NAMES,
+    known: Sequence[str] = (),
+    seed: int = 0,
 ) -> list[LookPrompt]:
-    """The built-in prompts; the same arguments give the same ones.
+    """The prompts of both kinds; the same arguments give the same ones.
 
     Args:
-        pairs: how many everyday scenes, each with two twins.
+        pairs: how many known prompts, each with two twins.
+        known: prompts that the models know; the built-in everyday scenes when empty. Below three words there is no other
+            order.
         languages: of the paired names, beside English; see `prompts.sets`.
         names: how many things are named.
 
@@ -82,12 +90,12 @@ def look_prompts(
         EMoEError: there is no such language.
     """
     chance = random.Random(seed)
-    scenes = [row["prompt"] for row in Choice(EVERYDAY).rows() if row["kind"] == "scene"]
-    chosen = [scenes[i * len(scenes) // pairs] for i in range(pairs)] if pairs < len(scenes) else scenes
+    every = list(known) or [row["prompt"] for row in Choice(EVERYDAY).rows() if row["kind"] == "scene"]
+    chosen = [every[i * len(every) // pairs] for i in range(pairs)] if pairs < len(every) else every
     found = []
     for number, text in enumerate(chosen):
         made = {REFERENCE: text, SHUFFLED: _shuffled(chance, text), NONSENSE: _nonsense(chance, text)}
-        found += [LookPrompt(kind, str(number), one) for kind, one in made.items()]
+        found += [LookPrompt(kind, str(number), one) for kind, one in made.items() if kind == REFERENCE or one != text]
     tags = [tag for tag in Choice(CONCEPTS, tuple(languages)).tags() if tag != "en"] if languages else []
     if tags and names:
         for row in Choice(CONCEPTS, ("en", *tags), things=names).rows():
@@ -98,6 +106,8 @@ def look_prompts(
 
 def _shuffled(chance: random.Random, text: str) -> str:
     words = text.split()
+    if len(words) < 3:
+        return text
     while (mixed := chance.sample(words, len(words))) == words and len(set(words)) > 1:
         pass
     return " ".join(mixed)
@@ -186,6 +196,39 @@ class Look:
     rated: tuple[RatedFit, ...]
     controls: Mapping[str, Any] | None
 
+    @property
+    def passed(self) -> bool:
+        """Whether no control failed."""
+        return all(one is None or one["passed"] for one in (self.controls or {}).values())
+
+    def messages(self, reading: str, expert: str) -> list[Message]:
+        """What was found, by one reading.
+
+        Args:
+            expert: the name of the first expert.
+        """
+        found = [_words(one) for one in self.separations if one.reading == reading]
+        found += [
+            Message.of(Code.RATED, rho=fit.rho, prompts=fit.prompts, reading=reading)
+            for fit in self.rated
+            if fit.reading == reading
+        ]
+        told = self.controls or {}
+        if match := told.get("matching"):
+            agreed = Message.of(Code.MATCHED, auroc=match["auroc"])
+            found.append(agreed if match["passed"] else Message.of(Code.STYLE, auroc=match["auroc"]))
+        if rounded := told.get("rounding"):
+            dtype, other, shares = rounded["dtype"], rounded["other"], rounded["shares"]
+            high = {name: share for name, share in shares.items() if share > ROUNDING_AT_MOST}
+            if reading in shares and reading not in high:
+                share = shares[reading]
+                found.append(Message.of(Code.ROUNDING, expert=expert, dtype=dtype, other=other, share=share))
+            found += [
+                Message.of(Code.ROUNDED, expert=expert, dtype=dtype, other=other, share=share, reading=name)
+                for name, share in high.items()
+            ]
+        return found
+
     def as_dict(self) -> dict[str, Any]:
         """Ready for JSON."""
         return {
@@ -193,6 +236,29 @@ class Look:
             "rated": [asdict(one) for one in self.rated],
             "controls": None if self.controls is None else dict(self.controls),
         }
+
+
+def _words(one: Separation) -> Message:
+    if one.paired:
+        return Message.of(
+            Code.APART_PAIRED,
+            kind=one.kind,
+            auroc=one.auroc,
+            unknown=one.unknown,
+            low=one.low,
+            high=one.high,
+            reading=one.reading,
+        )
+    return Message.of(
+        Code.APART,
+        kind=one.kind,
+        auroc=one.auroc,
+        low=one.low,
+        high=one.high,
+        unknown=one.unknown,
+        known=one.known,
+        reading=one.reading,
+    )
 
 
 def look_at(contents: Contents) -> Look | None:
