@@ -17,7 +17,7 @@ from .ledger import CalibrationFromLedger
 from .look import KnownOrUnknown
 from .mixture import BuildMixture, LoadSegMoE
 from .route import Route, Stop
-from .score import Score
+from .score import Score, ScoreList
 from .words import WordAttribution
 
 _ALL: list[type[io.ComfyNode]] = [
@@ -45,6 +45,7 @@ _ALL: list[type[io.ComfyNode]] = [
     CalibrationFromLedger,
     WordAttribution,
     KnownOrUnknown,
+    ScoreList,
 ]
 NODES = [checked(node) for node in _ALL]
 

@@ -60,8 +60,11 @@ def checked(node: type[io.ComfyNode]) -> type[io.ComfyNode]:
     def execute(cls: Any, *args: Any, **values: Any) -> Any:
         schema: Any = described()
         for one in schema.inputs:
-            value, fits = values.get(one.id), KINDS.get(one.get_io_type())
-            if fits is None or fits(value) or (value is None and (one.optional or one.id not in values)):
+            fits = KINDS.get(one.get_io_type())
+            if fits is None or one.id not in values:
+                continue
+            every = values[one.id] if schema.is_input_list else [values[one.id]]
+            if all(fits(value) or (value is None and one.optional) for value in every):
                 continue
             what = "choose one of the list" if fits is KINDS["COMBO"] else "connect a node that gives one"
             raise EMoEError(f"{schema.display_name}'s {one.id} is no {one.get_io_type()}; {what}.")

@@ -87,6 +87,37 @@ def score_prompt(
     return replace(scored, report=replace(scored.report, calibrations=candidates, proofs=proofs))
 
 
+def score_list(
+    experts: ExpertSet,
+    prompts: Sequence[cond.Conditioning],
+    latent: dict[str, Any],
+    options: ScoreOptions,
+    *,
+    empty_prompt: cond.Conditioning | None = None,
+    calibration: Calibration | None = None,
+    also: Sequence[Reading] = (),
+) -> list[Scored]:
+    """`score_prompt` for each prompt, in blocks: every expert is loaded once per block instead of once per prompt. The
+    node's progress bar counts prompts.
+
+    Raises:
+        EMoEError: as `score_prompt`.
+    """
+    if not all(prompts):
+        raise _no_prompt()
+    bar = comfy.utils.ProgressBar(len(prompts))
+    candidates = (*(() if calibration is None else (calibration,)), *experts.calibrations)
+    run = Run.of(experts, latent, options)
+    prover = Prover(run.alone(), run.settings(prompts[0]), prompts[0], empty_prompt=empty_prompt)
+    proofs = prover.proofs(candidates)
+    found = []
+    scored = score_prompts(experts, prompts, latent, options, empty_prompt=empty_prompt, also=also)
+    for done, one in enumerate(scored, start=1):
+        found.append(replace(one, report=replace(one.report, calibrations=candidates, proofs=proofs)))
+        bar.update_absolute(done)
+    return found
+
+
 def every_preset(
     experts: ExpertSet, positive: cond.Conditioning, empty_prompt: cond.Conditioning | None = None
 ) -> list[Reading]:
