@@ -10,6 +10,7 @@ from ..errors import EMoEError
 from ..io.console import out, out_json
 from ..prompts import BadRow, PromptRow, read_prompts
 from ..remote.check import findings, notes
+from ..remote.server import Job
 from ..remote.workflow import (
     Graph,
     ObjectInfo,
@@ -37,6 +38,11 @@ class BatchPlan:
     def rows(self) -> Iterator[PromptRow]:
         """The good rows, read anew."""
         return read_prompts(self.prompts)
+
+    def jobs(self) -> Iterator[Job]:
+        """A job for each of them."""
+        for row in self.rows():
+            yield Job(row, row_key(row))
 
     def bad_rows(self) -> list[dict[str, Any]]:
         """The rows left out, ready for JSON."""

@@ -20,7 +20,9 @@ def report(node_classes: dict[str, Any]) -> Any:
     def run(experts: Any, positive: Any, preset: str, size: int = 16, **more: Any) -> Any:
         widgets = {**WIDGETS, "preset": preset}
         node = node_classes["EMoE_Score"]
-        return node.execute(experts=experts, positive=positive, latent_image=latent(size=size), **widgets, **more).args[1]
+        return node.execute(experts=experts, positive=positive, latent_image=latent(size=size), **widgets, **more).args[
+            1
+        ]
 
     return run
 
@@ -68,7 +70,9 @@ def test_presets_that_cannot_be_are_left_out(pack: Any, host: Any, demo: Any, re
 def test_unrelated_experts_have_no_middle_in_common(pack: Any, host: Any, comfy_base: Path, report: Any) -> None:
     experts = pack.emoe_core.experts.sets.ExpertSet()
     for seed in (0, 1):
-        file = make_sd15(comfy_base / "models" / "checkpoints" / f"stranger_{seed}.safetensors", seed, text_encoder=True)
+        file = make_sd15(
+            comfy_base / "models" / "checkpoints" / f"stranger_{seed}.safetensors", seed, text_encoder=True
+        )
         experts = experts.add(host.experts.load.load_expert(file.name))
     encoded = host.prompts.conditioning.encode_for_experts(experts, "sunflower")
     scores = read(pack, report(experts, encoded, "layout", size=8, every_preset=True))
