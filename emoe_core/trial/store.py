@@ -178,6 +178,13 @@ class Trial:
                     )
                 database.execute("INSERT OR IGNORE INTO facts VALUES (?, ?)", (name, body))
 
+    def note(self, facts: Mapping[str, Any]) -> None:
+        """Facts that may change as the trial grows, such as how many pictures a prompt has: the last word counts."""
+        with self._file.open(write=True) as database, transaction(database):
+            for name, value in facts.items():
+                body = storable(json.dumps(value, ensure_ascii=False, sort_keys=True))
+                database.execute("INSERT OR REPLACE INTO facts VALUES (?, ?)", (name, body))
+
     def add(
         self,
         key: str,
