@@ -17,6 +17,7 @@ from .ledger import CalibrationFromLedger
 from .mixture import BuildMixture, LoadSegMoE
 from .route import Route, Stop
 from .score import Score
+from .trial import KeepForTrial
 from .words import WordAttribution
 
 _ALL: list[type[io.ComfyNode]] = [
@@ -43,6 +44,7 @@ _ALL: list[type[io.ComfyNode]] = [
     AuditReport,
     CalibrationFromLedger,
     WordAttribution,
+    KeepForTrial,
 ]
 NODES = [checked(node) for node in _ALL]
 
