@@ -18,6 +18,7 @@ from .look import KnownOrUnknown
 from .mixture import BuildMixture, LoadSegMoE
 from .route import Route, Stop
 from .score import Score, ScoreList
+from .trial import KeepForTrial
 from .words import WordAttribution
 
 _ALL: list[type[io.ComfyNode]] = [
@@ -46,6 +47,7 @@ _ALL: list[type[io.ComfyNode]] = [
     WordAttribution,
     KnownOrUnknown,
     ScoreList,
+    KeepForTrial,
 ]
 NODES = [checked(node) for node in _ALL]
 

@@ -60,11 +60,11 @@ def checked(node: type[io.ComfyNode]) -> type[io.ComfyNode]:
     def execute(cls: Any, *args: Any, **values: Any) -> Any:
         schema: Any = described()
         for one in schema.inputs:
-            fits = KINDS.get(one.get_io_type())
-            if fits is None or one.id not in values:
+            value, fits = values.get(one.id), KINDS.get(one.get_io_type())
+            if fits is None or (value is None and (one.optional or one.id not in values)):
                 continue
-            every = values[one.id] if schema.is_input_list else [values[one.id]]
-            if all(fits(value) or (value is None and one.optional) for value in every):
+            given = value if schema.is_input_list and isinstance(value, list) and value else [value]
+            if all(map(fits, given)):
                 continue
             what = "choose one of the list" if fits is KINDS["COMBO"] else "connect a node that gives one"
             raise EMoEError(f"{schema.display_name}'s {one.id} is no {one.get_io_type()}; {what}.")

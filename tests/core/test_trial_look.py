@@ -67,7 +67,7 @@ def test_separations_are_auroc_or_pairs_won(tmp_path: Path) -> None:
     trial = Trial(tmp_path / "t.sqlite3")
     trial.begin({})
     fill(trial, prompts, score)
-    trial.tell("controls", {"matching": None, "rounding": None})
+    trial.note({"controls": {"matching": None, "rounding": None}})
     found = look_at(trial.contents())
     assert found is not None and found.passed
     by = {one.kind: one for one in found.separations}

@@ -9,7 +9,9 @@ DESCRIPTION = (
 )
 EPILOG = "exit codes: 0 done; 2 it could not be done; 130 stopped by Ctrl-C"
 #: Each action's module has add_arguments(parser) and run(args) -> exit code.
-ACTIONS: dict[str, str] = {}
+ACTIONS: dict[str, str] = {
+    "draw": "score every prompt of a file in every way and draw it, through a saved workflow",
+}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

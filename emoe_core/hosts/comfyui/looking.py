@@ -103,7 +103,7 @@ def _looked(
         bar.update(MATCHED)
         rounded = _rounding(experts, references[:ROUNDED], latent, options, clip)
         bar.update(ROUNDED)
-        kept.tell("controls", controls.as_dict(match, rounded))
+        kept.note({"controls": controls.as_dict(match, rounded)})
     contents = kept.contents()
     found = look_at(contents)
     if found is None:
