@@ -61,7 +61,10 @@ def checked(node: type[io.ComfyNode]) -> type[io.ComfyNode]:
         schema: Any = described()
         for one in schema.inputs:
             value, fits = values.get(one.id), KINDS.get(one.get_io_type())
-            if fits is None or fits(value) or (value is None and (one.optional or one.id not in values)):
+            if fits is None or (value is None and (one.optional or one.id not in values)):
+                continue
+            given = value if schema.is_input_list and isinstance(value, list) and value else [value]
+            if all(map(fits, given)):
                 continue
             what = "choose one of the list" if fits is KINDS["COMBO"] else "connect a node that gives one"
             raise EMoEError(f"{schema.display_name}'s {one.id} is no {one.get_io_type()}; {what}.")

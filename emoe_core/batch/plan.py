@@ -4,12 +4,14 @@ import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from ..errors import EMoEError
 from ..io.console import out, out_json
 from ..prompts import BadRow, PromptRow, read_prompts
 from ..remote.check import findings, notes
+from ..remote.server import Job
 from ..remote.workflow import (
     Graph,
     ObjectInfo,
@@ -37,6 +39,11 @@ class BatchPlan:
     def rows(self) -> Iterator[PromptRow]:
         """The good rows, read anew."""
         return read_prompts(self.prompts)
+
+    def jobs(self) -> Iterator[Job]:
+        """A job for each of them."""
+        for row in self.rows():
+            yield Job(row, row_key(row))
 
     def bad_rows(self) -> list[dict[str, Any]]:
         """The rows left out, ready for JSON."""
@@ -78,8 +85,19 @@ def problems(plan: BatchPlan, targets: Sequence[Target], infos: Mapping[str, Obj
     return found
 
 
-def report(plan: BatchPlan, targets: Sequence[Target], info: ObjectInfo, found: Sequence[str], as_json: bool) -> int:
-    """Prints what would be done and the problems found; returns the exit code."""
+def report(
+    plan: BatchPlan,
+    targets: Sequence[Target],
+    info: ObjectInfo,
+    found: Sequence[str],
+    as_json: bool,
+    more: Mapping[str, Any] = MappingProxyType({}),
+) -> int:
+    """Prints what would be done and the problems found; returns the exit code.
+
+    Args:
+        more: what else would be done, by what it is called.
+    """
     row = next(plan.rows())
     sets: list[dict[str, Any]] = []
     with contextlib.suppress(EMoEError):  # it is among the findings
@@ -94,6 +112,7 @@ def report(plan: BatchPlan, targets: Sequence[Target], info: ObjectInfo, found: 
                 "rows": len(plan.keys),
                 "bad_rows": plan.bad_rows(),
                 "first": first,
+                **more,
                 "findings": list(found),
                 "exit_code": code,
             }
@@ -103,6 +122,8 @@ def report(plan: BatchPlan, targets: Sequence[Target], info: ObjectInfo, found: 
     out(f"row {row.row} (line {row.line}) would set:")
     for entry in sets:
         out(f"  {entry['column']} -> {entry['title']} {entry['input']} = {entry['value']!r}")
+    for name, value in more.items():
+        out(f"{name.replace('_', ' ')}: {', '.join(value) if isinstance(value, list) else value}")
     for text in (*notes(plan.graph), *found):
         out(f"- {text}")
     out("nothing was queued" if code else "no problem found; nothing was queued")

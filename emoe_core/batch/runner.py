@@ -1,11 +1,11 @@
-"""Hands rows to servers, and follows each until its result is on disk."""
+"""Hands jobs to servers, and follows each until its result is on disk."""
 
 import asyncio
 import time
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from ..errors import EMoEError
 from ..io.console import Console
@@ -13,7 +13,7 @@ from ..remote.driver import GIVE_UP, POLL, Driver, Gone
 from ..remote.results import failed_result, row_result
 from ..remote.server import Job, Link, Refused
 from ..remote.workflow import Graph, ObjectInfo, Target, fill
-from .journal import Journal
+from .journal import Record
 
 
 @dataclass(frozen=True)
@@ -26,19 +26,36 @@ class Rules:
     poll: float = POLL
 
 
-class Runner:
-    """Gives every row to one server at a time and writes its result once."""
+class Work(Protocol):
+    """What is done with a job."""
 
-    def __init__(
-        self,
-        graph: Graph,
-        targets: Sequence[Target],
-        info: ObjectInfo,
-        journal: Journal,
-        rules: Rules,
-        console: Console,
-    ) -> None:
-        self._graph, self._targets, self._info = graph, targets, info
+    def graph(self, job: Job) -> Graph:
+        """What a server is to run; an `EMoEError` where the job's row does not fit."""
+
+    def result(self, job: Job, entry: Mapping[str, Any], seconds: float, refused: str | None) -> dict[str, Any]:
+        """The result of a job that has ended; see `remote.results.row_result`."""
+
+
+@dataclass(frozen=True)
+class Rows:
+    """A batch's work: the workflow with a row's cells in it."""
+
+    workflow: Graph
+    targets: Sequence[Target]
+    info: ObjectInfo
+
+    def graph(self, job: Job) -> Graph:
+        return fill(self.workflow, job.row, self.targets, self.info)
+
+    def result(self, job: Job, entry: Mapping[str, Any], seconds: float, refused: str | None) -> dict[str, Any]:
+        return row_result(job, entry, self.workflow, seconds, refused)
+
+
+class Runner:
+    """Gives every job to one server at a time and writes its result once."""
+
+    def __init__(self, work: Work, journal: Record, rules: Rules, console: Console) -> None:
+        self._work = work
         self._journal, self._rules, self._console = journal, rules, console
         self._again: deque[Job] = deque()
         self._taken = 0
@@ -127,7 +144,7 @@ class Runner:
         started, refused, sure = time.monotonic(), None, False
         if not job.prompt_id:
             try:
-                graph = fill(self._graph, job.row, self._targets, self._info)
+                graph = self._work.graph(job)
             except EMoEError as error:
                 return self._end(failed_result(job, str(error)))
             job.begin(link.url)
@@ -140,7 +157,7 @@ class Runner:
                 self._journal.flying(job)
         entry = await self._driver.ended(link, job, sure)
         if entry is not None:
-            return self._end(row_result(job, entry, self._graph, time.monotonic() - started, refused))
+            return self._end(self._work.result(job, entry, time.monotonic() - started, refused))
         if job.attempts >= self._rules.attempts:
             times = f"{job.attempts} times" if job.attempts > 1 else "once"
             text = f"{link.url} lost this row {times} (restarted, or its queue was cleared); see the server's log."

@@ -1,4 +1,4 @@
-"""Arguments that several commands share: how a prompt is scored, which part of a built-in set is meant, and numbers."""
+"""Arguments that several commands share: how a prompt is scored, where rows are queued, which part of a set is meant."""
 
 import argparse
 from collections.abc import Callable
@@ -6,6 +6,7 @@ from typing import Any
 
 from ..errors import EMoEError
 from ..prompts.sets import Choice
+from ..remote.server import normal_url
 from ..scoring.presets import CUSTOM, DEFAULT, PRESETS, ScoreOptions
 
 FILTERS = ("languages", "topics", "territories", "things")
@@ -16,6 +17,52 @@ def at_least_one(text: str) -> int:
     if not text.isdigit() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"'{text}' is not a whole number of at least 1")
     return int(text)
+
+
+def add_queue(add: Callable[..., Any], rows: str = "rows") -> None:
+    """Adds the options of a command that queues a workflow for every row of a prompt file.
+
+    Args:
+        add: `add_argument` of a parser or a group.
+        rows: what is queued, for the help.
+    """
+    one = rows.removesuffix("s")
+    add("--server", required=True, metavar="URL[,URL...]", help="ComfyUI servers, e.g. http://127.0.0.1:8188")
+    add("--workflow", required=True, metavar="FILE", help="a workflow in API format (in ComfyUI: Export (API))")
+    add(
+        "--prompts",
+        required=True,
+        metavar="FILE",
+        help="the rows: .txt, .csv, .tsv, .jsonl or .parquet; or everyday, a built-in set",
+    )
+    add(
+        "--set",
+        dest="assignments",
+        action="append",
+        default=[],
+        metavar="COLUMN=NODE.INPUT",
+        help="which input a column fills, NODE being the node's title or id; may be given several times. Without one "
+        "for the column prompt it goes to the node titled Prompt, else to the only Encode for Experts",
+    )
+    add("--dry-run", action="store_true", help="check workflow, prompts and servers; show the first row; queue nothing")
+    add("--in-flight", type=at_least_one, default=1, metavar="N", help=f"{rows} a server has at a time (default 1)")
+    add(
+        "--attempts",
+        type=at_least_one,
+        default=5,
+        metavar="N",
+        help=f"how often a {one} that servers lose is queued (5)",
+    )
+    add("--give-up", type=float, default=600, metavar="SECONDS", help="how long a silent server is waited for (600)")
+    add("--json", action="store_true", help="print a summary as JSON at the end")
+
+
+def urls_of(args: argparse.Namespace) -> list[str]:
+    """The addresses in --server."""
+    urls = list(dict.fromkeys(normal_url(text) for text in args.server.split(",") if text.strip()))
+    if not urls:
+        raise EMoEError("--server names no server; write it like http://127.0.0.1:8188.")
+    return urls
 
 
 def add_filters(group: Any) -> None:
@@ -36,7 +83,13 @@ def add_filters(group: Any) -> None:
         metavar="PLACE",
         help="of regions: two-letter codes, names, or areas like Africa or 'Western Asia' (all)",
     )
-    add("--things", type=int, default=0, metavar="N", help="of concepts: at most N, spread evenly over all (all)")
+    add(
+        "--things",
+        type=int,
+        default=0,
+        metavar="N",
+        help="of concepts and everyday: at most N, spread evenly over all (all)",
+    )
 
 
 def choice_of(name: str, args: argparse.Namespace) -> Any:

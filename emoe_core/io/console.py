@@ -71,7 +71,13 @@ class Line:
 
 
 class Console(Line):
-    """Progress of a batch."""
+    """Progress of a batch.
+
+    Attributes:
+        noun: what is counted.
+    """
+
+    noun = "rows"
 
     def __init__(self) -> None:
         super().__init__()
@@ -108,14 +114,17 @@ class Console(Line):
     def line(self) -> str:
         """Done of total, their outcomes, the pace and the time left."""
         totals = self.totals
-        parts = [f"{totals.done}/{self.total}", f"{totals.ok} passed", f"{totals.blocked} blocked"]
-        parts.append(f"{totals.error} failed")
+        parts = [f"{totals.done}/{self.total}", *self.outcomes()]
         pace = self.rows_per_minute
         if pace is not None:
-            parts.append(f"{pace:.1f} rows/min")
+            parts.append(f"{pace:.1f} {self.noun}/min")
             if totals.done < self.total:
                 parts.append(f"{duration(60 * (self.total - totals.done) / pace)} left")
         return ", ".join(parts)
+
+    def outcomes(self) -> list[str]:
+        """How many ended in which way."""
+        return [f"{self.totals.ok} passed", f"{self.totals.blocked} blocked", f"{self.totals.error} failed"]
 
 
 def duration(seconds: float) -> str:

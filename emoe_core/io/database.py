@@ -65,7 +65,7 @@ class Database:
         create = write if create is None else create
         try:
             if not create and not self.path.is_file():
-                raise self._kind.error(f"There is no {self._kind.noun} at '{self.path}'; {self._kind.missing}.")
+                raise self._missing()
             if create:
                 self.path.parent.mkdir(parents=True, exist_ok=True)
             mode = "rwc" if create else "rw" if write else "ro"
@@ -92,7 +92,10 @@ class Database:
                         database.execute(statement)
                     database.execute(f"PRAGMA application_id = {kind.application_id}")
                     database.execute(f"PRAGMA user_version = {kind.version}")
-        if one(database, "PRAGMA application_id") != kind.application_id:
+        found = one(database, "PRAGMA application_id")
+        if not found and not one(database, "SELECT count(*) FROM sqlite_master"):  # it is just being made
+            raise self._missing()
+        if found != kind.application_id:
             raise kind.error(f"'{self.path}' is not an EMoE {kind.noun}; name another file.")
         version = one(database, "PRAGMA user_version")
         if version != kind.version:
@@ -101,6 +104,9 @@ class Database:
                 "the node pack, or move the file away to begin a new one."
             )
         database.execute("PRAGMA synchronous = NORMAL")
+
+    def _missing(self) -> EMoEError:
+        return self._kind.error(f"There is no {self._kind.noun} at '{self.path}'; {self._kind.missing}.")
 
     def _switch_to_wal(self, database: sqlite3.Connection) -> None:
         """Sets WAL mode, which stays with the file. SQLite would not wait for its lock here."""

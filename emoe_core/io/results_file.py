@@ -65,7 +65,7 @@ class ResultsFile:
         except OSError as error:
             raise EMoEError(f"The results file '{self.path}' cannot be written ({error.strerror}).") from error
         try:
-            _lock(file)
+            lock(file)
         except OSError as error:
             file.close()
             raise EMoEError(
@@ -91,7 +91,7 @@ class ResultsFile:
         self._file.seek(0, os.SEEK_END)
 
 
-def _lock(file: IO[bytes]) -> None:
+def lock(file: IO[bytes]) -> None:
     """Locks a file for this process; the system unlocks it however the process ends."""
     try:
         import fcntl

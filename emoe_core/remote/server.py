@@ -23,7 +23,10 @@ from .workflow import Graph, label
 
 @dataclass
 class Job:
-    """A row on its way. `prompt_id` is the latest attempt's, and empty while the row waits for a server."""
+    """A row on its way. `prompt_id` is the latest attempt's, and empty while the row waits for a server.
+
+    `number` counts from 0 where a row is run several times.
+    """
 
     row: PromptRow
     key: str
@@ -31,6 +34,7 @@ class Job:
     server: str = ""
     prompt_id: str = ""
     token: str = ""  # the id we asked for: an older server chooses another, and the token finds the prompt
+    number: int = 0
 
     def begin(self, server: str) -> None:
         """A new attempt on a server."""

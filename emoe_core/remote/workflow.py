@@ -125,21 +125,26 @@ def _assigned(graph: Graph, text: str, info: ObjectInfo) -> Target:
         raise EMoEError(
             f"--set '{text}' cannot be understood; write COLUMN=NODE.INPUT, for example seed=KSampler.seed."
         )
+    return input_target(graph, column, place, info, f"--set '{text}'")
+
+
+def input_target(graph: Graph, column: str, place: str, info: ObjectInfo, who: str) -> Target:
+    """The target that `place`, NODE.INPUT, names; an `EMoEError` that begins with `who` where there is none."""
     cuts = [index for index, letter in enumerate(place) if letter == "." and 0 < index < len(place) - 1]
     found = [(place[:cut], place[cut + 1 :]) for cut in cuts if _matches(graph, place[:cut])]
     if not found:
         known = ", ".join(sorted({title(graph, node) for node in graph}))
-        raise EMoEError(f"--set '{text}' names a node that the workflow does not have; its nodes are {known}.")
+        raise EMoEError(f"{who} names a node that the workflow does not have; its nodes are {known}.")
     for name, entry in found:
-        node = _one_node(graph, name, f"--set '{text}'")
+        node = _one_node(graph, name, who)
         class_type = graph[node]["class_type"]
         if entry in graph[node]["inputs"] or input_spec(info, class_type, entry) is not None:
             return Target(column, node, entry)
     name, entry = found[-1]
-    node = _one_node(graph, name, f"--set '{text}'")
+    node = _one_node(graph, name, who)
     known = ", ".join(graph[node]["inputs"]) or "none"
     raise EMoEError(
-        f"--set '{text}' names an input that {label(graph, node)} does not have ('{entry}'); its inputs are {known}."
+        f"{who} names an input that {label(graph, node)} does not have ('{entry}'); its inputs are {known}."
     )
 
 
@@ -158,6 +163,25 @@ def _matches(graph: Graph, name: str) -> list[str]:
     if name in graph:
         return [name]
     return _titled(graph, name) or [n for n in graph if graph[n]["class_type"] in (name, f"EMoE_{name}")]
+
+
+def node_named(graph: Graph, name: str, who: str) -> str:
+    """The id of the node that `name` may mean; an `EMoEError` that begins with `who` where none or several do."""
+    if not _matches(graph, name):
+        known = ", ".join(sorted({title(graph, node) for node in graph}))
+        raise EMoEError(f"{who} names a node that the workflow does not have; its nodes are {known}.")
+    return _one_node(graph, name, who)
+
+
+def upstream(graph: Graph, node: str) -> set[str]:
+    """A node and all nodes that it depends on."""
+    found, waiting = set[str](), [node]
+    while waiting:
+        one = waiting.pop()
+        if one in graph and one not in found:
+            found.add(one)
+            waiting.extend(str(value[0]) for value in graph[one]["inputs"].values() if is_link(value))
+    return found
 
 
 def _one_node(graph: Graph, name: str, who: str) -> str:

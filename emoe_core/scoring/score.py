@@ -50,8 +50,9 @@ def score_many(
         settings: one per prompt. All of them go into the reports; tap, estimator and number of noise samples are read from
             the first and must be the same in all.
         prompts: the texts, for reports only.
-        also: more taps and estimators to measure in the same pass. Estimators at the score's own tap are included anyway,
-            except those that need the empty prompt when nothing else needs it.
+        also: more taps and estimators to measure in the same pass; one that is undefined for a prompt is left out of its
+            report. Estimators at the score's own tap are included anyway, except those that need the empty prompt when
+            nothing else needs it.
         brief: measure only what was asked for and the baselines, when only scores are kept.
 
     Raises:
@@ -99,7 +100,8 @@ def _scored(
     measured = {tap: measured_of(rows, taken.empty.get(tap), experts, tap) for tap, rows in latents.items()}
     main = measured[settings.tap]
     asked = {tap: {name for where, name in wanted if where == tap} for tap in measured}
-    everything = {tap: _estimates(m, asked[tap], tap in comparable, brief) for tap, m in measured.items()}
+    own = {settings.tap: settings.estimator}
+    everything = {tap: _estimates(m, asked[tap], own.get(tap), tap in comparable, brief) for tap, m in measured.items()}
     parts = var.decompose(main.prompt)
     pairwise = var.pairwise_distances(main.prompt)
     alike = _alike(main, settings.tap)
@@ -146,8 +148,10 @@ def _with_routing(report: Report, routing: Routing) -> Report:
     return replace(report, items=items, routing=routing)
 
 
-def _estimates(measured: est.Measured, asked: set[str], comparable: bool, brief: bool) -> dict[str, list[Estimate]]:
-    """Every estimator that these latents allow, per item; an error only for one that was asked for."""
+def _estimates(
+    measured: est.Measured, asked: set[str], own: str | None, comparable: bool, brief: bool
+) -> dict[str, list[Estimate]]:
+    """Every estimator that these latents allow, per item; an error only for the score's own and the baseline."""
     found: dict[str, list[Estimate]] = {}
     for name, one in est.ESTIMATORS.items():
         if brief and name not in asked and name not in BASELINES:
@@ -159,7 +163,7 @@ def _estimates(measured: est.Measured, asked: set[str], comparable: bool, brief:
         try:
             found[name] = _estimate(one, measured)
         except EMoEError:
-            if name in asked or name == "response":
+            if name in (own, "response"):
                 raise
     return found
 

@@ -176,7 +176,9 @@ class Evidence:
         why: what else the first sentence says: a key of the page's texts.
         needed: about how many more labelled pictures would decide it; None where that cannot be said.
         excluded: baselines that the judge is no label for.
-        seconds: what a picture's run takes (median), None where it is unknown; `each` is the number of pictures per prompt.
+        seconds: what a picture's run takes (median), None where it is unknown; `with_score` says whether the prompt's score is
+            in it.
+        each: pictures per prompt.
         report: curves and areas of the main reading by prompt; None where all prompts are good, or all bad.
         agreement: by judge, how far it agrees with the marks.
     """
@@ -199,6 +201,7 @@ class Evidence:
     certain_bad: tuple[Surprise, ...]
     uncertain_good: tuple[Surprise, ...]
     seconds: float | None
+    with_score: bool
     each: float
     report: Decisions | None
     oracle: Curve | None
@@ -241,7 +244,7 @@ def evidence(contents: Contents, labels: str = MARKS, name: str = "") -> Evidenc
     drawn = [picture for prompt in _pictured(contents) for picture in prompt.pictures]
     own = [one for one in rows if chosen in one.prompt.scores]
     report = _report(contents, rows, chosen)
-    seconds = [picture.seconds for one in rows for picture, _ in one.pictures if picture.seconds is not None]
+    seconds, with_score = _seconds(drawn)
     made = contents.facts.get("pictures")
     each = float(made) if type(made) is int and made > 0 else len(drawn) / len(_pictured(contents))
     return Evidence(
@@ -262,7 +265,8 @@ def evidence(contents: Contents, labels: str = MARKS, name: str = "") -> Evidenc
         groups=_groups(rows, chosen),
         certain_bad=_surprises(own, chosen, bad=True),
         uncertain_good=_surprises(own, chosen, bad=False),
-        seconds=median(seconds) if seconds else None,
+        seconds=seconds,
+        with_score=with_score,
         each=each,
         report=report,
         oracle=None if report is None else by_oracle(report.bad),
@@ -270,6 +274,13 @@ def evidence(contents: Contents, labels: str = MARKS, name: str = "") -> Evidenc
         advice=_advice(contents, rows, found, main, rule, why),
         agreement=_agreement(contents),
     )
+
+
+def _seconds(drawn: Sequence[Picture]) -> tuple[float | None, bool]:
+    """The median of the runs' seconds, and whether they hold the score: it is only computed for a prompt's first picture."""
+    later = [one.seconds for one in drawn if one.seconds is not None and one.number > 0]
+    known = later or [one.seconds for one in drawn if one.seconds is not None]
+    return (median(known) if known else None), not later
 
 
 # --- labels -----------------------------------------------------------------------------------------------------------

@@ -181,6 +181,13 @@ class Trial:
                     )
                 database.execute("INSERT OR IGNORE INTO facts VALUES (?, ?)", (name, body))
 
+    def note(self, facts: Mapping[str, Any]) -> None:
+        """Facts that may change as the trial grows, such as how many pictures a prompt has: the last word counts."""
+        with self._file.open(write=True) as database, transaction(database):
+            for name, value in facts.items():
+                body = storable(json.dumps(value, ensure_ascii=False, sort_keys=True))
+                database.execute("INSERT OR REPLACE INTO facts VALUES (?, ?)", (name, body))
+
     def add(
         self,
         key: str,
@@ -215,15 +222,26 @@ class Trial:
             )
         return number
 
+    def check(self, readings: Iterable[Reading]) -> None:
+        """A `TrialError` where scores of these readings could not be added, as they have other settings than the trial's."""
+        with self._file.open() as database:
+            known = dict(database.execute("SELECT name, settings FROM readings"))
+        for reading in readings:
+            self._settings(reading, known)
+
+    def _settings(self, reading: Reading, known: dict[str, str]) -> str:
+        body = json.dumps(None if reading.settings is None else asdict(reading.settings), sort_keys=True)
+        if known.setdefault(reading.name, body) != body:
+            raise TrialError(
+                f"The trial '{self.path}' has scores of other models or settings (reading '{reading.name}'); name a new "
+                "trial for these."
+            )
+        return body
+
     def _check_readings(self, database: sqlite3.Connection, readings: Sequence[Reading]) -> None:
         known = dict(database.execute("SELECT name, settings FROM readings"))
         for place, reading in enumerate(readings, len(known)):
-            body = json.dumps(None if reading.settings is None else asdict(reading.settings), sort_keys=True)
-            if known.setdefault(reading.name, body) != body:
-                raise TrialError(
-                    f"The trial '{self.path}' has scores of other models or settings (reading '{reading.name}'); name a new "
-                    "trial for these."
-                )
+            body = self._settings(reading, known)
             database.execute("INSERT OR IGNORE INTO readings VALUES (?, ?, ?)", (reading.name, place, body))
 
     def mark(self, picture: int, quality: str | None, token: str | None = None) -> int:

@@ -28,7 +28,7 @@ from emoe_core.trial.evidence import (
     main_reading,
     sources,
 )
-from emoe_core.trial.store import BAD, GOOD, Contents, Judgement
+from emoe_core.trial.store import BAD, GOOD, Contents, Judgement, Prompt
 
 
 @pytest.fixture(scope="module")
@@ -169,6 +169,18 @@ def test_what_a_threshold_does(trial: Contents, shown: Evidence) -> None:
         replace(one, pictures=tuple(replace(p, seconds=None) for p in one.pictures)) for one in trial.prompts
     )
     assert evidence(replace(trial, prompts=unknown)).saved(0.25) is None
+    assert shown.with_score
+
+
+def test_a_second_picture_tells_what_a_picture_takes_without_the_score() -> None:
+    def timed(number: int) -> Prompt:
+        made = prompt(number, {"layout": float(number)}, [GOOD, BAD])
+        first, second = made.pictures
+        return replace(made, pictures=(replace(first, seconds=9.0), replace(second, seconds=4.0)))
+
+    shown = evidence(Contents({}, (LAYOUT,), tuple(timed(number) for number in range(1, 5))))
+    assert (shown.seconds, shown.with_score, shown.each) == (4.0, False, 2.0)
+    assert shown.saved(0.5) == 100 * 0.5 * 4.0 * 2
 
 
 def test_surprises_are_the_most_certain_bad_and_least_certain_good(trial: Contents, shown: Evidence) -> None:

@@ -55,6 +55,7 @@ def every_end() -> list[Evidence]:
         evidence(replace(full, facts={"experts": ["only one"]}), MARKS, "one"),
         evidence(Contents({}, full.readings[:2], (prompt(1, {"layout": 0.1, "fast": 1}, [BAD]),)), MARKS, "bare"),
         evidence(replace(full, prompts=_timeless(full)), MARKS, "timeless"),
+        evidence(contents(40, each=2), MARKS, "pairs"),
     ]
 
 

@@ -98,6 +98,9 @@ def test_judgements_replace_their_own_and_come_all_or_none(trial: Trial) -> None
 def test_a_missing_trial_and_a_strangers_file_are_named(tmp_path: Path) -> None:
     with pytest.raises(TrialError, match="There is no trial at"):
         Trial(tmp_path / "none.sqlite3").contents()
+    (tmp_path / "begun.sqlite3").touch()  # as the first call of another process may have left it just now
+    with pytest.raises(TrialError, match="There is no trial at"):
+        Trial(tmp_path / "begun.sqlite3").contents()
     (tmp_path / "text.sqlite3").write_text("no database, but long enough to be read as one, is what this file is")
     with pytest.raises(TrialError, match="cannot be read"):
         Trial(tmp_path / "text.sqlite3").contents()

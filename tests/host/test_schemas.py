@@ -145,6 +145,8 @@ def test_the_gate_is_an_output_node_for_both_ways_the_host_asks(node_classes: di
         "EMoE_DisagreementMap",
         "EMoE_ExpertDiagnostics",
         "EMoE_Gate",
+        "EMoE_KnownOrUnknown",
+        "EMoE_KeepForTrial",
         "EMoE_SaveCalibration",
         "EMoE_WordAttribution",
     }
@@ -229,7 +231,7 @@ def test_what_an_artist_needs_stands_open(node_classes: dict[str, Any]) -> None:
     if host_takes("advanced"):
         assert open_widgets == ["preset", "noise_samples"]
     else:
-        assert len(open_widgets) == 11
+        assert len(open_widgets) == 12
 
 
 def test_a_cached_score_is_told_where_the_host_can(node_classes: dict[str, Any]) -> None:

@@ -63,6 +63,11 @@ GRAPHS = {
         f"{_KNOWN} w=EMoE_WordAttribution p=PreviewAny i=PreviewImage",
         "d.experts>w.experts l.LATENT>w.latent_image w.words>p.source w.picture>i.images",
     ),
+    "EMoE_KeepForTrial": (
+        f"{_DEMO} k=KSampler v=VAEDecode x=EMoE_KeepForTrial",
+        f"{_SCORED} d.MODEL>k.model t.conditioning>k.positive l.LATENT>k.latent_image k.LATENT>v.samples d.VAE>v.vae "
+        "v.IMAGE>x.images s.report>x.report",
+    ),
     "EMoE_Gate": (
         f"{_GATED} c=EMoE_LoadCalibration r=EMoE_Route",
         f"{_GATE_LINKS} c.calibration>g.calibration g.passed>r.passed",

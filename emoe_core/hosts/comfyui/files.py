@@ -1,9 +1,10 @@
 """Files in ComfyUI's output folder, named the way its own save nodes name theirs."""
 
+import contextlib
 import hashlib
 import io
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,19 +26,26 @@ def save_text(text: str, filename_prefix: str, ending: str, node: str) -> dict[s
     Raises:
         EMoEError: the file cannot be written there.
     """
-    try:
+    with saved_under(filename_prefix, node):
         folder, name, counter, subfolder, _ = folder_paths.get_save_image_path(
             filename_prefix, folder_paths.get_output_directory()
         )
         filename = f"{name}_{counter:05}_{ending}"
         target = Path(folder) / filename
         write_whole(target, text)
+    return {"filename": filename, "subfolder": subfolder, "type": "output"}
+
+
+@contextlib.contextmanager
+def saved_under(filename_prefix: str, node: str) -> Iterator[None]:
+    """While a file is written into the output folder: whatever goes wrong is an `EMoEError` that names node and input."""
+    try:
+        yield
     except Exception as error:  # ComfyUI refuses a place outside of the output folder with a bare Exception
         raise EMoEError(
             f"{node} cannot write its file into the output folder under the filename_prefix '{_short(filename_prefix)}' "
             f"({_reason(error)}); choose another filename_prefix, or make the folder writable."
         ) from error
-    return {"filename": filename, "subfolder": subfolder, "type": "output"}
 
 
 def save_json(content: dict[str, Any], filename_prefix: str, node: str) -> dict[str, str]:

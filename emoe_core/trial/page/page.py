@@ -260,7 +260,8 @@ def _seconds(value: float | None) -> Content:
 def _seconds_note(shown: Evidence) -> Both:
     if shown.seconds is None:
         return say("seconds_unknown")
-    return say("seconds_known", seconds=f"{shown.seconds:.3g}", each=f"{shown.each:.3g}")
+    which = "seconds_with_score" if shown.with_score else "seconds_alone"
+    return say(which, seconds=f"{shown.seconds:.3g}", each=f"{shown.each:.3g}")
 
 
 # --- what to set ------------------------------------------------------------------------------------------------------

@@ -21,4 +21,5 @@ LAYOUTS: dict[str, Layout] = {
     "calibrate_and_save": models.CALIBRATED,
     "which_word_is_unknown": models.EXPLAINED,
     "experts_from_loras": models.FROM_LORAS,
+    "prove_your_checkpoints": gates.KEPT,
 }

@@ -156,19 +156,54 @@ LISTED = Layout(
     ),
     groups=(
         Group("Prompts, experts and size", GREY, (1, 2, 3, 4)),
-        Group("Score and decide, once a prompt", BLUE, (5, 6, 10, 101, 102)),
+        Group("Score the list, decide per prompt", BLUE, (5, 6, 10, 101, 102)),
         Group("Draw those that passed", GREEN, (7, 8, 9, 11)),
     ),
     note=(
         "# Try this\n"
-        "1. Press **Run**. Everything after **Prompt List** runs once a prompt; **Filter List by Gate** "
+        "1. Press **Run**. **Uncertainty Score of a List** scores all prompts in one go; **Filter List by Gate** "
         "keeps the prompts and their "
         "conditionings that the Gate passed, side by side.\n"
         "2. Only those are drawn. The other side of **Filter List by Gate** has the rest, for another model or a file.\n"
-        "3. Write your own, one a line.\n\n"
+        "3. Write your own, one per line.\n\n"
         "For whole files, `python -m emoe_core batch` works through the night and goes on where it was stopped."
     ),
     note_box=(0, 380, 280, 300),
     pictures=(Picture("example_workflows/gate_a_list_of_prompts.jpg"),),
     app=App(inputs=((1, "prompts"), (6, "alpha")), outputs=(11, 6)),
+)
+
+KEPT = Layout(
+    boxes={
+        1: (0, 0, 280, 150),  # Prompt List
+        2: at(0, 210, DEMO),
+        3: at(360, 0, ENCODE_EACH),
+        4: at(360, 190, LATENT),
+        5: at(720, 0, SCORE),
+        7: at(360, 720, ENCODE),
+        8: at(720, 720, SAMPLER),
+        9: at(1100, 720, DECODE),
+        11: (1470, 560, 320, 460),  # Keep for Trial with all pictures
+    },
+    displays=(text(101, "Scores", (5, 0), (1100, 0, 290, 170)),),
+    groups=(
+        Group("Prompts, experts and size", GREY, (1, 2, 3, 4)),
+        Group("Score in every way", BLUE, (5, 101)),
+        Group("Draw all, the unknown too", GREEN, (7, 8, 9)),
+        Group("Keep for the trial", AMBER, (11,)),
+    ),
+    note=(
+        "# Try this\n"
+        "1. Press **Run**. Every prompt is scored in every way, drawn, and kept with its picture in the trial *my trial*. No "
+        "Gate is in between: a trial needs the pictures that it would block.\n"
+        "2. Put another `seed` into **KSampler** and run again: every prompt gets a second picture. Leave the `noise_seed` of "
+        "**Uncertainty Score** as it is.\n"
+        "3. Take your own checkpoints with **Load Experts**, your own prompts, and a new trial.\n\n"
+        "Then mark the pictures good or bad: the trial's page says whether the score foresees the bad ones.\n\n"
+        "For whole files: `python -m emoe_core prove draw`."
+    ),
+    note_box=(0, 400, 280, 460),
+    pictures=(Picture("example_workflows/prove_your_checkpoints.jpg"),),
+    app=App(inputs=((1, "prompts"), (11, "trial")), outputs=(11,)),
+    unfolded=(5,),
 )
