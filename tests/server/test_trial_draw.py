@@ -17,6 +17,7 @@ import pytest
 from emoe_host.graphs import load
 from emoe_host.prepare import Host
 from emoe_host.server import Server
+from PIL import Image
 
 from emoe_core.trial.store import Contents, Trial, TrialError
 
@@ -311,3 +312,74 @@ def test_a_batch_of_pictures_is_refused_row_by_row(default_server: Any, drawing:
     assert code == 2 and said["drawn"] == 0
     assert all("batch of 2" in one["error"] and "batch_size to 1" in one["error"] for one in said["failed"])
     assert len(said["failed"]) == ROWS
+
+
+# --- Keep for Trial -------------------------------------------------------------------------------------------------------
+
+
+def kept(trial: str, prompts: str = "sunflower\nxchtgg", seed: int = 3) -> dict[str, Any]:
+    graph = load("prove_your_checkpoints")
+    graph["1"]["inputs"]["prompts"] = prompts
+    graph["8"]["inputs"] |= {"seed": seed, "steps": 2}
+    graph["11"]["inputs"]["trial"] = trial
+    return graph
+
+
+def stored(server: Any, trial: str) -> Trial:
+    return Trial(server.user / "emoe" / "trials" / f"{trial}.sqlite3")
+
+
+def test_the_node_keeps_pictures_with_what_every_preset_said(server: Any, tag: str) -> None:
+    result = server.run(kept(tag))
+    assert result.ok, result.error
+    assert result.outputs["11"]["text"] == [f"the trial '{tag}' has 2 pictures of 2 prompts"]
+    again = server.run(kept(tag, seed=4))
+    assert again.outputs["11"]["emoe_trial"] == [{"trial": tag, "prompts": 2, "pictures": 4}]
+    found = stored(server, tag).contents()
+    assert [reading.name for reading in found.readings] == [*PRESETS, "response"]
+    assert [(prompt.row, prompt.prompt) for prompt in found.prompts] == [(1, "sunflower"), (2, "xchtgg")]
+    assert (found.facts["pictures"], found.facts["workflow"]) == (2, kept(tag, seed=4))
+    files = [image for run in (result, again) for image in run.images]
+    pictures = sorted((p for prompt in found.prompts for p in prompt.pictures), key=lambda p: p.filename)
+    assert [(p.filename, p.subfolder, p.type) for p in pictures] == [
+        (image["filename"], image["subfolder"], "output") for image in files
+    ]
+    assert all(p.server == "" and p.seed is None for p in pictures)
+    for run, seed in ((result, 3), (again, 4)):
+        for path in run.image_paths(server.output):
+            with Image.open(path) as image:
+                assert image.size == (128, 128)
+                assert json.loads(image.text["prompt"])["8"]["inputs"]["seed"] == seed  # type: ignore[attr-defined]
+
+
+def test_what_cannot_be_kept_is_one_sentence_and_saves_nothing(default_server: Any, tag: str) -> None:
+    assert default_server.run(kept(tag)).ok
+    before, files = stored(default_server, tag).contents(), len(list(default_server.output.rglob("*.png")))
+
+    def refused(said: str, change: Callable[[dict[str, Any]], object], trial: str = tag) -> None:
+        graph = kept(trial)
+        change(graph)
+        error = default_server.run(graph).error
+        assert error is not None and re.search(said, error) and "\n" not in error, error
+
+    refused("scores of other models or settings", lambda g: g["5"]["inputs"].update(noise_seed=1))
+    refused(
+        "batch of 2.* batch_size to 1|several pictures of one prompt", lambda g: g["4"]["inputs"].update(batch_size=2)
+    )
+    refused("cannot be a trial's name", lambda _: None, "../outside")
+    refused(
+        "gets 3 pictures and 2 reports",
+        lambda g: g.update(
+            {
+                "30": {"class_type": "EMoE_PromptList", "inputs": {"prompts": "a\nb\nc"}},
+                "31": {"class_type": "CLIPTextEncode", "inputs": {"clip": ["2", 2], "text": ["30", 0]}},
+                "8": {**g["8"], "inputs": {**g["8"]["inputs"], "positive": ["31", 0]}},
+            }
+        ),
+    )
+    refused(
+        "cannot write its file into the output folder",
+        lambda g: g["11"]["inputs"].update(filename_prefix="../../outside"),
+    )
+    assert stored(default_server, tag).contents() == before
+    assert len(list(default_server.output.rglob("*.png"))) == files
