@@ -68,7 +68,7 @@ def test_the_documents_figures_are_filled_in() -> None:
         r"^\| AUROC (0\.\d+), (.*?) \| [\d.]+ \| ([\d.]+) % \| ([\d.]+) % \|.*\| (\d*) \|$", block[1], re.M
     )
     assert len(rows) > 15 and "1000 simulated trials" in block[1]
-    assert all(float(said) < 1 for auroc, _, said, _, _ in rows if auroc == "0.5")
+    assert all(float(said) <= 1 for auroc, _, said, _, _ in rows if auroc == "0.5")
     assert all(
         float(said) <= 5 and float(missed) <= 5 for auroc, _, said, missed, _ in rows if auroc in ("0.5", "0.55")
     )
