@@ -14,9 +14,10 @@ from .filter import FilterList, PromptList
 from .gate import Gate
 from .given import checked
 from .ledger import CalibrationFromLedger
+from .look import KnownOrUnknown
 from .mixture import BuildMixture, LoadSegMoE
 from .route import Route, Stop
-from .score import Score
+from .score import Score, ScoreList
 from .trial import KeepForTrial
 from .words import WordAttribution
 
@@ -44,6 +45,8 @@ _ALL: list[type[io.ComfyNode]] = [
     AuditReport,
     CalibrationFromLedger,
     WordAttribution,
+    KnownOrUnknown,
+    ScoreList,
     KeepForTrial,
 ]
 NODES = [checked(node) for node in _ALL]

@@ -17,6 +17,7 @@ from .shown import refused, text_ui
 from .types import CalibrationType, Experts
 
 _SHOWN = 5
+_BUILT_IN = "The built-in prompts ({}) are ones that models should know; nobody has looked at what yours draw of them."
 
 
 class Calibrate(io.ComfyNode):
@@ -80,6 +81,16 @@ class Calibrate(io.ComfyNode):
                 ),
                 settings.block_index(),
                 settings.sampler_name(),
+                io.Combo.Input(
+                    "built_in",
+                    options=[calibrating.NO_SET, *calibrating.BUILT_IN],
+                    default=calibrating.NO_SET,
+                    optional=True,
+                    tooltip=(
+                        "A first calibration without prompts of your own. everyday: 160 plain English things and scenes that a "
+                        "model of photographs should know."
+                    ),
+                ),
             ],
             outputs=[
                 CalibrationType.Output(
@@ -98,9 +109,11 @@ class Calibrate(io.ComfyNode):
         clip: Any = None,
         prompt_file: str = "",
         bad_below: float = BAD_BELOW,
+        built_in: str = calibrating.NO_SET,
         **widgets: Any,
     ) -> io.NodeOutput:
-        references = calibrating.reference_prompts(prompts, prompt_file, bad_below)
+        references = calibrating.reference_prompts(prompts, prompt_file, bad_below, built_in)
+        said = "" if built_in == calibrating.NO_SET else _BUILT_IN.format(built_in)
         made = calibrating.calibrate(
             experts,
             references,
@@ -108,8 +121,9 @@ class Calibrate(io.ComfyNode):
             name.strip(),
             clip,
             settings.options("Calibrate Gate", **widgets),
+            said,
         )
-        return io.NodeOutput(made, ui=text_ui(made.line(), *_left_out(references.skipped)))
+        return io.NodeOutput(made, ui=text_ui(made.line(), *filter(None, [said]), *_left_out(references.skipped)))
 
     @classmethod
     def fingerprint_inputs(cls, prompt_file: str | None = "", **_: Any) -> str:

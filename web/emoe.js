@@ -13,7 +13,7 @@ import { say, speak } from "./words.js";
 import { separateCopies } from "./workflows.js";
 
 /** @type {Record<string, (node: GraphNode) => () => void>} */
-const WIDGETS = { EMoE_Score: addCard, EMoE_Gate: addCard, EMoE_WordAttribution: addWords, EMoE_Route: addMark, EMoE_Stop: addMark };
+const WIDGETS = { EMoE_Score: addCard, EMoE_ScoreList: addCard, EMoE_Gate: addCard, EMoE_WordAttribution: addWords, EMoE_Route: addMark, EMoE_Stop: addMark };
 const TOASTS = "EMoE.SayWhenBlocked";
 /** @type {WeakMap<GraphNode, () => void>} */
 const drawings = new WeakMap();

@@ -110,6 +110,8 @@ function scoreOf(card) {
   return { ...score, kind: "score" };
 }
 
+const SCORES = ["EMoE_Score", "EMoE_ScoreList"];
+
 /** The scores: a Score may report its own, and its Gate may report it too, in either order. @param {Card[]} cards */
 function toldOf(cards) {
   return JSON.stringify(cards.map(({ fingerprint, prompt, items }) => [fingerprint, prompt, items]));
@@ -125,7 +127,7 @@ function toldOf(cards) {
  */
 function tellScore(workflow, graph, gate, cards) {
   const source = cards[0].kind === "gate" ? graph[gate]?.inputs?.report : null;
-  if (!Array.isArray(source) || graph[source[0]]?.class_type !== "EMoE_Score") return;
+  if (!Array.isArray(source) || !SCORES.includes(graph[source[0]]?.class_type)) return;
   const known = results.get(`${workflow} ${source[0]}`);
   if (!known || toldOf(known.cards) !== toldOf(cards)) remember(workflow, String(source[0]), cards.map(scoreOf));
 }

@@ -29,7 +29,12 @@ def add_queue(add: Callable[..., Any], rows: str = "rows") -> None:
     one = rows.removesuffix("s")
     add("--server", required=True, metavar="URL[,URL...]", help="ComfyUI servers, e.g. http://127.0.0.1:8188")
     add("--workflow", required=True, metavar="FILE", help="a workflow in API format (in ComfyUI: Export (API))")
-    add("--prompts", required=True, metavar="FILE", help="the rows: .txt, .csv, .tsv, .jsonl or .parquet")
+    add(
+        "--prompts",
+        required=True,
+        metavar="FILE",
+        help="the rows: .txt, .csv, .tsv, .jsonl or .parquet; or everyday, a built-in set",
+    )
     add(
         "--set",
         dest="assignments",
@@ -78,7 +83,13 @@ def add_filters(group: Any) -> None:
         metavar="PLACE",
         help="of regions: two-letter codes, names, or areas like Africa or 'Western Asia' (all)",
     )
-    add("--things", type=int, default=0, metavar="N", help="of concepts: at most N, spread evenly over all (all)")
+    add(
+        "--things",
+        type=int,
+        default=0,
+        metavar="N",
+        help="of concepts and everyday: at most N, spread evenly over all (all)",
+    )
 
 
 def choice_of(name: str, args: argparse.Namespace) -> Any:

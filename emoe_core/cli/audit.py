@@ -34,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         "prompts",
         metavar="PROMPTS",
-        help="a file (.txt, .csv, .tsv, .jsonl, .json, .parquet), a built-in set ('concepts', 'regions'), or 'demo'",
+        help="a file (.txt, .csv, .tsv, .jsonl, .json, .parquet), a built-in set ('concepts', 'regions', 'everyday'), or 'demo'",
     )
     add("--out", required=True, metavar="DIR", help="the audit's folder: made, or gone on with")
     add_filters(parser.add_argument_group("which part of a built-in set"))

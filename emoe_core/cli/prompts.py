@@ -9,13 +9,13 @@ from .arguments import add_filters, choice_of, refuse_filters
 
 DESCRIPTION = (
     "Without a name: lists the built-in prompt sets with their languages and topics. With one: writes it, or the chosen part "
-    "of it, as a file for audit, batch or any other use. The names are Unicode CLDR's."
+    "of it, as a file for audit, batch or any other use. The names in concepts and regions are Unicode CLDR's."
 )
 EPILOG = "exit codes: 0 done; 2 there is no such set, language, topic or territory, or the file cannot be written"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("set", nargs="?", default="", metavar="SET", help="concepts or regions")
+    parser.add_argument("set", nargs="?", default="", metavar="SET", help="concepts, regions or everyday")
     parser.add_argument("--out", default="", metavar="FILE", help=".csv, .tsv, .jsonl or .txt (prompts alone)")
     add_filters(parser)
     parser.add_argument("--json", action="store_true", help="print what was found or written as JSON")

@@ -1,4 +1,4 @@
-"""Reference prompts for a calibration: from a text box, from a prompt file, or from both.
+"""Reference prompts for a calibration: from a text box, from a prompt file, from a built-in set, or from several of these.
 
 A file is read as `prompts` reads it. Its column `bad` (yes or no) or `quality` (good or bad, or a number) says which
 prompts come out wrong; every other column with recurring labels, such as `language`, is a column of groups.
@@ -11,6 +11,7 @@ from pathlib import Path
 
 from ..errors import EMoEError
 from ..prompts import BadRow, PromptRow, check_text, load_prompts
+from ..prompts.sets import Choice
 
 BAD_BELOW = 0.5
 _YES = frozenset({"1", "true", "yes", "y", "bad", "x", "!"})
@@ -127,6 +128,17 @@ def from_file(path: str | Path, bad_below: float = BAD_BELOW) -> ReferencePrompt
             f"The prompt file '{path}' has no usable row (the first one, {skipped[0]}); look at its columns."
         )
     return _gathered(kept, tuple(sorted(skipped, key=lambda bad: bad.row)))
+
+
+def from_set(name: str) -> ReferencePrompts:
+    """The prompts of a built-in set, such as `everyday`; an `EMoEError` where there is none of that name."""
+    columns = [column for column in Choice(name).columns() if column != "prompt"]
+    return _gathered(
+        [
+            _Row(row["prompt"], None, {column: row[column] for column in columns}, f"row {number} of '{name}'")
+            for number, row in enumerate(Choice(name).rows(), start=1)
+        ]
+    )
 
 
 def _mark(row: PromptRow, bad_below: float) -> bool | None:

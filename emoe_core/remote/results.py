@@ -36,7 +36,7 @@ def row_result(
 def _result(job: Job, entry: Mapping[str, Any], graph: Graph, seconds: float, refused: str | None) -> dict[str, Any]:
     outputs = {node: output for node, output in mapping(entry.get("outputs")).items() if isinstance(output, dict)}
     items = [item for output in outputs.values() for item in _list(output.get("emoe"))]
-    error = refused or _run_error(entry)
+    error = refused or run_error(entry)
     if wrong := next(filter(None, (_wrong(item) for item in items)), None) or _other_prompt(job, items):
         error, items = error or wrong, []
     if error is None and not items and any(node["class_type"] == GATE for node in graph.values()):
@@ -136,7 +136,7 @@ def _messages(entry: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]
             yield str(message[0]), mapping(message[1])
 
 
-def _run_error(entry: Mapping[str, Any]) -> str | None:
+def run_error(entry: Mapping[str, Any]) -> str | None:
     """Why the run failed, in one line; None when it did not."""
     for event, data in _messages(entry):
         if event == "execution_error":

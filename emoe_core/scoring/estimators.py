@@ -90,6 +90,11 @@ def _centred_layout(m: Measured) -> Tensor:
     return _ratio(variance, mean_square(_levelled(shift, channel)), "centred_layout", _NO_LAYOUT)
 
 
+def levelled_shift(m: Measured) -> Tensor:
+    """t of `centred_layout`, [M, K, B, D]: what the prompt changes from place to place."""
+    return _levelled(_shift(m), _channels(m))
+
+
 def _levelled(latents: Tensor, channel: Tensor) -> Tensor:
     """The latents minus each channel's mean over its places, in double precision so that a large mean costs no digits."""
     exact = latents.double()

@@ -37,3 +37,16 @@ def spearman(x: Sequence[float] | Floats, y: Sequence[float] | Floats) -> float:
     a, b = a - a.mean(), b - b.mean()
     scale = float(np.sqrt((a * a).sum() * (b * b).sum()))
     return float((a * b).sum() / scale) if scale > 0 else float("nan")
+
+
+def partial_spearman(x: Sequence[float] | Floats, y: Sequence[float] | Floats, held: Sequence[float] | Floats) -> float:
+    """Spearman's rho of x [n] and y [n] with `held` [n] held constant, in [-1, 1].
+
+    (r_xy - r_xh r_yh) / sqrt((1 - r_xh^2) (1 - r_yh^2)), the partial correlation of ranks (Kendall 1942). It is rho itself
+    where `held` is constant, and NaN where x or y is constant or `held` says all of one of them.
+    """
+    plain, a, b = spearman(x, y), spearman(x, held), spearman(y, held)
+    if np.isnan(a) or np.isnan(b):
+        return plain
+    left = (1 - a * a) * (1 - b * b)
+    return float((plain - a * b) / np.sqrt(left)) if left > 1e-12 else float("nan")

@@ -44,6 +44,31 @@ def test_regions_are_every_territory_in_many_languages() -> None:
     assert next(Choice("regions").rows())["prompt"] == "a street, Andorra" and Choice("regions").tags() == ["en"]
 
 
+def test_everyday_is_plain_english_over_many_topics(tmp_path: Path) -> None:
+    choice = Choice("everyday")
+    rows = list(choice.rows())
+    assert len(rows) == choice.count() == len({row["prompt"].casefold() for row in rows}) == 160
+    assert choice.columns() == ("prompt", "topic", "kind") and choice.tags() == ["en"]
+    assert set(Counter(row["topic"] for row in rows).values()) == {10} and len(choice.all_topics()) == 16
+    assert Counter(row["kind"] for row in rows) == {"thing": 80, "scene": 80}
+    assert not any(mark in row["prompt"] for row in rows for mark in '()[]{}:,;"\n\t')
+    assert len({row["topic"] for row in Choice("everyday", things=16).rows()}) == 16
+    assert load_prompts(write(choice, tmp_path / "kept.csv"))[0][5].columns == {"topic": "people", "kind": "scene"}
+
+
+def test_a_sets_name_stands_for_its_prompts_where_no_file_has_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    found, bad = load_prompts("everyday")
+    assert [row.prompt for row in found] == [row["prompt"] for row in Choice("everyday").rows()] and not bad
+    assert [row.row for row in found[:2]] == [1, 2] and found[0].columns == {"topic": "people", "kind": "thing"}
+    assert load_prompts("regions")[0][0].prompt == "a street, Andorra"
+    Path("everyday").write_text("a prompt")
+    with pytest.raises(EMoEError, match="of a kind that is not read"):
+        load_prompts("everyday")
+
+
 def test_a_part_is_chosen_by_tags_and_names() -> None:
     choice = Choice("concepts", ("Finnish", "zh_hant", "EN"), ("Food", "animals"), things=6)
     rows = list(choice.rows())
@@ -69,7 +94,7 @@ def test_a_part_is_chosen_by_tags_and_names() -> None:
         ),
         ({"name": "regions", "territories": ("Narnia",)}, "no territory 'Narnia'; choose among AD, AE"),
         ({"name": "concepts", "territories": ("FI",)}, "Only the prompt set 'regions' has territories"),
-        ({"name": "regions", "things": 3}, "can be chosen of 'concepts' only"),
+        ({"name": "regions", "things": 3}, "can be chosen of 'concepts' and 'everyday' only"),
         ({"name": "concepts", "things": -1}, "-1 things cannot be chosen"),
     ],
 )

@@ -303,3 +303,22 @@ def test_a_calibration_of_other_experts_is_refused_with_the_reason(
             filename_prefix="g",
             calibration=loaded,
         )
+
+
+def test_the_built_in_prompts_need_no_homework(
+    host: Any, demo: Any, node_classes: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Beside the box and a file, or alone; and the calibration says what it was made of."""
+    found = host.calibrating.reference_prompts("my own", "", 0.5, "everyday")
+    assert len(found.prompts) == 161 and found.prompts[0] == "my own" and "a red apple" in found.prompts
+    assert set(found.groups) == {"topic", "kind"} and found.groups["topic"][0] == ""
+    few = host.calibrating.from_set("everyday").prompts[:20]
+    monkeypatch.setattr(host.calibrating, "from_set", lambda name: host.calibrating.from_text("\n".join(few)))
+    how = {"preset": "fast", "add_noise": "enable", "noise_seed": 23, "steps": 20, "scheduler": "normal", "at_step": 0}
+    how |= {"noise_samples": 1, "tap": "mid_out", "estimator": "relative"}
+    out = node_classes["EMoE_Calibrate"].execute(demo, LATENT, "", "mine", built_in="everyday", **how)
+    (made,) = out.result
+    assert made.prompts == few and "ones that models should know" in made.reference
+    assert made.reference in "\n".join(out.ui["text"])
+    with pytest.raises(ValueError, match="built_in is 'nothing'; choose none or everyday"):
+        host.calibrating.reference_prompts("", "", 0.5, "nothing")

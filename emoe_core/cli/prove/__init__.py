@@ -10,6 +10,7 @@ DESCRIPTION = (
 EPILOG = "exit codes: 0 done; 2 it could not be done; 130 stopped by Ctrl-C"
 #: Each action's module has add_arguments(parser) and run(args) -> exit code.
 ACTIONS: dict[str, str] = {
+    "look": "score known and unknown prompts, and say how well the score tells them apart; nothing is drawn",
     "draw": "score every prompt of a file in every way and draw it, through a saved workflow",
 }
 

@@ -9,10 +9,11 @@ import folder_paths
 
 from ...errors import EMoEError
 from ...experts.sets import ExpertSet
-from ...gating.reference_prompts import ReferencePrompts, from_file, from_text
+from ...gating.reference_prompts import ReferencePrompts, from_file, from_set, from_text
 from ...io.console import duration
 from ...io.files import explained
 from ...io.kept_scores import KeptScores
+from ...prompts.sets import EVERYDAY
 from ...records.calibration import Calibration
 from ...records.settings import Settings
 from ...scoring.presets import ScoreOptions
@@ -26,6 +27,8 @@ from .user_files import named_file
 _UNWRITTEN = "cannot be written into ComfyUI's user directory"
 _MAKE_ROOM = "make room there, and queue the graph again"
 PROMPT_FILE = "Calibrate Gate's prompt_file"
+NO_SET = "none"
+BUILT_IN = (EVERYDAY,)
 
 
 def folder() -> Path:
@@ -74,14 +77,20 @@ def _same(path: Path, calibration: Calibration) -> bool:
         return False
 
 
-def reference_prompts(text: str, file: str, bad_below: float) -> ReferencePrompts:
-    """The prompts of Calibrate's text box and of its file, together.
+def reference_prompts(text: str, file: str, bad_below: float, built_in: str = NO_SET) -> ReferencePrompts:
+    """The prompts of Calibrate's text box, of its file and of its built-in set, together.
 
     Raises:
         EMoEError: the file is missing or has nothing usable, or a prompt is marked good here and bad there.
     """
     found = from_text(text)
-    return found + from_file(input_file(file, PROMPT_FILE), bad_below) if file.strip() else found
+    if file.strip():
+        found += from_file(input_file(file, PROMPT_FILE), bad_below)
+    if built_in == NO_SET:
+        return found
+    if built_in not in BUILT_IN:
+        raise EMoEError(f"Calibrate Gate's built_in is '{built_in}'; choose {NO_SET} or {', '.join(BUILT_IN)}.")
+    return found + from_set(built_in)
 
 
 def calibrate(
@@ -91,6 +100,7 @@ def calibrate(
     name: str,
     clip: Any,
     options: ScoreOptions,
+    reference: str = "",
 ) -> Calibration:
     """Scores reference prompts and makes a calibration of them.
 
@@ -100,13 +110,15 @@ def calibrate(
     Args:
         latent: a LATENT with one item.
         clip: one text encoder for all experts, or None for each expert's own.
+        reference: one sentence that describes the prompts.
 
     Raises:
         EMoEError: no prompts, a batch, or bad input to the score.
     """
     if not references.prompts:
         raise EMoEError(
-            "Calibrate Gate has no prompts; write at least 19 (for alpha 0.05), one per line, or name a prompt_file."
+            "Calibrate Gate has no prompts; write at least 19 (for alpha 0.05), one per line, or choose a prompt_file or "
+            "a built_in set."
         )
     prompts = list(dict.fromkeys(references.prompts))
     progress = _Progress(len(prompts))
@@ -132,6 +144,7 @@ def calibrate(
         settings,
         tuple(scores[prompt] for prompt in references.prompts),
         references.prompts,
+        reference,
         bad=references.bad,
         groups=references.groups,
     )

@@ -13,29 +13,40 @@ from ...errors import EMoEError
 from ...io.files import explained, replacing
 
 DATA = Path(__file__).resolve().parent / "data"
-CONCEPTS, REGIONS = "concepts", "regions"
-SETS = (CONCEPTS, REGIONS)
+CONCEPTS, REGIONS, EVERYDAY = "concepts", "regions", "everyday"
+SETS = (CONCEPTS, REGIONS, EVERYDAY)
 
 
 @lru_cache(maxsize=len(SETS))
 def table(name: str) -> dict[str, Any]:
     """A set's file, read once.
 
-    Both have `version`, `source`, and `languages` (tag -> name, script, speakers). `concepts` has `concepts` (emoji, topic,
+    All have `version`, `source`, and `languages` (tag -> name, script, speakers). `concepts` has `concepts` (emoji, topic,
     id) and `names` (language -> one name per concept). `regions` has `ids` and `topics` of the things, `territories`
     (territory, continent, region, population), and per language `names` of the territories, `things` and `commas`.
+    `everyday` has `rows` (prompt, topic, kind).
 
     Raises:
         EMoEError: there is no such set, or its file is missing or damaged.
     """
     if name not in SETS:
         raise EMoEError(f"There is no built-in prompt set '{name}'; choose one of {', '.join(SETS)}.")
+    if name == EVERYDAY:
+        return _everyday()
     path = DATA / f"{name}.json.gz"
     try:
         found: dict[str, Any] = json.loads(gzip.decompress(path.read_bytes()))
     except (OSError, EOFError, ValueError) as error:
         raise EMoEError(f"The prompt set '{path}' is damaged ({error}); install the node pack again.") from error
     return found
+
+
+def _everyday() -> dict[str, Any]:
+    path = DATA / "everyday.csv"
+    with explained(f"The prompt set '{path}' cannot be read", "install the node pack again"):
+        rows = list(csv.DictReader(path.read_text("utf-8").splitlines()))
+    english = {"en": {"name": "English", "script": "Latn", "speakers": 0}}
+    return {"version": 1, "source": "plain phrases of this project's own", "languages": english, "rows": rows}
 
 
 ALL = "all"
@@ -53,7 +64,7 @@ class Choice:
             `regions` (each language's way with foreign names would be mixed into the territories).
         topics: see `topics`.
         territories: of `regions`: ISO 3166 alpha-2 codes or English names of territories, UN M49 regions and continents.
-        things: of `concepts`: at most this many, evenly spaced through all of them; 0 for all.
+        things: of `concepts` and `everyday`: at most this many, evenly spaced through all of them; 0 for all.
 
     Raises:
         EMoEError: there is no such set, language, topic or territory; the message lists the known ones.
@@ -68,9 +79,10 @@ class Choice:
     def __post_init__(self) -> None:
         if self.territories and self.name != REGIONS:
             raise EMoEError(f"Only the prompt set '{REGIONS}' has territories; leave them out for '{self.name}'.")
-        if self.things and self.name != CONCEPTS:
+        if self.things and self.name == REGIONS:
             raise EMoEError(
-                f"A number of things can be chosen of '{CONCEPTS}' only; '{self.name}' is made smaller by its topics and "
+                f"A number of things can be chosen of '{CONCEPTS}' and '{EVERYDAY}' only; "
+                f"'{self.name}' is made smaller by its topics and "
                 "territories."
             )
         if self.things < 0:
@@ -95,9 +107,14 @@ class Choice:
 
     def all_topics(self) -> list[str]:
         """The set's topics."""
+        return list(dict.fromkeys(self._topic_of_each()))
+
+    def _topic_of_each(self) -> list[str]:
         found = table(self.name)
-        every = (entry["topic"] for entry in found["concepts"]) if self.name == CONCEPTS else found["topics"]
-        return list(dict.fromkeys(every))
+        if self.name == REGIONS:
+            topics: list[str] = found["topics"]
+            return topics
+        return [entry["topic"] for entry in found["concepts" if self.name == CONCEPTS else "rows"]]
 
     def count(self) -> int:
         """The number of rows."""
@@ -105,7 +122,10 @@ class Choice:
 
     def rows(self) -> Iterator[Row]:
         """The rows, one thing after the other in all languages, so that any first part is parallel too."""
-        yield from self._concepts() if self.name == CONCEPTS else self._regions()
+        if self.name == EVERYDAY:
+            yield from (dict(table(self.name)["rows"][place]) for place in self._of_topics())
+        else:
+            yield from self._concepts() if self.name == CONCEPTS else self._regions()
 
     def columns(self) -> tuple[str, ...]:
         """The names of the rows' values, in order."""
@@ -149,11 +169,10 @@ class Choice:
 
     def _of_topics(self) -> list[int]:
         """Indices of the chosen things."""
-        found, known = table(self.name), self.all_topics()
+        known = self.all_topics()
         sentence = f"The prompt set '{self.name}' has no topic"
         wanted = set(_found(self.topics, dict(zip(known, known, strict=True)), known, sentence) or known)
-        each = [entry["topic"] for entry in found["concepts"]] if self.name == CONCEPTS else found["topics"]
-        places = [place for place, topic in enumerate(each) if topic in wanted]
+        places = [place for place, topic in enumerate(self._topic_of_each()) if topic in wanted]
         if not self.things or self.things >= len(places):
             return places
         return [places[number * len(places) // self.things] for number in range(self.things)]

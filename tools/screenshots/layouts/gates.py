@@ -156,16 +156,16 @@ LISTED = Layout(
     ),
     groups=(
         Group("Prompts, experts and size", GREY, (1, 2, 3, 4)),
-        Group("Score and decide, once a prompt", BLUE, (5, 6, 10, 101, 102)),
+        Group("Score the list, decide per prompt", BLUE, (5, 6, 10, 101, 102)),
         Group("Draw those that passed", GREEN, (7, 8, 9, 11)),
     ),
     note=(
         "# Try this\n"
-        "1. Press **Run**. Everything after **Prompt List** runs once a prompt; **Filter List by Gate** "
+        "1. Press **Run**. **Uncertainty Score of a List** scores all prompts in one go; **Filter List by Gate** "
         "keeps the prompts and their "
         "conditionings that the Gate passed, side by side.\n"
         "2. Only those are drawn. The other side of **Filter List by Gate** has the rest, for another model or a file.\n"
-        "3. Write your own, one a line.\n\n"
+        "3. Write your own, one per line.\n\n"
         "For whole files, `python -m emoe_core batch` works through the night and goes on where it was stopped."
     ),
     note_box=(0, 380, 280, 300),

@@ -22,7 +22,7 @@ from ....mixture.experts import MODE, MixtureSet
 from ....records.calibration import Calibration
 from ....records.message import Code, Message
 from ....records.settings import SHARED, Settings
-from ....scoring.collect import Progress, Reading
+from ....scoring.collect import Progress, Reading, Taken, collect
 from ....scoring.comparable import check_comparable
 from ....scoring.empty_prompt import says_nothing
 from ....scoring.estimators import estimator
@@ -85,6 +85,37 @@ def score_prompt(
     proofs = prover.proofs(candidates)
     (scored,) = run.score([positive], empty_prompt, _part_of(tell, sum(shares), 1, sum(shares) + 1))
     return replace(scored, report=replace(scored.report, calibrations=candidates, proofs=proofs))
+
+
+def score_list(
+    experts: ExpertSet,
+    prompts: Sequence[cond.Conditioning],
+    latent: dict[str, Any],
+    options: ScoreOptions,
+    *,
+    empty_prompt: cond.Conditioning | None = None,
+    calibration: Calibration | None = None,
+    also: Sequence[Reading] = (),
+) -> list[Scored]:
+    """`score_prompt` for each prompt, in blocks: every expert is loaded once per block instead of once per prompt. The
+    node's progress bar counts prompts.
+
+    Raises:
+        EMoEError: as `score_prompt`.
+    """
+    if not all(prompts):
+        raise _no_prompt()
+    bar = comfy.utils.ProgressBar(len(prompts))
+    candidates = (*(() if calibration is None else (calibration,)), *experts.calibrations)
+    run = Run.of(experts, latent, options)
+    prover = Prover(run.alone(), run.settings(prompts[0]), prompts[0], empty_prompt=empty_prompt)
+    proofs = prover.proofs(candidates)
+    found = []
+    scored = score_prompts(experts, prompts, latent, options, empty_prompt=empty_prompt, also=also)
+    for done, one in enumerate(scored, start=1):
+        found.append(replace(one, report=replace(one.report, calibrations=candidates, proofs=proofs)))
+        bar.update_absolute(done)
+    return found
 
 
 def every_preset(
@@ -234,7 +265,6 @@ class Run:
             # Additions by other nodes also go to the empty prompt, so these prompts have different empty prompts.
             return [scored for prompt in prompts for scored in self.score([prompt], empty_prompt, progress, brief)]
         empties = cond.empty_for_experts(self.experts, empty_prompt, prompts[0]) if needs_empty else None
-        key = _key(self.samples, self.noises, self.sigmas)
         own = [cond.split(prompt, self.experts) for prompt in prompts]
         settings = [self.settings(prompt) for prompt in prompts]
         texts = [cond.prompt_text(prompt) for prompt in prompts]
@@ -242,8 +272,7 @@ class Run:
             if empties is not None and all(map(cond.same_words, prompt, empties)):
                 raise says_nothing(text, next(name for name in names if estimator(name).needs_empty))
         with torch.no_grad():
-            seeds = _seeds(self.noise_seed or 0, len(self.noises))
-            given = (self.samples, self.noises, seeds, self.sigmas, key)
+            given = self._given()
             if not isinstance(self.experts, MixtureSet):
                 probe = ComfyProbe(self.experts, own, empties, *given)
                 found = score_many(probe, self.experts, settings, texts, progress, self.also, brief)
@@ -255,6 +284,23 @@ class Run:
                     found += score_many(mixture, self.experts, settings[one], texts[one], progress, self.also, brief)
         said = (*self.said, *patches.messages(self.experts))
         return [_with_messages(scored, said) for scored in found]
+
+    def answers(self, prompts: list[cond.Conditioning], reading: Reading, progress: Progress) -> Taken:
+        """What an ensemble's experts answer to one block of prompts, and to the empty prompt, before any estimator reads it.
+
+        Raises:
+            EMoEError: as `score`.
+        """
+        empties = cond.empty_for_experts(self.experts, None, prompts[0])
+        own = [cond.split(prompt, self.experts) for prompt in prompts]
+        with torch.no_grad():
+            probe = ComfyProbe(self.experts, own, empties, *self._given())
+            return collect(probe, self.experts, len(self.noises), [reading], len(prompts), progress)
+
+    def _given(self) -> tuple[Tensor, list[Tensor], list[int], Tensor, str]:
+        """What every probe of this run gets beside its prompts."""
+        seeds = _seeds(self.noise_seed or 0, len(self.noises))
+        return self.samples, self.noises, seeds, self.sigmas, _key(self.samples, self.noises, self.sigmas)
 
 
 def _no_prompt() -> EMoEError:

@@ -1,0 +1,105 @@
+"""`python -m emoe_core prove look`: known against unknown prompts on one's own models, before anything is drawn."""
+
+import argparse
+import asyncio
+
+from ...batch.engine import START_PATIENCE, object_infos
+from ...errors import EMoEError
+from ...io.console import Console, out, out_json
+from ...prompts import PromptRow, load_prompts
+from ...remote.driver import Driver, Gone
+from ...remote.server import Job, Link, Refused, new_session, normal_url
+from ...remote.workflow import load_workflow
+from ...trial.look import LANGUAGES, NAMES, PAIRS, look_at
+from ...trial.looking import keep, look_graph
+from ...trial.store import Trial
+from .place import ENDING, HELP, trial_path
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--server", required=True, metavar="URL", help="a ComfyUI server, e.g. http://127.0.0.1:8188")
+    add("--workflow", required=True, metavar="FILE", help="a workflow in API format (in ComfyUI: Export (API))")
+    add("--trial", required=True, metavar="NAME|FILE", help=HELP)
+    add(
+        "--pairs", type=int, default=PAIRS, metavar="N", help="known prompts, each with two unknown twins (%(default)s)"
+    )
+    add(
+        "--languages",
+        default=", ".join(LANGUAGES),
+        metavar="L,L",
+        help="whose names of things are compared (%(default)s)",
+    )
+    add("--names", type=int, default=NAMES, metavar="N", help="things named in each language (%(default)s)")
+    add("--known", metavar="FILE", help="a prompt file that the models know, in place of the everyday scenes")
+    add(
+        "--rated",
+        default="",
+        metavar="FILE",
+        help="a file of rated prompts in the server's input folder, such as PQPP's",
+    )
+    add(
+        "--most-rated",
+        type=int,
+        default=200,
+        metavar="N",
+        help="at most so many of its prompts; 0 for all (%(default)s)",
+    )
+    add("--give-up", type=float, default=600, metavar="SECONDS", help="how long a silent server is waited for (600)")
+    add("--json", action="store_true", help="print what was found as JSON")
+
+
+def run(args: argparse.Namespace) -> int:
+    """The action; returns its exit code."""
+    trial = Trial(trial_path(args.trial))
+    known = "\n".join(row.prompt for row in load_prompts(args.known)[0]) if args.known else ""
+    wanted = {
+        # A named trial lies with the server where that is the ComfyUI around this pack, and an interrupted run goes on there.
+        "trial": "" if args.trial.endswith(ENDING) else args.trial,
+        "pairs": args.pairs,
+        "languages": args.languages,
+        "names": args.names,
+        "prompts": known,
+        "prompt_file": args.rated,
+        "most_rated": args.most_rated,
+    }
+    asyncio.run(_run(args, wanted, trial))
+    contents = trial.contents()
+    found = look_at(contents)
+    if found is None:
+        raise EMoEError("Nothing was scored; set --pairs or --names above 0.")
+    if args.json:
+        out_json({**found.as_dict(), "passed": found.passed, "trial": str(trial.path)})
+        return 0
+    expert = (contents.facts.get("experts") or ["the first expert"])[0]
+    for reading in contents.readings:
+        for message in found.messages(reading.name, expert):
+            out(str(message))
+    return 0
+
+
+async def _run(args: argparse.Namespace, wanted: dict[str, object], trial: Trial) -> None:
+    graph, console = load_workflow(args.workflow), Console()
+    async with new_session() as session:
+        link = Link(normal_url(args.server), session)
+        infos = await object_infos([link], console, min(args.give_up, START_PATIENCE))
+        made, node = look_graph(graph, infos[link.url], wanted)
+        job = Job(PromptRow(0, 0, ""), "look")
+        job.begin(link.url)
+        driver = Driver(args.give_up)
+        console.note(f"{link.url} scores the prompts; the node in ComfyUI shows how far it is.")
+        listener = asyncio.ensure_future(link.listen())
+        try:
+            refused, sure = await driver.post(link, job, made)
+            entry = await driver.ended(link, job, sure)
+        except Refused as error:
+            raise EMoEError(str(error)) from error
+        except Gone as error:
+            raise EMoEError(f"{link.url} does not answer; start it, and start the same command again.") from error
+        finally:
+            listener.cancel()
+        if refused:
+            raise EMoEError(refused)
+        if entry is None:
+            raise EMoEError(f"{link.url} has lost the run, as a restart does; start the same command again.")
+        keep(entry, node, trial)
