@@ -63,6 +63,14 @@ GRAPHS = {
         f"{_KNOWN} w=EMoE_WordAttribution p=PreviewAny i=PreviewImage",
         "d.experts>w.experts l.LATENT>w.latent_image w.words>p.source w.picture>i.images",
     ),
+    "EMoE_KnownOrUnknown": (
+        f"{_KNOWN} x=EMoE_KnownOrUnknown p=PreviewAny i=PreviewImage",
+        "d.experts>x.experts l.LATENT>x.latent_image x.STRING>p.source x.IMAGE>i.images",
+    ),
+    "EMoE_ScoreList": (
+        "n=EMoE_PromptList d=EMoE_DemoExperts t=EMoE_EncodeForExperts l=EmptyLatentImage s=EMoE_ScoreList g=EMoE_Gate",
+        f"n.0>t.text {_GATE_LINKS}",
+    ),
     "EMoE_KeepForTrial": (
         f"{_DEMO} k=KSampler v=VAEDecode x=EMoE_KeepForTrial",
         f"{_SCORED} d.MODEL>k.model t.conditioning>k.positive l.LATENT>k.latent_image k.LATENT>v.samples d.VAE>v.vae "
