@@ -19,6 +19,7 @@ from emoe_host.prepare import Host
 from emoe_host.server import Server
 from PIL import Image
 
+from emoe_core.trial.record import TrialRecord
 from emoe_core.trial.store import Contents, Trial, TrialError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -55,14 +56,15 @@ class Drawing:
     def write(self, graph: dict[str, Any]) -> None:
         (self.folder / "w.json").write_text(json.dumps(graph))
 
-    def start(self, servers: str, *more: str) -> subprocess.Popen[str]:
+    def start(self, servers: str, *more: str, plain: bool = False) -> subprocess.Popen[str]:
         command = [sys.executable, "-m", "emoe_core", "prove", "draw", "--server", servers, "--trial", str(self.path)]
         command += ["--workflow", str(self.folder / "w.json"), "--prompts", str(self.folder / "p.csv")]
-        command += ["--set", "prompt=Prompt.value", "--set", "prompt=Count.tag", "--json", *more]
+        command += [] if plain else ["--set", "prompt=Prompt.value", "--set", "prompt=Count.tag"]
+        command += ["--json", *more]
         return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
-    def run(self, servers: str, *more: str) -> tuple[int, dict[str, Any], str]:
-        return self.end(self.start(servers, *more))
+    def run(self, servers: str, *more: str, plain: bool = False) -> tuple[int, dict[str, Any], str]:
+        return self.end(self.start(servers, *more, plain=plain))
 
     @staticmethod
     def end(process: subprocess.Popen[str]) -> tuple[int, dict[str, Any], str]:
@@ -159,6 +161,19 @@ def test_every_prompt_is_read_in_every_way_and_drawn_twice(default_server: Any, 
         assert fingerprint is not None and fingerprint.fingerprint() == report["fingerprint"]
     paths = [default_server.output / p.subfolder / p.filename for p in first.pictures]
     assert paths[0].read_bytes() != paths[1].read_bytes()  # another seed, another picture
+
+
+def test_a_graph_for_lists_of_prompts_is_drawn_row_by_row(default_server: Any, drawing: Drawing) -> None:
+    graph = load("gate_a_list_of_prompts")
+    graph["5"]["class_type"] = "EMoE_ScoreList"
+    graph["8"]["inputs"]["steps"] = 2
+    drawing.write(graph)
+    code, said, err = drawing.run(default_server.url, plain=True)
+    assert (code, said["drawn"]) == (0, ROWS), err
+    drawing.check(1, default_server.output)
+    (drawing.folder / "p.csv").write_text('prompt\n"one\ntwo"\n')  # a row must be one prompt
+    code, said, _ = drawing.run(default_server.url, plain=True)
+    assert code == 2 and "The run scored 2 prompts, and a row must be one" in said["failed"][0]["error"]
 
 
 def test_killed_half_way_and_started_again(default_server: Any, drawing: Drawing) -> None:
@@ -287,11 +302,12 @@ def test_bad_input_is_one_sentence_before_anything_is_queued(
 
 
 def test_another_workflow_or_another_command_is_refused(default_server: Any, drawing: Drawing) -> None:
-    process = drawing.start(default_server.url)
-    drawing.wait_for(1, process)
+    assert drawing.run(default_server.url)[0] == 0
+    held = TrialRecord(drawing.path, json.loads(drawing.path.with_name("mine.sqlite3.state").read_text())["workflow"])
+    held.open(workflow(), 0, 1)
     code, said, _ = drawing.run(default_server.url)
+    held.close()
     assert code == 2 and "Another command is drawing into" in said["error"]
-    assert drawing.end(process)[0] == 0
     before = drawing.contents
     for graph, more, what in (
         (workflow(noise_seed=7), (), "begun with another workflow"),

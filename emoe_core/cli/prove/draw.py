@@ -10,27 +10,19 @@ from ...batch.engine import START_PATIENCE, follow, object_infos, refuse
 from ...batch.plan import BatchPlan, problems, read_plan, report
 from ...batch.runner import Rules, Runner
 from ...errors import EMoEError
-from ...hosts.comfyui.user_files import named_file
 from ...io.console import LISTED, Console, out_json
 from ...remote.server import Link, new_session
 from ...remote.workflow import find_targets, fingerprint, label
 from ...trial.drawing import STRIDE, Drawing, prepare
 from ...trial.record import TrialRecord
 from ..arguments import add_queue, at_least_one, urls_of
-from .places import trial_path
-
-ENDING = ".sqlite3"
+from .place import HELP, trial_path
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add_queue(add, "pictures")
-    add(
-        "--trial",
-        required=True,
-        metavar="NAME",
-        help=f"the trial's name, for a file in user/emoe/trials of the ComfyUI around this pack; or a file, {ENDING}",
-    )
+    add("--trial", required=True, metavar="NAME|FILE", help=HELP)
     add("--pictures", type=at_least_one, default=1, metavar="N", help="pictures per prompt (1); more may follow later")
     add("--picture", default="", metavar="NODE", help="the node that saves the picture, where the workflow has several")
     add(
@@ -53,19 +45,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """The action; returns its exit code."""
-    urls, path = urls_of(args), _path(args.trial)
+    urls, path = urls_of(args), trial_path(args.trial)
     if path.resolve() in (Path(args.prompts).resolve(), Path(args.workflow).resolve()):
         raise EMoEError(f"--trial names '{path}', which is read; give the trial a file of its own.")
     plan = read_plan(args.workflow, args.prompts)
     console = _Pictures()
     console.left_out(plan.prompts, plan.bad)
     return asyncio.run(_run(args, urls, path, plan, console))
-
-
-def _path(text: str) -> Path:
-    """The trial's file; an `EMoEError` for a name by which ComfyUI would not find it."""
-    path = trial_path(text)
-    return path if text.endswith(ENDING) else named_file(path.parent, text, ENDING, "trial")
 
 
 class _Pictures(Console):
