@@ -11,7 +11,7 @@ from ...records.calibration import Calibration
 from ...trial.evidence import evidence
 from ...trial.finish import calibrations, workflow
 from .page import add_trial, read
-from .places import comfyui
+from .place import comfyui
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

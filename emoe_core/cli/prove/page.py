@@ -11,7 +11,7 @@ from ...trial.evidence import JUDGE, MARKS, Evidence, evidence, sources
 from ...trial.page import record, write
 from ...trial.pictures import INPUT, OUTPUT, TEMP, NoPicture, fetch, find, load
 from ...trial.store import Contents, Picture, Trial
-from .places import comfyui, trial_path
+from .place import HELP, comfyui, trial_path
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -34,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def add_trial(parser: argparse.ArgumentParser) -> None:
     """Adds the options that say which trial, and who said good or bad."""
-    parser.add_argument("--trial", required=True, metavar="NAME", help="the trial's name, or its file")
+    parser.add_argument("--trial", required=True, metavar="NAME", help=HELP)
     parser.add_argument(
         "--labels",
         metavar="WHOSE",
