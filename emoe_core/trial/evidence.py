@@ -475,17 +475,17 @@ def _groups(rows: Sequence[Labelled], reading: str) -> tuple[Group, ...]:
 
 
 def _surprises(rows: Sequence[Labelled], reading: str, bad: bool) -> tuple[Surprise, ...]:
-    """Pictures that are bad though the score is low, or good though it is high; one of each prompt."""
+    """Pictures that are bad though the score is in the lower half, or good though it is in the upper; one of each prompt."""
     scores = np.sort([one.prompt.scores[reading] for one in rows])
-    made = []
+    made: list[Surprise] = []
     for one in sorted(rows, key=lambda one: one.prompt.scores[reading], reverse=not bad):
         score = one.prompt.scores[reading]
+        below, upto = (float(np.searchsorted(scores, score, side)) / len(scores) for side in ("left", "right"))
+        if len(made) == _SHOWN or (1 - upto if bad else below) < 0.5:
+            break
         fitting = [picture for picture, is_bad in one.pictures if is_bad == bad]
         if fitting:
-            below, upto = (float(np.searchsorted(scores, score, side)) / len(scores) for side in ("left", "right"))
             made.append(Surprise(fitting[0], one.prompt.prompt, score, 1 - upto, below))
-        if len(made) == _SHOWN:
-            break
     return tuple(made)
 
 

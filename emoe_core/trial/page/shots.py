@@ -59,7 +59,7 @@ def _item(one: Surprise, uri: str) -> Html:
     # The prompt stands below the picture, so the picture itself has no other text.
     picture = void("img", src=uri, alt="") if uri else tag("span", say("shot_missing"), cls="gone")
     certain = say("more_certain_than", share=percent(one.above))
-    if one.above < 0.5:
+    if one.below > one.above:
         certain = say("less_certain_than", share=percent(one.below))
     return tag(
         "li", picture, prompt(one.prompt, 160), tag("small", certain, " · ", say("score_is", score=short(one.score)))
