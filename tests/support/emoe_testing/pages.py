@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from html.parser import HTMLParser
+from typing import Any
 
 VOID = {"meta", "input", "img", "br", "path", "circle"}
 
@@ -58,3 +59,25 @@ class Japanese(HTMLParser):
             self.english += data
         elif "hidden" not in self._open:
             self.shown += data
+
+
+def too_wide(page: Any) -> list[str]:
+    """What reaches beyond the page, boxes that scroll by themselves apart."""
+    found: list[str] = page.evaluate(
+        """() => {
+            const width = document.documentElement.clientWidth;
+            return [...document.querySelectorAll('body *')].filter((one) => {
+                const box = one.getBoundingClientRect();
+                return box.width && box.right > width + 1 && !one.closest('.scroll') && !one.closest('svg');
+            }).map((one) => one.outerHTML.slice(0, 120));
+        }"""
+    )
+    return found if page.evaluate("() => document.documentElement.scrollWidth > innerWidth") or found else []
+
+
+def hard_to_read(page: Any) -> list[tuple[str, str]]:
+    """What axe finds serious or critical on a page that a browser shows."""
+    from axe_playwright_python.sync_playwright import Axe
+
+    found = Axe().run(page, options={"resultTypes": ["violations"]}).response["violations"]
+    return [(one["id"], one["nodes"][0]["html"][:160]) for one in found if one["impact"] in ("serious", "critical")]
