@@ -32,7 +32,7 @@ import numpy as np  # noqa: E402
 
 from emoe_core.stats.sequential import difference, place  # noqa: E402
 
-EDGE = 0.55  # the rule's: emoe_core.trial.evidence.EDGE
+EDGE = 0.55  # the rule's: emoe_core.trial.foresight.EDGE
 WIDTHS = (25, 50, 75, 100, 150, 200, 300, 500)
 BEGIN, END = "<!-- figures:simulated -->", "<!-- /figures:simulated -->"
 

@@ -8,8 +8,8 @@ from typing import Any
 from ..errors import EMoEError
 from ..records.calibration import Calibration
 from ..scoring.presets import PRESETS
-from .evidence import Advice, calibration
 from .store import Contents
+from .thresholds import Advice, calibration
 
 SCORE, GATE, LOAD = "EMoE_Score", "EMoE_Gate", "EMoE_LoadCalibration"
 #: What cannot be in a calibration's file name: Load Calibration takes plain names only.

@@ -13,7 +13,8 @@ from emoe_testing.trials import contents
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 
-from emoe_core.trial.evidence import MARKS, evidence
+from emoe_core.trial.evidence import evidence
+from emoe_core.trial.labels import MARKS
 from emoe_core.trial.page import write
 from emoe_core.trial.pictures import NoPicture
 from emoe_core.trial.store import Picture

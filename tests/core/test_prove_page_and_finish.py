@@ -18,9 +18,10 @@ from emoe_core.cli.main import main
 from emoe_core.gating.gate import decide
 from emoe_core.records.calibration import Calibration
 from emoe_core.records.report import ItemScore, Report
-from emoe_core.trial.evidence import Advice, evidence
+from emoe_core.trial.evidence import evidence
 from emoe_core.trial.finish import file_name, workflow
 from emoe_core.trial.store import Contents, Drawn, Judgement, Trial
+from emoe_core.trial.thresholds import Advice
 
 Filled = Callable[..., Path]
 

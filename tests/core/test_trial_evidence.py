@@ -14,21 +14,11 @@ from emoe_core.records.calibration import Calibration
 from emoe_core.stats.agreement import kappa
 from emoe_core.stats.compare import wilson
 from emoe_core.stats.evaluation import auroc
-from emoe_core.trial.evidence import (
-    EDGE,
-    LENGTH,
-    MARKS,
-    PROVED,
-    REFUTED,
-    UNDECIDED,
-    Evidence,
-    calibration,
-    evidence,
-    lacking,
-    main_reading,
-    sources,
-)
+from emoe_core.trial.evidence import Evidence, evidence, lacking
+from emoe_core.trial.foresight import EDGE, LENGTH, PROVED, REFUTED, UNDECIDED, main_reading
+from emoe_core.trial.labels import MARKS, sources
 from emoe_core.trial.store import BAD, GOOD, Contents, Judgement, Prompt
+from emoe_core.trial.thresholds import calibration
 
 
 @pytest.fixture(scope="module")

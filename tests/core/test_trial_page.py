@@ -19,7 +19,8 @@ from PIL import Image
 
 from emoe_core.errors import EMoEError
 from emoe_core.records.message import LANGUAGES
-from emoe_core.trial.evidence import MARKS, Evidence, evidence
+from emoe_core.trial.evidence import Evidence, evidence
+from emoe_core.trial.labels import MARKS
 from emoe_core.trial.page import html, record, wording, write
 from emoe_core.trial.pictures import NoPicture
 from emoe_core.trial.store import BAD, Contents, Picture

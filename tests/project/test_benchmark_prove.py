@@ -12,7 +12,7 @@ from types import ModuleType
 import pytest
 
 from emoe_core.stats import sequential
-from emoe_core.trial import evidence
+from emoe_core.trial.foresight import EDGE
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -56,7 +56,7 @@ def test_looking_often_at_an_interval_for_one_look_is_found_out(
 
 
 def test_its_edge_is_the_rules(benchmark: ModuleType) -> None:
-    assert benchmark.EDGE == evidence.EDGE
+    assert benchmark.EDGE == EDGE
 
 
 def test_the_documents_figures_are_filled_in() -> None:

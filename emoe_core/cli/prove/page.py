@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from ...io.console import out, out_json
 from ...records.message import LANGUAGES
-from ...trial.evidence import JUDGE, MARKS, Evidence, evidence, sources
+from ...trial.evidence import Evidence, evidence
+from ...trial.labels import JUDGE, MARKS, sources
 from ...trial.page import record, write
 from ...trial.pictures import INPUT, OUTPUT, TEMP, NoPicture, fetch, find, load
 from ...trial.store import Contents, Picture, Trial

@@ -11,7 +11,10 @@ from ...pages.markup import Both, Content, Html, join, plain, prompt, tag
 from ...pages.plots import Curve, plot
 from ...pages.rows import Scale, bar, chart, dot, drawing, key, line, path, row
 from ...pages.wording import between, percent, short, whole
-from ..evidence import EDGE, ENSEMBLE, MARKS, Evidence, Found, Group
+from ..by_prompt import Group
+from ..evidence import Evidence
+from ..foresight import EDGE, ENSEMBLE, Found
+from ..labels import MARKS
 from .record import coverage, record
 from .shots import See, no_pictures, shots
 from .wording import TEXTS, first, judge_of, reading_name, say, two

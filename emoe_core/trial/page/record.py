@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, fields, is_dataclass
 from typing import Any
 
-from ..evidence import COVERAGES, EDGE, Evidence
+from ..evidence import COVERAGES, Evidence
+from ..foresight import EDGE
 from .wording import first
 
 PAGE_SCHEMA = 1

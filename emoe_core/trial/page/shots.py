@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from ...pages.markup import Content, Html, join, prompt, tag, void
 from ...pages.wording import percent, short, whole
-from ..evidence import Surprise
+from ..by_prompt import Surprise
 from ..pictures import NoPicture
 from ..store import Picture
 from .wording import say

@@ -5,7 +5,9 @@ from pathlib import Path
 from ...pages.markup import Both, Content, Html, tag
 from ...pages.wording import Texts, whole
 from ...stats.sequential import LEAST
-from ..evidence import EDGE, JUDGE, LENGTH, Evidence, Found, lacking
+from ..evidence import Evidence, lacking
+from ..foresight import EDGE, LENGTH, Found
+from ..labels import JUDGE
 
 TEXTS = Texts(Path(__file__).with_name("texts.json"))
 say = TEXTS.say
