@@ -13,6 +13,7 @@ from .experts import AddExpert, DemoExperts, ExpertsFromLoras, LoadExperts
 from .filter import FilterList, PromptList
 from .gate import Gate
 from .given import checked
+from .judge import JudgeTrial
 from .ledger import CalibrationFromLedger
 from .mixture import BuildMixture, LoadSegMoE
 from .route import Route, Stop
@@ -43,6 +44,7 @@ _ALL: list[type[io.ComfyNode]] = [
     AuditReport,
     CalibrationFromLedger,
     WordAttribution,
+    JudgeTrial,
 ]
 NODES = [checked(node) for node in _ALL]
 
