@@ -30,7 +30,7 @@ class JudgeTrial(io.ComfyNode):
                 io.Combo.Input(
                     "trial",
                     options=trials.names(),
-                    tooltip="One of the trials that 'python -m emoe_core prove draw' made. Press R to refresh the list.",
+                    tooltip="One of the trials that were drawn. Press R to refresh the list.",
                 ),
                 io.Combo.Input(
                     "judge",
@@ -52,14 +52,16 @@ class JudgeTrial(io.ComfyNode):
                 ),
                 io.Int.Input(
                     "top_k",
+                    optional=True,
                     default=TOP,
                     min=1,
                     max=OTHERS,
-                    tooltip="With clip: a picture is good if its own prompt is among the first so many of a hundred and one.",
+                    tooltip="With clip: a picture is good if its own prompt is among so many that fit it best, of a hundred and one.",
                     **ADVANCED,
                 ),
                 io.Float.Input(
                     "threshold",
+                    optional=True,
                     default=0.0,
                     min=0.0,
                     max=100.0,
@@ -70,10 +72,11 @@ class JudgeTrial(io.ComfyNode):
                 ),
                 io.String.Input(
                     "question",
+                    optional=True,
                     multiline=True,
                     default=QUESTION,
-                    tooltip="With question: what is asked about each picture. {prompt} stands for its prompt; it must be "
-                    "answered with yes for a good one.",
+                    tooltip="With question: what is asked about each picture, with its prompt in the place of prompt in curly "
+                    "brackets. A good one must be answered with yes.",
                     **ADVANCED,
                 ),
             ],
@@ -91,11 +94,11 @@ class JudgeTrial(io.ComfyNode):
         cls,
         trial: str,
         judge: str,
-        top_k: int,
-        threshold: float,
-        question: str,
         clip_vision: Any = None,
         clip: Any = None,
+        top_k: int = TOP,
+        threshold: float = 0.0,
+        question: str = "",
     ) -> io.NodeOutput:
         found = judging.judge_trial(trial, judging.Inputs(judge, clip_vision, clip, top_k, threshold, question))
         summary = joined(found.lines())

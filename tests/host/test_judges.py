@@ -159,11 +159,8 @@ def trial(host: Any, pack: Any, comfy_base: Path, images: list[Image.Image], req
 @pytest.fixture
 def judge(pack: Any) -> Callable[..., Any]:
     """The node's work with its defaults."""
-    node = pack.nodes.judge
-
     def run(name: str, judge: str = "clip", **inputs: Any) -> Any:
-        given = {"top_k": 5, "threshold": 0.0, "question": node.QUESTION, **inputs}
-        return node.JudgeTrial.execute(name, judge, **given)
+        return pack.nodes.judge.JudgeTrial.execute(name, judge, **inputs)
 
     return run
 
