@@ -56,7 +56,7 @@ class JudgeTrial(io.ComfyNode):
                     default=TOP,
                     min=1,
                     max=OTHERS,
-                    tooltip="With clip: a picture is good if its own prompt is among so many that fit it best, of a hundred and one.",
+                    tooltip="With clip: a picture is good if its own prompt is among the k of a hundred and one that fit best.",
                     **ADVANCED,
                 ),
                 io.Float.Input(

@@ -41,7 +41,14 @@ class Pair:
 def configs(width: int = WIDTH) -> dict[str, Any]:
     shared = {"hidden_act": "quick_gelu", "intermediate_size": 64, "num_attention_heads": 4, "num_hidden_layers": 3}
     text = {**shared, "hidden_size": width, "max_position_embeddings": 77, "vocab_size": VOCABULARY}
-    vision = {**shared, "hidden_size": 48, "image_size": SIDE, "patch_size": 8, "num_channels": 3, "projection_dim": width}
+    vision = {
+        **shared,
+        "hidden_size": 48,
+        "image_size": SIDE,
+        "patch_size": 8,
+        "num_channels": 3,
+        "projection_dim": width,
+    }
     return {
         "text": {**text, "eos_token_id": 49407, "bos_token_id": 49406, "projection_dim": width},
         "vision": {**vision, "model_type": "clip_vision_model"},
@@ -159,6 +166,7 @@ def trial(host: Any, pack: Any, comfy_base: Path, images: list[Image.Image], req
 @pytest.fixture
 def judge(pack: Any) -> Callable[..., Any]:
     """The node's work with its defaults."""
+
     def run(name: str, judge: str = "clip", **inputs: Any) -> Any:
         return pack.nodes.judge.JudgeTrial.execute(name, judge, **inputs)
 
@@ -177,11 +185,13 @@ def belonging(pair: Pair, images: list[Image.Image], prompts: list[str]) -> None
     with torch.no_grad():
         seen = pair.model.vision_model(pixel_values=prepared).pooler_output
         clean = [prompt.replace("(", "").replace(":1.3)", "") for prompt in prompts]
-        from transformers import CLIPTokenizer
         import comfy.sd1_clip
+        from transformers import CLIPTokenizer
 
         tokenizer = CLIPTokenizer.from_pretrained(str(Path(comfy.sd1_clip.__file__).parent / "sd1_tokenizer"))
-        tokens = tokenizer(clean, padding="max_length", max_length=77, truncation=True, return_tensors="pt")["input_ids"]
+        tokens = tokenizer(clean, padding="max_length", max_length=77, truncation=True, return_tensors="pt")[
+            "input_ids"
+        ]
         said = pair.model.text_projection(pair.model.text_model(input_ids=tokens).pooler_output)
     pair.project(torch.linalg.lstsq(seen, said).solution.T)
 
@@ -343,7 +353,10 @@ def test_too_few_prompts_for_the_check_are_told(good_pair: Pair, trial: Trials, 
     summary = judge(name, clip_vision=good_pair.vision, clip=good_pair.clip).args[0]
     assert "fewer than 6 prompts" in summary and "without saying good or bad" in summary
     _, alone = trial([PROMPTS[0]], "alone")
-    assert "no other prompt to compare theirs with" in judge(alone, clip_vision=good_pair.vision, clip=good_pair.clip).args[0]
+    assert (
+        "no other prompt to compare theirs with"
+        in judge(alone, clip_vision=good_pair.vision, clip=good_pair.clip).args[0]
+    )
 
 
 # --- pictures and trials that are not there -------------------------------------------------------------------------
@@ -432,3 +445,51 @@ def test_what_cannot_be_asked_is_refused(pair: Pair, trial: Trials, judge: Any) 
     refused(lambda: judge(name, "question", clip=SimpleNamespace(generate=print), question="Is it good?"), "{prompt}")
     word = "cannot see pictures" if hasattr(pair.clip, "generate") else "update ComfyUI"
     refused(lambda: judge(name, "question", clip=pair.clip), word)
+
+
+@pytest.fixture
+def qwen(host: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A Qwen3-VL of the host's own classes, of small size and random weights, that begins with yes or no; None on hosts
+    that have none.
+    """
+    import comfy.sd
+    import comfy.supported_models_base
+
+    try:
+        import comfy.text_encoders.qwen3vl as family
+    except ImportError:
+        return None
+    kind = "qwen3vl_4b"
+    small = {"hidden_size": 32, "intermediate_size": 32, "num_heads": 2, "depth": 2, "deepstack_visual_indexes": [0]}
+    monkeypatch.setitem(family.QWEN3VL_VISION, kind, small)
+    text = {"hidden_size": 64, "intermediate_size": 64, "num_hidden_layers": 2}
+    text |= {"num_attention_heads": 2, "num_key_value_heads": 1}
+    target = comfy.supported_models_base.ClipTarget(family.tokenizer(model_type=kind), family.te(model_type=kind))
+    clip = comfy.sd.CLIP(target, parameters=1, model_options={f"{kind}_model_config": text})
+    generator = torch.Generator().manual_seed(0)
+    state = {
+        name: torch.randn(weight.shape, generator=generator).half() / 8 if weight.ndim > 1 else torch.ones_like(weight)
+        for name, weight in getattr(clip.cond_stage_model, kind).transformer.state_dict().items()
+    }
+    yes, no = (clip.tokenizer.tokenize_with_weights(word, skip_template=True)[kind][0][0][0] for word in ("yes", "no"))
+    table = state["model.embed_tokens.weight"]
+    table[yes] *= 200
+    table[no] = -table[yes]
+    clip.load_sd(state)
+    return clip
+
+
+def test_an_encoder_of_the_hosts_own_is_asked(
+    pair: Pair, qwen: Any, trial: Trials, judge: Any, host: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, name = trial()
+    monkeypatch.setattr(host.judges.question, "_WORDS", 1)  # random weights do not know when to stop
+    if qwen is None:
+        refused(lambda: judge(name, "question", clip=pair.clip), "update ComfyUI")
+        return
+    summary, good, bad, left_out = judge(name, "question", clip=qwen).args
+    assert (good + bad, left_out) == (len(PROMPTS), 0), summary
+    before = said(made, "question")
+    assert "judged 0 pictures now and 12 before" in judge(name, "question", clip=qwen).args[0]
+    assert said(made, "question") == before
+    assert "judged 12 pictures" in judge(name, "question", clip=qwen, question="Is it {prompt}?").args[0]

@@ -30,7 +30,7 @@ class ClipJudge:
     It is bad below `threshold`, and without one there is no verdict: the number depends on the model.
 
     Equal shapes do not prove that a vision and a text model belong together. So a part of the trial is looked at first: where
-    pictures do not fit their own prompts better than the others' (p below 0.01), values are given and no verdicts.
+    pictures find their own prompts no more often than chance does (`retrieval.chance`), values are given and no verdicts.
     """
 
     def __init__(
@@ -135,7 +135,7 @@ class ClipJudge:
     # --- do both parts belong together? -------------------------------------------------------------------------------
 
     def _proven(self) -> bool:
-        """Whether pictures fit their own prompts better than the others'; said in a note where they do not."""
+        """Whether pictures find their own prompts more often than by chance; said in a note where they do not."""
         if any(about.startswith(self._digest) and not about.endswith(_UNPROVEN) for about in self._before):
             return True
         first = list({same(one.prompt.prompt): one for one in reversed(self._asked)}.values())
@@ -157,7 +157,7 @@ class ClipJudge:
         found = chance(fits.double().numpy())
         if found >= LEVEL:
             self.notes.append(
-                f"Pictures fit their own prompts no better than other pictures' prompts (p = {found:.2f}): the CLIP vision and "
-                f"the CLIP do not belong together, or the pictures show nothing of their prompts; {no_verdicts}."
+                f"Pictures find their own prompts no more often than by chance (p = {found:.2f}): the CLIP vision and the CLIP "
+                f"do not belong together, or the pictures show nothing of their prompts; {no_verdicts}."
             )
         return found < LEVEL
