@@ -387,6 +387,24 @@ def test_deleted_pictures_are_told_and_nothing_is_lost(
     assert judge(name, **models).args[3] == 3 and said(made, "clip") == before
 
 
+@pytest.mark.parametrize(
+    ("server", "here"),
+    [
+        ("http://127.0.0.1:8188", True),
+        ("http://localhost:8188/", True),
+        ("http://[::1]:8188", True),
+        ("http://127.0.0.1:8189", False),
+        ("http://127.0.0.1", False),
+        ("http://elsewhere:8188", False),
+        ("http://127.0.0.1:8188@elsewhere", False),
+        ("file:///127.0.0.1:8188", False),
+        ("nonsense", False),
+    ],
+)
+def test_which_server_this_one_is(host: Any, server: str, here: bool) -> None:
+    assert host.judging._is_here(server) is here
+
+
 def test_unknown_and_empty_trials(pair: Pair, judge: Any, host: Any, pack: Any) -> None:
     models = {"clip_vision": pair.vision, "clip": pair.clip}
     refused(lambda: judge("none", **models), "There is no trial at")

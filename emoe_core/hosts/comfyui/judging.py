@@ -1,10 +1,10 @@
 """The node Judge Trial: judges the pictures of a trial in ComfyUI's own folders."""
 
-import socket
+import platform
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import comfy.model_management
 import comfy.utils
@@ -25,6 +25,8 @@ from .judges.question import QuestionJudge
 from .judges.space import Space
 
 JUDGES = (RETRIEVAL, SCORE, QUESTION, DEMO)
+_ADDRESS = re.compile(r"(https?)://(\[[^\]/]+\]|[^:/\[\]]+)(?::(\d{1,5}))?/?")
+_PORTS = {"http": 80, "https": 443}
 _LOOPBACK = ("127.0.0.1", "localhost", "::1", "0.0.0.0", "::")
 
 
@@ -93,10 +95,9 @@ def _see(picture: Picture) -> Image:
 
 def _is_here(server: str) -> bool:
     """Whether this ComfyUI answers at the address."""
-    try:
-        address = urlsplit(server)
-        port = address.port or {"http": 80, "https": 443}.get(address.scheme)
-    except ValueError:
+    address = _ADDRESS.fullmatch(server)
+    if address is None:
         return False
-    own = (*_LOOPBACK, *str(args.listen).split(","), socket.gethostname())
-    return port == args.port and address.hostname in own
+    scheme, name, port = address.groups()
+    own = (*_LOOPBACK, *str(args.listen).split(","), platform.node())
+    return name.strip("[]") in own and int(port or _PORTS[scheme]) == args.port
