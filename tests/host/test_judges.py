@@ -55,7 +55,7 @@ def configs(width: int = WIDTH) -> dict[str, Any]:
     }
 
 
-def make_pair(folder: Path, seed: int, width: int = WIDTH, projected: bool = True) -> Pair:
+def make_pair(folder: Path, seed: int, width: int = WIDTH, projection: torch.Tensor | None = None) -> Pair:
     import comfy.clip_vision
     import comfy.sd
     import comfy.sd1_clip
@@ -96,8 +96,8 @@ def make_pair(folder: Path, seed: int, width: int = WIDTH, projected: bool = Tru
     target = comfy.supported_models_base.ClipTarget(comfy.sd1_clip.SD1Tokenizer, Texts)
     clip = comfy.sd.CLIP(target, parameters=1)
     text = {k: v for k, v in state.items() if k.startswith(("text_model.", "text_projection"))}
-    if not projected:
-        text["text_projection.weight"] = torch.eye(width)
+    if projection is not None:
+        text["text_projection.weight"] = projection
     lacking, _ = clip.load_sd(text)
     assert not lacking
     return Pair(model, vision, clip)
@@ -226,6 +226,15 @@ def test_the_users_clip_stays_as_it_was(host: Any, pair: Pair) -> None:
     assert torch.equal(encoded(), before)
 
 
+def test_a_pair_is_the_same_when_it_is_loaded_again(host: Any, pair: Pair, tmp_path: Path) -> None:
+    def identity(one: Pair) -> str:
+        return host.judges.space.Space(one.vision, one.clip, "clip").identity()
+
+    assert identity(make_pair(tmp_path, 1)) == identity(pair) != identity(make_pair(tmp_path, 6))
+    pair.clip.encode_from_tokens(pair.clip.tokenize("cat"))
+    assert identity(make_pair(tmp_path, 1)) == identity(pair)
+
+
 def test_clip_score_is_the_cosine_in_hundredths(
     host: Any, pair: Pair, images: list[Image.Image], trial: Trials, judge: Any
 ) -> None:
@@ -334,8 +343,11 @@ def test_an_encoder_without_a_projection_is_refused(
     pair: Pair, trial: Trials, judge: Any, tmp_path: Path, demo: Any
 ) -> None:
     _, name = trial()
-    other = make_pair(tmp_path, 4, projected=False)
-    refused(lambda: judge(name, clip_vision=pair.vision, clip=other.clip), "no text projection")
+    stray = torch.zeros(WIDTH, WIDTH)
+    stray[3, 5] = 1e-4  # what may lie in memory
+    for projection in (torch.eye(WIDTH), torch.zeros(WIDTH, WIDTH), stray, stray * 1e8, stray * float("nan")):
+        other = make_pair(tmp_path, 4, projection=projection)
+        refused(lambda clip=other.clip: judge(name, clip_vision=pair.vision, clip=clip), "no text projection")
     refused(lambda: judge(name, clip_vision=pair.vision, clip=demo.experts[0].clip), "do not belong together")
     refused(lambda: judge(name, clip=pair.clip), "needs clip_vision and clip")
 
