@@ -15,7 +15,7 @@ from ....trial.judges import digest
 from ..experts.identity import model_identity
 from ..experts.weights import weights_signature
 
-_PAIR = "connect Load CLIP Vision and Load CLIP with both parts of one CLIP, such as the one file of OpenAI's clip-vit-large-patch14"
+_PAIR = "connect Load CLIP Vision and Load CLIP with both parts of one CLIP, such as those in OpenAI's clip-vit-large-patch14"
 #: A trained projection changes the length of a text's vector less than so many times, and memory that nobody filled more.
 _STRETCH = 100.0
 
