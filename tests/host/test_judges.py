@@ -417,6 +417,10 @@ def test_which_server_this_one_is(host: Any, server: str, here: bool) -> None:
     assert host.judging._is_here(server) is here
 
 
+def test_no_table_can_take_a_judges_name(host: Any, pack: Any) -> None:
+    assert set(pack.emoe_core.trial.judges.table.OWN) == set(host.judging.JUDGES)
+
+
 def test_unknown_and_empty_trials(pair: Pair, judge: Any, host: Any, pack: Any) -> None:
     models = {"clip_vision": pair.vision, "clip": pair.clip}
     refused(lambda: judge("none", **models), "There is no trial at")
