@@ -14,6 +14,8 @@ import pytest
 import torch
 from PIL import Image
 
+from emoe_core.trial.judges.table import OWN
+
 WIDTH, VOCABULARY, SIDE = 32, 49408, 32
 PROMPTS = [
     *("a red house by the sea", "two cats asleep", "an old steam train", "rice terraces at dawn", "a bowl of soup"),
@@ -417,8 +419,8 @@ def test_which_server_this_one_is(host: Any, server: str, here: bool) -> None:
     assert host.judging._is_here(server) is here
 
 
-def test_no_table_can_take_a_judges_name(host: Any, pack: Any) -> None:
-    assert set(pack.emoe_core.trial.judges.table.OWN) == set(host.judging.JUDGES)
+def test_no_table_can_take_a_judges_name(host: Any) -> None:
+    assert set(OWN) == set(host.judging.JUDGES)
 
 
 def test_unknown_and_empty_trials(pair: Pair, judge: Any, host: Any, pack: Any) -> None:
