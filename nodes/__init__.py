@@ -13,6 +13,7 @@ from .experts import AddExpert, DemoExperts, ExpertsFromLoras, LoadExperts
 from .filter import FilterList, PromptList
 from .gate import Gate
 from .given import checked
+from .judge import JudgeTrial
 from .ledger import CalibrationFromLedger
 from .look import KnownOrUnknown
 from .mixture import BuildMixture, LoadSegMoE
@@ -48,6 +49,7 @@ _ALL: list[type[io.ComfyNode]] = [
     KnownOrUnknown,
     ScoreList,
     KeepForTrial,
+    JudgeTrial,
 ]
 NODES = [checked(node) for node in _ALL]
 

@@ -35,7 +35,7 @@ _TABLES = (
     "CREATE INDEX marks_by_picture ON marks (picture, id)",
     """CREATE TABLE judgements (
         picture INTEGER NOT NULL REFERENCES pictures (id), judge TEXT NOT NULL, value REAL NOT NULL, bad INTEGER,
-        PRIMARY KEY (picture, judge)) WITHOUT ROWID""",
+        about TEXT NOT NULL, PRIMARY KEY (picture, judge)) WITHOUT ROWID""",
 )
 
 
@@ -121,12 +121,15 @@ class Judgement:
     Attributes:
         value: higher is better.
         bad: the judge's own verdict, None where it only gives a value.
+        about: a digest of what it rests on besides the picture, such as the judge's models, so that a judge knows what it has
+            judged already; "" where that is not kept.
     """
 
     picture: int
     judge: str
     value: float
     bad: bool | None
+    about: str = ""
 
 
 @dataclass(frozen=True)
@@ -280,8 +283,8 @@ class Trial:
                     raise TrialError(f"There is no picture {judgement.picture} in '{self.path}'.")
                 bad = None if judgement.bad is None else int(judgement.bad)
                 database.execute(
-                    "INSERT OR REPLACE INTO judgements VALUES (?, ?, ?, ?)",
-                    (judgement.picture, judgement.judge, judgement.value, bad),
+                    "INSERT OR REPLACE INTO judgements VALUES (?, ?, ?, ?, ?)",
+                    (judgement.picture, storable(judgement.judge), judgement.value, bad, judgement.about),
                 )
                 count += 1
             return count
@@ -329,8 +332,10 @@ class Trial:
                 )
             )
             judgements = tuple(
-                Judgement(picture, judge, value, None if bad is None else bool(bad))
-                for picture, judge, value, bad in database.execute("SELECT picture, judge, value, bad FROM judgements")
+                Judgement(picture, judge, value, None if bad is None else bool(bad), about)
+                for picture, judge, value, bad, about in database.execute(
+                    "SELECT picture, judge, value, bad, about FROM judgements"
+                )
             )
         named = tuple(Reading(name, None if body is None else Settings.from_dict(body)) for name, body in readings)
         return Contents(facts, named, prompts, judgements)

@@ -260,6 +260,10 @@ def clip_that(**changed: Any) -> Callable[[Host], Host]:
     )
 
 
+def encoder_that(**changed: Any) -> Callable[[Host], Host]:
+    return clip_that(cond_stage_model=lambda real: _Changed(real.cond_stage_model, **changed))
+
+
 #: For each entry with a behaviour: hosts that behave otherwise, and a word of what is said of them.
 OTHERWISE: dict[str, list[tuple[Callable[[Host], Host], str]]] = {
     "sampling entry": [
@@ -398,6 +402,23 @@ OTHERWISE: dict[str, list[tuple[Callable[[Host], Host], str]]] = {
         (clip_that(tokenize=lambda real: lambda text: [[(1, 1.0)]]), "tokenize"),
         (clip_that(encode_from_tokens_scheduled=lambda real: lambda tokens: []), "one entry"),
         (clip_that(encode_from_tokens_scheduled=lambda real: lambda tokens: _first_window(real, tokens)), "one after"),
+    ],
+    "CLIP pairs": [
+        (
+            lambda host: with_changes(
+                host,
+                clip_vision=_Changed(host.at("clip_vision"), encode_image=lambda picture: {"image_embeds": picture}),
+            ),
+            "a vector per picture",
+        ),
+        (encoder_that(encode_token_weights=lambda tokens: (torch.zeros(1, 2, 3), None)), "second"),
+        (encoder_that(set_clip_options=lambda options: None), "as it is told"),
+    ],
+    "text encoders that write": [
+        (
+            named("comfy.sd.CLIP", lambda real: _Changed(real, generate=lambda tokens: [], decode=lambda: "")),
+            "generate",
+        ),
     ],
     "parts of the demo experts": [
         (lambda host: with_changes(host, vae=_Changed(host.at("vae"), latent_channels=16)), "latent_channels"),

@@ -12,6 +12,7 @@ EPILOG = "exit codes: 0 done; 2 it could not be done; 130 stopped by Ctrl-C"
 ACTIONS: dict[str, str] = {
     "look": "score known and unknown prompts, and say how well the score tells them apart; nothing is drawn",
     "draw": "score every prompt of a file in every way and draw it, through a saved workflow",
+    "judge": "take what a table, or the demo experts' known pictures, say of a trial's pictures",
 }
 
 

@@ -6,6 +6,7 @@ They examine a recorded call through a small model (`objects`), so a test can pa
 from __future__ import annotations
 
 import ast
+import inspect
 import math
 import re
 from pathlib import Path
@@ -366,6 +367,39 @@ def encodes(host: Host) -> str | None:
     length = len(windows[0])
     apart = both.shape[1] == 2 * length and _close(both[:, :length], one[0][0])
     return _unless(apart, "windows of a prompt are not encoded one after the other")
+
+
+def pairs_pictures_and_texts(host: Host) -> str | None:
+    clip, picture = host.at("clip"), torch.rand(2, 12, 8, 3, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        vectors = host.at("clip_vision").encode_image(picture)["image_embeds"]
+    if not isinstance(vectors, Tensor) or tuple(vectors.shape) != (2, 8):
+        return "encode_image does not give image_embeds, a vector per picture"
+    encoder, tokens = clip.cond_stage_model, clip.tokenize("cat")
+    for projected in (True, False):
+        encoder.reset_clip_options()
+        encoder.set_clip_options({"projected_pooled": projected, "execution_device": clip.patcher.load_device})
+        told = getattr(encoder.clip_l, "return_projected_pooled", None)
+        with torch.no_grad():
+            pooled = encoder.encode_token_weights(tokens)[1]
+        encoder.reset_clip_options()
+        if told is not projected:
+            return "a text encoder does not project the vector of a text as it is told"
+        if not isinstance(pooled, Tensor) or pooled.ndim != 2:
+            return "encode_token_weights does not give the vector of a text second"
+    return None
+
+
+def writes(host: Host) -> str | None:
+    kind = host.at("comfy.sd.CLIP")
+    if not hasattr(kind, "generate"):
+        return None
+    for name, given in (("generate", ("do_sample", "max_length", "seed")), ("decode", ())):
+        try:
+            inspect.signature(getattr(kind, name)).bind(None, None, **dict.fromkeys(given))
+        except (TypeError, AttributeError):
+            return f"CLIP.{name} is no longer called as it was"
+    return None
 
 
 def decodes(host: Host) -> str | None:
