@@ -29,6 +29,7 @@ from .readings import readings
 from .store import Drawn
 
 SCORE = "EMoE_Score"
+SCORES = (SCORE, "EMoE_ScoreList")
 EVERY_PRESET = "every_preset"
 #: Inputs that hold a sampler's seed.
 SEEDS = ("seed", "noise_seed")
@@ -173,7 +174,7 @@ def prepare(
 
 
 def _score(graph: Graph, infos: Mapping[str, ObjectInfo]) -> str:
-    scores = [node for node in graph if graph[node]["class_type"] == SCORE]
+    scores = [node for node in graph if graph[node]["class_type"] in SCORES]
     gates = [node for node in graph if graph[node]["class_type"] == GATE]
     if not scores:
         raise EMoEError(
@@ -188,8 +189,9 @@ def _score(graph: Graph, infos: Mapping[str, ObjectInfo]) -> str:
         raise EMoEError(
             "The workflow has no Confidence Gate behind its Uncertainty Score; connect one to the output report."
         )
+    kind = graph[scores[0]]["class_type"]
     for url, info in infos.items():
-        if SCORE in info and input_spec(info, SCORE, EVERY_PRESET) is None:
+        if kind in info and input_spec(info, kind, EVERY_PRESET) is None:
             raise EMoEError(f"The node pack on {url} is too old to measure every preset at once; update it there.")
     return scores[0]
 
@@ -243,7 +245,7 @@ def _watched(graph: Graph, info: ObjectInfo) -> Graph:
     """A copy that reads every preset, and whose Gates let all pass: no calibration is needed, and none is disturbed."""
     changed = copy.deepcopy(graph)
     for entry in changed.values():
-        if entry["class_type"] == SCORE:
+        if entry["class_type"] in SCORES:
             entry["inputs"][EVERY_PRESET] = True
         if entry["class_type"] == GATE:
             entry["inputs"] |= {"mode": OBSERVE, "policy": "raw_threshold"}

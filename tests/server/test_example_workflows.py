@@ -24,6 +24,7 @@ EXPECTED: dict[str, tuple[list[str], int]] = {
     "gate_a_list_of_prompts": (["pass", "block", "pass", "block", "pass"], 3),
     "calibrate_and_save": (["pass"], 0),
     "which_word_is_unknown": ([], 0),
+    "prove_your_checkpoints": ([], 5),
 }
 WIDGETS = {"INT", "FLOAT", "STRING", "BOOLEAN", "COMBO"}
 

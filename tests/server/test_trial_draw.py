@@ -17,7 +17,9 @@ import pytest
 from emoe_host.graphs import load
 from emoe_host.prepare import Host
 from emoe_host.server import Server
+from PIL import Image
 
+from emoe_core.trial.record import TrialRecord
 from emoe_core.trial.store import Contents, Trial, TrialError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -54,14 +56,15 @@ class Drawing:
     def write(self, graph: dict[str, Any]) -> None:
         (self.folder / "w.json").write_text(json.dumps(graph))
 
-    def start(self, servers: str, *more: str) -> subprocess.Popen[str]:
+    def start(self, servers: str, *more: str, plain: bool = False) -> subprocess.Popen[str]:
         command = [sys.executable, "-m", "emoe_core", "prove", "draw", "--server", servers, "--trial", str(self.path)]
         command += ["--workflow", str(self.folder / "w.json"), "--prompts", str(self.folder / "p.csv")]
-        command += ["--set", "prompt=Prompt.value", "--set", "prompt=Count.tag", "--json", *more]
+        command += [] if plain else ["--set", "prompt=Prompt.value", "--set", "prompt=Count.tag"]
+        command += ["--json", *more]
         return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
-    def run(self, servers: str, *more: str) -> tuple[int, dict[str, Any], str]:
-        return self.end(self.start(servers, *more))
+    def run(self, servers: str, *more: str, plain: bool = False) -> tuple[int, dict[str, Any], str]:
+        return self.end(self.start(servers, *more, plain=plain))
 
     @staticmethod
     def end(process: subprocess.Popen[str]) -> tuple[int, dict[str, Any], str]:
@@ -158,6 +161,19 @@ def test_every_prompt_is_read_in_every_way_and_drawn_twice(default_server: Any, 
         assert fingerprint is not None and fingerprint.fingerprint() == report["fingerprint"]
     paths = [default_server.output / p.subfolder / p.filename for p in first.pictures]
     assert paths[0].read_bytes() != paths[1].read_bytes()  # another seed, another picture
+
+
+def test_a_graph_for_lists_of_prompts_is_drawn_row_by_row(default_server: Any, drawing: Drawing) -> None:
+    graph = load("gate_a_list_of_prompts")
+    graph["5"]["class_type"] = "EMoE_ScoreList"
+    graph["8"]["inputs"]["steps"] = 2
+    drawing.write(graph)
+    code, said, err = drawing.run(default_server.url, plain=True)
+    assert (code, said["drawn"]) == (0, ROWS), err
+    drawing.check(1, default_server.output)
+    (drawing.folder / "p.csv").write_text('prompt\n"one\ntwo"\n')  # a row must be one prompt
+    code, said, _ = drawing.run(default_server.url, plain=True)
+    assert code == 2 and "The run scored 2 prompts, and a row must be one" in said["failed"][0]["error"]
 
 
 def test_killed_half_way_and_started_again(default_server: Any, drawing: Drawing) -> None:
@@ -286,11 +302,12 @@ def test_bad_input_is_one_sentence_before_anything_is_queued(
 
 
 def test_another_workflow_or_another_command_is_refused(default_server: Any, drawing: Drawing) -> None:
-    process = drawing.start(default_server.url)
-    drawing.wait_for(1, process)
+    assert drawing.run(default_server.url)[0] == 0
+    held = TrialRecord(drawing.path, json.loads(drawing.path.with_name("mine.sqlite3.state").read_text())["workflow"])
+    held.open(workflow(), 0, 1)
     code, said, _ = drawing.run(default_server.url)
+    held.close()
     assert code == 2 and "Another command is drawing into" in said["error"]
-    assert drawing.end(process)[0] == 0
     before = drawing.contents
     for graph, more, what in (
         (workflow(noise_seed=7), (), "begun with another workflow"),
@@ -311,3 +328,74 @@ def test_a_batch_of_pictures_is_refused_row_by_row(default_server: Any, drawing:
     assert code == 2 and said["drawn"] == 0
     assert all("batch of 2" in one["error"] and "batch_size to 1" in one["error"] for one in said["failed"])
     assert len(said["failed"]) == ROWS
+
+
+# --- Keep for Trial -------------------------------------------------------------------------------------------------------
+
+
+def kept(trial: str, prompts: str = "sunflower\nxchtgg", seed: int = 3) -> dict[str, Any]:
+    graph = load("prove_your_checkpoints")
+    graph["1"]["inputs"]["prompts"] = prompts
+    graph["8"]["inputs"] |= {"seed": seed, "steps": 2}
+    graph["11"]["inputs"]["trial"] = trial
+    return graph
+
+
+def stored(server: Any, trial: str) -> Trial:
+    return Trial(server.user / "emoe" / "trials" / f"{trial}.sqlite3")
+
+
+def test_the_node_keeps_pictures_with_what_every_preset_said(server: Any, tag: str) -> None:
+    result = server.run(kept(tag))
+    assert result.ok, result.error
+    assert result.outputs["11"]["text"] == [f"the trial '{tag}' has 2 pictures of 2 prompts"]
+    again = server.run(kept(tag, seed=4))
+    assert again.outputs["11"]["emoe_trial"] == [{"trial": tag, "prompts": 2, "pictures": 4}]
+    found = stored(server, tag).contents()
+    assert [reading.name for reading in found.readings] == [*PRESETS, "response"]
+    assert [(prompt.row, prompt.prompt) for prompt in found.prompts] == [(1, "sunflower"), (2, "xchtgg")]
+    assert (found.facts["pictures"], found.facts["workflow"]) == (2, kept(tag, seed=4))
+    files = [image for run in (result, again) for image in run.images]
+    pictures = sorted((p for prompt in found.prompts for p in prompt.pictures), key=lambda p: p.filename)
+    assert [(p.filename, p.subfolder, p.type) for p in pictures] == [
+        (image["filename"], image["subfolder"], "output") for image in files
+    ]
+    assert all(p.server == "" and p.seed is None for p in pictures)
+    for run, seed in ((result, 3), (again, 4)):
+        for path in run.image_paths(server.output):
+            with Image.open(path) as image:
+                assert image.size == (128, 128)
+                assert json.loads(image.text["prompt"])["8"]["inputs"]["seed"] == seed  # type: ignore[attr-defined]
+
+
+def test_what_cannot_be_kept_is_one_sentence_and_saves_nothing(default_server: Any, tag: str) -> None:
+    assert default_server.run(kept(tag)).ok
+    before, files = stored(default_server, tag).contents(), len(list(default_server.output.rglob("*.png")))
+
+    def refused(said: str, change: Callable[[dict[str, Any]], object], trial: str = tag) -> None:
+        graph = kept(trial)
+        change(graph)
+        error = default_server.run(graph).error
+        assert error is not None and re.search(said, error) and "\n" not in error, error
+
+    refused("scores of other models or settings", lambda g: g["5"]["inputs"].update(noise_seed=1))
+    refused(
+        "batch of 2.* batch_size to 1|several pictures of one prompt", lambda g: g["4"]["inputs"].update(batch_size=2)
+    )
+    refused("cannot be a trial's name", lambda _: None, "../outside")
+    refused(
+        "gets 3 pictures and 2 reports",
+        lambda g: g.update(
+            {
+                "30": {"class_type": "EMoE_PromptList", "inputs": {"prompts": "a\nb\nc"}},
+                "31": {"class_type": "CLIPTextEncode", "inputs": {"clip": ["2", 2], "text": ["30", 0]}},
+                "8": {**g["8"], "inputs": {**g["8"]["inputs"], "positive": ["31", 0]}},
+            }
+        ),
+    )
+    refused(
+        "cannot write its file into the output folder",
+        lambda g: g["11"]["inputs"].update(filename_prefix="../../outside"),
+    )
+    assert stored(default_server, tag).contents() == before
+    assert len(list(default_server.output.rglob("*.png"))) == files

@@ -1,4 +1,4 @@
-"""Which file --trial names."""
+"""Where trials are, and which file --trial names."""
 
 from pathlib import Path
 
@@ -12,8 +12,13 @@ HELP = (
 )
 
 
+def comfyui() -> Path:
+    """The folder of the ComfyUI whose `custom_nodes` holds this pack."""
+    return default_path().parents[2]
+
+
 def trial_path(text: str) -> Path:
     """The file of a trial; an `EMoEError` for a name that is no plain file name."""
     if text.endswith(ENDING):
         return Path(text)
-    return named_file(default_path().parent / "trials", text, ENDING, "trial")
+    return named_file(comfyui() / "user" / "emoe" / "trials", text, ENDING, "trial")

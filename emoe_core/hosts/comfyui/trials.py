@@ -13,6 +13,7 @@ from ...prompts import PromptRow
 from ...records.report import Report
 from ...trial.readings import readings
 from ...trial.store import Drawn, Trial
+from .scoring.progress import show_text
 from .user_files import named_file
 
 
@@ -84,4 +85,6 @@ class Keeper:
             self._trial.add(key, len(count), report.prompt, {}, found, [drawn])
             count[key] += 1
         self._trial.note({"pictures": max(count.values()), **({} if workflow is None else {"workflow": workflow})})
-        return Told(self._name, sum(map(bool, count.values())), sum(count.values()))
+        told = Told(self._name, sum(map(bool, count.values())), sum(count.values()))
+        show_text(told.line())
+        return told
