@@ -13,7 +13,7 @@ from ...trial.judges.demo import DemoJudge
 from ...trial.judges.table import KEYS, TableJudge
 from ...trial.pictures import INPUT, OUTPUT, TEMP, fetch, find, load
 from ...trial.store import Picture, Trial
-from .places import comfyui, trial_path
+from .place import comfyui, trial_path
 
 if TYPE_CHECKING:
     from PIL.Image import Image
