@@ -79,7 +79,7 @@ def paired(differences: Floats, tested: Floats | None = None, *, few: int = FEW)
     values = d if tested is None else np.asarray(tested, dtype=np.float64)
     p = signed_rank_p(values)
     wins = float((d > 0).sum() + 0.5 * (d == 0).sum())
-    low, high = _wilson(wins / n, n)
+    low, high = wilson(wins / n, n)
     pairs = n * (n + 1) // 2
     half = Z95 * math.sqrt(n * (n + 1) * (2 * n + 1) / 24)
     own = np.arange(n)
@@ -193,7 +193,7 @@ def _smallest(enough: Callable[[float], bool], low: float, high: float) -> float
     return high
 
 
-def _wilson(share: float, n: int) -> tuple[float, float]:
+def wilson(share: float, n: int) -> tuple[float, float]:
     """Wilson's interval. scipy's takes whole numbers of wins only, but a tie is half a win."""
     z2 = Z95 * Z95
     centre = (share + z2 / (2 * n)) / (1 + z2 / n)
@@ -201,13 +201,17 @@ def _wilson(share: float, n: int) -> tuple[float, float]:
     return max(0.0, centre - half), min(1.0, centre + half)
 
 
+def newcombe_variance(theta: float, m: int, n: int) -> float:
+    """Variance of U / (m n) where P(X > Y) + P(X = Y) / 2 is theta (Newcombe 2006, method 5)."""
+    extra = (m + n) / 2 - 1
+    return theta * (1 - theta) * (1 + extra * ((1 - theta) / (2 - theta) + theta / (1 + theta))) / (m * n)
+
+
 def _newcombe(theta: float, m: int, n: int) -> tuple[float, float]:
     """Newcombe's interval of P(X > Y) + P(X = Y) / 2: the values whose own variance leaves `theta` within 1.96 deviations."""
-    extra = (m + n) / 2 - 1
 
     def outside(t: float) -> bool:
-        variance = t * (1 - t) * (1 + extra * ((1 - t) / (2 - t) + t / (1 + t))) / (m * n)
-        return abs(t - theta) > Z95 * math.sqrt(max(variance, 0.0))
+        return abs(t - theta) > Z95 * math.sqrt(max(newcombe_variance(t, m, n), 0.0))
 
     def limit(end: float) -> float:
         inside, out = theta, end

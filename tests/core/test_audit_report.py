@@ -6,78 +6,24 @@ import json
 import re
 import string
 from dataclasses import replace
-from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
 from emoe_testing.audits import EVIL, RuleScorer, audit, mixed_rows
 from emoe_testing.messages import every_message, sample
+from emoe_testing.pages import Japanese, Page
 
 from emoe_core.audit.analysis import Options
 from emoe_core.audit.pictures import WIDTH, distributions_picture, priorities_picture
 from emoe_core.audit.report import html, names, wording, world, write
-from emoe_core.audit.report.markup import plain
 from emoe_core.audit.result import NOTES, AuditResult
 from emoe_core.audit.scorer import About
 from emoe_core.charts import spreads
 from emoe_core.charts.theme import THEMES
 from emoe_core.errors import EMoEError
-from emoe_core.records.message import Code
-
-VOID = {"meta", "input", "br", "path", "circle"}
-
-
-class Page(HTMLParser):
-    """Elements and texts of a page; complains when elements are not closed in order."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.elements: list[tuple[str, dict[str, str | None]]] = []
-        self.texts: list[str] = []
-        self.open: list[str] = []
-        self.feed(text)
-        assert self.open == []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.elements.append((tag, dict(attrs)))
-        if tag not in VOID or (tag in ("path", "circle") and not (self.get_starttag_text() or "").endswith("/>")):
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.elements.append((tag, dict(attrs)))
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        self.texts.append(data)
-
-
-class Japanese(HTMLParser):
-    """What a page shows in Japanese, without the user's own texts; and what it shows in English all the same."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.shown, self.english = "", ""
-        self._open: list[str] = []
-        self.feed(text)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        if tag in VOID:
-            return
-        cls, language = dict(attrs).get("class") or "", dict(attrs).get("lang")
-        own = tag in ("bdi", "code", "style", "title") or cls == "prompt"
-        self._open.append("hidden" if own or cls == "en" else "english" if language == "en" and tag == "span" else "")
-
-    def handle_endtag(self, tag: str) -> None:
-        if tag not in VOID:
-            self._open.pop()
-
-    def handle_data(self, data: str) -> None:
-        if "english" in self._open:
-            self.english += data
-        elif "hidden" not in self._open:
-            self.shown += data
+from emoe_core.pages.markup import plain
+from emoe_core.pages.wording import short
+from emoe_core.records.message import LANGUAGES, Code
 
 
 class Telling(RuleScorer):
@@ -151,7 +97,7 @@ def test_both_languages_say_everything() -> None:
         return {name for _, name, _, _ in string.Formatter().parse(text) if name}
 
     for key, sides in wording.texts().items():
-        assert set(sides) == set(wording.LANGUAGES) and all(sides.values()), key
+        assert set(sides) == set(LANGUAGES) and all(sides.values()), key
         assert holes(sides["en"]) == holes(sides["ja"]), key
         assert (
             re.sub(r"<(/?\w+)[^>]*>", r"<\1>", sides["en"]).count("<b>") == sides["ja"].count("<b>")
@@ -210,7 +156,7 @@ def test_no_sentence_is_left_over() -> None:
     assert unused == []
 
 
-@pytest.mark.parametrize("language", wording.LANGUAGES)
+@pytest.mark.parametrize("language", LANGUAGES)
 def test_the_asked_language_is_shown_first(result: AuditResult, tmp_path: Path, language: str) -> None:
     text = write(result, tmp_path / "r.html", language).read_text("utf-8")
     checked = [a["id"] for tag, a in Page(text).elements if tag == "input" and "checked" in a]
@@ -240,7 +186,7 @@ def test_every_group_is_shown_with_its_figures(result: AuditResult, page: str) -
     ):
         assert name in shown, name
     for group in result.groups:
-        assert group.score is not None and wording.short(group.score.median) in shown
+        assert group.score is not None and short(group.score.median) in shown
     assert "weight 2" in shown and "重み 2" in shown
     assert (
         "1 rows could not be read" not in shown and "0 rows could not be read, 1 prompts could not be scored" in shown

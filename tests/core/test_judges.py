@@ -17,7 +17,7 @@ from PIL import Image
 
 from emoe_core import demo
 from emoe_core.cli.main import main
-from emoe_core.cli.prove import places
+from emoe_core.cli.prove import place
 from emoe_core.errors import EMoEError
 from emoe_core.trial.judges import Asked, LeftOut, drawn, work
 from emoe_core.trial.judges.demo import DemoJudge
@@ -225,7 +225,7 @@ def of_demo(tmp_path: Path) -> tuple[Trial, Path, list[tuple[int, str]]]:
 
 @pytest.fixture
 def at_home(of_demo: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(places, "default_path", lambda: tmp_path / "ComfyUI" / "user" / "emoe" / "ledger.sqlite3")
+    monkeypatch.setattr(place, "default_path", lambda: tmp_path / "ComfyUI" / "user" / "emoe" / "ledger.sqlite3")
 
 
 def test_the_right_picture_is_good_and_others_are_bad(
@@ -366,5 +366,5 @@ def test_the_command_takes_a_table(
 
 
 def test_a_plain_name_is_in_the_users_folder(at_home: None, tmp_path: Path) -> None:
-    assert places.trial_path("mine") == tmp_path / "ComfyUI" / "user" / "emoe" / "trials" / "mine.sqlite3"
-    assert places.trial_path("there/mine.sqlite3") == Path("there/mine.sqlite3")
+    assert place.trial_path("mine") == tmp_path / "ComfyUI" / "user" / "emoe" / "trials" / "mine.sqlite3"
+    assert place.trial_path("there/mine.sqlite3") == Path("there/mine.sqlite3")

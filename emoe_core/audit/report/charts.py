@@ -1,10 +1,12 @@
 """The report's charts by column: what to collect first, the distributions of scores, and how much higher each group is."""
 
+from ...pages.markup import Both, Content, Html, join, tag
+from ...pages.rows import Scale, bar, dot, drawing, key, line, path
+from ...pages.wording import between, percent, short, signed
 from ..result import AuditResult, GroupStats, Priority
-from .markup import Both, Content, Html, join, tag
 from .names import Names
-from .rows import Scale, bar, chart, dot, drawing, key, line, path, row, score_scale, spread, tone
-from .wording import percent, say, short, signed
+from .rows import chart, row, score_scale, spread, tone
+from .wording import say
 
 
 def is_reference(result: AuditResult, group: GroupStats) -> bool:
@@ -65,12 +67,6 @@ def _priority(result: AuditResult, names: Names, priority: Priority, place: int,
     if priority.weight != 1:
         numbers.append(tag("small", say("weight", weight=f"{priority.weight:g}")))
     return row(names, priority.column, priority.value, picture, *numbers, rank=place)
-
-
-def between(low: float, high: float) -> Both:
-    """Two shares as an interval."""
-    a, b = f"{100 * low:.0f}", f"{100 * high:.0f}"
-    return Both(f"{a}–{b}\u00a0%", f"{a}–{b}%")
 
 
 def distributions(result: AuditResult, names: Names, column: str) -> Html:

@@ -2,11 +2,12 @@
 
 from collections.abc import Sequence
 
+from ...pages.markup import LONGEST, Both, Content, Html, join, prompt, tag
+from ...pages.wording import percent, short, signed, whole
 from ..result import AuditResult, Cause, GroupStats, PromptScore
 from .charts import finding_of
-from .markup import LONGEST, Both, Content, Html, join, prompt, tag
 from .names import Names
-from .wording import percent, say, short, signed, whole
+from .wording import say
 
 MANY = 60  # from this many groups on, fewer prompts per group are shown
 MOST = 400  # groups that are shown one by one

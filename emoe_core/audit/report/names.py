@@ -6,8 +6,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from ...pages.markup import Both, plain
 from ..result import AuditResult
-from .markup import Both, plain
 from .wording import say
 
 LANGUAGE, TERRITORY, PLAIN = "language", "territory", "plain"

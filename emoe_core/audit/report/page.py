@@ -1,26 +1,17 @@
 """The whole page, section by section."""
 
 from collections.abc import Callable
-from functools import cache
 from pathlib import Path
 
-from ...errors import EMoEError
 from ...io.files import explained, write_whole
-from ...records.message import LANGUAGES
+from ...pages.frame import check_language, section, tiles, top, whole_page
+from ...pages.markup import Both, Content, Html, join, plain, prompt, tag
+from ...pages.wording import between, listed, percent, told, whole
 from ..result import FEW, HIGHER, AuditResult
 from . import charts, details, tables, world
-from .charts import between, chance
-from .markup import Both, Content, Html, join, plain, prompt, tag, void
+from .charts import chance
 from .names import Names
-from .wording import listed, percent, say, texts, told, whole
-
-_POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
-_ENDONYMS = {"en": "English", "ja": "\u65e5\u672c\u8a9e"}
-
-
-@cache
-def style() -> str:
-    return Path(__file__).with_name("style.css").read_text(encoding="utf-8")
+from .wording import say, texts
 
 
 def html(result: AuditResult, language: str = "en") -> str:
@@ -29,8 +20,7 @@ def html(result: AuditResult, language: str = "en") -> str:
     Raises:
         EMoEError: an unknown language.
     """
-    if language not in LANGUAGES:
-        raise EMoEError(f"The report has no language '{language}'; choose {' or '.join(LANGUAGES)}.")
+    check_language(language)
     names = Names(result)
     sections = [
         ("first", _by_column(result, names, charts.priorities)),
@@ -47,21 +37,12 @@ def html(result: AuditResult, language: str = "en") -> str:
     if not result.columns:
         sections = [(key, body) for key, body in sections if key in ("left", "limits", "settings")]
     shown = [(key, body) for key, body in sections if body]
-    title = f"{texts()['title'][language]} – {plain(result.name, 80)}"
-    head = [
-        void("meta", charset="utf-8"),
-        void("meta", http_equiv="Content-Security-Policy", content=_POLICY),
-        void("meta", name="viewport", content="width=device-width, initial-scale=1"),
-        void("meta", name="color-scheme", content="light dark"),
-        void("meta", name="generator", content="EMoE"),
-        tag("title", title),
-        Html(f"<style>\n{style()}</style>"),
-    ]
-    main = [_summary(result, names), *(_section(key, body) for key, body in shown)]
+    title = texts()["title"][language]
+    main = [_summary(result, names), *(section(say, key, body) for key, body in shown)]
     foot = tag("footer", tag("p", say("foot")), tag("p", say("foot_map"), cls="note"))
-    top = _top(result, [key for key, _ in shown])
-    body = [*_switches(language), tag("div", top, tag("main", *main), foot, cls="page")]
-    return f"<!DOCTYPE html>\n{tag('html', tag('head', *head), tag('body', *body), lang=language)}\n"
+    about = say("about", name=prompt(result.name, 80), date=tag("span", result.created[:10], cls="date"))
+    head = top(say, about, [key for key, _ in shown])
+    return whole_page(f"{title} – {plain(result.name, 80)}", language, [head, tag("main", *main), foot])
 
 
 def write(result: AuditResult, path: str | Path, language: str = "en") -> Path:
@@ -74,42 +55,6 @@ def write(result: AuditResult, path: str | Path, language: str = "en") -> Path:
     with explained(f"The report '{path}' cannot be written", "choose another folder"):
         write_whole(path, text)
     return path
-
-
-def _switches(language: str) -> list[Html]:
-    """Radio buttons that the style sheet reads, so that the language changes without a script."""
-    return [
-        void(
-            "input",
-            type="radio",
-            name="language",
-            id=f"show-{one}",
-            aria_label=_ENDONYMS[one],
-            checked="checked" if one == language else None,
-        )
-        for one in LANGUAGES
-    ]
-
-
-def _top(result: AuditResult, keys: list[str]) -> Html:
-    labels = (tag("label", _ENDONYMS[one], for_=f"show-{one}", lang=one) for one in LANGUAGES)
-    links = (tag("a", say(f"nav_{key}"), href=f"#{key}") for key in keys)
-    what = tag(
-        "p", say("about", name=prompt(result.name, 80), date=tag("span", result.created[:10], cls="date")), cls="about"
-    )
-    return tag(
-        "header",
-        tag("div", tag("h1", say("title")), tag("div", *labels, cls="languages"), cls="bar"),
-        what,
-        tag("nav", *links, aria_label="Sections / \u76ee\u6b21"),
-    )
-
-
-def _section(key: str, body: Html) -> Html:
-    lead = tag("p", say(f"{key}_lead"), cls="lead")
-    return tag(
-        "section", tag("h2", say(f"{key}_title"), id=f"{key}-title"), lead, body, id=key, aria_labelledby=f"{key}-title"
-    )
 
 
 def _by_column(
@@ -187,16 +132,13 @@ def _how_sure(result: AuditResult, names: Names, column: str) -> Content:
 
 
 def _tiles(result: AuditResult) -> Html:
-    def tile(number: str, text: Content) -> Html:
-        return tag("div", tag("dt", text), tag("dd", number), cls="tile")
-
     compared = [g for g in result.groups if g.finding != FEW]
-    found = [
-        tile(whole(result.prompts), say("tile_prompts")),
-        tile(whole(len(result.experts)), say("tile_experts")),
-        tile(whole(len(result.groups)), say("tile_groups")),
-        tile(whole(sum(g.finding == HIGHER for g in compared)), say("tile_higher")),
-    ]
+    found = tiles(
+        (whole(result.prompts), say("tile_prompts")),
+        (whole(len(result.experts)), say("tile_experts")),
+        (whole(len(result.groups)), say("tile_groups")),
+        (whole(sum(g.finding == HIGHER for g in compared)), say("tile_higher")),
+    )
     experts = [prompt(str(e.get("name", "")), 60) for e in result.experts]
     note = tag("p", say("experts_are", names=Html(", ".join(experts))), cls="note") if experts else ""
-    return join(tag("dl", *found, cls="tiles"), note)
+    return join(found, note)

@@ -1,24 +1,15 @@
 """The report's tables: all figures, the effect of length and wording, the cheap baselines, and the settings."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
+from ...pages.frame import DASH, table
+from ...pages.markup import Both, Content, Html, join, plain, prompt, tag
+from ...pages.wording import MINUS, between, commas, listed, percent, short, signed, told, whole
 from ..result import Adjusted, AuditResult, GroupStats
-from .charts import between, finding_of
-from .markup import Both, Content, Html, join, plain, prompt, tag
+from .charts import finding_of
 from .names import Names
-from .wording import MINUS, commas, listed, percent, say, short, signed, texts, told, whole
-
-DASH = "–"
-
-
-def table(title: Content, head: Sequence[Content], rows: Iterable[Sequence[Content]], key: str) -> Html:
-    """A table that scrolls in its own box when it is wider than the page. The first cell of a row names it."""
-    caption = tag("caption", title, id=f"table-{key}")
-    top = tag("thead", tag("tr", *(tag("th", cell, scope="col") for cell in head)))
-    body = [tag("tr", tag("th", cells[0], scope="row"), *(tag("td", cell) for cell in cells[1:])) for cells in rows]
-    inner = tag("table", caption, top, tag("tbody", *body))
-    return tag("div", inner, cls="scroll", tabindex=0, role="region", aria_labelledby=f"table-{key}")
+from .wording import say, texts
 
 
 def name_of(names: Names, group: GroupStats) -> Html:

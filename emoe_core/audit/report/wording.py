@@ -1,72 +1,13 @@
 """The report's sentences, in English and Japanese, from texts.json."""
 
-import json
-from functools import cache
 from pathlib import Path
 
-from ...records.message import LANGUAGES, Code, Message
-from .markup import Both, Content, Html, escaped, plain, render, tag
+from ...pages.wording import Texts
 
-MINUS = "\u2212"  # as wide as the plus sign
-JAPANESE_COMMA = "\u3001"
+TEXTS = Texts(Path(__file__).with_name("texts.json"))
+say = TEXTS.say
 
 
-@cache
 def texts() -> dict[str, dict[str, str]]:
-    """The sentence in each language, by key; `say` fills in the {names}."""
-    found: dict[str, dict[str, str]] = json.loads(Path(__file__).with_name("texts.json").read_text(encoding="utf-8"))
-    return found
-
-
-def say(key: str, **values: Content) -> Both:
-    """The sentence in both languages. Values are escaped; a `Both` gives each language its own side."""
-
-    def side(language: str) -> Html:
-        filled = {
-            name: escaped(getattr(value, language)) if isinstance(value, Both) else render(value)
-            for name, value in values.items()
-        }
-        return Html(texts()[key][language].format_map(filled))
-
-    return Both(side("en"), side("ja"))
-
-
-def told(message: Message) -> Content:
-    """The message in both languages; a message stored as a sentence stays English."""
-    if message.code is Code.SENTENCE:
-        return tag("span", plain(str(message), 400), lang="en")
-    return Both(*(message.line(language, lambda text: plain(text, 60)) for language in LANGUAGES))
-
-
-def commas(items: list[Both]) -> Both:
-    """Items with commas between them."""
-    english, japanese = (escaped(item.en) for item in items), (escaped(item.ja) for item in items)
-    return Both(Html(", ".join(english)), Html(JAPANESE_COMMA.join(japanese)))
-
-
-def listed(items: list[Both]) -> Both:
-    """Items with commas between them and an "and" before the last."""
-    if len(items) < 2:
-        return items[0] if items else Both("", "")
-    return Both(Html(f"{commas(items[:-1]).en} and {escaped(items[-1].en)}"), commas(items).ja)
-
-
-def whole(value: int) -> str:
-    """1234567 as 1,234,567."""
-    return f"{value:,}"
-
-
-def percent(share: float) -> Both:
-    """0.954 as 95 % and 95%."""
-    number = f"{100 * share:.0f}"
-    return Both(f"{number}\u00a0%", f"{number}%")
-
-
-def short(value: float) -> str:
-    """A score with three digits."""
-    return f"{value:.3g}" if abs(value) >= 1e5 or (value and abs(value) < 1e-3) else f"{value:.3f}"
-
-
-def signed(value: float) -> str:
-    """A difference of scores."""
-    return f"{'+' if value >= 0 else MINUS}{short(abs(value))}"
+    """The sentence in each language, by key."""
+    return TEXTS.all

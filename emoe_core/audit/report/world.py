@@ -1,9 +1,10 @@
 """The world map: territories coloured by the median score of their group."""
 
+from ...pages.markup import Both, Html, escaped, join, render, tag
+from ...pages.wording import commas, short
 from ..result import AuditResult, GroupStats
-from .markup import Both, Html, escaped, join, render, tag
 from .names import TERRITORY, Names, data, territory_code
-from .wording import commas, say, short
+from .wording import say
 
 CLASSES = 6
 

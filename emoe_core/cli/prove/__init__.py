@@ -13,6 +13,8 @@ ACTIONS: dict[str, str] = {
     "look": "score known and unknown prompts, and say how well the score tells them apart; nothing is drawn",
     "draw": "score every prompt of a file in every way and draw it, through a saved workflow",
     "judge": "take what a table, or the demo experts' known pictures, say of a trial's pictures",
+    "page": "write what a trial shows as a page, by a rule that is fixed beforehand",
+    "finish": "write the calibrations that a trial leaves, and its workflow with the advised settings",
 }
 
 

@@ -13,7 +13,7 @@ from ...trial.judges.demo import DemoJudge
 from ...trial.judges.table import KEYS, TableJudge
 from ...trial.pictures import INPUT, OUTPUT, TEMP, fetch, find, load
 from ...trial.store import Picture, Trial
-from .place import comfyui, trial_path
+from .place import HELP, comfyui, trial_path
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -23,7 +23,7 @@ CSV = "csv"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("--trial", required=True, metavar="NAME", help="the trial's name, or its file")
+    add("--trial", required=True, metavar="NAME", help=HELP)
     add(
         "--judge",
         choices=[CSV, DEMO],
