@@ -37,6 +37,8 @@ def servers(host: Host) -> Iterator[Callable[[bool], Server]]:
                 more = ["--front-end-root", str(newer_frontend(host.python))] if newer else []
                 known[newer] = running.enter_context(Server(host, more))
                 change_settings(known[newer].url, SETTINGS)
+            if not known[newer].alive():  # a test failed after it had killed it
+                known[newer].again()
             return known[newer]
 
         yield get
@@ -174,11 +176,13 @@ def test_thirty_marks_by_keys_alone_survive_all_that_happens(reviewed: Reviewed)
     other = page.context.new_page()
     go(other, server.url)
     reviewed.open(other)
-    for number in range(4):
+    same = 0
+    for number in range(6):  # the first two of the new tab are those that were skipped in the other one
         here, there = (page, other) if number % 2 else (other, page)
-        assert reviewed.shown(here) == reviewed.shown(there)
+        same += reviewed.shown(here) == reviewed.shown(there)
         marked = reviewed.mark(here, "g")
         expect(there.locator(".emoe-review-pictures img")).not_to_have_attribute("alt", marked)
+    assert same == 3
 
     for one in (page, other):  # what comes next is loaded
         reviewed.shown(one)
@@ -195,7 +199,7 @@ def test_thirty_marks_by_keys_alone_survive_all_that_happens(reviewed: Reviewed)
     server.again()
     reviewed.settled(page)
     reviewed.check()
-    expect(tab).to_contain_text("18 of 40 marked")
+    expect(tab).to_contain_text("20 of 40 marked")
 
     while reviewed.acts < 34:  # thirty, and the two undone ones with their undoing
         reviewed.mark(page, "gb"[reviewed.acts % 2])
@@ -305,14 +309,15 @@ def test_what_cannot_be_seen_is_said_in_a_sentence_and_can_only_be_skipped(revie
     tab = page.locator(".emoe-review")
     tab.locator("select").select_option("trial:odd")
     said = []
-    for number in range(2):
+    for _ in range(2):
         expect(tab.locator(".emoe-review-trouble")).to_be_visible()
         expect(tab.locator(".emoe-review-trouble")).to_contain_text("kip it")
         said.append(tab.locator(".emoe-review-trouble").inner_text())
         page.keyboard.press("g")
         expect(tab.get_by_role("status")).to_contain_text("it cannot be marked")
+        prompt = tab.locator("figcaption").inner_text()
         page.keyboard.press("s")
-        expect(tab.locator("figcaption")).not_to_have_text("" if number else said[0])
+        expect(tab.locator("figcaption")).not_to_have_text(prompt)
     assert any("not there any more" in text for text in said)
     assert any("http://127.0.0.1:9/view?filename=far.png" in text for text in said)
     expect(tab).to_contain_text("Only skipped pictures are left.")
