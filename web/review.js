@@ -190,13 +190,15 @@ class Review {
     if (source) this.refresh();
   }
 
-  /** Learns what comes next, and whether what is shown was marked elsewhere. */
+  /** Learns what comes next, and whether what is shown was marked elsewhere. An answer that was overtaken counts for nothing. */
   async refresh() {
+    const asked = ++this.asked;
     if (this.closed) return;
     if (!this.source) return this.load();
-    const asked = ++this.asked;
+    const own = waiting().filter((mark) => mark.source === this.source);
+    if (own.length && !this.away && !this.stuck) return; // the server would tell of a moment before them; it is asked after them
     const shown = this.current?.item.id;
-    const unsure = waiting().some((mark) => mark.source === this.source && mark.picture === shown); // its undo, say
+    const unsure = own.some((mark) => mark.picture === shown); // its undo, say
     const query = new URLSearchParams({ source: this.source, count: String(AHEAD) });
     if (this.skipped.size) query.set("without", [...this.skipped].slice(-MOST_SKIPPED).join(","));
     if (shown !== undefined) query.set("shown", String(shown));
@@ -359,7 +361,7 @@ class Review {
       this.announce(this.trouble);
     } else {
       this.progress = answer.progress;
-      if (this.away) this.refresh();
+      this.refresh();
     }
     this.draw();
   }
