@@ -113,8 +113,8 @@ class Review {
     this.root = element(
       "section",
       { class: "emoe-review", "aria-label": say("review_title") },
-      element("div", { class: "emoe-review-top" }, element("label", {}, element("span", {}, say("review_source")), this.choice), large),
-      element("p", {}, say("review_question")),
+      element("label", {}, element("span", {}, say("review_source")), this.choice),
+      element("div", { class: "emoe-review-top" }, element("p", {}, say("review_question")), large),
       this.stage,
       this.message,
       again,

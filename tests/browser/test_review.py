@@ -117,7 +117,7 @@ class Reviewed:
         own = self.under_way.setdefault(page, set())
         page.on("request", lambda request: own.add(request) if "/emoe/review/" in request.url else None)
         for end in ("requestfinished", "requestfailed"):
-            page.on(end, own.discard)
+            page.on(end, lambda request: own.discard(request))
         return page
 
     def check(self) -> None:
