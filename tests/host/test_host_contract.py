@@ -203,11 +203,11 @@ def one_noise(real: Any) -> Any:
     return lambda latent, seed, places=None: real(latent, seed, None)
 
 
-def server(old: str, new: str) -> Callable[[Host], Host]:
+def server(old: str, new: str, file: str = "server.py") -> Callable[[Host], Host]:
     def of(host: Host) -> Host:
-        text = host.text("server.py")
+        text = host.text(file)
         assert old in text
-        return replace(host, changed={"server.py": text.replace(old, new)})
+        return replace(host, changed={file: text.replace(old, new)})
 
     return of
 
@@ -454,6 +454,13 @@ OTHERWISE: dict[str, list[tuple[Callable[[Host], Host], str]]] = {
         (server("def send_progress_text", "def send_text"), "send_progress_text"),
         (server("def send_progress_text(\n        self, text", "def send_progress_text(\n        self, node"), "takes"),
         (lambda host: Host(host.tree, {"server.py": LACKING}), "no server.py"),
+    ],
+    "routes of packs": [
+        (server("prompt_server.add_routes()", "pass", "main.py"), "main.py does not add"),
+        (server('"/api" + route.path', "route.path"), "under /api"),
+        (server("self.app.add_routes(self.routes)", "pass"), "does not add its routes"),
+        (server("map_function=None", "mapped=None", "execution.py"), "get_history does not take"),
+        (lambda host: Host(host.tree, {"main.py": LACKING}), "no main.py"),
     ],
 }
 

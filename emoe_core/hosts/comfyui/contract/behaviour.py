@@ -527,6 +527,38 @@ def routes(host: Host) -> str | None:
     return None
 
 
+def takes_routes(host: Host) -> str | None:
+    """Whether routes that a pack adds while it is loaded are served, and the history can be asked; read from the sources too."""
+    lines = {
+        name: [node.lineno for node in _calls(host.text("main.py"), name)]
+        for name in ("init_extra_nodes", "add_routes")
+    }
+    if not all(lines.values()) or max(lines["add_routes"]) < max(lines["init_extra_nodes"]):
+        return "this ComfyUI's main.py does not add its routes after the packs are loaded"
+    added = _function(host.text("server.py"), "add_routes")
+    if (
+        added is None
+        or "self.app.add_routes(self.routes)" not in (source := ast.unparse(added))
+        or "'/api' + route.path" not in source
+    ):
+        return "this ComfyUI's server does not add its routes under /api"
+    asked = _function(host.text("execution.py"), "get_history")
+    given = [] if asked is None else [argument.arg for argument in asked.args.args]
+    if not {"prompt_id", "map_function"}.issubset(given):
+        return "this ComfyUI's get_history does not take prompt_id and map_function"
+    return None
+
+
+def _calls(source: str, name: str) -> list[ast.Call]:
+    calls = (node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call))
+    return [node for node in calls if isinstance(node.func, ast.Attribute) and node.func.attr == name]
+
+
+def _function(source: str, name: str) -> ast.FunctionDef | None:
+    tree = ast.walk(ast.parse(source))
+    return next((node for node in tree if isinstance(node, ast.FunctionDef) and node.name == name), None)
+
+
 def _route(node: ast.AST) -> tuple[str, str] | None:
     """Method and path of a decorator such as routes.get("/queue")."""
     if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute) or not node.args:

@@ -516,6 +516,7 @@ ENTRIES: tuple[Entry, ...] = (
             "folder_paths.get_input_directory()",
             "folder_paths.get_output_directory()",
             "folder_paths.get_temp_directory()",
+            "folder_paths.get_directory_by_type(kind)",
             "folder_paths.get_filename_list(folder)",
             "folder_paths.get_full_path(folder, name)",
             "folder_paths.get_folder_paths(folder)",
@@ -572,6 +573,13 @@ ENTRIES: tuple[Entry, ...] = (
         "PromptServer has these routes, and send_progress_text(text, node_id, sid) shows a line under a node.",
         "the batch command, the widgets and the time left do not work",
         behaves=behaviour.routes,
+    ),
+    Entry(
+        "routes of packs",
+        "The server adds what lies in PromptServer.instance.routes after it has loaded the packs, under /api as well, and its "
+        "queue's get_history tells a run's outputs.",
+        "the tab Review has no pictures",
+        behaves=behaviour.takes_routes,
     ),
     Entry(
         "start without a server",
