@@ -2,6 +2,7 @@
 
 from comfy_api.latest import ComfyExtension, io
 
+from ..emoe_core.hosts.comfyui import review
 from .audit import Audit
 from .audit_report import AuditReport
 from .calibrate import Calibrate, LoadCalibration, SaveCalibration
@@ -13,6 +14,7 @@ from .experts import AddExpert, DemoExperts, ExpertsFromLoras, LoadExperts
 from .filter import FilterList, PromptList
 from .gate import Gate
 from .given import checked
+from .judge import JudgeTrial
 from .ledger import CalibrationFromLedger
 from .look import KnownOrUnknown
 from .mixture import BuildMixture, LoadSegMoE
@@ -48,12 +50,14 @@ _ALL: list[type[io.ComfyNode]] = [
     KnownOrUnknown,
     ScoreList,
     KeepForTrial,
+    JudgeTrial,
 ]
 NODES = [checked(node) for node in _ALL]
 
 
 class EMoEExtension(ComfyExtension):
-    """Registers the pack's nodes and nothing else."""
+    """Registers the pack's nodes, and the routes of its tab Review where a server runs."""
 
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
+        review.add_routes()  # not in on_load, which older hosts do not call
         return NODES

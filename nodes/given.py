@@ -43,6 +43,7 @@ KINDS: dict[str, Callable[[Any], bool]] = {
     "EMOE_AUDIT": _is(AuditResult),
     "MODEL": _object,
     "CLIP": _object,
+    "CLIP_VISION": _object,
     "VAE": _object,
     "LATENT": _latent,
     "CONDITIONING": _conditioning,

@@ -5,6 +5,7 @@ import { app } from "../../scripts/app.js";
 import { addWords } from "./attribution.js";
 import { addCard } from "./card.js";
 import { forget, isOpen, noteOpened, receive, restore, shownNodes, workflowId } from "./results.js";
+import { addReview } from "./review.js";
 import { showOwn } from "./room.js";
 import { addMark, outlineDomNodes, showRoutes } from "./routes.js";
 import { addStyle } from "./style.js";
@@ -82,6 +83,7 @@ app.registerExtension({
       speak(setting("Comfy.Locale"));
       addStyle();
       separateCopies();
+      safely(addReview);
       api.addEventListener("executed", (event) => inTurn(() => onExecuted(/** @type {any} */ (event).detail)));
       api.addEventListener("execution_start", (event) => inTurn(() => onStart(/** @type {any} */ (event).detail)));
       for (const end of /** @type {const} */ (["execution_success", "execution_error", "execution_interrupted"]))

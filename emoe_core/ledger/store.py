@@ -6,7 +6,7 @@ import math
 import sqlite3
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, astuple, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -37,10 +37,19 @@ _TABLES = (
     "CREATE INDEX verdicts_by_fingerprint ON verdicts (fingerprint, id)",
     "CREATE INDEX verdicts_by_prompt_id ON verdicts (prompt_id)",
 )
+#: Made when they are first written, since ledgers of this version may lack them; packs that do not know them ignore them.
+_PICTURES = """CREATE TABLE IF NOT EXISTS pictures (
+    verdict INTEGER NOT NULL REFERENCES verdicts (id), number INTEGER NOT NULL, server TEXT NOT NULL,
+    filename TEXT NOT NULL, subfolder TEXT NOT NULL, type TEXT NOT NULL, PRIMARY KEY (verdict, number)) WITHOUT ROWID"""
+_TOKENS = "CREATE TABLE IF NOT EXISTS tokens (token TEXT PRIMARY KEY, verdict INTEGER NOT NULL) WITHOUT ROWID"
 
 
 class LedgerError(EMoEError):
     """The ledger cannot be read or written now; the message says why and what to do."""
+
+
+class UnknownVerdict(LedgerError):
+    """A mark is for a verdict that the ledger does not have."""
 
 
 _KIND = Kind(
@@ -62,6 +71,21 @@ class Place:
     prompt_id: str | None = None
     node_id: str | None = None
     list_index: int | None = None
+
+
+@dataclass(frozen=True)
+class Saved:
+    """A picture that a run saved.
+
+    Attributes:
+        server: the address that drew it, "" for the ComfyUI that holds the file which names it.
+        filename, subfolder, type: where ComfyUI's /view finds it there.
+    """
+
+    server: str
+    filename: str
+    subfolder: str
+    type: str
 
 
 @dataclass(frozen=True)
@@ -152,13 +176,56 @@ class Ledger:
         """Marks rows whose images are good or bad; None removes a mark.
 
         Raises:
-            LedgerError: one of the ids does not exist; then nothing is marked.
+            UnknownVerdict: one of the ids does not exist; then nothing is marked.
         """
         with self._file.open(write=True, create=False) as database, transaction(database):
             for number in ids:
-                done = database.execute("UPDATE verdicts SET quality = ? WHERE id = ?", (quality, number))
-                if done.rowcount != 1:
-                    raise LedgerError(f"There is no verdict {number} in '{self.path}'; `ledger export` lists the ids.")
+                self._mark(database, number, quality)
+
+    def mark_once(self, number: int, quality: str | None, token: str) -> None:
+        """As `mark` for one row, where `token` names this act of marking: the same token again changes nothing.
+
+        Raises:
+            UnknownVerdict: there is no such row.
+            LedgerError: the token was used for another row.
+        """
+        with self._file.open(write=True, create=False) as database, transaction(database):
+            database.execute(_TOKENS)
+            found = database.execute("SELECT verdict FROM tokens WHERE token = ?", (token,)).fetchone()
+            if found is not None and found[0] != number:
+                raise LedgerError("This mark was made of another picture; load the page again.")
+            if found is None:
+                self._mark(database, number, quality)
+                database.execute("INSERT INTO tokens VALUES (?, ?)", (token, number))
+
+    def _mark(self, database: sqlite3.Connection, number: int, quality: str | None) -> None:
+        done = database.execute("UPDATE verdicts SET quality = ? WHERE id = ?", (quality, number))
+        if done.rowcount != 1:
+            raise UnknownVerdict(f"There is no verdict {number} in '{self.path}'; `ledger export` lists the ids.")
+
+    def add_pictures(self, runs: Iterable[tuple[str, Sequence[Saved]]]) -> int:
+        """Stores the pictures that runs saved with the verdicts that they are of; pictures that are there stay.
+
+        Returns:
+            How many were stored. Where nothing tells which picture is of which verdict, none is.
+        """
+        with self._file.open(write=True, create=False) as database, transaction(database):
+            database.execute(_PICTURES)
+            before = database.total_changes
+            for prompt_id, pictures in runs:
+                verdicts = database.execute(
+                    "SELECT id, node_id FROM verdicts WHERE prompt_id = ? AND passed ORDER BY list_index, id",
+                    (prompt_id,),
+                ).fetchall()
+                database.executemany(
+                    "INSERT OR IGNORE INTO pictures VALUES (?, ?, ?, ?, ?, ?)",
+                    (
+                        (verdict, number, *map(storable, astuple(picture)))
+                        for verdict, own in _shared(verdicts, pictures)
+                        for number, picture in enumerate(own)
+                    ),
+                )
+            return database.total_changes - before
 
     def add_runs(self, runs: Iterable[tuple[str, float, str]], source: str) -> int:
         """Stores how long runs took: prompt id, seconds, and status. Runs without a verdict here are left out.
@@ -201,6 +268,26 @@ class Ledger:
         with self._file.open() as database:
             return [str(prompt_id) for (prompt_id,) in database.execute(query, (limit,))]
 
+    def without_pictures(self, limit: int) -> list[str]:
+        """Prompt ids of runs whose Gates let something through and whose pictures are unknown, newest first."""
+        with self._file.open() as database:
+            known = "AND id NOT IN (SELECT verdict FROM pictures)" if _has_pictures(database) else ""
+            query = (
+                f"SELECT prompt_id FROM verdicts WHERE prompt_id IS NOT NULL AND passed {known} "
+                "GROUP BY prompt_id ORDER BY max(id) DESC LIMIT ?"
+            )
+            return [str(prompt_id) for (prompt_id,) in database.execute(query, (limit,))]
+
+    def pictures(self) -> dict[int, list[Saved]]:
+        """The pictures of each verdict that has some, by the verdict's id."""
+        found: dict[int, list[Saved]] = {}
+        with self._file.open() as database:
+            if _has_pictures(database):
+                query = "SELECT verdict, server, filename, subfolder, type FROM pictures ORDER BY verdict, number"
+                for verdict, *place in database.execute(query):
+                    found.setdefault(verdict, []).append(Saved(*place))
+        return found
+
     def state(self) -> str:
         """A text that changes with every new verdict or mark."""
         with self._file.open() as database:
@@ -226,6 +313,19 @@ class Ledger:
         if found is None:
             raise LedgerError(f"'{self.path}' has no calibration {digest[:16]}.")
         return Calibration.from_dict(json.loads(found[0]), f"the ledger's calibration {digest[:16]}")
+
+
+def _has_pictures(database: sqlite3.Connection) -> bool:
+    return bool(one(database, "SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name = 'pictures'"))
+
+
+def _shared(verdicts: Sequence[tuple[int, str]], pictures: Sequence[Saved]) -> list[tuple[int, Sequence[Saved]]]:
+    """Which pictures of a run are of which verdict: all of the only one's, or one each in the order of one Gate's list."""
+    if len(verdicts) == 1:
+        return [(verdicts[0][0], pictures)]
+    if len(verdicts) != len(pictures) or len({node for _, node in verdicts}) != 1:
+        return []
+    return [(verdict, [picture]) for (verdict, _), picture in zip(verdicts, pictures, strict=True)]
 
 
 def finite(value: float | None) -> float | None:

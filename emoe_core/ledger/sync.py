@@ -1,4 +1,4 @@
-"""How long the runs took, from a ComfyUI's history or from the results of a batch.
+"""How long the runs took and what they saved, from a ComfyUI's history; how long, from the results of a batch too.
 
 A node cannot see the nodes behind it, so the Gate does not know how long the generation took that it let through. The
 server does: its history keeps the times when a run began and ended.
@@ -6,14 +6,15 @@ server does: its history keeps the times when a run began and ended.
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from ..errors import EMoEError
 from ..io.files import explained
 from ..io.json_text import parse
 from ..remote.driver import Driver, Gone
 from ..remote.results import run_seconds, run_status
-from ..remote.server import Link, new_session
-from .store import Ledger
+from ..remote.server import Link, mapping, new_session
+from .store import Ledger, Saved
 
 Run = tuple[str, float, str]  # prompt id, seconds, status
 AT_A_TIME = 100
@@ -34,6 +35,7 @@ async def from_server(ledger: Ledger, url: str, limit: int) -> tuple[int, int]:
         link = Link(url, session)
         for begin in range(0, len(wanted), AT_A_TIME):
             runs: list[Run] = []
+            saved: list[tuple[str, list[Saved]]] = []
             for prompt_id in wanted[begin : begin + AT_A_TIME]:
                 try:
                     entry = await driver.kept(link, prompt_id)
@@ -42,10 +44,28 @@ async def from_server(ledger: Ledger, url: str, limit: int) -> tuple[int, int]:
                     raise EMoEError(
                         f"'{url}' does not answer; {learned} runs were learned before. Start it, or mend --server."
                     ) from error
-                if entry is not None and (seconds := run_seconds(entry)) is not None:
-                    runs.append((prompt_id, seconds, run_status(entry)))
+                if entry is not None:
+                    saved.append((prompt_id, saved_pictures(entry.get("outputs"), url)))
+                    if (seconds := run_seconds(entry)) is not None:
+                        runs.append((prompt_id, seconds, run_status(entry)))
             learned += ledger.add_runs(runs, url)
+            ledger.add_pictures(saved)
     return learned, len(wanted) - learned
+
+
+def saved_pictures(outputs: Any, server: str) -> list[Saved]:
+    """The pictures that a run kept, from the outputs in its history entry; previews and score cards are none."""
+    images = (image for output in mapping(outputs).values() for image in _list(mapping(output).get("images")))
+    named = (mapping(image) for image in images)
+    return [
+        Saved(server, str(image["filename"]), str(image.get("subfolder", "")), "output")
+        for image in named
+        if image.get("type") == "output" and image.get("filename")
+    ]
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
 
 
 def from_results(ledger: Ledger, path: Path) -> int:

@@ -43,6 +43,10 @@ class TrialError(EMoEError):
     """The trial cannot be read or written now; the message says why and what to do."""
 
 
+class UnknownPicture(TrialError):
+    """A mark is for a picture that the trial does not have."""
+
+
 _KIND = Kind(
     "a trial",
     APPLICATION_ID,
@@ -253,11 +257,12 @@ class Trial:
             token: names this act of marking; the same token again changes nothing, so that a request may be repeated.
 
         Raises:
-            TrialError: there is no such picture, or the token was used for another one.
+            UnknownPicture: there is no such picture.
+            TrialError: the token was used for another one.
         """
         with self._file.open(write=True, create=False) as database, transaction(database):
             if not one(database, "SELECT count(*) FROM pictures WHERE id = ?", (picture,)):
-                raise TrialError(f"There is no picture {picture} in '{self.path}'.")
+                raise UnknownPicture(f"There is no picture {picture} in '{self.path}'.")
             if token is not None:
                 found = database.execute("SELECT id, picture FROM marks WHERE token = ?", (token,)).fetchone()
                 if found is not None:

@@ -177,6 +177,15 @@ def test_a_table_that_cannot_be_used(table: Callable[[str], Path], text: str, co
         TableJudge(table(text), column)
 
 
+def test_a_table_takes_no_other_judges_name(table: Callable[[str], Path]) -> None:
+    path = table("filename,clip\na.png,1\n")
+    with pytest.raises(EMoEError, match="'clip' is the name of one of the pack's own judges"):
+        TableJudge(path, "clip")
+    assert TableJudge(path, "clip", "their clip").name == "their clip"
+    with pytest.raises(EMoEError, match="--bad-below is nan"):
+        TableJudge(path, "clip", "x", bad_below=float("nan"))
+
+
 # --- the demo experts' pictures -------------------------------------------------------------------------------------
 
 

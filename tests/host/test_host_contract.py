@@ -203,11 +203,11 @@ def one_noise(real: Any) -> Any:
     return lambda latent, seed, places=None: real(latent, seed, None)
 
 
-def server(old: str, new: str) -> Callable[[Host], Host]:
+def server(old: str, new: str, file: str = "server.py") -> Callable[[Host], Host]:
     def of(host: Host) -> Host:
-        text = host.text("server.py")
+        text = host.text(file)
         assert old in text
-        return replace(host, changed={"server.py": text.replace(old, new)})
+        return replace(host, changed={file: text.replace(old, new)})
 
     return of
 
@@ -258,6 +258,10 @@ def clip_that(**changed: Any) -> Callable[[Host], Host]:
     return lambda host: with_changes(
         host, clip=_Changed(host.at("clip"), **{k: v(host.at("clip")) for k, v in changed.items()})
     )
+
+
+def encoder_that(**changed: Any) -> Callable[[Host], Host]:
+    return clip_that(cond_stage_model=lambda real: _Changed(real.cond_stage_model, **changed))
 
 
 #: For each entry with a behaviour: hosts that behave otherwise, and a word of what is said of them.
@@ -399,6 +403,23 @@ OTHERWISE: dict[str, list[tuple[Callable[[Host], Host], str]]] = {
         (clip_that(encode_from_tokens_scheduled=lambda real: lambda tokens: []), "one entry"),
         (clip_that(encode_from_tokens_scheduled=lambda real: lambda tokens: _first_window(real, tokens)), "one after"),
     ],
+    "CLIP pairs": [
+        (
+            lambda host: with_changes(
+                host,
+                clip_vision=_Changed(host.at("clip_vision"), encode_image=lambda picture: {"image_embeds": picture}),
+            ),
+            "a vector per picture",
+        ),
+        (encoder_that(encode_token_weights=lambda tokens: (torch.zeros(1, 2, 3), None)), "second"),
+        (encoder_that(set_clip_options=lambda options: None), "as it is told"),
+    ],
+    "text encoders that write": [
+        (
+            named("comfy.sd.CLIP", lambda real: _Changed(real, generate=lambda tokens: [], decode=lambda: "")),
+            "generate",
+        ),
+    ],
     "parts of the demo experts": [
         (lambda host: with_changes(host, vae=_Changed(host.at("vae"), latent_channels=16)), "latent_channels"),
         (lambda host: with_changes(host, vae=_Changed(host.at("vae"), decode=lambda latent: latent)), "decode"),
@@ -433,6 +454,13 @@ OTHERWISE: dict[str, list[tuple[Callable[[Host], Host], str]]] = {
         (server("def send_progress_text", "def send_text"), "send_progress_text"),
         (server("def send_progress_text(\n        self, text", "def send_progress_text(\n        self, node"), "takes"),
         (lambda host: Host(host.tree, {"server.py": LACKING}), "no server.py"),
+    ],
+    "routes of packs": [
+        (server("prompt_server.add_routes()", "pass", "main.py"), "main.py does not add"),
+        (server('"/api" + route.path', "route.path"), "under /api"),
+        (server("self.app.add_routes(self.routes)", "pass"), "does not add its routes"),
+        (server("map_function=None", "mapped=None", "execution.py"), "get_history does not take"),
+        (lambda host: Host(host.tree, {"main.py": LACKING}), "no main.py"),
     ],
 }
 

@@ -25,7 +25,8 @@ def promise(cls: Any) -> dict[str, Any]:
     for group in ("required", "optional"):
         for name, (kind, *rest) in info["input"].get(group, {}).items():
             options = {k: v for k, v in (rest[0] if rest else {}).items() if k not in _FREE}
-            by_files = cls.__name__ in ("LoadCalibration", "LoadSegMoE") or (cls.__name__, name) == ("Audit", "file")
+            by_files = cls.__name__ in ("LoadCalibration", "LoadSegMoE")
+            by_files = by_files or (cls.__name__, name) in (("Audit", "file"), ("JudgeTrial", "trial"))
             if by_files or name.startswith(("lora_", "expert_")):
                 options["options"] = _FILES  # depends on the files that are there
             elif name == "scheduler":  # the host's own list
@@ -147,6 +148,7 @@ def test_the_gate_is_an_output_node_for_both_ways_the_host_asks(node_classes: di
         "EMoE_Gate",
         "EMoE_KnownOrUnknown",
         "EMoE_KeepForTrial",
+        "EMoE_JudgeTrial",
         "EMoE_SaveCalibration",
         "EMoE_WordAttribution",
     }

@@ -96,6 +96,10 @@ GRAPHS = {
         "s=EMoE_Score c=EMoE_CalibrationFromLedger v=EMoE_SaveCalibration",
         "s.report>c.report c.calibration>v.calibration",
     ),
+    "EMoE_JudgeTrial": (
+        "v=CLIPVisionLoader c=CLIPLoader j=EMoE_JudgeTrial p=PreviewAny",
+        "v.CLIP_VISION>j.clip_vision c.CLIP>j.clip j.0>p.source",
+    ),
     "EMoE_DecisionReport": (
         "c=EMoE_LoadCalibration x=EMoE_DecisionReport i=PreviewImage p=PreviewAny",
         "c.calibration>x.calibration x.IMAGE>i.images x.STRING>p.source",

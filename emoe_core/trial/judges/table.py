@@ -11,6 +11,8 @@ from ...prompts import read_table
 from ..store import Judgement
 from . import Asked, LeftOut
 
+#: A table under the name of one of these would take the place of what it said.
+OWN = ("clip", "clip_score", "question", "demo")
 KEYS = ("filename", "picture", "prompt")
 GOOD = ("good", "ok", "yes", "true")
 BAD = ("bad", "no", "false")
@@ -43,9 +45,15 @@ class TableJudge:
             bad_below: numbers below it are bad; without it they are no verdict.
 
         Raises:
-            EMoEError: the table cannot be read, lacks a column, or has no row that can be used.
+            EMoEError: the name is taken, or the table cannot be read, lacks a column, or has no row that can be used.
         """
         self.name, self.notes = name.strip() or column, list[str]()
+        if self.name in OWN:
+            raise EMoEError(
+                f"'{self.name}' is the name of one of the pack's own judges; give this one another with --name."
+            )
+        if bad_below is not None and not math.isfinite(bad_below):
+            raise EMoEError(f"--bad-below is {bad_below}; give a finite number.")
         rows = list(read_table(path))
         if not rows:
             raise EMoEError(f"The table '{path}' has no rows below its header; give it one for each picture.")

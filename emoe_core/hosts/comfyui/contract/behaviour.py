@@ -6,6 +6,7 @@ They examine a recorded call through a small model (`objects`), so a test can pa
 from __future__ import annotations
 
 import ast
+import inspect
 import math
 import re
 from pathlib import Path
@@ -368,6 +369,39 @@ def encodes(host: Host) -> str | None:
     return _unless(apart, "windows of a prompt are not encoded one after the other")
 
 
+def pairs_pictures_and_texts(host: Host) -> str | None:
+    clip, picture = host.at("clip"), torch.rand(2, 12, 8, 3, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        vectors = host.at("clip_vision").encode_image(picture)["image_embeds"]
+    if not isinstance(vectors, Tensor) or tuple(vectors.shape) != (2, 8):
+        return "encode_image does not give image_embeds, a vector per picture"
+    encoder, tokens = clip.cond_stage_model, clip.tokenize("cat")
+    for projected in (True, False):
+        encoder.reset_clip_options()
+        encoder.set_clip_options({"projected_pooled": projected, "execution_device": clip.patcher.load_device})
+        told = getattr(encoder.clip_l, "return_projected_pooled", None)
+        with torch.no_grad():
+            pooled = encoder.encode_token_weights(tokens)[1]
+        encoder.reset_clip_options()
+        if told is not projected:
+            return "a text encoder does not project the vector of a text as it is told"
+        if not isinstance(pooled, Tensor) or pooled.ndim != 2:
+            return "encode_token_weights does not give the vector of a text second"
+    return None
+
+
+def writes(host: Host) -> str | None:
+    kind = host.at("comfy.sd.CLIP")
+    if not hasattr(kind, "generate"):
+        return None
+    for name, given in (("generate", ("do_sample", "max_length", "seed")), ("decode", ())):
+        try:
+            inspect.signature(getattr(kind, name)).bind(None, None, **dict.fromkeys(given))
+        except (TypeError, AttributeError):
+            return f"CLIP.{name} is no longer called as it was"
+    return None
+
+
 def decodes(host: Host) -> str | None:
     vae = host.at("vae")
     if getattr(vae, "latent_channels", None) != 4:
@@ -491,6 +525,38 @@ def routes(host: Host) -> str | None:
     if "client_id" not in names or "instance" not in names:
         return "this ComfyUI's PromptServer has no instance or no client_id"
     return None
+
+
+def takes_routes(host: Host) -> str | None:
+    """Whether routes that a pack adds while it is loaded are served, and the history can be asked; read from the sources too."""
+    lines = {
+        name: [node.lineno for node in _calls(host.text("main.py"), name)]
+        for name in ("init_extra_nodes", "add_routes")
+    }
+    if not all(lines.values()) or max(lines["add_routes"]) < max(lines["init_extra_nodes"]):
+        return "this ComfyUI's main.py does not add its routes after the packs are loaded"
+    added = _function(host.text("server.py"), "add_routes")
+    if (
+        added is None
+        or "self.app.add_routes(self.routes)" not in (source := ast.unparse(added))
+        or "'/api' + route.path" not in source
+    ):
+        return "this ComfyUI's server does not add its routes under /api"
+    asked = _function(host.text("execution.py"), "get_history")
+    given = [] if asked is None else [argument.arg for argument in asked.args.args]
+    if not {"prompt_id", "map_function"}.issubset(given):
+        return "this ComfyUI's get_history does not take prompt_id and map_function"
+    return None
+
+
+def _calls(source: str, name: str) -> list[ast.Call]:
+    calls = (node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call))
+    return [node for node in calls if isinstance(node.func, ast.Attribute) and node.func.attr == name]
+
+
+def _function(source: str, name: str) -> ast.FunctionDef | None:
+    tree = ast.walk(ast.parse(source))
+    return next((node for node in tree if isinstance(node, ast.FunctionDef) and node.name == name), None)
 
 
 def _route(node: ast.AST) -> tuple[str, str] | None:

@@ -439,6 +439,26 @@ ENTRIES: tuple[Entry, ...] = (
         behaviour.encodes,
     ),
     Entry(
+        "CLIP pairs",
+        "A CLIP_VISION gives one vector for a picture, and a CLIP's encoder one for a text, projected or not as it is told.",
+        "the judges clip and clip_score do not work",
+        (
+            "clip.cond_stage_model.reset_clip_options()",
+            "clip.cond_stage_model.set_clip_options(options)",
+            "clip.cond_stage_model.encode_token_weights(tokens)",
+            "comfy.clip_vision.ClipVisionModel(config)",
+            "comfy.clip_vision.ClipVisionModel.encode_image(self, picture)",
+            "clip_vision.patcher",
+        ),
+        behaviour.pairs_pictures_and_texts,
+    ),
+    Entry(
+        "text encoders that write",
+        "Where a CLIP has generate, it takes what the node Generate Text gives it, and decode makes a text of what it writes.",
+        "the judge question does not work",
+        behaves=behaviour.writes,
+    ),
+    Entry(
         "parts of the demo experts",
         "The classes of Stable Diffusion 1 can be derived from with other sizes: tokenizer, text encoder, family, latents, and "
         "a VAE from a config.",
@@ -496,6 +516,7 @@ ENTRIES: tuple[Entry, ...] = (
             "folder_paths.get_input_directory()",
             "folder_paths.get_output_directory()",
             "folder_paths.get_temp_directory()",
+            "folder_paths.get_directory_by_type(kind)",
             "folder_paths.get_filename_list(folder)",
             "folder_paths.get_full_path(folder, name)",
             "folder_paths.get_folder_paths(folder)",
@@ -552,6 +573,13 @@ ENTRIES: tuple[Entry, ...] = (
         "PromptServer has these routes, and send_progress_text(text, node_id, sid) shows a line under a node.",
         "the batch command, the widgets and the time left do not work",
         behaves=behaviour.routes,
+    ),
+    Entry(
+        "routes of packs",
+        "The server adds what lies in PromptServer.instance.routes after it has loaded the packs, under /api as well, and its "
+        "queue's get_history tells a run's outputs.",
+        "the tab Review has no pictures",
+        behaves=behaviour.takes_routes,
     ),
     Entry(
         "start without a server",

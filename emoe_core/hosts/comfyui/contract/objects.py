@@ -5,9 +5,12 @@ They avoid the pack's own code wherever possible, so that a broken pack and a br
 
 from __future__ import annotations
 
+import json
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields, is_dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -74,6 +77,31 @@ def clip(host: Host) -> Any:
     from ..experts.demo import load_demo_expert
 
     return load_demo_expert(demo.expert_files()[0])[1]
+
+
+def clip_vision(host: Host) -> Any:
+    """A CLIP_VISION of one layer, whose vectors have 8 numbers."""
+    config = {
+        "hidden_act": "quick_gelu",
+        "hidden_size": 16,
+        "image_size": 8,
+        "intermediate_size": 16,
+        "model_type": "clip_vision_model",
+        "num_attention_heads": 2,
+        "num_channels": 3,
+        "num_hidden_layers": 2,
+        "patch_size": 4,
+        "projection_dim": 8,
+    }
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "config.json"
+        path.write_text(json.dumps(config), "utf-8")
+        made = host.at("comfy.clip_vision.ClipVisionModel")(str(path))
+    fill_layers(made.model)
+    generator = torch.Generator().manual_seed(0)
+    for weight in made.model.state_dict().values():
+        weight.copy_(torch.randn(weight.shape, generator=generator) / 4)
+    return made
 
 
 def vae(host: Host) -> Any:
@@ -325,6 +353,7 @@ OBJECTS: dict[str, Callable[[Host], Any]] = {
     "patcher": unet,
     "flux": flux,
     "clip": clip,
+    "clip_vision": clip_vision,
     "vae": vae,
     "seen_unet": seen_unet,
     "seen_flux": seen_flux,
