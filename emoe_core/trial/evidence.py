@@ -11,6 +11,7 @@ from ..stats.sequential import Difference, missing
 from .by_prompt import Group, Quarter, Surprise, groups, quarters, surprises
 from .foresight import ALONE, ONE_MODEL, Found, foresights, main_reading, placed, ruled, turned
 from .labels import JUDGE, MARKS, Labelled, agreement, labelled, pictured
+from .look import Look, look_at
 from .store import Contents, Picture
 from .thresholds import Advice, Offer, advice, decision_report, offers
 
@@ -38,6 +39,7 @@ class Evidence:
         each: pictures per prompt.
         report: curves and areas of the main reading by prompt; None where all prompts are good, or all bad.
         agreement: by judge, how far it agrees with the marks.
+        look: what the prompts without pictures say; None where there are none.
     """
 
     name: str
@@ -65,6 +67,7 @@ class Evidence:
     offers: tuple[Offer, ...]
     advice: Advice | None
     agreement: Mapping[str, Agreement]
+    look: Look | None
 
     @property
     def pictures(self) -> int:
@@ -130,6 +133,7 @@ def evidence(contents: Contents, labels: str = MARKS, name: str = "") -> Evidenc
         offers=() if report is None else offers(contents, rows, chosen),
         advice=advice(contents, rows, found, main, rule, why),
         agreement=agreement(contents),
+        look=look_at(contents),
     )
 
 

@@ -213,6 +213,11 @@ class Look:
             for fit in self.rated
             if fit.reading == reading
         ]
+        return [*found, *self.control_messages(reading, expert)]
+
+    def control_messages(self, reading: str, expert: str) -> list[Message]:
+        """What the controls of the set say."""
+        found = []
         told = self.controls or {}
         if match := told.get("matching"):
             agreed = Message.of(Code.MATCHED, auroc=match["auroc"])

@@ -36,6 +36,31 @@ def evil(number: int) -> str:
     return f"{EVIL} {number:04d}"
 
 
+def looked(full: Contents, language: str = "ja") -> Contents:
+    """The same trial after a look: prompts of each kind without a picture, and controls that failed."""
+    kinds = {"reference": "en", "shuffled": "en", "nonsense": "en", "name": "en", "language": language, "rated": "en"}
+    more = [
+        replace(
+            prompt(10_000 + 100 * place + number, {"layout": 0.1 * place + 0.01 * number, "fast": 0.5}, []),
+            columns={
+                "stage": "look",
+                "kind": kind,
+                "language": tag,
+                "pair": str(number),
+                "tokens": str(number % 5),
+                **({"rating": str(-number)} if kind == "rated" else {}),
+            },
+        )
+        for place, (kind, tag) in enumerate(kinds.items())
+        for number in range(12)
+    ]
+    controls = {
+        "matching": {"auroc": 0.6, "passed": False},
+        "rounding": {"dtype": "float16", "other": "float32", "shares": {"layout": 0.4, "fast": 0.01}, "passed": False},
+    }
+    return replace(full, prompts=(*full.prompts, *more), facts={**full.facts, "controls": controls})
+
+
 def every_end() -> list[Evidence]:
     """Trials that end in every way that a page can."""
     full = contents(judge=0.9)
@@ -57,6 +82,7 @@ def every_end() -> list[Evidence]:
         evidence(Contents({}, full.readings[:2], (prompt(1, {"layout": 0.1, "fast": 1}, [BAD]),)), MARKS, "bare"),
         evidence(replace(full, prompts=_timeless(full)), MARKS, "timeless"),
         evidence(contents(40, each=2), MARKS, "pairs"),
+        evidence(looked(full), MARKS, "looked"),
     ]
 
 
@@ -75,7 +101,8 @@ def hostile() -> str:
     columns = tuple(replace(one, columns={"<i>kind</i>": EVIL if one.id % 2 else "x"}) for one in made.prompts)
     facts = {**made.facts, "experts": [EVIL, "b"]}
     judged = tuple(replace(one, judge=EVIL) for one in made.judgements)
-    return html(evidence(replace(made, prompts=columns, facts=facts, judgements=judged), f"judge:{EVIL}", EVIL), see)
+    whole = looked(replace(made, prompts=columns, facts=facts, judgements=judged), EVIL)
+    return html(evidence(whole, f"judge:{EVIL}", EVIL), see)
 
 
 def test_a_users_text_never_becomes_markup(hostile: str) -> None:
@@ -195,6 +222,16 @@ def test_the_first_sentence(ends: list[Evidence], name: str, rule: str, sentence
     said = record(shown)
     assert said["rule"] == rule and re.search(sentence, said["sentence"]), said["sentence"]
     assert "&" not in said["sentence"] and "<" not in said["sentence"] + said["sentence_ja"]
+
+
+def test_what_was_only_scored_has_its_own_section(ends: list[Evidence]) -> None:
+    without, shown = ends[1], ends[-1]
+    assert shown.name == "looked" and shown.found == evidence(contents(judge=0.9), MARKS, "x").found
+    page = html(shown, see)
+    assert 'id="look"' in page and 'id="look"' not in html(without, see)
+    kept = record(shown)["look"]
+    assert {one["kind"] for one in kept["separations"]} == {"shuffled", "nonsense", "ja"} and kept["rated"]
+    assert "Control failed: two experts" in page and "Control failed: rounding alone" in page
 
 
 def test_the_record_is_json_and_says_what_the_page_says(ends: list[Evidence]) -> None:

@@ -15,6 +15,7 @@ from ..by_prompt import Group
 from ..evidence import Evidence
 from ..foresight import EDGE, ENSEMBLE, Found
 from ..labels import MARKS
+from .look import look_section
 from .record import coverage, record
 from .shots import See, no_pictures, shots
 from .wording import TEXTS, first, judge_of, reading_name, say, two
@@ -42,6 +43,7 @@ def html(shown: Evidence, see: See = no_pictures, language: str = "en", date: st
         ),
         ("groups", _groups(shown)),
         ("agreement", _agreement(shown)),
+        ("look", look_section(shown)),
         ("rule", _rule()),
         ("limits", tag("ul", *(tag("li", say(f"limit_{place}")) for place in range(1, 6)), cls="plain")),
     ]
