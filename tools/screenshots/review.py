@@ -67,7 +67,7 @@ def main() -> int:
             page.locator(".emoe-review-tab-button, [data-testid='emoe-review-tab-button']").click()
             tab = page.locator(".emoe-review")
             for _ in PROMPTS:
-                page.locator(".emoe-review [data-act='skip'][aria-disabled='false']").wait_for()
+                page.locator(".emoe-review [data-act='good'][aria-disabled='false']").wait_for()
                 page.wait_for_timeout(500)
                 prompt = tab.locator("figcaption").inner_text()
                 page.keyboard.press("s" if prompt == SHOWN else "b" if prompt in BAD else "g")
