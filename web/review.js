@@ -25,7 +25,7 @@ const AHEAD = 8; // known beforehand, so that a mark is followed by the next pic
 const LOADED = 2; // of them, loaded beforehand
 const MOST_SKIPPED = 300;
 const MOST_STEPS = 100;
-const AGAIN = 3000;
+const AGAIN = { away: 3000, idle: 5000 };
 const SWIPE = 60; // pixels
 const CHOSEN = "emoe.review.source";
 
@@ -95,6 +95,8 @@ class Review {
     this.away = false; // the server does not answer
     this.stuck = false; // or does not take marks in
     this.asked = 0;
+    /** @type {ReturnType<typeof setTimeout> | undefined} */
+    this.timer = undefined;
     this.closed = false;
 
     this.choice = /** @type {HTMLSelectElement} */ (element("select", {}));
@@ -216,13 +218,15 @@ class Review {
       this.list = found.filter(({ id }) => id !== this.current?.item.id && !this.done.has(id) && !this.skipped.has(id));
       if (this.current?.images.some((image) => image.dataset.failed)) this.loadAgain(this.current);
       this.advance();
+      if (!this.current) this.later(() => this.refresh(), AGAIN.idle); // more may be drawn just now
     }
     this.draw();
   }
 
-  /** @param {() => void} work */
-  later(work) {
-    setTimeout(() => !this.closed && work(), AGAIN);
+  /** @param {() => void} work in place of what was to be done later @param {number} [pause] */
+  later(work, pause = AGAIN.away) {
+    clearTimeout(this.timer);
+    this.timer = setTimeout(() => !this.closed && work(), pause);
   }
 
   // --- what is shown ---

@@ -52,7 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     mark.add_argument("ids", metavar="ID[,ID...]", help="ids as `export` lists them; 12-20 means all from 12 to 20")
     mark.add_argument("quality", choices=["good", "bad", "none"], help="none takes a mark away")
 
-    sync = action("sync", "learn how long the runs took, from servers or from a batch's results")
+    sync = action("sync", "learn how long the runs took and what they saved, from servers or from a batch's results")
     sync.add_argument("--server", metavar="URL[,URL...]", help="ComfyUI servers that made the verdicts")
     sync.add_argument("--results", metavar="FILE", help="what the batch command wrote")
     sync.add_argument(

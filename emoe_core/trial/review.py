@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Protocol
 
 from ..ledger.store import Ledger, LedgerRow, Saved
-from .store import BAD, GOOD, Prompt, Trial
+from .store import BAD, GOOD, Contents, Prompt, Trial
 
-#: The reading whose interval is shown while marks come in.
+#: The reading whose interval is shown while marks come in; where a trial lacks it, its first preset's.
 READING = "layout"
 
 
@@ -73,7 +73,7 @@ class TrialSource:
     def items(self) -> list[Item]:
         return [
             Item(one.id, prompt.prompt, (Saved(one.server, one.filename, one.subfolder, one.type),), one.quality)
-            for prompt in _drawn(self.trial)
+            for prompt in _drawn(self.trial.contents())
             for one in prompt.pictures
         ]
 
@@ -111,16 +111,18 @@ class LedgerSource:
 
 
 def progress(trial: Trial) -> Progress:
-    """How far a trial is marked, and what its marks say so far of the reading `READING`.
+    """How far a trial is marked, and what its marks say so far of one reading (see `READING`).
 
     The pictures of one prompt share its score, so a prompt counts once: as bad where at least half of its marks say so.
     """
-    prompts = _drawn(trial)
+    contents = trial.contents()
+    prompts, presets = _drawn(contents), [one.name for one in contents.readings if one.settings is not None]
+    reading = READING if READING in presets else next(iter(presets), READING)
     marked = []
     for prompt in prompts:
         bad = [picture.quality == BAD for picture in prompt.pictures if picture.quality is not None]
-        if bad and READING in prompt.scores:
-            marked.append((prompt.scores[READING], 2 * sum(bad) >= len(bad)))
+        if bad and reading in prompt.scores:
+            marked.append((prompt.scores[reading], 2 * sum(bad) >= len(bad)))
     return _progress([picture.quality for prompt in prompts for picture in prompt.pictures], marked)
 
 
@@ -152,6 +154,6 @@ def unmarked(items: Iterable[Item], name: str, without: Iterable[int] = ()) -> l
     return sorted(waiting, key=lambda item: hashlib.sha256(f"{name}:{item.id}".encode()).digest())
 
 
-def _drawn(trial: Trial) -> list[Prompt]:
+def _drawn(contents: Contents) -> list[Prompt]:
     """The prompts that have pictures; those of the stage `look` were only scored."""
-    return [one for one in trial.contents().prompts if one.pictures and one.columns.get("stage") != "look"]
+    return [one for one in contents.prompts if one.pictures and one.columns.get("stage") != "look"]

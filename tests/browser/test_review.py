@@ -342,9 +342,14 @@ def test_what_cannot_be_seen_is_said_in_a_sentence_and_can_only_be_skipped(revie
     assert any("not there any more" in text for text in said)
     assert any("http://127.0.0.1:9/view?filename=far.png" in text for text in said)
     expect(tab).to_contain_text("Only skipped pictures are left.")
+    drawn = [Drawn(0, "", "0.png", reviewed.name, "output")]
+    odd.add("c", 3, "a picture that is drawn meanwhile", {}, {}, drawn)
+    assert reviewed.shown(page) == "a picture that is drawn meanwhile"
+    page.keyboard.press("s")
+    expect(tab).to_contain_text("Only skipped pictures are left.")
     tab.get_by_role("button", name="Show the skipped ones again").click()
     expect(tab.locator("figcaption")).to_contain_text("a picture that is")
-    assert [one.pictures[0].quality for one in odd.contents().prompts] == [None, None]
+    assert [one.pictures[0].quality for one in odd.contents().prompts] == [None] * 3
 
     # A mark for a row that is gone is told, and does not stop those after it.
     stale = {"source": "trial:odd", "picture": 99, "quality": "good", "token": "stale-mark"}

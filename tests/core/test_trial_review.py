@@ -73,6 +73,22 @@ def test_no_interval_before_there_are_some_of_each(trial: Trial) -> None:
     assert progress(trial) == Progress(4, 0, 8)
 
 
+def test_without_the_usual_reading_the_first_preset_is_told_of(tmp_path: Path) -> None:
+    made = Trial(tmp_path / "other.sqlite3")
+    made.begin({})
+    for row in range(4):
+        made.add(
+            f"k{row}",
+            row,
+            f"prompt {row}",
+            {},
+            {Reading("response", None): -row, FAST: row},
+            [Drawn(0, "", "x", "", "output")],
+        )
+        made.mark(row + 1, BAD if row > 1 else GOOD)
+    assert progress(made).auroc == 1.0
+
+
 # --- the ledger -------------------------------------------------------------------------------------------------------
 
 

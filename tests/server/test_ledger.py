@@ -70,6 +70,8 @@ def test_every_verdict_once_with_its_run_and_a_cached_run_adds_none(
     for run, row in zip(runs, ledger.rows(), strict=True):
         times = [message[1]["timestamp"] for message in run.history["status"]["messages"]]
         assert row.seconds == (max(times) - min(times)) / 1000 > 0 and row.run_status == "success"
+        saved = [(one.server, one.filename) for one in ledger.pictures().get(row.id, [])]
+        assert saved == [(default_server.url, image["filename"]) for image in run.images] and bool(saved) == row.passed
     code, out, _ = command(ledger, "summary", "--json")
     (found,) = json.loads(out)["ledger"]
     assert code == 0 and (found["decided"], found["blocked"], found["observed"]) == (4, 2, 1)

@@ -1,6 +1,6 @@
 """The routes of the tab Review on ComfyUI's own server: what there is to mark, its pictures, and the marks.
 
-Pages of other sites cannot reach them: a mark must come as JSON, which a browser does not send across sites without asking the
+Pages of other sites cannot mark anything: a mark must come as JSON, which a browser does not send across sites without asking the
 server first, and ComfyUI's own check of origins stands before every route. A picture is named by its row alone, and a row leads
 only to pictures in ComfyUI's own folders.
 """
