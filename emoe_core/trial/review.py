@@ -5,16 +5,15 @@ file nor the score can sway the eye. What it gives holds no score.
 """
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from ..ledger.store import Ledger, LedgerRow, Saved
-from .store import BAD, GOOD, Contents, Prompt, Trial
-
-#: The reading whose interval is shown while marks come in; where a trial lacks it, its first preset's.
-READING = "layout"
+from .foresight import main_reading
+from .labels import pictured
+from .store import BAD, GOOD, Trial
 
 
 @dataclass(frozen=True)
@@ -39,8 +38,8 @@ class Progress:
 
     Attributes:
         good, bad, left: items marked so, and those without a mark.
-        auroc, low, high: the chance that a bad one has a higher score than a good one, with its 95 % interval; None until
-            there are some of each.
+        auroc, low, high: the chance that a bad one has a higher score than a good one; None until there is one of each. Its
+            95 % interval may be looked at after every mark, and is None until there are enough of each (`stats.sequential`).
     """
 
     good: int
@@ -73,7 +72,7 @@ class TrialSource:
     def items(self) -> list[Item]:
         return [
             Item(one.id, prompt.prompt, (Saved(one.server, one.filename, one.subfolder, one.type),), one.quality)
-            for prompt in _drawn(self.trial.contents())
+            for prompt in pictured(self.trial.contents())
             for one in prompt.pictures
         ]
 
@@ -103,43 +102,43 @@ class LedgerSource:
     def progress(self) -> Progress:
         """Scores under different settings are not comparable, so the interval is that of the settings with the most marks."""
         rows = [row for row, _ in self._rows()]
-        by_settings: dict[str, list[tuple[float, bool]]] = {}
+        by_settings: dict[str, list[Marked]] = {}
         for row in rows:
             if row.quality is not None:
-                by_settings.setdefault(row.fingerprint, []).append((row.score, row.quality == BAD))
+                by_settings.setdefault(row.fingerprint, []).append((row.score, row.quality == BAD, row.prompt))
         return _progress([row.quality for row in rows], max(by_settings.values(), key=len, default=[]))
 
 
-def progress(trial: Trial) -> Progress:
-    """How far a trial is marked, and what its marks say so far of one reading (see `READING`).
+#: A marked picture: its prompt's score, whether it is bad, and which prompt it is of.
+Marked = tuple[float, bool, Hashable]
 
-    The pictures of one prompt share its score, so a prompt counts once: as bad where at least half of its marks say so.
-    """
+
+def progress(trial: Trial) -> Progress:
+    """How far a trial is marked, and what its marks say so far of the reading that its page is about."""
     contents = trial.contents()
-    prompts, presets = _drawn(contents), [one.name for one in contents.readings if one.settings is not None]
-    reading = READING if READING in presets else next(iter(presets), READING)
-    marked = []
-    for prompt in prompts:
-        bad = [picture.quality == BAD for picture in prompt.pictures if picture.quality is not None]
-        if bad and reading in prompt.scores:
-            marked.append((prompt.scores[reading], 2 * sum(bad) >= len(bad)))
+    prompts, reading = pictured(contents), main_reading(contents)
+    marked: list[Marked] = [
+        (prompt.scores[reading], picture.quality == BAD, prompt.id)
+        for prompt in prompts
+        for picture in prompt.pictures
+        if picture.quality is not None and reading in prompt.scores
+    ]
     return _progress([picture.quality for prompt in prompts for picture in prompt.pictures], marked)
 
 
-def _progress(qualities: Sequence[str | None], marked: Sequence[tuple[float, bool]]) -> Progress:
-    """Counts, and Newcombe's interval of the AUROC from scores with whether they are bad."""
+def _progress(qualities: Sequence[str | None], marked: Sequence[Marked]) -> Progress:
+    """Counts, and the AUROC with the interval that may be looked at after every mark (`stats.sequential`)."""
     good, bad = qualities.count(GOOD), qualities.count(BAD)
     counts = Progress(good, bad, len(qualities) - good - bad)
-    groups = [[score for score, is_bad in marked if is_bad is wanted] for wanted in (True, False)]
-    if not all(groups):
+    if not marked:
         return counts
-    import numpy as np
+    from ..stats.sequential import place
 
-    from ..stats.compare import between
-
-    found = between(np.array(groups[0]), np.array(groups[1]), few=0)
-    low, middle, high = ((one + 1) / 2 for one in (found.delta_low, found.delta, found.delta_high))
-    return Progress(counts.good, counts.bad, counts.left, middle, low, high)
+    placed = place(*map(list, zip(*marked, strict=True)))
+    if not placed.good or not placed.bad:
+        return counts
+    low, high = placed.interval() if placed.enough else (None, None)
+    return Progress(counts.good, counts.bad, counts.left, placed.value, low, high)
 
 
 def unmarked(items: Iterable[Item], name: str, without: Iterable[int] = ()) -> list[Item]:
@@ -152,8 +151,3 @@ def unmarked(items: Iterable[Item], name: str, without: Iterable[int] = ()) -> l
     left = set(without)
     waiting = [item for item in items if item.quality is None and item.id not in left]
     return sorted(waiting, key=lambda item: hashlib.sha256(f"{name}:{item.id}".encode()).digest())
-
-
-def _drawn(contents: Contents) -> list[Prompt]:
-    """The prompts that have pictures; those of the stage `look` were only scored."""
-    return [one for one in contents.prompts if one.pictures and one.columns.get("stage") != "look"]

@@ -12,6 +12,7 @@ from emoe_testing.verdicts import SETTINGS, verdict
 
 from emoe_core.ledger.store import Ledger, LedgerError, Place, Saved, UnknownVerdict
 from emoe_core.ledger.sync import saved_pictures
+from emoe_core.stats.sequential import place
 from emoe_core.trial.review import Item, LedgerSource, Progress, TrialSource, progress, unmarked
 from emoe_core.trial.store import BAD, GOOD, Drawn, Reading, Trial, UnknownPicture
 
@@ -53,7 +54,7 @@ def test_a_mark_takes_a_picture_out_and_undo_brings_it_back_to_its_place(trial: 
         source.mark(99, GOOD, "token-04")
 
 
-def test_progress_counts_pictures_and_takes_each_prompt_once(trial: Trial) -> None:
+def test_progress_counts_pictures_and_waits_with_its_interval(trial: Trial) -> None:
     assert progress(trial) == Progress(0, 0, 12)
     pictures = {item.files[0].filename: item.id for item in TrialSource(trial).items()}
     marks = {"0-0": GOOD, "1-0": GOOD, "1-1": GOOD, "2-0": GOOD, "4-0": BAD, "4-1": GOOD, "5-0": BAD}
@@ -61,10 +62,20 @@ def test_progress_counts_pictures_and_takes_each_prompt_once(trial: Trial) -> No
         trial.mark(pictures[f"{name}.png"], quality, f"token-{number}")
     found = progress(trial)
     assert (found.good, found.bad, found.left) == (5, 2, 5)
-    assert found.auroc == 1.0  # bad 0.4 and 0.5, good 0.0 to 0.2
-    assert found.low is not None and 0.3 < found.low < 0.8 and found.high == 1.0
-    trial.mark(pictures["0-1.png"], BAD, "token-x")  # a half is bad: now 0.0 is among the bad ones
-    assert progress(trial).auroc == pytest.approx(4 / 6)
+    assert found.auroc == pytest.approx((4.5 + 5) / 10)  # bad 0.4 and 0.5; good 0.0, 0.1 twice, 0.2 and 0.4
+    assert (found.low, found.high) == (None, None)
+
+
+def test_the_interval_is_the_one_that_may_be_looked_at_after_every_mark(tmp_path: Path) -> None:
+    made = Trial(tmp_path / "many.sqlite3")
+    made.begin({})
+    scores, bad = [(7 * row) % 40 / 40 for row in range(40)], [(7 * row) % 40 > 24 for row in range(40)]
+    for row, (score, is_bad) in enumerate(zip(scores, bad, strict=True)):
+        made.add(f"k{row}", row, f"prompt {row}", {}, {LAYOUT: score}, [Drawn(0, "", f"{row}.png", "", "output")])
+        made.mark(row + 1, BAD if is_bad else GOOD)
+    found, placed = progress(made), place(scores, bad, list(range(40)))
+    assert (found.auroc, (found.low, found.high)) == (placed.value, placed.interval())
+    assert placed.enough and found.low is not None and 0.5 < found.low < 1
 
 
 def test_no_interval_before_there_are_some_of_each(trial: Trial) -> None:
