@@ -205,5 +205,4 @@ KEPT = Layout(
     note_box=(0, 400, 280, 460),
     pictures=(Picture("example_workflows/prove_your_checkpoints.jpg"),),
     app=App(inputs=((1, "prompts"), (11, "trial")), outputs=(11,)),
-    unfolded=(5,),
 )
