@@ -26,20 +26,10 @@ from emoe_core.trial.store import Drawn, Reading, Trial  # noqa: E402
 
 NAME = "my checkpoints"
 SHOWN = "sunflower"
-PROMPTS = (
-    SHOWN,
-    "sunflower",
-    "rainbow",
-    "cat",
-    "green apple",
-    "lion",
-    "strawberry",
-    "whale",
-    "rocket",
-    "xchtgg",
-    "pizza wolf",
-)
-BAD = ("xchtgg", "pizza wolf", "red horse")
+GOOD = ("rainbow", "green apple", "lion", "strawberry", "whale", "rocket", "candle", "ant", "tractor", "pizza")
+#: As many as it takes before an interval is shown.
+BAD = ("xchtgg", "pizza wolf", "qwvrtz", "blorp", "red horse house", "trekta", "vbnmk", "zzyzx")
+PROMPTS = (SHOWN, *(prompt for pair in zip(GOOD, (*BAD, "", ""), strict=True) for prompt in pair if prompt))
 AREA = (0, 38, 430, 650)
 
 
