@@ -1,13 +1,13 @@
-"""Takes the pictures of the audit's report for the documentation.
+"""Takes the pictures of the audit's report and of a trial's page for the documentation.
 
-    python tools/screenshots/report_pictures.py AUDIT [--map AUDIT]
+    python tools/screenshots/report_pictures.py [--audit AUDIT] [--map AUDIT] [--trial PAGE]
 
 AUDIT is the folder of a finished audit. The pictures in docs/images show the demo experts':
 
     python -m emoe_core audit demo --experts demo --alpha 0.1 --reference language=en --reference "kind=well known" --out AUDIT
     python -m emoe_core audit regions --experts demo --alpha 0.1 --group territory --out MAP
 
-Needs `playwright` and a chromium on PATH.
+PAGE is the trial.html that `bash scripts/prove_demo.sh` leaves. Needs `playwright` and a chromium on PATH.
 """
 
 from __future__ import annotations
@@ -45,12 +45,18 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         prog="tools/screenshots/report_pictures.py", description=(__doc__ or "").splitlines()[0]
     )
-    parser.add_argument("audit", help="folder of a finished audit")
+    parser.add_argument("--audit", metavar="AUDIT", help="folder of a finished audit")
+    parser.add_argument("--trial", metavar="PAGE", help="a trial's page")
     parser.add_argument("--map", metavar="AUDIT", help="folder of an audit by territory, for the picture of the map")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder, open_browser() as browser:
-        report = write(AuditResult.load(options.audit), Path(folder) / "report.html")
-        for name, scheme in SHOWN:
+        if options.trial:
+            page = browser.new_page(viewport={"width": 1000, "height": 880})
+            page.goto(Path(options.trial).resolve().as_uri())
+            print(keep(page.screenshot(), "trial_page"), flush=True)
+        if options.audit:
+            report = write(AuditResult.load(options.audit), Path(folder) / "report.html")
+        for name, scheme in SHOWN if options.audit else ():
             width, height, scale = SIZES[name]
             context = browser.new_context(
                 viewport={"width": width, "height": height}, device_scale_factor=scale, color_scheme=scheme
