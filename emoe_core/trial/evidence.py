@@ -10,7 +10,7 @@ from ..stats.agreement import Agreement
 from ..stats.sequential import Difference, missing
 from .by_prompt import Group, Quarter, Surprise, groups, quarters, surprises
 from .foresight import ALONE, ONE_MODEL, Found, foresights, main_reading, placed, ruled, turned
-from .labels import JUDGE, MARKS, Labelled, agreement, labelled, pictured
+from .labels import JUDGE, MARKS, Labelled, agreement, labelled
 from .look import Look, look_at
 from .store import Contents, Picture
 from .thresholds import Advice, Offer, advice, decision_report, offers
@@ -101,12 +101,12 @@ def evidence(contents: Contents, labels: str = MARKS, name: str = "") -> Evidenc
     best = max(single, key=lambda one: one.value, default=None)
     gap = None if best is None or best.against is None else turned(best.against)
     rule, why, needed = ruled(main, gap, placed(rows, chosen) if chosen else None)
-    drawn = [picture for prompt in pictured(contents) for picture in prompt.pictures]
+    drawn = [picture for prompt in contents.pictured for picture in prompt.pictures]
     own = [one for one in rows if chosen in one.prompt.scores]
     report = decision_report(contents, rows, chosen)
     seconds, with_score = _seconds(drawn)
     made = contents.facts.get("pictures")
-    each = float(made) if type(made) is int and made > 0 else len(drawn) / len(pictured(contents))
+    each = float(made) if type(made) is int and made > 0 else len(drawn) / len(contents.pictured)
     return Evidence(
         name=name,
         labels=labels,

@@ -9,8 +9,6 @@ from ..stats.compare import wilson
 from .store import BAD, Contents, Picture, Prompt
 
 MARKS, JUDGE = "marks", "judge:"
-#: Prompts of this stage are scored and never drawn.
-_LOOK = "look"
 
 
 @dataclass(frozen=True)
@@ -35,14 +33,9 @@ class Labelled:
         return sum(bad for _, bad in self.pictures) / len(self.pictures)
 
 
-def pictured(contents: Contents) -> list[Prompt]:
-    """The prompts that were drawn; those of a look were only scored."""
-    return [prompt for prompt in contents.prompts if prompt.pictures and prompt.columns.get("stage") != _LOOK]
-
-
 def sources(contents: Contents) -> list[str]:
     """What labels the trial has: "marks", and each judge that says good or bad."""
-    marked = any(picture.quality for prompt in pictured(contents) for picture in prompt.pictures)
+    marked = any(picture.quality for prompt in contents.pictured for picture in prompt.pictures)
     judges = sorted({one.judge for one in contents.judgements if one.bad is not None})
     return [*([MARKS] if marked else []), *(f"{JUDGE}{judge}" for judge in judges)]
 
@@ -53,7 +46,7 @@ def labelled(contents: Contents, labels: str) -> tuple[Labelled, ...]:
     Raises:
         EMoEError: there are no pictures, or no such labels.
     """
-    prompts = pictured(contents)
+    prompts = contents.pictured
     if not prompts:
         raise EMoEError("The trial has no pictures; draw some with 'python -m emoe_core prove draw'.")
     if labels == MARKS:
@@ -77,7 +70,7 @@ def labelled(contents: Contents, labels: str) -> tuple[Labelled, ...]:
 
 def agreement(contents: Contents) -> dict[str, Agreement]:
     """By judge: how far its verdicts agree with the marks on the pictures that have both."""
-    marks = {one.id: one.quality == BAD for prompt in pictured(contents) for one in prompt.pictures if one.quality}
+    marks = {one.id: one.quality == BAD for prompt in contents.pictured for one in prompt.pictures if one.quality}
     found: dict[str, tuple[list[bool], list[bool]]] = {}
     for one in contents.judgements:
         if one.bad is not None and one.picture in marks:

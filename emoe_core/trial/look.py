@@ -270,7 +270,7 @@ def look_at(contents: Contents) -> Look | None:
     """What a trial's prompts without pictures say; None where it has none."""
     by_kind: dict[str, list[Prompt]] = {}
     for prompt in contents.prompts:
-        if prompt.columns.get("stage") == STAGE:
+        if prompt.columns.get("stage") == STAGE and not prompt.pictures:
             kind = prompt.columns.get("kind", "")
             by_kind.setdefault(prompt.columns.get("language", "") if kind == LANGUAGE else kind, []).append(prompt)
     if not by_kind:

@@ -12,7 +12,6 @@ from typing import Protocol
 
 from ..ledger.store import Ledger, LedgerRow, Saved
 from .foresight import main_reading
-from .labels import pictured
 from .store import BAD, GOOD, Trial
 
 
@@ -72,7 +71,7 @@ class TrialSource:
     def items(self) -> list[Item]:
         return [
             Item(one.id, prompt.prompt, (Saved(one.server, one.filename, one.subfolder, one.type),), one.quality)
-            for prompt in pictured(self.trial.contents())
+            for prompt in self.trial.contents().pictured
             for one in prompt.pictures
         ]
 
@@ -116,7 +115,7 @@ Marked = tuple[float, bool, Hashable]
 def progress(trial: Trial) -> Progress:
     """How far a trial is marked, and what its marks say so far of the reading that its page is about."""
     contents = trial.contents()
-    prompts, reading = pictured(contents), main_reading(contents)
+    prompts, reading = contents.pictured, main_reading(contents)
     marked: list[Marked] = [
         (prompt.scores[reading], picture.quality == BAD, prompt.id)
         for prompt in prompts

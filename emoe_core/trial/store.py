@@ -158,6 +158,11 @@ class Contents:
     prompts: tuple[Prompt, ...]
     judgements: tuple[Judgement, ...] = field(default=())
 
+    @property
+    def pictured(self) -> list[Prompt]:
+        """The prompts that were drawn; those of a look were only scored (`trial.look`)."""
+        return [prompt for prompt in self.prompts if prompt.pictures]
+
 
 class Trial:
     """A trial's file. The first prompt makes it; reading a missing one is an error."""

@@ -201,9 +201,12 @@ def test_groups_are_columns_whose_labels_repeat(trial: Contents, shown: Evidence
 
 
 def test_prompts_that_were_only_scored_are_no_part(trial: Contents, shown: Evidence) -> None:
-    looked = prompt(999, {"layout": 99.0, "fast": 99.0}, [BAD], columns={"stage": "look", "kind": "nonsense"})
+    looked = prompt(999, {"layout": 99.0, "fast": 99.0}, [], columns={"stage": "look", "kind": "nonsense"})
     scored = prompt(998, {"layout": 98.0}, [])
     assert evidence(replace(trial, prompts=(*trial.prompts, looked, scored)), MARKS, "mine").found == shown.found
+    # A prompt file of one's own may have a column of that name.
+    own = prompt(997, {"layout": 97.0, "fast": 97.0}, [BAD], columns={"stage": "look"})
+    assert evidence(replace(trial, prompts=(*trial.prompts, own)), MARKS, "mine").bad == shown.bad + 1
 
 
 def test_marks_and_judges_are_not_mixed(trial: Contents) -> None:

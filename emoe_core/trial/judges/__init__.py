@@ -18,8 +18,6 @@ from ..store import BAD, Contents, Judgement, Picture, Prompt, Trial
 
 #: Judgements are stored after this many, or after this many seconds.
 _TOGETHER, _SECONDS = 32, 5.0
-#: Prompts of this stage are scored and never drawn.
-_LOOK = "look"
 
 
 @dataclass(frozen=True)
@@ -100,12 +98,7 @@ def _counted(pictures: int) -> str:
 
 def drawn(contents: Contents) -> list[Asked]:
     """The trial's pictures with their prompts."""
-    return [
-        Asked(picture, prompt)
-        for prompt in contents.prompts
-        if prompt.columns.get("stage") != _LOOK
-        for picture in prompt.pictures
-    ]
+    return [Asked(picture, prompt) for prompt in contents.pictured for picture in prompt.pictures]
 
 
 def digest(what: Any) -> str:
