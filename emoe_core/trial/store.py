@@ -185,7 +185,7 @@ class Trial:
                 body = storable(json.dumps(value, ensure_ascii=False, sort_keys=True))
                 if known.setdefault(name, body) != body:
                     raise TrialError(
-                        f"The trial '{self.path}' was begun with another {name}; name a new trial, or use what it was begun "
+                        f"The trial '{self.path.stem}' was begun with another {name}; name a new trial, or use what it was begun "
                         "with."
                     )
                 database.execute("INSERT OR IGNORE INTO facts VALUES (?, ?)", (name, body))
@@ -242,7 +242,7 @@ class Trial:
         body = json.dumps(None if reading.settings is None else asdict(reading.settings), sort_keys=True)
         if known.setdefault(reading.name, body) != body:
             raise TrialError(
-                f"The trial '{self.path}' has scores of other models or settings (reading '{reading.name}'); name a new "
+                f"The trial '{self.path.stem}' has scores of other models or settings (reading '{reading.name}'); name a new "
                 "trial for these."
             )
         return body
@@ -267,7 +267,7 @@ class Trial:
         """
         with self._file.open(write=True, create=False) as database, transaction(database):
             if not one(database, "SELECT count(*) FROM pictures WHERE id = ?", (picture,)):
-                raise UnknownPicture(f"There is no picture {picture} in '{self.path}'.")
+                raise UnknownPicture(f"There is no picture {picture} in the trial '{self.path.stem}'.")
             if token is not None:
                 found = database.execute("SELECT id, picture FROM marks WHERE token = ?", (token,)).fetchone()
                 if found is not None:
@@ -290,7 +290,7 @@ class Trial:
             count = 0
             for judgement in judgements:
                 if not one(database, "SELECT count(*) FROM pictures WHERE id = ?", (judgement.picture,)):
-                    raise TrialError(f"There is no picture {judgement.picture} in '{self.path}'.")
+                    raise TrialError(f"There is no picture {judgement.picture} in the trial '{self.path.stem}'.")
                 bad = None if judgement.bad is None else int(judgement.bad)
                 database.execute(
                     "INSERT OR REPLACE INTO judgements VALUES (?, ?, ?, ?, ?)",

@@ -22,12 +22,21 @@ from emoe_testing.graphs import Graph, node, scored
 from emoe_testing.hostile import Kitchen
 
 from emoe_core.errors import LONGEST, plain
+from emoe_core.trial.store import Drawn, Trial
 
 COUNT = 1000
 SEED = 20261128
 #: Stands in files that no answer may tell of.
 SECRET = "owls-at-noon"
-OWN_ERRORS = {"EMoEError", "SettingsMismatch", "LedgerError", "BadOption", "TooFewPrompts", "PromptBlocked"}
+OWN_ERRORS = {
+    "EMoEError",
+    "SettingsMismatch",
+    "LedgerError",
+    "TrialError",
+    "BadOption",
+    "TooFewPrompts",
+    "PromptBlocked",
+}
 
 #: What stands between the traceback of an error and that of the error which it caused.
 CAUSES = ("direct cause of the following exception:", "another exception occurred:")
@@ -41,6 +50,9 @@ def spoil(server: Server) -> None:
     (outside / "way_out.json").write_text(json.dumps({"name": SECRET}), encoding="utf-8")
     (server.base / "input" / "way_out.csv").symlink_to(outside / "way_out.csv")
     (server.base / "input" / "spoilt.csv").write_text(f"prompt,bad\nhorse,{SECRET}\n\0,no\n", encoding="utf-8")
+    trial = Trial(server.base / "user" / "emoe" / "trials" / "good.sqlite3")
+    trial.begin({})
+    trial.add("1", 1, "horse", {}, {}, [Drawn(0, "", "secret.txt", "../outside", "output")])
     kept = server.base / "user" / "emoe" / "calibrations"
     good = json.loads((kept / "good.json").read_text(encoding="utf-8"))
     (kept / "way_out.json").symlink_to(outside / "way_out.json")
@@ -209,7 +221,13 @@ def test_each_execution_ends_in_success_or_in_one_sentence_of_the_pack(outcomes:
 def test_a_refusal_is_not_a_failure_of_the_pack(outcomes: list[Outcome]) -> None:
     for one in outcomes:
         assert one.status in (200, 400, 500), one.status
-        assert f"custom_nodes/{PACK_NAME}" not in one.answer and len(one.answer) < 20_000_000, one.answer
+        assert len(one.answer) < 20_000_000
+        told = json.loads(one.answer) if one.status != 500 else {}
+        for node in (told.get("node_errors") or {}).values() if isinstance(told.get("node_errors"), dict) else ():
+            for error in node["errors"]:
+                # A chain of nodes too long for ComfyUI's own recursion ends wherever it stands, and that may be in a schema.
+                if error["extra_info"].get("exception_type") != "RecursionError":
+                    assert f"custom_nodes/{PACK_NAME}" not in json.dumps(error), error
         if one.status == 500:  # ComfyUI's own, over the shape of the graph
             assert "Internal Server Error" in one.answer
 
