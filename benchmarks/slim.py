@@ -1,6 +1,7 @@
 """What is left of the score when experts 2, 3, ... are held as differences from the first one, or in 8 bits.
 
     python benchmarks/slim.py [--quick] [--json FILE]
+    python benchmarks/slim.py --memory FOLDER [--json FILE]
 
 The shipped experts are scored whole, and in each of these forms:
 
@@ -18,6 +19,10 @@ Bytes are the network's and the text encoder's, of all experts together, over th
 computed from the shapes alone. With --json an interrupted run goes on where it stopped. Claim: with the bits that Load
 Experts uses, the rank correlation with the full score is at least 0.98, the mean AUROC moves by at most 0.005, and four SDXL
 experts are held in at most 1.6 times the memory of one.
+
+--memory measures Load Experts instead, whole and slim, on a processor: four Stable Diffusion 1.5 checkpoints of full size
+with random weights (2 GB each, kept in the folder), in bfloat16, a process for each. Two prompts are scored with small
+latents, so that the time is that of the weights.
 """
 
 from __future__ import annotations
@@ -28,14 +33,18 @@ import json
 import math
 import random
 import statistics
+import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from common import FAMILIES, ROOT, Claim, comfyui, conditions, enter_host, report, write
+from common import FAMILIES, HOW, ROOT, Claim, comfyui, conditions, enter_host, latent, prompt, report, write
 
 sys.path.append(str(ROOT))
 
@@ -241,6 +250,64 @@ def sdxl_sizes() -> dict[str, float]:
     return {"whole": 4.0, "fp8": 2.0} | found
 
 
+# --- memory -----------------------------------------------------------------------------------------------------------
+
+
+def resident() -> dict[str, float]:
+    """Resident memory of this process, now and at its peak, in GB (Linux)."""
+    lines = Path("/proc/self/status").read_text("utf-8").splitlines()
+    found = {line.split(":")[0]: line.split()[1] for line in lines if line.startswith(("VmHWM", "VmRSS"))}
+    return {"now": int(found["VmRSS"]) / 1e6, "peak": int(found["VmHWM"]) / 1e6}
+
+
+def files(folder: Path) -> list[str]:
+    """Names of four checkpoints in a folder, written when they are not there."""
+    from checkpoints import checkpoint_shapes, write_checkpoint
+
+    names = [f"slim_{number}.safetensors" for number in range(4)]
+    for number, name in enumerate(names):
+        if not (folder / name).exists():
+            write_checkpoint(folder / name, dict(checkpoint_shapes(FAMILIES["sd15"], vae=False)), number)
+    return names
+
+
+def loaded(folder: Path, load: str) -> dict[str, Any]:
+    """Memory and processor time of Load Experts and of two prompts."""
+    from emoe_testing.scoring import score_prompt
+
+    family = replace(FAMILIES["sd15"], side=16)
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as base, ExitStack() as host_is_up:
+        (Path(base) / "models").mkdir()
+        (Path(base) / "models" / "checkpoints").symlink_to(folder.resolve(), target_is_directory=True)
+        pack = host_is_up.enter_context(comfyui("--bf16-unet", base=Path(base)))
+        names, host = files(folder), pack.emoe_core.hosts.comfyui
+        before, clock = resident(), time.process_time()
+        made = host.experts.load.load_experts(names, load)
+        found: dict[str, Any] = {"before": before, "loaded": resident(), "seconds_to_load": time.process_time() - clock}
+        for number in (1, 2):
+            clock = time.process_time()
+            how = {**HOW, "noise_samples": 1, "tap": "noise_pred", "estimator": "relative"}
+            score_prompt(host, made, prompt(family, number), latent(family), **how)
+            found["seconds_to_score"] = time.process_time() - clock
+        return {**found, "scored": resident()}
+
+
+def memory(folder: Path, path: Path | None) -> int:
+    figures: dict[str, Any] = {**conditions(), "arms": {}}
+    for load in ("whole", "slim"):
+        command = [sys.executable, __file__, "--memory", str(folder), "--child", load]
+        done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+        arm = figures["arms"][load] = json.loads(done.stdout.splitlines()[-1])
+        grown = {when: arm[when]["now"] - arm["before"]["now"] for when in ("loaded", "scored")}
+        print(
+            f"{load:6} {grown['loaded']:5.2f} GB after loading, {grown['scored']:5.2f} GB after scoring; "
+            f"{arm['seconds_to_load']:5.1f} s to load, {arm['seconds_to_score']:5.1f} s per prompt"
+        )
+        write(path, figures)
+    return 0
+
+
 def bits_in_use(pack: ModuleType) -> str:
     return f"{pack.emoe_core.hosts.comfyui.experts.slim.BITS} bits"
 
@@ -260,8 +327,15 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="fewer prompts and forms")
     parser.add_argument("--json", type=Path, metavar="FILE", help="where the figures go, after every form")
+    parser.add_argument("--memory", type=Path, metavar="FOLDER", help="measure memory; the checkpoints lie there")
+    parser.add_argument("--child", choices=("whole", "slim"), help=argparse.SUPPRESS)
     options = parser.parse_args()
     enter_host()
+    if options.child:
+        print(json.dumps(loaded(options.memory, options.child)))
+        return 0
+    if options.memory:
+        return memory(options.memory, options.json)
     with comfyui() as pack, tempfile.TemporaryDirectory() as folder:
         from safetensors.torch import load_file
 

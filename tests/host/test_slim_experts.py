@@ -211,3 +211,42 @@ def test_an_interrupt_is_heard(names: list[str], load: Any) -> None:
     with pytest.raises(management.InterruptProcessingException):
         load(names)
     management.interrupt_current_processing(False)
+
+
+def test_a_host_makes_a_patch_again_on_another_device(slim: Any) -> None:
+    """Newer hosts copy what a patch holds to the card ahead of its use, and build the patch anew around the copies."""
+    import comfy.lora
+
+    expert = slim.experts[1]
+    ((_, adapter, *_),) = expert.model.patches[KEY]
+    again = type(adapter)(adapter.loaded_keys, tuple(adapter.weights))
+    if hasattr(comfy.lora, "prefetch_prepared_value"):
+        again = comfy.lora.prefetch_prepared_value(adapter, [0], None, None, False)
+    weight = expert.model.model.state_dict()[KEY].float()
+    merge = comfy.lora.calculate_weight
+    one, other = (merge([(1.0, patch, 1.0, None, None)], weight.clone(), KEY) for patch in (adapter, again))
+    assert torch.equal(one, other) and not torch.equal(one, weight)
+    half = merge([(0.5, adapter, 1.0, None, None)], weight.clone(), KEY)
+    assert torch.allclose(half - weight, (one - weight) / 2, atol=1e-6)
+
+
+def test_a_lora_that_the_host_extracts_makes_an_expert(whole: Any, folder: Path, host: Any) -> None:
+    """The other road to less memory, without this pack: ModelMergeSubtract, Extract and Save Lora, Experts from LoRAs."""
+    import comfy.model_management
+    import folder_paths
+    from comfy_extras.nodes_lora_extract import LoraSave
+    from comfy_extras.nodes_model_merging import ModelSubtract
+
+    first, second, _ = whole.experts
+    (difference,) = ModelSubtract().merge(second.model, first.model, 1.0)
+    LoraSave.execute("loras/slim", 64, "standard", True, model_diff=difference)
+    (made,) = (Path(folder_paths.get_output_directory()) / "loras").glob("slim*.safetensors")
+    target = Path(folder_paths.get_folder_paths("loras")[0]) / "slim.safetensors"
+    target.parent.mkdir(parents=True, exist_ok=True)
+    made.rename(target)
+    (patched,) = host.experts.loras.experts_from_loras(first.model, None, [("slim.safetensors", 1.0)]).experts
+    comfy.model_management.unload_all_models()
+    before, true = (load_file(folder / f"{name}.safetensors") for name in "ab")
+    apart = true[FILE + KEY].float() - before[FILE + KEY].float()
+    assert 0 < (merged(patched, KEY) - true[FILE + KEY].float()).square().sum() / apart.square().sum() < 0.7
+    assert torch.allclose(merged(patched, NORM), true[FILE + NORM].float(), atol=1e-3)

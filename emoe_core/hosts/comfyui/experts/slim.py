@@ -4,6 +4,7 @@ The differences are patches on clones of the first expert's model, as LoRAs are.
 pages them, and takes them out again by its own rules.
 """
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -51,7 +52,7 @@ class DifferenceAdapter(WeightAdapterBase):
         """The weight with the difference added, in place."""
         codes, steps, bits = self.weights
         difference = unpack(codes.to(weight.device), steps.to(weight.device), bits, weight.shape)
-        weight += function((strength * difference).to(weight.dtype))
+        weight += function(difference.mul_(strength).to(weight.dtype))
         return weight
 
 
@@ -142,10 +143,11 @@ def _differences(
         comfy.model_management.throw_exception_if_processing_interrupted()
         if not weight.is_floating_point():
             continue  # positions and the like, the same in every model of one architecture
-        difference = read(key).to(device, torch.float32) - weight.to(device, torch.float32)
-        if not difference.any():
+        difference = read(key).detach().to(device, torch.float32) - weight.detach().to(device, torch.float32)
+        size = float(torch.linalg.vector_norm(difference))
+        if size == 0:
             continue
-        if not difference.isfinite().all():
+        if not math.isfinite(size):
             raise EMoEError(f"{where}, since some of its weights are no finite numbers; use another copy of the model.")
         if difference.dim() < 2:
             yield key, (difference.cpu(),)
