@@ -64,7 +64,9 @@ def whole(names: list[str], load: Callable[..., Any]) -> Any:
 def merged(expert: Any, key: str) -> torch.Tensor:
     """A weight as the host makes it for a run."""
     import comfy.lora
+    import comfy.model_management
 
+    comfy.model_management.unload_all_models()  # of the clones that share this weight, one may be merged into it
     weight = expert.model.model.state_dict()[key].float()
     patches = expert.model.patches.get(key, [])
     return comfy.lora.calculate_weight(patches, weight.clone(), key) if patches else weight
@@ -232,7 +234,6 @@ def test_a_host_makes_a_patch_again_on_another_device(slim: Any) -> None:
 
 def test_a_lora_that_the_host_extracts_makes_an_expert(whole: Any, folder: Path, host: Any) -> None:
     """The other road to less memory, without this pack: ModelMergeSubtract, Extract and Save Lora, Experts from LoRAs."""
-    import comfy.model_management
     import folder_paths
     from comfy_extras.nodes_lora_extract import LoraSave
     from comfy_extras.nodes_model_merging import ModelSubtract
@@ -245,8 +246,15 @@ def test_a_lora_that_the_host_extracts_makes_an_expert(whole: Any, folder: Path,
     target.parent.mkdir(parents=True, exist_ok=True)
     made.rename(target)
     (patched,) = host.experts.loras.experts_from_loras(first.model, None, [("slim.safetensors", 1.0)]).experts
-    comfy.model_management.unload_all_models()
     before, true = (load_file(folder / f"{name}.safetensors") for name in "ab")
     apart = true[FILE + KEY].float() - before[FILE + KEY].float()
     assert 0 < (merged(patched, KEY) - true[FILE + KEY].float()).square().sum() / apart.square().sum() < 0.7
     assert torch.allclose(merged(patched, NORM), true[FILE + NORM].float(), atol=1e-3)
+
+
+def test_a_mixtures_layer_has_the_difference(slim: Any, host: Any) -> None:
+    layer, part, _ = KEY.removeprefix("diffusion_model.").rsplit(".", 2)
+    base, expert = slim.experts[0].model, slim.experts[1]
+    made = host.mixture.layers.expert_layer(expert, base, layer).get_parameter(f"{part}.weight")
+    assert torch.allclose(made, merged(expert, KEY), atol=1e-6)
+    assert not torch.allclose(made, base.model.state_dict()[KEY], atol=1e-6)

@@ -168,7 +168,7 @@ def _checkpoint(path: Path, **more: bool) -> Any:
 def load_experts(names: list[str], load: str = WHOLE) -> ExpertSet:
     """Loads several experts as one set, in order. `load` is one of `LOAD`; see `load_expert`."""
     if load not in LOAD:
-        raise EMoEError(f"Load Experts' input 'load' is '{load}'; choose {' or '.join(LOAD)}.")
+        raise EMoEError(f"Load Experts' input 'load' is '{load}'; choose {', '.join(LOAD[:-1])} or {LOAD[-1]}.")
     experts = ExpertSet()
     progress = comfy.utils.ProgressBar(len(names))
     for name in names:
