@@ -265,6 +265,11 @@ def encoder_that(**changed: Any) -> Callable[[Host], Host]:
 
 
 #: For each entry with a behaviour: hosts that behave otherwise, and a word of what is said of them.
+def _tuples_only(patches: list[Any], weight: torch.Tensor, key: str) -> torch.Tensor:
+    """Merges differences and passes over weight adapters."""
+    return weight + 2 if isinstance(patches[0][1], tuple) else weight
+
+
 OTHERWISE: dict[str, list[tuple[Callable[[Host], Host], str]]] = {
     "sampling entry": [
         (unet_call(sampler=lambda _: ()), "does not run"),
@@ -377,6 +382,7 @@ OTHERWISE: dict[str, list[tuple[Callable[[Host], Host], str]]] = {
     ],
     "weight patches": [
         (named("comfy.lora.calculate_weight", lambda _: lambda patches, weight, key: weight), "calculate_weight"),
+        (named("comfy.lora.calculate_weight", lambda _: _tuples_only), "weight adapter"),
         (named("comfy.float.stochastic_rounding", lambda _: lambda value, dtype, seed=0: value), "stochastic_rounding"),
         (named("comfy.model_patcher.string_to_seed", lambda _: lambda key: key), "string_to_seed"),
         (named("comfy.sd.load_lora_for_models", lambda _: lambda m, c, lora, a, b: (m.clone(), c)), "by the network's"),

@@ -61,7 +61,7 @@ def verdicts(result: Result) -> dict[str, dict[str, Any]]:
 
 
 def test_two_scores_with_different_experts_in_one_graph(run: Run, names: list[str], tag: str) -> None:
-    """Encoder only and whole, fast and thorough, two sets of files: each score as if it were alone."""
+    """Encoder only, whole and slim, fast and thorough, two sets of files: each score as if it were alone."""
 
     def load(first: int, second: int, **how: str) -> Any:
         return node("EMoE_LoadExperts", expert_1=names[first], expert_2=names[second], **how)
@@ -72,21 +72,26 @@ def test_two_scores_with_different_experts_in_one_graph(run: Run, names: list[st
         "whole": (load(0, 1, load="whole"), "fast"),
         "deep": (load(0, 1, load="encoder only"), "thorough"),
         "deep_whole": (load(0, 1, load="whole"), "thorough"),
+        "slim": (load(0, 1, load="slim"), "fast"),
+        "deep_slim": (load(0, 1, load="slim"), "thorough"),
     }
     together = verdicts(run(scored(tag, **sets)))
     assert set(together) == set(sets)
     for one, other in (("near", "whole"), ("deep", "deep_whole")):
         assert together[one]["score"] == together[other]["score"] > 0
         assert together[one]["fingerprint"] == together[other]["fingerprint"]
+    for one, other in (("slim", "whole"), ("deep_slim", "deep_whole")):
+        assert together[one]["score"] == pytest.approx(together[other]["score"], rel=0.15)
+        assert together[one]["fingerprint"] != together[other]["fingerprint"]
     assert together["far"]["score"] not in (together["near"]["score"], 0)
-    alone = verdicts(run(scored(f"{tag} alone", **{"far": sets["far"]})))
-    assert alone["far"]["score"] == together["far"]["score"]
+    alone = verdicts(run(scored(f"{tag} alone", **{name: sets[name] for name in ("far", "deep_slim")})))
+    assert all(alone[name]["score"] == together[name]["score"] for name in alone)
 
 
 def test_an_unknown_way_to_load_is_refused(default_server: Any, names: list[str], tag: str) -> None:
     experts = node("EMoE_LoadExperts", expert_1=names[0], expert_2=names[1], load="decoder only")
     error = default_server.run(scored(tag, own=(experts, "fast"))).error
-    assert error is not None and "'load' is 'decoder only'; choose encoder only or whole" in error
+    assert error is not None and "'load' is 'decoder only'; choose encoder only, whole or slim" in error
 
 
 def test_a_cancelled_run_leaves_the_next_one_right(default_server: Any, names: list[str], tag: str) -> None:

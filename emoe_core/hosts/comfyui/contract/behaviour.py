@@ -291,12 +291,20 @@ def says_what_it_is(host: Host) -> str | None:
     return _unless("CONST" in flow, "the classes of a flow model's sampling do not name CONST")
 
 
+def _adds(self: object, weight: Tensor, key: str, strength: float, *others: object) -> Tensor:
+    return weight + strength
+
+
 def merges_weights(host: Host) -> str | None:
     weight = torch.full((2, 2), 0.5)
     patches = [(2.0, ("diff", (torch.ones(2, 2),)), 1.0, None, None)]
     merged = host.at("comfy.lora.calculate_weight")(patches, weight.clone(), "key")
     if not _close(merged, torch.full((2, 2), 2.5)):
         return "calculate_weight does not add a difference times its strength"
+    adapter = type("Adds", (host.at("comfy.weight_adapter.WeightAdapterBase"),), {"calculate_weight": _adds})()
+    patches = [(2.0, adapter, 1.0, None, None)]
+    if not _close(host.at("comfy.lora.calculate_weight")(patches, weight.clone(), "key"), torch.full((2, 2), 2.5)):
+        return "calculate_weight does not leave a weight to a weight adapter"
     rounding = host.at("comfy.float.stochastic_rounding")
     seed = host.at("comfy.model_patcher.string_to_seed")("key")
     if not isinstance(seed, int) or rounding(merged, torch.float16, seed=seed).dtype != torch.float16:

@@ -363,11 +363,12 @@ ENTRIES: tuple[Entry, ...] = (
     Entry(
         "weight patches",
         "load_lora_for_models patches clones of MODEL and CLIP; calculate_weight, stochastic_rounding and string_to_seed merge "
-        "a patch as loading does.",
-        "Experts from LoRAs and mixtures of patched experts do not work",
+        "a patch as loading does, and leave what a weight adapter adds to it.",
+        "Experts from LoRAs, slim experts and mixtures of patched experts do not work",
         (
             "comfy.sd.load_lora_for_models(model, clip, lora, strength_model, strength_clip)",
             "comfy.lora.calculate_weight(patches, weight, key)",
+            "comfy.weight_adapter.WeightAdapterBase",
             "comfy.float.stochastic_rounding(value, dtype, seed=)",
             "comfy.model_patcher.string_to_seed(key)",
             "comfy.model_patcher.wipe_lowvram_weight(module)",
@@ -408,6 +409,8 @@ ENTRIES: tuple[Entry, ...] = (
             "comfy.model_detection.unet_prefix_from_state_dict(state)",
             "comfy.model_detection.model_config_from_unet(state, prefix, metadata=)",
             "comfy.model_detection.detect_unet_config(state, prefix)",
+            "comfy.supported_models_base.BASE.model_type(self, state, prefix)",
+            "comfy.supported_models_base.BASE.sampling_settings",
             "comfy.supported_models_base.BASE.process_unet_state_dict",
             "comfy.supported_models_base.BASE.process_clip_state_dict",
             "comfy.supported_models_base.BASE.get_model(self, state, prefix, device=)",
@@ -431,6 +434,7 @@ ENTRIES: tuple[Entry, ...] = (
         (
             "clip.tokenize(text)",
             "clip.encode_from_tokens_scheduled(tokens)",
+            "clip.clone()",
             "clip.patcher",
             "clip.patcher.forced_hooks",
             "clip.cond_stage_model",

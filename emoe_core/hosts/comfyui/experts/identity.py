@@ -19,7 +19,7 @@ from .weights import weights_signature
 
 #: The projection of the pooled text in the CLIPs of SD1, SDXL and SD2. Those models do not use it and most files do not
 #: contain it, so ComfyUI leaves uninitialised memory in it. (The embedded experts define it.)
-_UNUSED = ("clip_l.transformer.text_projection.weight", "clip_h.transformer.text_projection.weight")
+UNUSED = ("clip_l.transformer.text_projection.weight", "clip_h.transformer.text_projection.weight")
 
 _PLAIN = (bool, int, float, str, torch.dtype, type(None))
 
@@ -57,7 +57,7 @@ def clip_identity(clip: Any, where: str) -> str:
     """Digest of a text encoder with its patches, clip-skip, hooks and tokenizer options; "" for None."""
     if clip is None:
         return ""
-    unused = () if isinstance(clip.cond_stage_model, DemoTextModels) else _UNUSED
+    unused = () if isinstance(clip.cond_stage_model, DemoTextModels) else UNUSED
     weights = weights_signature(clip.patcher, "", where, unused)
     digest = hashlib.sha256(model_identity(clip.patcher, weights).encode())
     digest.update(str(clip.layer_idx).encode())

@@ -1,6 +1,8 @@
 """Experts from ComfyUI's models and from files in ComfyUI's folders, whose text encoders may be read on first use."""
 
 import pickle
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,13 +20,14 @@ from ....io.files import file_sha256, state_of
 from ....io.log import timed
 from . import identity
 from .partial import NETWORK, eight_bits_in_file, load_encoder_only, quantised_in_file
+from .slim import slim_clip, slim_model
 from .weights import is_quantised, weight_type, weights_signature
 
 #: Files of this folder are listed with the folder's name in front, so that their names differ from those of checkpoints.
 DIFFUSION_MODELS = "diffusion_models"
 NONE = "none"
 #: How much of a file Load Experts reads at first. Graphs older than this choice get the first: scores are the same.
-LOAD = (ENCODER_ONLY, WHOLE) = ("encoder only", "whole")
+LOAD = (ENCODER_ONLY, WHOLE, SLIM) = ("encoder only", "whole", "slim")
 
 
 def expert_from_model(model: ModelPatcher, clip: Any, name: str, file: str = "") -> Expert:
@@ -80,7 +83,7 @@ def load_expert(name: str, encoder_only: bool = False) -> Expert:
             that ComfyUI does not know.
     """
     path = model_path(name)
-    try:
+    with _named_errors(name):
         part = load_encoder_only(path) if encoder_only else None
         if part is not None:
             encoder, has_text = part
@@ -88,6 +91,37 @@ def load_expert(name: str, encoder_only: bool = False) -> Expert:
             lazy = LazyClip(path, path.stem) if with_text else None
             return _from_file(encoder, lazy, path, f"{path.stat().st_size} bytes")
         model, clip = _load_whole(path, _is_diffusion_model(name))
+    if model is None:
+        raise EMoEError(f"The model file '{name}' holds no diffusion model; choose another.")
+    if quantised_in_file(path) and not is_quantised(model, NETWORK):
+        # Such a host takes the numbers without their scales and reports nothing.
+        raise EMoEError(
+            f"The model file '{name}' is quantised in a form that this ComfyUI does not know; update ComfyUI, or use the "
+            "model's fp16 version."
+        )
+    return _from_file(model, clip, path, f"sha256:{file_sha256(path)}")
+
+
+def load_slim_expert(name: str, first: Expert) -> Expert:
+    """One more expert, of which only the difference from the first one is held; see `slim`.
+
+    Raises:
+        EMoEError: as `load_expert`; or the file's network is no relative of the first expert's.
+    """
+    path = model_path(name)
+    with _named_errors(name):
+        model, has_text = slim_model(first.model, path)
+    clip: LazyClip | None = None
+    if has_text and not _is_diffusion_model(name):
+        clip = LazyClip(path, path.stem) if first.clip is None else _SlimClip(path, path.stem, first.clip)
+    return expert_from_model(model, clip, path.stem, f"{path.name} {path.stat().st_size} bytes, slim")
+
+
+@contextmanager
+def _named_errors(name: str) -> Iterator[None]:
+    """Says of a file that cannot be loaded what is wrong with it."""
+    try:
+        yield
     except EMoEError:
         raise
     except (SafetensorError, ValueError) as error:
@@ -103,15 +137,6 @@ def load_expert(name: str, encoder_only: bool = False) -> Expert:
         raise EMoEError(
             f"The model file '{name}' is not a model that ComfyUI knows ({first_line(error)}); choose another."
         ) from error
-    if model is None:
-        raise EMoEError(f"The model file '{name}' holds no diffusion model; choose another.")
-    if quantised_in_file(path) and not is_quantised(model, NETWORK):
-        # Such a host takes the numbers without their scales and reports nothing.
-        raise EMoEError(
-            f"The model file '{name}' is quantised in a form that this ComfyUI does not know; update ComfyUI, or use the "
-            "model's fp16 version."
-        )
-    return _from_file(model, clip, path, f"sha256:{file_sha256(path)}")
 
 
 def _from_file(model: ModelPatcher, clip: Any, path: Path, mark: str) -> Expert:
@@ -143,13 +168,15 @@ def _checkpoint(path: Path, **more: bool) -> Any:
 def load_experts(names: list[str], load: str = WHOLE) -> ExpertSet:
     """Loads several experts as one set, in order. `load` is one of `LOAD`; see `load_expert`."""
     if load not in LOAD:
-        raise EMoEError(f"Load Experts' input 'load' is '{load}'; choose {' or '.join(LOAD)}.")
+        raise EMoEError(f"Load Experts' input 'load' is '{load}'; choose {', '.join(LOAD[:-1])} or {LOAD[-1]}.")
     experts = ExpertSet()
     progress = comfy.utils.ProgressBar(len(names))
     for name in names:
         comfy.model_management.throw_exception_if_processing_interrupted()
         with timed("loaded the expert '%s' (%s)", name, load):
-            experts = experts.add(load_expert(name, load == ENCODER_ONLY))
+            slim = load == SLIM and len(experts) > 0
+            made = load_slim_expert(name, experts.experts[0]) if slim else load_expert(name, load == ENCODER_ONLY)
+            experts = experts.add(made)
         progress.update(1)
     return experts
 
@@ -189,10 +216,24 @@ class LazyClip:
         if self._clip is None:
             try:
                 with timed("loaded the text encoder of '%s'", self._name):
-                    self._clip = _checkpoint(self._path, output_model=False)[1]
+                    self._clip = self._read()
             except (RuntimeError, ValueError, KeyError, OSError) as error:
                 raise EMoEError(
                     f"The text encoder of expert '{self._name}' cannot be read from '{self._path.name}', since the file is "
                     "gone or damaged; run Load Experts again."
                 ) from error
         return self._clip
+
+    def _read(self) -> Any:
+        return _checkpoint(self._path, output_model=False)[1]
+
+
+class _SlimClip(LazyClip):
+    """The text encoder of a slim expert: its difference from the first expert's is all that stays in memory."""
+
+    def __init__(self, path: Path, name: str, first: Any) -> None:
+        super().__init__(path, name)
+        self._first = first
+
+    def _read(self) -> Any:
+        return slim_clip(self._first, super()._read(), f"The text encoder of '{self._path.name}'")

@@ -39,7 +39,7 @@ _DECODER_OF = "emoe_decoder"
 _DECODER = ("output_blocks", "out")
 _DECODER_NAMES = ("output_blocks.", "out.")
 _META = torch.device("meta")
-_SAFETENSORS = (".safetensors", ".sft")
+SAFETENSORS = (".safetensors", ".sft")
 #: How the names of text encoders begin in checkpoints.
 _TEXT = ("cond_stage_model.", "conditioner.", "text_encoders.")
 _NOT_NETWORK = (*_TEXT, "first_stage_model.", "vae.")
@@ -102,10 +102,10 @@ def load_encoder_only(path: Path, disable_dynamic: bool = False) -> tuple[ModelP
     Raises:
         SafetensorError, OSError: the file is damaged, cut short or missing.
     """
-    if path.suffix.lower() not in _SAFETENSORS:
+    if path.suffix.lower() not in SAFETENSORS:
         return None
     with WeightsFile(path) as file:
-        shells = _shells(file)
+        shells = shells_of(file)
         prefix = None if shells is None else _prefix(shells)
         if shells is None or prefix is None or _is_quantised(file):
             return None
@@ -128,7 +128,7 @@ def load_encoder_only(path: Path, disable_dynamic: bool = False) -> tuple[ModelP
         _read_into(network, names, file, keep_types)
         left = {n: f for n, f in names.items() if n.startswith(_DECODER_NAMES)}
         decoder = Decoder(path, file.version, left, modules, keep_types)
-        has_text = _has_text_encoder(config, file, shells)
+        has_text = has_text_encoder(config, file, shells)
     model.to(offload)
     setattr(network, _DECODER_OF, decoder)
     loads_again_by(patcher, _again, decoder)
@@ -200,7 +200,7 @@ def _is_quantised(file: WeightsFile, text_too: bool = True) -> bool:
 
 def quantised_in_file(path: Path) -> bool:
     """Whether a file's network has layers with scales of their own. False for other formats than safetensors."""
-    if path.suffix.lower() not in _SAFETENSORS:
+    if path.suffix.lower() not in SAFETENSORS:
         return False
     with WeightsFile(path) as file:
         return _is_quantised(file, text_too=False)
@@ -211,7 +211,7 @@ def eight_bits_in_file(path: Path) -> str:
 
     Hosts may load such a file as 16 or 32 bits, but its weights stay as coarse as they were written.
     """
-    if path.suffix.lower() not in _SAFETENSORS:
+    if path.suffix.lower() not in SAFETENSORS:
         return ""
     counts: Counter[torch.dtype | None] = Counter()
     with WeightsFile(path) as file:
@@ -222,7 +222,7 @@ def eight_bits_in_file(path: Path) -> str:
     return "" if dtype is None or dtype.itemsize > 1 else str(dtype).removeprefix("torch.")
 
 
-def _shells(file: WeightsFile) -> dict[str, Tensor] | None:
+def shells_of(file: WeightsFile) -> dict[str, Tensor] | None:
     """The file as a state dict for ComfyUI's detection: shapes and types, and the values of small tensors only."""
     if any(file.dtype(name) is None for name in file.names()):
         return None
@@ -281,7 +281,8 @@ def _read_into(module: torch.nn.Module, names: dict[str, str], file: WeightsFile
             setattr(owner, name, torch.nn.Parameter(filled, requires_grad=weight.requires_grad))
 
 
-def _has_text_encoder(config: comfy.supported_models_base.BASE, file: WeightsFile, shells: dict[str, Tensor]) -> bool:
+def has_text_encoder(config: comfy.supported_models_base.BASE, file: WeightsFile, shells: dict[str, Tensor]) -> bool:
+    """Whether a file has a text encoder that the host would load; `shells` are the file's, from `shells_of`."""
     text = config.process_clip_state_dict(dict(shells))
     return len(text) > 0 and config.clip_target(state_dict=shells) is not None
 
