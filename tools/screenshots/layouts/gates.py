@@ -103,7 +103,7 @@ MIDWAY = Layout(
         **LEFT,
         7: at(360, 370, ENCODE),
         8: at(720, 0, ADVANCED),  # the first steps
-        5: at(1120, 0, SCORE),
+        5: (1120, 0, 300, 650),  # unfolded, so its card needs more room
         6: at(1500, 0, GATE),
         12: at(1120, 720, ADVANCED),  # the rest
         9: at(1500, 720, DECODE),
