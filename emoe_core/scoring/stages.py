@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 
 _MODE = "staged"
 #: The share of known prompts that is taken for known after the first stage.
-PLAINLY_KNOWN = 0.2
+PLAINLY_KNOWN = 0.05
 #: A prompt is plainly unknown from this multiple of the highest score of a known one.
-PLAINLY_UNKNOWN = 1.2
+PLAINLY_UNKNOWN = 2.0
 #: One reference prompt in so many is learnt from, and left out of the calibration.
 LEARNT_FROM = 3
 #: With fewer good prompts to learn from, their highest score says little.

@@ -71,8 +71,8 @@ def test_a_staged_calibrations_file_is_one_that_older_packs_read_and_never_mista
 def test_the_rule_is_a_quantile_and_a_margin() -> None:
     scores = [float(number) for number in range(1, 21)]
     random.Random(0).shuffle(scores)
-    assert Stages.learn(scores) == Stages(4.0, 24.0)
-    assert Stages.learn([1 / 3] * FEWEST) == Stages(0.333333, 0.4)
+    assert Stages.learn(scores) == Stages(1.0, 40.0)
+    assert Stages.learn([1 / 3] * FEWEST) == Stages(0.333333, 0.666667)
     with pytest.raises(EMoEError, match=f"here these are {FEWEST - 1}; give at least 60"):
         Stages.learn(scores[: FEWEST - 1])
 

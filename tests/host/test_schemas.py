@@ -241,4 +241,4 @@ def test_a_cached_score_is_told_where_the_host_can(node_classes: dict[str, Any])
 
     can = "has_intermediate_output" in inspect.signature(io.Schema).parameters
     told = {name for name, cls in node_classes.items() if getattr(cls, "HAS_INTERMEDIATE_OUTPUT", False)}
-    assert told == ({"EMoE_Score"} if can else set())
+    assert told == ({"EMoE_Score", "EMoE_ScoreList"} if can else set())

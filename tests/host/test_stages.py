@@ -10,7 +10,15 @@ from emoe_testing.scoring import WIDGETS, latent, options, score_prompt, score_p
 
 LATENT = latent(size=16)
 HOW: dict[str, Any] = {"preset": "layout", "noise_seed": 3}
-PROMPTS = ["red apple", "xchtgg", "candle", "Käse", "a very much longer prompt about a horse", "horse", "blue zebra pizza"]
+PROMPTS = [
+    "red apple",
+    "xchtgg",
+    "candle",
+    "Käse",
+    "a very much longer prompt about a horse",
+    "horse",
+    "blue zebra pizza",
+]
 FAST = {**WIDGETS, "preset": "fast", "block_index": -1, "sampler_name": "euler"}
 
 

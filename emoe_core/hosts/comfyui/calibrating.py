@@ -128,7 +128,9 @@ def calibrate(
     if staged:
         references = references.where(lambda prompt: not is_learnt_from(prompt))
         if not references.prompts:
-            raise EMoEError("Calibrate Gate's staged learns from all of these prompts and leaves none to compare with; add more.")
+            raise EMoEError(
+                "Calibrate Gate's staged learns from all of these prompts and leaves none to compare with; add more."
+            )
     progress = _Progress(len(known) + len(set(references.prompts)))
     tries = []
     if staged:

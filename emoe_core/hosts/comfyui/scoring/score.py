@@ -340,7 +340,8 @@ class Run:
             if not all(stages.decides(item.score) for item in scored.report.items)
         ]
         second = dict(zip(open_, half(open_, slice(middle, None), slice(early, None)), strict=True)) if open_ else {}
-        progress(1, 1, "")
+        units = middle * early * (len(own) + (empties is not None))
+        progress(2 * units, 2 * units, "")  # where the second stage was not needed, the first was all
         full = len(self.experts) * len(self.noises)
         made = (middle * early, middle * early + (len(self.experts) - middle) * (len(self.noises) - early))
         names = tuple(expert.name for expert in self.experts.experts)
