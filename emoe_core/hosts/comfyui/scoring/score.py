@@ -334,12 +334,16 @@ class Run:
             return score_many(probe, asked, halved, [texts[number] for number in which], tell, self.also, brief)
 
         first = half(list(range(len(own))), slice(None, middle), slice(None, early))
-        open_ = [
+        doubtful = [
             number
             for number, scored in enumerate(first)
             if not all(stages.decides(item.score) for item in scored.report.items)
         ]
-        second = dict(zip(open_, half(open_, slice(middle, None), slice(early, None)), strict=True)) if open_ else {}
+        second = (
+            dict(zip(doubtful, half(doubtful, slice(middle, None), slice(early, None)), strict=True))
+            if doubtful
+            else {}
+        )
         units = middle * early * (len(own) + (empties is not None))
         progress(2 * units, 2 * units, "")  # where the second stage was not needed, the first was all
         full = len(self.experts) * len(self.noises)
