@@ -91,6 +91,16 @@ class Calibrate(io.ComfyNode):
                         "model of photographs should know."
                     ),
                 ),
+                io.Boolean.Input(
+                    "staged",
+                    default=False,
+                    optional=True,
+                    tooltip=(
+                        "Score in two stages: half of the experts first, the others only where that leaves doubt. It takes at "
+                        "most half of the network calls. Needs four experts, two noise samples and 60 prompts, of which every "
+                        "third is only learnt from."
+                    ),
+                ),
             ],
             outputs=[
                 CalibrationType.Output(
@@ -110,6 +120,7 @@ class Calibrate(io.ComfyNode):
         prompt_file: str = "",
         bad_below: float = BAD_BELOW,
         built_in: str = calibrating.NO_SET,
+        staged: bool = False,
         **widgets: Any,
     ) -> io.NodeOutput:
         references = calibrating.reference_prompts(prompts, prompt_file, bad_below, built_in)
@@ -122,6 +133,7 @@ class Calibrate(io.ComfyNode):
             clip,
             settings.options("Calibrate Gate", **widgets),
             said,
+            staged,
         )
         return io.NodeOutput(made, ui=text_ui(made.line(), *filter(None, [said]), *_left_out(references.skipped)))
 

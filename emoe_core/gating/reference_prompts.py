@@ -5,7 +5,7 @@ prompts come out wrong; every other column with recurring labels, such as `langu
 """
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -48,6 +48,17 @@ class ReferencePrompts:
     def __add__(self, other: "ReferencePrompts") -> "ReferencePrompts":
         """Both together; prompts without marks count as good where the others have marks."""
         return _gathered([*self._rows(), *other._rows()], (*self.skipped, *other.skipped))
+
+    def where(self, wanted: Callable[[str], bool]) -> "ReferencePrompts":
+        """Only the prompts that are wanted, with their marks and groups."""
+        kept = [i for i, prompt in enumerate(self.prompts) if wanted(prompt)]
+        return ReferencePrompts(
+            tuple(self.prompts[i] for i in kept),
+            tuple(self.bad[i] for i in kept) if self.bad else (),
+            {column: tuple(labels[i] for i in kept) for column, labels in self.groups.items()},
+            self.skipped,
+            tuple(self.places[i] for i in kept) if self.places else (),
+        )
 
     def _rows(self) -> list[_Row]:
         marks: Sequence[bool | None] = self.bad or [None] * len(self.prompts)

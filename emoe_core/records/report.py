@@ -63,6 +63,25 @@ class ItemScore:
 
 
 @dataclass(frozen=True)
+class StageCalls:
+    """What a staged score took.
+
+    Attributes:
+        stage: the one that decided, 1 or 2.
+        calls: network calls with the prompt.
+        full: those of a score by all experts on all noise samples.
+    """
+
+    stage: int
+    calls: int
+    full: int
+
+    def line(self) -> str:
+        """For a person."""
+        return f"stage {self.stage} of 2 decided: {self.calls} of {self.full} network calls"
+
+
+@dataclass(frozen=True)
 class Report:
     """Everything known about one scored prompt.
 
@@ -71,7 +90,8 @@ class Report:
         items: one score per batch item.
         experts: the experts' names, in the order of `settings.experts`.
         files: file name and SHA-256 of each expert, "" where this pack did not read it from a file.
-        pairwise: mean squared distance between every two experts over their mean square.
+        pairwise: mean squared distance between every two experts over their mean square; of a staged score, between the
+            experts of the first stage.
         messages: what a user should know before trusting the score.
         prompt: the text, "" where it is unknown.
         calibrations: the calibrations that came with the experts.
@@ -79,6 +99,7 @@ class Report:
         maps: the pictures for Disagreement Map; no part of the stored report.
         proofs: whether calibrations made by other digests hold for these models.
         alike: pairs of experts, by their places, that gave the same latents but for rounding.
+        stage: what a staged score took; None for any other.
     """
 
     settings: Settings
@@ -94,6 +115,7 @@ class Report:
     maps: Maps | None = field(default=None, compare=False, repr=False)
     proofs: tuple[Proof, ...] = ()
     alike: tuple[tuple[int, int], ...] = ()
+    stage: StageCalls | None = None
 
     @property
     def score(self) -> float:
@@ -116,6 +138,8 @@ class Report:
             found.append(f"variance across experts {item.epistemic:.3g}, across seeds {item.seed_variance:.3g}")
         if self.routing is not None:
             found.append(self.routing.line())
+        if self.stage is not None:
+            found.append(self.stage.line())
         return [*found, *(proof.line() for proof in self.proofs), *self.warnings]
 
     def proof_of(self, calibration: Calibration) -> Proof | None:
@@ -152,6 +176,7 @@ class Report:
             "fingerprint": self.settings.fingerprint(),
             "proofs": [proof.as_dict() for proof in self.proofs],
             **({} if self.routing is None else {"routing": self.routing.as_dict()}),
+            **({} if self.stage is None else {"stage": asdict(self.stage)}),
         }
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from ..errors import EMoEError
 from ..records.calibration import Calibration
+from .stages import Stages
 
 #: Where the latent is taken, as a user chooses it.
 TAPS: dict[str, str] = {
@@ -135,6 +136,7 @@ class ScoreOptions:
         size: width and height of the picture in pixels, where no latent gives it; None for the experts' own.
         sigma: a calibration's noise level, rounded to 6 digits; it overrides steps, scheduler and at_step.
         dtype: the type to compute in, such as "float32"; None leaves it to the host.
+        stages: score in two stages by this rule; None for all experts on all noise samples.
 
     Raises:
         EMoEError: an unknown preset, tap or estimator.
@@ -154,6 +156,7 @@ class ScoreOptions:
     size: tuple[int, int] | None = None
     sigma: float | None = None
     dtype: str | None = None
+    stages: Stages | None = None
 
     def __post_init__(self) -> None:
         resolve(self.preset, self.tap, self.estimator)
@@ -181,4 +184,5 @@ class ScoreOptions:
             noise_samples=made.noise_samples,
             sigma=made.sigma,
             dtype=made.dtype,
+            stages=Stages.of_mode(made.mode),
         )

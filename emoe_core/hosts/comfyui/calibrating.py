@@ -1,6 +1,7 @@
 """Calibrations in ComfyUI: made prompt by prompt, stored in the user directory, resumed after an interruption."""
 
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from ...prompts.sets import EVERYDAY
 from ...records.calibration import Calibration
 from ...records.settings import Settings
 from ...scoring.presets import ScoreOptions
+from ...scoring.stages import FIRST_STAGE, Stages, is_learnt_from
 from .experts.identity import clip_identity
 from .input_files import input_file
 from .prompts.conditioning import encoded
@@ -101,6 +103,7 @@ def calibrate(
     clip: Any,
     options: ScoreOptions,
     reference: str = "",
+    staged: bool = False,
 ) -> Calibration:
     """Scores reference prompts and makes a calibration of them.
 
@@ -111,6 +114,7 @@ def calibrate(
         latent: a LATENT with one item.
         clip: one text encoder for all experts, or None for each expert's own.
         reference: one sentence that describes the prompts.
+        staged: score in two stages, by a rule learnt from every third prompt, which the calibration then leaves out.
 
     Raises:
         EMoEError: no prompts, a batch, or bad input to the score.
@@ -120,36 +124,75 @@ def calibrate(
             "Calibrate Gate has no prompts; write at least 19 (for alpha 0.05), one per line, or choose a prompt_file or "
             "a built_in set."
         )
-    prompts = list(dict.fromkeys(references.prompts))
-    progress = _Progress(len(prompts))
-    run = Run.of(experts, latent, options)
-    if len(run.samples) != 1:
-        # A batch's score is that of its worst item, which cannot be compared with the score of a single image.
-        raise EMoEError(
-            "Calibrate Gate's latent_image is a batch; set its batch_size to 1: every prompt gets the same one."
-        )
-    settings = run.settings(encoded(experts, prompts[0], clip))
-    kept = unfinished(settings, clip)
-    scores = kept.read()
-    progress.update(sum(p in scores for p in prompts))
-    todo = [prompt for prompt in prompts if prompt not in scores]
-    waiting = (encoded(experts, prompt, clip) for prompt in todo)
-    for prompt, scored in zip(todo, score_prompts(experts, waiting, latent, options), strict=True):
-        scores[prompt] = scored.report.score
-        with explained(f"Calibrate Gate's scores {_UNWRITTEN}", _MAKE_ROOM):
-            kept.add(prompt, scored.report.score)
-        progress.update(sum(p in scores for p in prompts))
+    known = _learnt_from(references) if staged else ()
+    if staged:
+        references = references.where(lambda prompt: not is_learnt_from(prompt))
+        if not references.prompts:
+            raise EMoEError(
+                "Calibrate Gate's staged learns from all of these prompts and leaves none to compare with; add more."
+            )
+    progress = _Progress(len(known) + len(set(references.prompts)))
+    tries = []
+    if staged:
+        learning = _Scores(experts, latent, clip, replace(options, stages=FIRST_STAGE), progress)
+        tries.append(learning)
+        options = replace(options, stages=Stages.learn(learning.of(known)))
+    scores = _Scores(experts, latent, clip, options, progress)
+    tries.append(scores)
+    found = scores.of(references.prompts)
     made = Calibration(
         name or "calibration",
-        settings,
-        tuple(scores[prompt] for prompt in references.prompts),
+        scores.settings,
+        found,
         references.prompts,
         reference,
         bad=references.bad,
         groups=references.groups,
     )
-    kept.remove()
+    for each in tries:
+        each.kept.remove()
     return made
+
+
+def _learnt_from(references: ReferencePrompts) -> tuple[str, ...]:
+    """The good prompts that the rule of the stages is learnt from; an `EMoEError` where they are too few."""
+    bad = {prompt for prompt, is_bad in zip(references.prompts, references.bad, strict=False) if is_bad}
+    found = tuple(dict.fromkeys(p for p in references.prompts if is_learnt_from(p) and p not in bad))
+    Stages.check(len(found))
+    return found
+
+
+class _Scores:
+    """Scores of reference prompts under some options, each written down as soon as it is there."""
+
+    def __init__(
+        self, experts: ExpertSet, latent: dict[str, Any], clip: Any, options: ScoreOptions, progress: "_Progress"
+    ) -> None:
+        self._experts, self._latent, self._clip, self._options = experts, latent, clip, options
+        self._progress = progress
+        self._run = Run.of(experts, latent, options)
+        if len(self._run.samples) != 1:
+            # A batch's score is that of its worst item, which cannot be compared with the score of a single image.
+            raise EMoEError(
+                "Calibrate Gate's latent_image is a batch; set its batch_size to 1: every prompt gets the same one."
+            )
+
+    def of(self, references: tuple[str, ...]) -> tuple[float, ...]:
+        """A score for each prompt. Those that an earlier try has written down are not scored again."""
+        prompts = list(dict.fromkeys(references))
+        self.settings = self._run.settings(encoded(self._experts, prompts[0], self._clip))
+        self.kept = unfinished(self.settings, self._clip)
+        scores = self.kept.read()
+        self._progress.add(sum(p in scores for p in prompts), fresh=False)
+        todo = [prompt for prompt in prompts if prompt not in scores]
+        waiting = (encoded(self._experts, prompt, self._clip) for prompt in todo)
+        found = score_prompts(self._experts, waiting, self._latent, self._options)
+        for prompt, scored in zip(todo, found, strict=True):
+            scores[prompt] = scored.report.score
+            with explained(f"Calibrate Gate's scores {_UNWRITTEN}", _MAKE_ROOM):
+                self.kept.add(prompt, scored.report.score)
+            self._progress.add(1)
+        return tuple(scores[prompt] for prompt in references)
 
 
 class _Progress:
@@ -157,19 +200,19 @@ class _Progress:
 
     def __init__(self, total: int) -> None:
         self._bar = comfy.utils.ProgressBar(total)
-        self._total = total
-        self._first: tuple[float, int] | None = None
+        self._total, self._done, self._made = total, 0, 0
+        self._since = time.monotonic()
 
-    def update(self, done: int) -> None:
-        self._bar.update_absolute(done, self._total)
-        now = time.monotonic()
-        if self._first is None:
-            self._first = (now, done)  # scores from an earlier try took no time now
+    def add(self, count: int, fresh: bool = True) -> None:
+        """So many more prompts are done; those from an earlier try took no time now."""
+        self._done += count
+        self._made += count if fresh else 0
+        self._bar.update_absolute(self._done, self._total)
+        if not self._made:
             return
-        since, before = self._first
-        left = (now - since) / max(done - before, 1) * (self._total - done)
-        togo = f", about {duration(left)} left" if done < self._total else ""
-        show_text(f"{done} of {self._total} prompts{togo}")
+        left = (time.monotonic() - self._since) / self._made * (self._total - self._done)
+        togo = f", about {duration(left)} left" if self._done < self._total else ""
+        show_text(f"{self._done} of {self._total} prompts{togo}")
 
 
 def unfinished(settings: Settings, clip: Any) -> KeptScores:

@@ -67,6 +67,7 @@ def look(
     Raises:
         EMoEError: bad input to the score, a trial of other models or settings, or a trial that cannot be written.
     """
+    options = replace(options, stages=None)  # several readings are compared, and each is to be at its best
     prompts = wanted.prompts()
     if name.strip():
         return _looked(experts, prompts, latent, options, clip, trials.trial(name.strip()))

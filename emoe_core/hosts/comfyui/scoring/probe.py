@@ -41,6 +41,7 @@ class ComfyProbe:
         seeds: the seed of each noise sample; what patches of other nodes draw comes from it too.
         sigmas: the schedule from the scored step on; the first is the scored noise level.
         empty_key: digest of everything that the empty pass depends on, beside expert and CONDITIONING.
+        apart: every prompt and noise sample gets a call of its own, so that its company does not even change the rounding.
     """
 
     experts: ExpertSet
@@ -51,6 +52,7 @@ class ComfyProbe:
     seeds: list[int]
     sigmas: Tensor
     empty_key: str
+    apart: bool = False
 
     @property
     def taps(self) -> tuple[str, ...]:
@@ -106,7 +108,8 @@ class ComfyProbe:
 
     def _calls(self, expert: Expert, prompts: list[Conditioning]) -> list[list[tuple[int, int]]]:
         """The units (prompt, noise sample) of each network call."""
-        most, items = batching.units_a_call(self.latent, expert.model), self.latent.shape[0]
+        most = 1 if self.apart else batching.units_a_call(self.latent, expert.model)
+        items = self.latent.shape[0]
         calls: list[list[tuple[int, int]]] = []
         for number, prompt in enumerate(prompts):
             alike: list[list[tuple[int, int]]] = []  # calls that the prompt may join

@@ -21,6 +21,7 @@ from ....io.log import log
 from ....mixture.experts import MODE, MixtureSet
 from ....records.calibration import Calibration
 from ....records.message import Code, Message
+from ....records.report import Report, StageCalls
 from ....records.settings import SHARED, Settings
 from ....scoring.collect import Progress, Reading, Taken, collect
 from ....scoring.comparable import check_comparable
@@ -28,6 +29,7 @@ from ....scoring.empty_prompt import says_nothing
 from ....scoring.estimators import estimator
 from ....scoring.presets import PRESETS, ScoreOptions, resolve_tap
 from ....scoring.score import Scored, score_many
+from ....scoring.stages import FEWEST_EXPERTS, FEWEST_SAMPLES, Stages, joined
 from ..experts.patchers import on_processor, sampled_shape
 from ..prompts import conditioning as cond
 from ..prompts.checks import check_areas
@@ -178,7 +180,12 @@ def score_prompts(
 
 @dataclass(frozen=True, eq=False)
 class Run:
-    """What all prompts of a run share, checked; made by `of`."""
+    """What all prompts of a run share, checked; made by `of`.
+
+    Attributes:
+        stages: the rule of a staged score.
+        apart: see `ComfyProbe.apart`.
+    """
 
     experts: ExpertSet
     samples: Tensor
@@ -190,6 +197,8 @@ class Run:
     estimator: str
     also: tuple[Reading, ...]
     said: tuple[Message, ...] = ()
+    stages: Stages | None = None
+    apart: bool = False
 
     @classmethod
     def of(
@@ -213,7 +222,10 @@ class Run:
         seed = options.noise_seed if options.add_noise else None
         kind = _kind(samples, latent)
         said = () if latent.get("noise_mask") is None else (Message.of(Code.NOISE_MASK),)
-        return cls(experts, samples, kind, sigmas, noises, seed, resolve_tap(tap, has), estimator_name, readings, said)
+        if options.stages is not None:
+            _check_halves(experts, noises, estimator_name)
+        tap = resolve_tap(tap, has)
+        return cls(experts, samples, kind, sigmas, noises, seed, tap, estimator_name, readings, said, options.stages)
 
     def settings(self, positive: cond.Conditioning) -> Settings:
         """Everything that the score of this prompt depends on besides its text."""
@@ -231,8 +243,13 @@ class Run:
             latent=self.latent,
             dtype=first.dtype,
             conditioning=cond.extras(positive),
-            mode=MODE if isinstance(self.experts, MixtureSet) else "ensemble",
+            mode=self._mode(),
         )
+
+    def _mode(self) -> str:
+        if self.stages is not None:
+            return self.stages.mode
+        return MODE if isinstance(self.experts, MixtureSet) else "ensemble"
 
     def alone(self) -> "Run":
         """The same for one image, as calibrations are made."""
@@ -273,7 +290,9 @@ class Run:
                 raise says_nothing(text, next(name for name in names if estimator(name).needs_empty))
         with torch.no_grad():
             given = self._given()
-            if not isinstance(self.experts, MixtureSet):
+            if self.stages is not None:
+                found = self._in_stages(self.stages, own, empties, settings, texts, progress, brief)
+            elif not isinstance(self.experts, MixtureSet):
                 probe = ComfyProbe(self.experts, own, empties, *given)
                 found = score_many(probe, self.experts, settings, texts, progress, self.also, brief)
             else:
@@ -284,6 +303,60 @@ class Run:
                     found += score_many(mixture, self.experts, settings[one], texts[one], progress, self.also, brief)
         said = (*self.said, *patches.messages(self.experts))
         return [_with_messages(scored, said) for scored in found]
+
+    def _in_stages(
+        self,
+        stages: Stages,
+        own: list[list[cond.Conditioning]],
+        empties: list[cond.Conditioning] | None,
+        settings: list[Settings],
+        texts: list[str],
+        progress: Progress,
+        brief: bool,
+    ) -> list[Scored]:
+        """The prompts' staged scores; the second half of the experts is only asked where the first stage does not decide."""
+        middle, early = len(self.experts) // 2, len(self.noises) // 2
+
+        def half(which: list[int], experts: slice, noises: slice) -> list[Scored]:
+            seed = None if self.noise_seed is None else _seeds(self.noise_seed, len(self.noises))[noises][0]
+            asked = ExpertSet(self.experts.experts[experts])
+            run = replace(self, experts=asked, noises=self.noises[noises], noise_seed=seed, stages=None, apart=True)
+            probe = ComfyProbe(
+                asked,
+                [own[number][experts] for number in which],
+                None if empties is None else empties[experts],
+                *run._given(),
+                apart=True,
+            )
+            # Of the settings, scoring reads tap, estimator and noise samples; the joined report has the whole score's.
+            halved = [replace(settings[number], noise_samples=len(run.noises)) for number in which]
+            tell = _part_of(progress, 0 if experts.start is None else 1, 1, 2)
+            return score_many(probe, asked, halved, [texts[number] for number in which], tell, self.also, brief)
+
+        first = half(list(range(len(own))), slice(None, middle), slice(None, early))
+        doubtful = [
+            number
+            for number, scored in enumerate(first)
+            if not all(stages.decides(item.score) for item in scored.report.items)
+        ]
+        second = (
+            dict(zip(doubtful, half(doubtful, slice(middle, None), slice(early, None)), strict=True))
+            if doubtful
+            else {}
+        )
+        units = middle * early * (len(own) + (empties is not None))
+        progress(2 * units, 2 * units, "")  # where the second stage was not needed, the first was all
+        full = len(self.experts) * len(self.noises)
+        made = (middle * early, middle * early + (len(self.experts) - middle) * (len(self.noises) - early))
+        names = tuple(expert.name for expert in self.experts.experts)
+        files = tuple(expert.file for expert in self.experts.experts)
+        found = []
+        for number, (one, scored) in enumerate(zip(settings, first, strict=True)):
+            whole = Report(one, (), names, files, (), calibrations=self.experts.calibrations)
+            last = int(number in second)
+            calls = StageCalls(1 + last, made[last], full)
+            found.append(joined(scored, second.get(number), stages, whole, calls))
+        return found
 
     def answers(self, prompts: list[cond.Conditioning], reading: Reading, progress: Progress) -> Taken:
         """What an ensemble's experts answer to one block of prompts, and to the empty prompt, before any estimator reads it.
@@ -300,7 +373,29 @@ class Run:
     def _given(self) -> tuple[Tensor, list[Tensor], list[int], Tensor, str]:
         """What every probe of this run gets beside its prompts."""
         seeds = _seeds(self.noise_seed or 0, len(self.noises))
-        return self.samples, self.noises, seeds, self.sigmas, _key(self.samples, self.noises, self.sigmas)
+        key = _key(self.samples, self.noises, self.sigmas)
+        return self.samples, self.noises, seeds, self.sigmas, f"{key}:apart" if self.apart else key
+
+
+def _check_halves(experts: ExpertSet, noises: list[Tensor], estimator_name: str) -> None:
+    """Raises an error where a staged score is not possible."""
+    if isinstance(experts, MixtureSet):
+        raise EMoEError(
+            "A mixture is one network and cannot be scored in stages; use a calibration made without staged."
+        )
+    if estimator(estimator_name).minimum_experts < 2:
+        raise EMoEError(
+            f"The estimator '{estimator_name}' asks one expert, so there are no stages; use a calibration made without staged."
+        )
+    for what, count, fewest in (
+        ("experts", len(experts), FEWEST_EXPERTS),
+        ("noise samples", len(noises), FEWEST_SAMPLES),
+    ):
+        if count < fewest:
+            raise EMoEError(
+                f"A staged score takes at least {fewest} {what} and there are {count}; add more, or use a calibration made "
+                "without staged."
+            )
 
 
 def _no_prompt() -> EMoEError:
