@@ -139,9 +139,8 @@ class Calibrate(io.ComfyNode):
 
     @classmethod
     def fingerprint_inputs(cls, prompt_file: str | None = "", **_: Any) -> str:
-        """Reads a changed prompt file again. None: another node gives the name, and has not run yet."""
-        named = (prompt_file or "").strip()
-        return input_files.state(named, calibrating.PROMPT_FILE) if named else ""
+        """Reads a changed prompt file again."""
+        return input_files.state_if_named(prompt_file, calibrating.PROMPT_FILE)
 
 
 def _left_out(rows: Sequence[BadRow]) -> list[str]:

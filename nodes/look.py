@@ -7,7 +7,7 @@ from comfy_api.latest import io, ui
 from ..emoe_core.experts.sets import ExpertSet
 from ..emoe_core.hosts.comfyui import looking
 from ..emoe_core.hosts.comfyui.files import decoration
-from ..emoe_core.hosts.comfyui.input_files import state
+from ..emoe_core.hosts.comfyui.input_files import state_if_named
 from ..emoe_core.records.calibration import Calibration
 from ..emoe_core.trial.look import LANGUAGES, NAMES, PAIRS
 from . import inputs, settings
@@ -136,6 +136,5 @@ class KnownOrUnknown(io.ComfyNode):
 
     @classmethod
     def fingerprint_inputs(cls, prompt_file: str | None = "", **_: Any) -> str:
-        """Reads a changed prompt file again. None: another node gives the name, and has not run yet."""
-        named_file = (prompt_file or "").strip()
-        return state(named_file, looking.PROMPT_FILE) if named_file else ""
+        """Reads a changed prompt file again."""
+        return state_if_named(prompt_file, looking.PROMPT_FILE)

@@ -5,12 +5,13 @@ import contextlib
 import importlib
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from .. import __version__
 from ..errors import EMoEError
 
-#: Each command's module has DESCRIPTION, EPILOG, add_arguments(parser) and run(args) -> exit code.
+#: Each command's module has DESCRIPTION, EPILOG, and either add_arguments(parser) and run(args) -> exit code, or ACTIONS, which
+#: are commands again.
 COMMANDS: dict[str, str] = {
     "audit": "score a file of prompts in groups, and tell which of them the models know too little",
     "batch": "queue a saved workflow for every row of a prompt file, and write a line for each",
@@ -23,22 +24,35 @@ COMMANDS: dict[str, str] = {
 }
 
 
-def parser(chosen: str | None) -> argparse.ArgumentParser:
-    """The parser, with the arguments of one command; the others are only listed."""
+def parser(words: Sequence[str]) -> argparse.ArgumentParser:
+    """The parser, with the arguments of the command that the words name; the others are only listed."""
     top = argparse.ArgumentParser(
         prog="python -m emoe_core",
         description="Scores prompts before their images are made: tools for the command line.",
     )
     top.add_argument("--version", action="version", version=f"emoe {__version__}")
-    commands = top.add_subparsers(dest="command", metavar="command", required=True)
-    for name, summary in COMMANDS.items():
-        command = commands.add_parser(name, help=summary)
-        if name == chosen:
-            module = importlib.import_module(f".{name}", __package__)
-            command.description, command.epilog = module.DESCRIPTION, module.EPILOG
+    _add_commands(top, "command", COMMANDS, __package__, words)
+    return top
+
+
+def _add_commands(
+    above: argparse.ArgumentParser, dest: str, commands: Mapping[str, str], package: str, words: Sequence[str]
+) -> None:
+    """Lists commands. Of the first that the words name, the module is imported and asked for its arguments or its actions."""
+    chosen = next((place for place, word in enumerate(words) if word in commands), None)
+    listed = above.add_subparsers(dest=dest, metavar=dest, required=True)
+    for name, summary in commands.items():
+        command = listed.add_parser(name, help=summary)
+        if chosen is None or name != words[chosen]:
+            continue
+        module = importlib.import_module(f".{name}", package)
+        command.description = getattr(module, "DESCRIPTION", f"{summary[0].upper()}{summary[1:]}.")
+        command.epilog = getattr(module, "EPILOG", above.epilog)
+        if actions := getattr(module, "ACTIONS", None):
+            _add_commands(command, "action", actions, module.__name__, words[chosen + 1 :])
+        else:
             module.add_arguments(command)
             command.set_defaults(run=module.run)
-    return top
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -48,7 +62,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         with contextlib.suppress(AttributeError, ValueError):
             stream.reconfigure(errors="replace")  # type: ignore[union-attr]
     words = sys.argv[1:] if argv is None else argv
-    args = parser(next((word for word in words if word in COMMANDS), None)).parse_args(words)
+    args = parser(words).parse_args(words)
     try:
         return int(args.run(args))
     except EMoEError as error:

@@ -252,6 +252,13 @@ class Calibration:
             raise EMoEError(f"The calibration {where} is not whole JSON; it is damaged, make it again.") from error
         return cls.from_dict(data, where)
 
+    def is_kept_in(self, path: str | Path) -> bool:
+        """Whether a file holds this very calibration; no where there is none, or where it cannot be read."""
+        try:
+            return Calibration.load(path) == self
+        except EMoEError:
+            return False
+
     def save(self, path: str | Path) -> None:
         """Writes the calibration so that a reader never sees half a file."""
         write_whole(Path(path), json.dumps(self.as_dict(), ensure_ascii=False, indent=1) + "\n")

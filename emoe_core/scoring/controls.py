@@ -8,15 +8,16 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import permutations
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..experts.sets import ExpertSet
 from ..stats.evaluation import auroc
-from . import estimators as est
-from .collect import Taken, measured_of
 from .presets import NOISE_PRED
+
+if TYPE_CHECKING:
+    from ..experts.sets import ExpertSet
+    from .collect import Taken
 
 #: How often a matched pair must be the nearer one.
 MATCHED_AT_LEAST = 0.9
@@ -64,11 +65,14 @@ class Rounding:
         return all(share <= ROUNDING_AT_MOST for share in self.shares.values())
 
 
-def matching(taken: Taken, experts: ExpertSet) -> Matching:
+def matching(taken: "Taken", experts: "ExpertSet") -> Matching:
     """The first control, from the latents of several prompts and of the empty prompt at the noise prediction.
 
     What the prompt changes from place to place is compared (t of `estimators.centred_layout`), on the first noise sample.
     """
+    from . import estimators as est  # here, so that what was measured can be shown without torch
+    from .collect import measured_of
+
     changes = []
     for latents in taken.prompts:
         measured = measured_of(latents[NOISE_PRED], taken.empty[NOISE_PRED], experts, NOISE_PRED)

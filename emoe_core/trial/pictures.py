@@ -4,7 +4,7 @@ import asyncio
 import io
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from ..errors import EMoEError
 from ..remote.server import new_session
@@ -21,7 +21,24 @@ class NoPicture(EMoEError):
     """The picture cannot be had; the message says why without naming it, so that equal reasons are counted together."""
 
 
-def find(picture: Picture, folders: Mapping[str, Path]) -> Path:
+class NoAnswer(NoPicture):
+    """The server that has the picture does not answer."""
+
+
+class Place(Protocol):
+    """Where ComfyUI's /view finds a picture."""
+
+    @property
+    def filename(self) -> str: ...
+
+    @property
+    def subfolder(self) -> str: ...
+
+    @property
+    def type(self) -> str: ...
+
+
+def find(picture: Place, folders: Mapping[str, Path]) -> Path:
     """The file of a picture in one of ComfyUI's folders.
 
     Args:
@@ -51,6 +68,7 @@ def fetch(picture: Picture) -> bytes:
     """The file of a picture from its server's /view.
 
     Raises:
+        NoAnswer: its server does not answer.
         NoPicture: it has no server, or that one does not give it.
     """
     if not picture.server.startswith(("http://", "https://")):
@@ -69,7 +87,7 @@ async def _fetched(picture: Picture) -> bytes:
             gone = answer.status == 404
             said = "does not have them any more" if gone else f"does not give them (HTTP {answer.status})"
     except (aiohttp.ClientError, asyncio.TimeoutError, OSError) as error:
-        raise NoPicture(f"{picture.server} does not answer") from error
+        raise NoAnswer(f"{picture.server} does not answer") from error
     raise NoPicture(f"{picture.server} {said}")
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -23,6 +25,7 @@ from emoe_core.trial.finish import file_name, workflow
 from emoe_core.trial.store import Contents, Drawn, Judgement, Trial
 from emoe_core.trial.thresholds import Advice
 
+ROOT = Path(__file__).resolve().parents[2]
 Filled = Callable[..., Path]
 
 
@@ -99,16 +102,16 @@ def test_a_picture_outside_its_folder_is_left_out(filled: Filled, tmp_path: Path
 
 
 def test_a_server_that_is_gone_is_asked_once(filled: Filled, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from emoe_core.cli.prove import page as command
-    from emoe_core.trial.pictures import NoPicture
+    from emoe_core.cli.prove import place
+    from emoe_core.trial.pictures import NoAnswer
 
     asked = []
 
     def silent(picture: Any) -> bytes:
         asked.append(picture.id)
-        raise NoPicture(f"{picture.server} does not answer")
+        raise NoAnswer(f"{picture.server} does not answer")
 
-    monkeypatch.setattr(command, "fetch", silent)
+    monkeypatch.setattr(place, "fetch", silent)
     path = filled(contents(60), server="http://127.0.0.1:9")
     assert main(["prove", "page", "--trial", str(path), "--out", str(tmp_path / "page")]) == 0
     assert len(asked) == 1 and "pictures are left out" in (tmp_path / "page" / "trial.html").read_text("utf-8")
@@ -232,3 +235,16 @@ def test_names_of_files_and_nodes_never_collide() -> None:
     graph = {**GRAPH, "7": {"class_type": "X", "inputs": {}}, "12:3": {"class_type": "Y", "inputs": {}}}
     made = workflow(contents(4, facts={**FACTS, "workflow": graph}), advice, "mine layout")
     assert set(made) == {*graph, "8"}
+
+
+@pytest.mark.parametrize("action", ["look", "draw", "judge", "page", "finish"])
+def test_an_action_alone_is_loaded_and_none_waits_for_torch(action: str) -> None:
+    code = (
+        "import sys; from emoe_core.cli.main import parser; "
+        f"parser(['prove', {action!r}]); "
+        "print(*sorted(name for name in sys.modules if name.startswith('emoe_core.cli.prove.')), 'torch' in sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60, check=True
+    )
+    assert done.stdout.split() == [*sorted([f"emoe_core.cli.prove.{action}", "emoe_core.cli.prove.place"]), "False"]

@@ -271,3 +271,19 @@ def test_word_attribution_and_audit_take_the_settings_too(
     )
     mine = words.execute(experts=demo, text="red horse", latent_image=LATENT, **WIDGETS)
     assert theirs.args[0] == mine.args[0] and "demo experts, fast" in theirs.ui["text"][-1]
+
+
+def test_each_prompt_of_a_list_is_proved_as_it_would_be_alone(
+    fresh: None, node_classes: dict[str, Any], host: Any, demo: Any, made: Set, fast: Any
+) -> None:
+    """The first prompt has an area, which the calibration does not know; the proof is the second one's."""
+    experts = made({place: backend(expert.model) for place, expert in enumerate(demo.experts)})
+    plain = host.prompts.conditioning.encode_for_experts(experts, "red horse")
+    placed = [[tensor, {**options, "area": (8, 8, 0, 0), "strength": 1.0}] for tensor, options in plain]
+    given = {**WIDGETS, "experts": experts, "latent_image": LATENT, "calibration": fast}
+    lists = {name: [value] for name, value in given.items()} | {"positive": [placed, plain]}
+    _, reports, _ = node_classes["EMoE_ScoreList"].execute(**lists).result
+    for positive, report in zip((placed, plain), reports, strict=True):
+        alone = node_classes["EMoE_Score"].execute(positive=positive, **given).result[1]
+        assert [proof.line() for proof in report.proofs] == [proof.line() for proof in alone.proofs]
+    assert [len(report.proofs) for report in reports] == [0, 1] and reports[1].proofs[0].holds

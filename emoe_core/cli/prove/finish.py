@@ -7,11 +7,9 @@ from pathlib import Path
 from ...errors import EMoEError
 from ...io.console import out
 from ...io.files import explained, write_whole
-from ...records.calibration import Calibration
 from ...trial.evidence import evidence
 from ...trial.finish import calibrations, workflow
-from .page import add_trial, read
-from .place import comfyui
+from .place import add_trial, comfyui, read
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -34,7 +32,11 @@ def run(args: argparse.Namespace) -> int:
     files = {preset: kept / f"{made.name}.json" for preset, made in left.calibrations.items()}
     if not args.overwrite:
         for preset, file in files.items():
-            _check(file, left.calibrations[preset])
+            if file.exists() and not left.calibrations[preset].is_kept_in(file):
+                raise EMoEError(
+                    f"There is another calibration '{file}'; give --overwrite to replace it, or copy the trial under another "
+                    "name."
+                )
     with explained(f"The calibrations cannot be written to '{kept}'", "choose another folder"):
         kept.mkdir(parents=True, exist_ok=True)
         for preset, file in files.items():
@@ -61,17 +63,3 @@ def run(args: argparse.Namespace) -> int:
         f"'{target}' (API format)."
     )
     return 0
-
-
-def _check(file: Path, made: Calibration) -> None:
-    """Refuses to replace another calibration."""
-    if not file.exists():
-        return
-    try:
-        same = Calibration.load(file) == made
-    except EMoEError:
-        same = False
-    if not same:
-        raise EMoEError(
-            f"There is another calibration '{file}'; give --overwrite to replace it, or copy the trial under another name."
-        )

@@ -3,7 +3,6 @@
 import argparse
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from ...errors import EMoEError
 from ...io.console import Line, out
@@ -11,12 +10,8 @@ from ...trial.judges import Judge, work
 from ...trial.judges.demo import NAME as DEMO
 from ...trial.judges.demo import DemoJudge
 from ...trial.judges.table import KEYS, TableJudge
-from ...trial.pictures import INPUT, OUTPUT, TEMP, fetch, find, load
-from ...trial.store import Picture, Trial
-from .place import HELP, comfyui, trial_path
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
+from ...trial.store import Trial
+from .place import HELP, open_picture, trial_path
 
 CSV = "csv"
 
@@ -64,16 +59,7 @@ def _judge(args: argparse.Namespace) -> Judge:
     if chosen is None:
         raise EMoEError(f"No judge is named; give --csv FILE with --column NAME, or --judge {DEMO}.")
     if chosen == DEMO:
-        return DemoJudge(lambda picture: _open(picture, args.pictures))
+        return DemoJudge(lambda picture: open_picture(picture, args.pictures))
     if not args.csv or not args.column:
         raise EMoEError("The judge csv needs a table and its column; give --csv FILE and --column NAME.")
     return TableJudge(Path(args.csv), args.column, args.name, args.key, args.bad_below)
-
-
-def _open(picture: Picture, folder: str | None) -> "Image":
-    """A picture from the folder that was named; else from the server that drew it, since names repeat from server to server."""
-    if folder is None and picture.server:
-        return load(fetch(picture))
-    base = comfyui()
-    places = {OUTPUT: base / "output", TEMP: base / "temp", INPUT: base / "input"}
-    return load(find(picture, places if folder is None else dict.fromkeys(places, Path(folder))))

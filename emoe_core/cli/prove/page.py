@@ -2,17 +2,15 @@
 
 import argparse
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ...io.console import out, out_json
 from ...records.message import LANGUAGES
 from ...trial.evidence import Evidence, evidence
-from ...trial.labels import JUDGE, MARKS, sources
 from ...trial.page import record, write
-from ...trial.pictures import INPUT, OUTPUT, TEMP, NoPicture, fetch, find, load
-from ...trial.store import Contents, Picture, Trial
-from .place import HELP, comfyui, trial_path
+from ...trial.pictures import NoAnswer
+from ...trial.store import Picture
+from .place import add_trial, open_picture, read
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -33,16 +31,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--json", action="store_true", help="print what trial.json holds")
 
 
-def add_trial(parser: argparse.ArgumentParser) -> None:
-    """Adds the options that say which trial, and who said good or bad."""
-    parser.add_argument("--trial", required=True, metavar="NAME", help=HELP)
-    parser.add_argument(
-        "--labels",
-        metavar="WHOSE",
-        help=f"who says good or bad: {MARKS}, or {JUDGE}NAME; when not given, the marks, or else the only judge",
-    )
-
-
 def run(args: argparse.Namespace) -> int:
     """The action; returns its exit code."""
     path, contents, labels = read(args)
@@ -53,15 +41,6 @@ def run(args: argparse.Namespace) -> int:
     else:
         out("\n".join([*lines(shown), f"The page is '{page}'."]))
     return 0
-
-
-def read(args: argparse.Namespace) -> tuple[Path, Contents, str]:
-    """The trial's file, what it holds, and whose labels are taken."""
-    path = trial_path(args.trial)
-    contents = Trial(path).contents()
-    known = sources(contents)
-    alone = known[0] if known and (known[0] == MARKS or len(known) == 1) else MARKS
-    return path, contents, args.labels or alone
 
 
 def lines(shown: Evidence) -> list[str]:
@@ -78,23 +57,15 @@ def opener(folder: str | None) -> "Callable[[Picture], Image]":
 
     A server that does not answer is asked once.
     """
-    silent: dict[str, NoPicture] = {}
+    silent: dict[str, NoAnswer] = {}
 
     def see(picture: Picture) -> "Image":
-        if folder is None and picture.server:
-            if picture.server in silent:
-                raise silent[picture.server]
-            try:
-                return load(fetch(picture))
-            except NoPicture as error:
-                if "does not answer" in str(error):
-                    silent[picture.server] = error
-                raise
-        base = comfyui()
-        places = {OUTPUT: base / "output", TEMP: base / "temp", INPUT: base / "input"}
-        path = find(picture, places if folder is None else dict.fromkeys(places, Path(folder)))
-        if path.stat().st_size > _LARGEST:
-            raise NoPicture("their files are too large")
-        return load(path)
+        if folder is None and picture.server in silent:
+            raise silent[picture.server]
+        try:
+            return open_picture(picture, folder, _LARGEST)
+        except NoAnswer as error:
+            silent[picture.server] = error
+            raise
 
     return see

@@ -61,7 +61,7 @@ def save(calibration: Calibration, name: str, overwrite: bool) -> Path:
     """
     path = path_of(name.strip() or calibration.name)
     if path.exists() and not overwrite:
-        if _same(path, calibration):
+        if calibration.is_kept_in(path):
             return path
         raise EMoEError(
             f"There is another calibration named '{path.stem}'; choose another name, or switch overwrite on."
@@ -70,13 +70,6 @@ def save(calibration: Calibration, name: str, overwrite: bool) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         calibration.save(path)
     return path
-
-
-def _same(path: Path, calibration: Calibration) -> bool:
-    try:
-        return Calibration.load(path) == calibration
-    except EMoEError:
-        return False
 
 
 def reference_prompts(text: str, file: str, bad_below: float, built_in: str = NO_SET) -> ReferencePrompts:

@@ -15,6 +15,7 @@ from ...errors import EMoEError
 from ...io.files import write_whole
 from ...records.message import Code, Message
 from ...show.card import card_picture
+from ...trial.pictures import Place, find
 
 
 def save_text(text: str, filename_prefix: str, ending: str, node: str) -> dict[str, str]:
@@ -34,6 +35,12 @@ def save_text(text: str, filename_prefix: str, ending: str, node: str) -> dict[s
         target = Path(folder) / filename
         write_whole(target, text)
     return {"filename": filename, "subfolder": subfolder, "type": "output"}
+
+
+def picture_file(picture: Place) -> Path:
+    """The file that a row names in one of ComfyUI's folders; a `NoPicture` where it is in none of them."""
+    base = folder_paths.get_directory_by_type(picture.type)
+    return find(picture, {} if base is None else {picture.type: Path(base)})
 
 
 @contextlib.contextmanager

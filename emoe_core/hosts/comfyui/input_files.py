@@ -42,3 +42,9 @@ def input_file(name: Any, node: str) -> Path:
 def state(name: Any, node: str) -> str:
     """Changes when the file does; "missing" where there is none that may be read."""
     return state_of(lambda one: input_file(one, node), name)
+
+
+def state_if_named(name: str | None, node: str) -> str:
+    """The same for an input that may be empty; None: another node gives the name, and has not run yet."""
+    named = (name or "").strip()
+    return state(named, node) if named else ""

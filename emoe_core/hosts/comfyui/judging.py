@@ -3,12 +3,10 @@
 import platform
 import re
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import comfy.model_management
 import comfy.utils
-import folder_paths
 from comfy.cli_args import args
 from PIL.Image import Image
 
@@ -16,9 +14,10 @@ from ...errors import EMoEError
 from ...trial.judges import Judge, Judged, work
 from ...trial.judges.demo import NAME as DEMO
 from ...trial.judges.demo import DemoJudge
-from ...trial.pictures import INPUT, OUTPUT, TEMP, NoPicture, find, load
+from ...trial.pictures import NoPicture, load
 from ...trial.store import Picture, Trial
 from . import trials
+from .files import picture_file
 from .judges.clip import RETRIEVAL, SCORE, ClipJudge
 from .judges.question import NAME as QUESTION
 from .judges.question import QuestionJudge
@@ -85,12 +84,7 @@ def _see(picture: Picture) -> Image:
     if picture.server and not _is_here(picture.server):
         # Servers count their files alike, so a file of the same name here may be another picture.
         raise NoPicture(f"{picture.server} drew them, which is not this ComfyUI")
-    folders = {
-        OUTPUT: folder_paths.get_output_directory(),
-        TEMP: folder_paths.get_temp_directory(),
-        INPUT: folder_paths.get_input_directory(),
-    }
-    return load(find(picture, {kind: Path(folder) for kind, folder in folders.items()}))
+    return load(picture_file(picture))
 
 
 def _is_here(server: str) -> bool:

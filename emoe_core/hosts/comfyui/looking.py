@@ -24,7 +24,6 @@ from ...trial.store import Contents, Trial
 from . import trials
 from .input_files import input_file
 from .prompts import conditioning as cond
-from .prompts.encoding import encode_many
 from .scoring.score import Run, every_preset, in_precision, score_prompts
 
 PROMPT_FILE = "Known or Unknown's prompt_file"
@@ -92,8 +91,7 @@ def _looked(
     bar = comfy.utils.ProgressBar(len(todo) + MATCHED + ROUNDED)
     if todo:
         also = every_preset(experts, cond.encoded(experts, todo[0].text, clip))
-        texts = [prompt.text for prompt in todo]
-        encoded = (one for text in texts for one in encode_many(experts, [text], clip))
+        encoded = (cond.encoded(experts, prompt.text, clip) for prompt in todo)
         for prompt, scored in zip(todo, score_prompts(experts, encoded, latent, options, also=also), strict=True):
             columns = prompt.columns(_tokens(experts, prompt.text, clip))
             kept.add(prompt.key, 0, prompt.text, columns, readings(scored.report.as_dict()), [])

@@ -18,15 +18,15 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import folder_paths
-
 from ...errors import BRIEF, EMoEError, plain
 from ...io.json_text import parse
 from ...ledger.store import BAD, GOOD, Ledger, Saved, UnknownVerdict
 from ...ledger.sync import saved_pictures
+from ...trial.pictures import NoPicture
 from ...trial.review import Item, LedgerSource, Source, TrialSource, unmarked
 from ...trial.store import UnknownPicture
 from . import ledger, trials
+from .files import picture_file
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -288,18 +288,14 @@ def _learn_pictures(kept: Ledger) -> None:
 
 def _file(picture: Saved) -> Path:
     """The file that a row names, if it is a picture in ComfyUI's own folders; a row may come from anywhere."""
-    name, base = picture.filename, folder_paths.get_directory_by_type(picture.type)
+    name = picture.filename
     missing = Refused(404, f"The picture '{plain(name, BRIEF)}' is not in ComfyUI's folders any more; skip it.")
-    if base is None or "\0" in name + picture.subfolder or "\\" in name + picture.subfolder or Path(name).name != name:
+    if "\0" in name + picture.subfolder or "\\" in name + picture.subfolder or Path(name).name != name:
         raise missing
-    root = Path(base).resolve()
     try:
-        path = (root / picture.subfolder / name).resolve()
-        found = path.is_relative_to(root) and path.is_file()  # outside of the folder, nothing is looked at
-    except (OSError, RuntimeError, ValueError):  # too long, a loop of links, half a surrogate pair
+        path = picture_file(picture)
+    except NoPicture:
         raise missing from None
-    if not found:
-        raise missing
     if path.suffix.lower() not in _KINDS:
         raise Refused(404, f"'{plain(name, BRIEF)}' is no picture that a page can show; skip it.")
     return path

@@ -77,8 +77,8 @@ def score_prompt(
     run = Run.of(experts, latent, options, also)
     if not positive:
         raise _no_prompt()
-    candidates = (*(() if calibration is None else (calibration,)), *experts.calibrations)
-    prover = Prover(replace(run.alone(), also=()), run.settings(positive), positive, empty_prompt=empty_prompt)
+    candidates = _candidates(experts, calibration)
+    prover = run.prover(positive, empty_prompt)
     waiting = prover.waiting(candidates)
     shares = [prover.cost(one) for one in waiting]
     tell = progress or _node_progress()
@@ -87,6 +87,11 @@ def score_prompt(
     proofs = prover.proofs(candidates)
     (scored,) = run.score([positive], empty_prompt, _part_of(tell, sum(shares), 1, sum(shares) + 1))
     return replace(scored, report=replace(scored.report, calibrations=candidates, proofs=proofs))
+
+
+def _candidates(experts: ExpertSet, calibration: Calibration | None) -> tuple[Calibration, ...]:
+    """The calibrations of a report: the one that was connected, and those that the experts bring."""
+    return (*(() if calibration is None else (calibration,)), *experts.calibrations)
 
 
 def score_list(
@@ -107,16 +112,13 @@ def score_list(
     """
     if not all(prompts):
         raise _no_prompt()
+    run, candidates = Run.of(experts, latent, options, also), _candidates(experts, calibration)
     bar = comfy.utils.ProgressBar(len(prompts))
-    candidates = (*(() if calibration is None else (calibration,)), *experts.calibrations)
-    run = Run.of(experts, latent, options)
-    prover = Prover(run.alone(), run.settings(prompts[0]), prompts[0], empty_prompt=empty_prompt)
-    proofs = prover.proofs(candidates)
+    proofs = [run.prover(prompt, empty_prompt).proofs(candidates) for prompt in prompts]  # made once, and then known
     found = []
-    scored = score_prompts(experts, prompts, latent, options, empty_prompt=empty_prompt, also=also)
-    for done, one in enumerate(scored, start=1):
-        found.append(replace(one, report=replace(one.report, calibrations=candidates, proofs=proofs)))
-        bar.update_absolute(done)
+    for one, proved in zip(run.in_blocks(prompts, empty_prompt), proofs, strict=True):
+        found.append(replace(one, report=replace(one.report, calibrations=candidates, proofs=proved)))
+        bar.update(1)
     return found
 
 
@@ -172,10 +174,7 @@ def score_prompts(
     Raises:
         EMoEError: any bad input, in one sentence; for problems of all prompts, at the first result.
     """
-    run = Run.of(experts, latent, options, also)
-    waiting = iter(prompts)
-    while block := list(itertools.islice(waiting, run.prompts_a_block())):
-        yield from run.score(block, empty_prompt, progress or (lambda *_: None), brief)
+    yield from Run.of(experts, latent, options, also).in_blocks(prompts, empty_prompt, progress, brief)
 
 
 @dataclass(frozen=True, eq=False)
@@ -263,6 +262,22 @@ class Run:
         calls = 1 if self.tap.startswith("block:") else CALLS_A_BLOCK
         units = calls * batching.units_a_call(self.samples)
         return max(1, min(PROMPTS_A_BLOCK, units // len(self.noises)))
+
+    def prover(self, positive: cond.Conditioning, empty_prompt: cond.Conditioning | None) -> Prover:
+        """What proves calibrations for a prompt's score."""
+        return Prover(replace(self.alone(), also=()), self.settings(positive), positive, empty_prompt=empty_prompt)
+
+    def in_blocks(
+        self,
+        prompts: Iterable[cond.Conditioning],
+        empty_prompt: cond.Conditioning | None,
+        progress: Progress | None = None,
+        brief: bool = False,
+    ) -> Iterator[Scored]:
+        """Scores many prompts block by block, in order; see `score_prompts`."""
+        waiting = iter(prompts)
+        while block := list(itertools.islice(waiting, self.prompts_a_block())):
+            yield from self.score(block, empty_prompt, progress or (lambda *_: None), brief)
 
     def score(
         self,
