@@ -12,6 +12,7 @@ from ..errors import EMoEError
 from ..io.console import Console, Totals
 from ..remote.server import Job, Link, Unreachable
 from .journal import Record
+from .plan import BatchPlan
 from .runner import Runner
 
 START_PATIENCE = 60.0
@@ -99,6 +100,18 @@ async def follow(
     with _signals(runner, console) as caught:
         await runner.run(rest(), links, had, helpers)
     return caught[0] if caught else 0
+
+
+def taken(plan: BatchPlan, runner: Runner, console: Console) -> dict[str, Any]:
+    """What a run took, ready for JSON."""
+    pace = console.rows_per_minute
+    return {
+        "bad_rows": plan.bad_rows(),
+        "this_run": dict(console.by_server),
+        "requeued": runner.requeued,
+        "seconds": round(console.seconds, 1),
+        f"{console.noun}_per_minute": None if pace is None else round(pace, 1),
+    }
 
 
 @contextlib.contextmanager

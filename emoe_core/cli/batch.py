@@ -5,7 +5,7 @@ import asyncio
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..batch.engine import START_PATIENCE, follow, object_infos, refuse
+from ..batch.engine import START_PATIENCE, follow, object_infos, refuse, taken
 from ..batch.journal import Journal
 from ..batch.plan import BatchPlan, problems, read_plan, report
 from ..batch.runner import Rows, Rules, Runner
@@ -94,7 +94,6 @@ def _end(args: argparse.Namespace, plan: BatchPlan, runner: Runner, console: Con
     if left:
         console.note(f"{left} rows are left; start the same command again to go on.")
     if args.json:
-        pace = console.rows_per_minute
         out_json(
             {
                 "rows": len(plan.keys),
@@ -103,11 +102,7 @@ def _end(args: argparse.Namespace, plan: BatchPlan, runner: Runner, console: Con
                 "blocked": totals.blocked,
                 "failed": totals.error,
                 "left": left,
-                "bad_rows": plan.bad_rows(),
-                "this_run": dict(console.by_server),
-                "requeued": runner.requeued,
-                "seconds": round(console.seconds, 1),
-                "rows_per_minute": None if pace is None else round(pace, 1),
+                **taken(plan, runner, console),
                 "out": str(args.out),
                 "exit_code": code,
             }

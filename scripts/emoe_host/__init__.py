@@ -5,6 +5,8 @@ has aiohttp.
 """
 
 import os
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -18,3 +20,14 @@ def device_flags() -> tuple[str, ...]:
 
 class HostError(RuntimeError):
     """A problem that the person at the keyboard can fix; the message is one sentence that says how."""
+
+
+def exit_code(work: Callable[[], int]) -> int:
+    """What a script ends with: the work's own code, 2 with a sentence for a `HostError`, 130 for Ctrl-C."""
+    try:
+        return work()
+    except HostError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130

@@ -8,12 +8,12 @@ import os
 import sys
 import time
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from . import ROOT, HostError, graphs
+from . import ROOT, HostError, exit_code, graphs
 from .prepare import Host, prepare, say
 from .server import Server, stopped_by_sigterm
 
@@ -52,19 +52,27 @@ class Run:
     error: str | None = None
 
 
-def choose_prompts(path: Path = PROMPTS) -> list[tuple[str, str]]:
-    """(group, prompt), chosen by rule and not by eye: each group's prompts, evenly spaced through its list."""
+def groups_of(path: Path, counts: Mapping[str, int], what: str) -> dict[str, list[str]]:
+    """The demo's prompts by group, as many as are counted or more; a `HostError` where there are fewer, or no such file."""
     try:
         lists = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError) as error:
         raise HostError(f"the demo's prompts cannot be read from {path} ({error}).") from error
-    chosen = []
-    for key, title, count in GROUPS:
-        entries = lists.get(key) or []
-        if len(entries) < count:
-            raise HostError(f"{path} has {len(entries)} prompts in the group {key!r}; the demo needs {count}.")
-        chosen += [(title, entries[(2 * i + 1) * len(entries) // (2 * count)]) for i in range(count)]
-    return chosen
+    found = {key: lists.get(key) or [] for key in counts}
+    for key, count in counts.items():
+        if len(found[key]) < count:
+            raise HostError(f"{path} has {len(found[key])} prompts in the group {key!r}; {what} needs {count}.")
+    return found
+
+
+def choose_prompts(path: Path = PROMPTS) -> list[tuple[str, str]]:
+    """(group, prompt), chosen by rule and not by eye: each group's prompts, evenly spaced through its list."""
+    groups = groups_of(path, {key: count for key, _, count in GROUPS}, "the demo")
+    return [
+        (title, groups[key][(2 * i + 1) * len(groups[key]) // (2 * count)])
+        for key, title, count in GROUPS
+        for i in range(count)
+    ]
 
 
 def read_result(run: Run, result: Any, output: Path) -> None:
@@ -197,21 +205,19 @@ def demo(host: Host, options: argparse.Namespace) -> int:
 def main(argv: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     options = parse(arguments)
-    try:
-        if options.host is None:
-            with stopped_by_sigterm():
-                host = prepare()
-            found = json.dumps({k: str(v) for k, v in asdict(host).items()})
-            command = [str(host.python), "-m", "emoe_host.demo", *arguments, "--host", found]
-            os.execv(command[0], command)  # the client needs the prepared environment
-        fields = json.loads(options.host)
-        host = Host(Path(fields["comfyui"]), Path(fields["python"]), fields["version"], fields["origin"])
-        return demo(host, options)
-    except HostError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        return 130
+    return exit_code(lambda: run(arguments, options))
+
+
+def run(arguments: Sequence[str], options: argparse.Namespace) -> int:
+    if options.host is None:
+        with stopped_by_sigterm():
+            host = prepare()
+        found = json.dumps({k: str(v) for k, v in asdict(host).items()})
+        command = [str(host.python), "-m", "emoe_host.demo", *arguments, "--host", found]
+        os.execv(command[0], command)  # the client needs the prepared environment
+    fields = json.loads(options.host)
+    host = Host(Path(fields["comfyui"]), Path(fields["python"]), fields["version"], fields["origin"])
+    return demo(host, options)
 
 
 if __name__ == "__main__":

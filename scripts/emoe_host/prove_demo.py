@@ -12,12 +12,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from . import ROOT, HostError
+from . import ROOT, HostError, exit_code
+from .demo import PROMPTS, groups_of
 from .graphs import API_FOLDER
 from .prepare import Host, prepare, say
 from .server import Server, stopped_by_sigterm
 
-PROMPTS = ROOT / "emoe_core" / "demo" / "prompts.json"
 WORKFLOW = API_FOLDER / "gate_before_generation.json"
 #: The groups of docs/validity.md that have right pictures: fourteen languages, from well shown to never shown, and things in
 #: English that were shown seldom or never.
@@ -33,17 +33,8 @@ def choose_prompts(each: int, path: Path = PROMPTS) -> list[tuple[str, str]]:
     """(prompt, group), chosen by rule and not by eye: evenly spaced through each group's list, as docs/validity.md takes its
     forty per group. Ten are every fourth of those.
     """
-    try:
-        lists = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError) as error:
-        raise HostError(f"the demo's prompts cannot be read from {path} ({error}).") from error
-    chosen = []
-    for group in GROUPS:
-        entries = lists.get(group) or []
-        if len(entries) < each:
-            raise HostError(f"{path} has {len(entries)} prompts in the group {group!r}; the trial needs {each}.")
-        chosen += [(entries[i * len(entries) // each], group) for i in range(each)]
-    return chosen
+    groups = groups_of(path, dict.fromkeys(GROUPS, each), "the trial")
+    return [(entries[i * len(entries) // each], group) for group, entries in groups.items() for i in range(each)]
 
 
 def write_prompts(path: Path, each: int) -> None:
@@ -105,23 +96,21 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
 
 def main(argv: Sequence[str] | None = None) -> int:
     options = parse(argv)
-    try:
-        with stopped_by_sigterm():
-            found = prove(prepare(), options.output.resolve(), options.each)
-        print(
-            f"{found['sentence']}\n{found['pictures']} pictures in {found['seconds']['all']:.0f} s: {options.output}",
-            flush=True,
-        )
-        if options.json:
-            options.json.parent.mkdir(parents=True, exist_ok=True)
-            options.json.write_text(json.dumps(found, ensure_ascii=False, indent=1) + "\n", "utf-8")
-            say(f"wrote {options.json}")
-        return 0
-    except HostError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        return 130
+    return exit_code(lambda: run(options))
+
+
+def run(options: argparse.Namespace) -> int:
+    with stopped_by_sigterm():
+        found = prove(prepare(), options.output.resolve(), options.each)
+    print(
+        f"{found['sentence']}\n{found['pictures']} pictures in {found['seconds']['all']:.0f} s: {options.output}",
+        flush=True,
+    )
+    if options.json:
+        options.json.parent.mkdir(parents=True, exist_ok=True)
+        options.json.write_text(json.dumps(found, ensure_ascii=False, indent=1) + "\n", "utf-8")
+        say(f"wrote {options.json}")
+    return 0
 
 
 if __name__ == "__main__":

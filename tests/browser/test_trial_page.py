@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from emoe_testing.audits import EVIL
-from emoe_testing.pages import hard_to_read, too_wide
+from emoe_testing.pages import hard_to_read, read_in, too_wide
 from emoe_testing.trials import contents
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect
@@ -39,18 +39,8 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(params=[(1280, "light"), (390, "dark")], ids=["desktop light", "phone dark"])
 def opened(request: pytest.FixtureRequest, browser: Browser, report: Path) -> Iterator[Page]:
     """The page, opened from disk; afterwards nothing was said on the console and nothing else was asked for."""
-    width, scheme = request.param
-    context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
-    page = context.new_page()
-    said: list[str] = []
-    asked: list[str] = []
-    page.on("console", lambda message: said.append(message.text))
-    page.on("pageerror", lambda error: said.append(str(error)))
-    page.on("request", lambda request: asked.append(request.url))
-    page.goto(report.as_uri())
-    yield page
-    assert said == [] and [url for url in asked if not url.startswith("data:image/jpeg")] == [report.as_uri()]
-    context.close()
+    with read_in(browser, report, *request.param, "data:image/jpeg") as page:
+        yield page
 
 
 @pytest.mark.parametrize("language", ["en", "ja"])

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
+from emoe_testing.modules import script
 
 ROOT = Path(__file__).resolve().parents[2]
 HOW = "run `python tools/locales` (see its head) and translate what it lists"
@@ -15,11 +15,7 @@ HOW = "run `python tools/locales` (see its head) and translate what it lists"
 
 @pytest.fixture(scope="module")
 def texts() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("emoe_locale_texts", ROOT / "tools" / "locales" / "texts.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return script(ROOT / "tools" / "locales" / "texts.py", "emoe_locale_texts")
 
 
 @pytest.fixture(scope="module")

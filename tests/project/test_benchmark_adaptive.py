@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -11,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from emoe_testing.modules import script
 
 from emoe_core.scoring.estimators import Measured, estimator
 from emoe_core.scoring.stages import Stages
@@ -20,12 +19,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @pytest.fixture(scope="module")
 def adaptive() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("adaptive_benchmark", ROOT / "benchmarks" / "adaptive.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # dataclasses look their module up
-    spec.loader.exec_module(module)
-    return module
+    return script(ROOT / "benchmarks" / "adaptive.py", "adaptive_benchmark")
 
 
 def predictions(prompts: int, spread: float, seed: int = 0) -> tuple[Any, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import re
 import sys
@@ -10,6 +9,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+from emoe_testing.modules import script
 
 from emoe_core.stats import sequential
 from emoe_core.trial.foresight import EDGE
@@ -19,12 +19,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @pytest.fixture(scope="module")
 def benchmark() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("prove_benchmark", ROOT / "benchmarks" / "prove.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["prove_benchmark"] = module  # its dataclass looks itself up there
-    spec.loader.exec_module(module)
-    return module
+    return script(ROOT / "benchmarks" / "prove.py", "prove_benchmark")
 
 
 def test_the_quick_benchmark_keeps_its_word(

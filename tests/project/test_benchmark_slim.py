@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import random
 import sys
 from collections.abc import Iterator
@@ -11,6 +10,7 @@ from types import ModuleType
 
 import pytest
 import torch
+from emoe_testing.modules import script
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -19,11 +19,7 @@ ROOT = Path(__file__).resolve().parents[2]
 def benchmark() -> Iterator[ModuleType]:
     before, others = list(sys.path), set(sys.modules)
     sys.path.insert(0, str(ROOT / "benchmarks"))
-    spec = importlib.util.spec_from_file_location("slim_benchmark", ROOT / "benchmarks" / "slim.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    yield module
+    yield script(ROOT / "benchmarks" / "slim.py", "slim_benchmark")
     sys.path[:] = before
     for name in {"common", "checkpoints"} & (set(sys.modules) - others):
         del sys.modules[name]

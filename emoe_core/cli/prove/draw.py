@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from ...batch.engine import START_PATIENCE, follow, object_infos, refuse
+from ...batch.engine import START_PATIENCE, follow, object_infos, refuse, taken
 from ...batch.plan import BatchPlan, problems, read_plan, report
 from ...batch.runner import Rules, Runner
 from ...errors import EMoEError
@@ -125,7 +125,6 @@ def _end(
     if left or failed:
         console.note(f"{left + len(failed)} are left; start the same command again to go on.")
     if args.json:
-        pace = console.rows_per_minute
         out_json(
             {
                 "prompts": len(plan.keys),
@@ -133,11 +132,7 @@ def _end(
                 "drawn": totals.ok,
                 "failed": [{name: one[name] for name in ("row", "number", "prompt", "error")} for one in failed],
                 "left": left,
-                "bad_rows": plan.bad_rows(),
-                "this_run": dict(console.by_server),
-                "requeued": runner.requeued,
-                "seconds": round(console.seconds, 1),
-                "pictures_per_minute": None if pace is None else round(pace, 1),
+                **taken(plan, runner, console),
                 "trial": str(record.path),
                 "exit_code": code,
             }

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from html.parser import HTMLParser
+from pathlib import Path
 from typing import Any
 
 VOID = {"meta", "input", "img", "br", "path", "circle"}
@@ -59,6 +62,35 @@ class Japanese(HTMLParser):
             self.english += data
         elif "hidden" not in self._open:
             self.shown += data
+
+
+def links_lead_somewhere(text: str) -> bool:
+    """Whether every link, label and name of a page is that of one element, and there are as many as a page has."""
+    elements = Page(text).elements
+    ids = [str(attributes["id"]) for _, attributes in elements if "id" in attributes]
+    wanted = {str(a["href"])[1:] for _, a in elements if "href" in a}
+    wanted |= {str(a[name]) for _, a in elements for name in ("for", "aria-labelledby") if name in a}
+    return len(ids) == len(set(ids)) and len(wanted) > 15 and wanted <= set(ids)
+
+
+@contextmanager
+def read_in(browser: Any, path: Path, width: int, scheme: str, embedded: str = "data:nothing") -> Iterator[Any]:
+    """A page, opened from disk; afterwards nothing was said on the console and nothing else was asked for.
+
+    Args:
+        embedded: how the addresses begin of what lies in the page itself, and may be asked for.
+    """
+    context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
+    page = context.new_page()
+    said: list[str] = []
+    asked: list[str] = []
+    page.on("console", lambda message: said.append(message.text))
+    page.on("pageerror", lambda error: said.append(str(error)))
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto(path.as_uri())
+    yield page
+    assert said == [] and [url for url in asked if not url.startswith(embedded)] == [path.as_uri()]
+    context.close()
 
 
 def too_wide(page: Any) -> list[str]:
