@@ -59,7 +59,7 @@ def run(command: list[str], cwd: Path) -> None:
 def archive(package: Package, downloads: Path) -> Path:
     """The package's archive; fetched if it is missing, and refused if its digest differs."""
     downloads.mkdir(parents=True, exist_ok=True)
-    path = downloads / f"{package.name}-{package.version}.tgz"
+    path = downloads / f"{package.name.lstrip('@').replace('/', '-')}-{package.version}.tgz"  # as npm names it
     if not path.exists():
         run(["npm", "pack", f"{package.name}@{package.version}"], downloads)
     digest = base64.b64encode(hashlib.sha512(path.read_bytes()).digest()).decode()

@@ -85,10 +85,11 @@ def train(
     start: Path | None = None,
     make: Callable[[], Net] = Net,
     frozen_text: TextEncoder | None = None,
+    adapt: Callable[[Net], None] | None = None,
 ) -> None:
     """Runs a plan to its last step; resumes from `out`. Latents are scaled (unit variance), one for each concept.
 
-    With `frozen_text`, that encoder stays as it is, and only the U-Net learns.
+    With `frozen_text`, that encoder stays as it is, and only the U-Net learns. `adapt` changes what learns, before it begins.
     """
     torch.manual_seed(plan.seed)
     net = make()
@@ -100,6 +101,8 @@ def train(
         if parent is None:
             raise SystemExit(f"{plan.name} starts from {start.name}, which is not there")
         net.load_state_dict(parent["average"]["values"])
+    if adapt is not None:
+        adapt(net)
     learning = [p for p in net.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(learning, lr=plan.rate, betas=(0.9, 0.99), weight_decay=1e-3, fused=True)
     average = runs.Average(net, plan.decay)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from functools import cached_property, partial
 from pathlib import Path
 
@@ -17,10 +18,10 @@ from ..train_demo.sources import LANGUAGES, Sources, prepare
 from ..train_demo.text import TextEncoder
 from ..train_demo.train_vae import encode, to_tensor
 from ..train_demo.vae import SCALE, Autoencoder
-from . import design, pretrain
+from . import design, kinds, pretrain
 
 VAE = Path(__file__).resolve().parents[2] / "emoe_core" / "demo" / "weights" / "vae.safetensors"
-PARTS = (0, 1, 2)
+PARTS = (0, 1, 2, 3)
 
 
 def autoencoder() -> Autoencoder:
@@ -89,24 +90,33 @@ class Place:
         note = self.file(plan.name).with_suffix(".done")
         return note.exists() and int(note.read_text()) == plan.steps
 
-    def train(self, plan: train.Plan, start: str | None = None) -> None:
-        """Runs a plan to its end, unless that was done. Only the averaged net is kept."""
+    def train(
+        self,
+        plan: train.Plan,
+        start: str | None = None,
+        latents: Tensor | None = None,
+        adapt: Callable[[train.Net], None] | None = None,
+        after: Callable[[dict[str, Tensor]], dict[str, Tensor]] = dict,
+    ) -> None:
+        """Runs a plan to its end, unless that was done. Only the averaged net is kept, as `after` makes it."""
         if self.done(plan):
             return
         out = self.file(plan.name)
         train.train(
             plan,
             self.corpus,
-            self.latents,
+            self.latents if latents is None else latents,
             self.tokenizer,
             out,
             start=self.file(start) if start else None,
             make=partial(train.Net, design.MULT, design.ATTENTION),
             frozen_text=self.text,
+            adapt=adapt,
         )
         state = runs.load(out)
         assert state is not None
-        runs.save(out, {"average": state["average"], "step": state["step"], "seconds": state["seconds"]})
+        average = state["average"] | {"values": after(state["average"]["values"])}
+        runs.save(out, {"average": average, "step": state["step"], "seconds": state["seconds"]})
         out.with_suffix(".done").write_text(f"{plan.steps}\n")
 
     def write_truth(self) -> None:
@@ -132,11 +142,15 @@ def run(cache: Path, world: str, split: int, part: int, threads: int = 0) -> Non
     """One part of a world under a split. It is here, and not beside `main`, so that another process can find it by name.
 
     Part 0: the base, four experts and the near copy. Part 1: four more. Part 2: the experts of their own seeds.
+    Part 3: experts as users have them, see `kinds`.
     """
     if threads:
         torch.set_num_threads(threads)
     print(f"world {world}, split {split}, part {part + 1} of {len(PARTS)}", flush=True)
     place = place_of(cache, world, split)
+    if part == 3:
+        kinds.train(place)
+        return
     if part == 2:
         for plan in design.INDEPENDENT:
             place.train(plan)
