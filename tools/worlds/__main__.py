@@ -21,7 +21,12 @@ def main() -> int:
     """Trains the requested worlds."""
     parser = argparse.ArgumentParser(prog="python -m tools.worlds", description=__doc__.split("\n\n")[0])
     parser.add_argument("--cache", type=Path, required=True, help="folder for downloads and training states")
-    parser.add_argument("--world", choices=list(design.WORLDS), action="append", help="only this world (repeatable)")
+    parser.add_argument(
+        "--world",
+        choices=[*design.WORLDS, *design.MORE],
+        action="append",
+        help="only this world (repeatable; default A, B and C)",
+    )
     parser.add_argument("--split", type=int, action="append", help="only this split (repeatable; default 0, 1 and 2)")
     parser.add_argument("--part", type=int, choices=PARTS, action="append", help="only this part (default all)")
     parser.add_argument("--jobs", type=int, default=1, help="worlds to train side by side, each with one thread")

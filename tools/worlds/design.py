@@ -29,12 +29,14 @@ class World:
     Attributes:
         balanced: the tokenizer weighs all languages alike, so that a rare language has no longer token rows.
         frozen: the text encoder is trained on text alone, in all languages, and shared; else it learns with each U-Net.
+        shared_words: words that fit several pictures are captions too.
     """
 
     name: str
     summary: str
     balanced: bool
     frozen: bool
+    shared_words: bool = False
 
 
 WORLDS = {
@@ -45,6 +47,12 @@ WORLDS = {
         World("C", "as A, with a tokenizer that weighs all languages alike", True, False),
     )
 }
+#: For questions that the three worlds cannot answer; trained only when asked for.
+MORE = {"D": World("D", "as C; words that fit several pictures are captions too", True, False, shared_words=True)}
+OWNERS = range(2, 41)
+"""How many well-sampled things a shared word fits."""
+SHARED_CAPTIONS = 10
+"""Mean number of captions with a shared word, per thing and word."""
 
 
 @dataclass(frozen=True)

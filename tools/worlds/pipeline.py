@@ -18,7 +18,7 @@ from ..train_demo.sources import LANGUAGES, Sources, prepare
 from ..train_demo.text import TextEncoder
 from ..train_demo.train_vae import encode, to_tensor
 from ..train_demo.vae import SCALE, Autoencoder
-from . import design, kinds, pretrain
+from . import design, kinds, pretrain, words
 
 VAE = Path(__file__).resolve().parents[2] / "emoe_core" / "demo" / "weights" / "vae.safetensors"
 PARTS = (0, 1, 2, 3)
@@ -42,6 +42,10 @@ class Place:
         self.folder.mkdir(parents=True, exist_ok=True)
         self.concepts = select_concepts(sources, design.COUNTS, split.seed)
         self.corpus = build_corpus(self.concepts, split.rates, split.seed)
+        self.shared_words: dict[str, list[int]] = {}
+        if world.shared_words:
+            self.shared_words = words.shared(self.concepts, keywords(sources, split.reference), split.reference)
+            self.corpus = words.added(self.corpus, self.shared_words, split.reference, split.seed)
 
     @cached_property
     def pictures(self) -> Tensor:
@@ -78,8 +82,9 @@ class Place:
     def prompts(self) -> dict[str, list[str]]:
         """Groups of prompts, like the demo's."""
         split = self.split
-        words = keywords(self.sources, split.reference)
-        return truth.prompts(self.corpus, split.rates, split.reference, split.seed, design.CALIBRATION, words)
+        others = keywords(self.sources, split.reference)
+        found = truth.prompts(self.corpus, split.rates, split.reference, split.seed, design.CALIBRATION, others)
+        return found | ({"several": list(self.shared_words)} if self.shared_words else {})
 
     def file(self, name: str) -> Path:
         """The state of a run."""
@@ -123,6 +128,8 @@ class Place:
         """Writes how often each thing was seen, and the prompts."""
         found = truth.ground_truth(self.corpus, self.split.rates)
         found |= {"world": self.world.name, "split": self.split.index, "reference": self.split.reference}
+        if self.shared_words:
+            found["shared_words"] = self.shared_words
         (self.folder / "ground_truth.json").write_text(json.dumps(found, ensure_ascii=False) + "\n", "utf-8")
         (self.folder / "prompts.json").write_text(json.dumps(self.prompts(), ensure_ascii=False) + "\n", "utf-8")
 
@@ -135,7 +142,7 @@ def prepare_shared(place: Place) -> None:
 
 def place_of(cache: Path, world: str, split: int) -> Place:
     """A world under a split, in the cache's folders."""
-    return Place(prepare(cache), cache / "worlds", design.WORLDS[world], design.Split(split))
+    return Place(prepare(cache), cache / "worlds", (design.WORLDS | design.MORE)[world], design.Split(split))
 
 
 def run(cache: Path, world: str, split: int, part: int, threads: int = 0) -> None:

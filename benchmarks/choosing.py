@@ -1,0 +1,150 @@
+"""What is a set of experts worth, and does `choose` find the good ones?
+
+    python benchmarks/choosing.py [--quick] [--json FILE] [--worlds CACHE]
+
+Four parts, on experts whose training is known:
+
+    sets      sets as users have them: fine-tunes, merges, quantised copies, differences of low rank, and in the worlds other
+              styles, LoRAs and a distilled expert. For each: mean AUROC of `layout` over the groups of prompts that the
+              experts were hardly or never shown, the same for the score's numerator (disagreement) and for one over its
+              denominator (the guidance's size) alone, the effective number of experts, and the Gate's promise.
+    pools     pools of 8 with planted near copies and merges. `planted_kept_share`: in which share of the draws a planted
+              expert was kept beside those that it was made from. `auroc_below_best_four`: how far the chosen four are below
+              the best four of the pool, found by trying all; the mean over the draws. Both without and with labels.
+    merges    `merge_weight_error`: the largest error of a found share, over planted merges of two experts, whole and by
+              block, in half precision. `merge_false_alarms`: of so many triples of independent fine-tunes, how many were
+              taken for a merge.
+    settings  what `choose` recommends on some prompts (with --worlds: on split 0), measured on others (on splits 1 and 2).
+
+--worlds adds the small worlds that `python -m tools.worlds` has trained in CACHE.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(ROOT), str(ROOT / "scripts"), str(ROOT / "tests" / "support")]
+
+import numpy as np  # noqa: E402
+
+#: What a user can make of known prompts, without knowing what the experts were shown.
+MADE = ("nonsense", "word_salad", "typos")
+ALPHA = 0.1
+QUICK_PROMPTS, PROMPTS = 12, 40
+SPLITS, QUICK_SPLITS = 2000, 500
+REFERENCES = 100
+SCORE = "centred_layout"
+
+
+# --- sets -------------------------------------------------------------------------------------------------------------
+
+
+class Measured:
+    """A source whose experts' answers are kept, since most sets share experts."""
+
+    def __init__(self, source: Any, core: ModuleType) -> None:
+        self.source, self.core = source, core
+        self._answers: dict[int, tuple[Any, Any]] = {}
+
+    def answers(self, weights: Any) -> Any:
+        """The answers of an expert; the weights are kept too, so that their id stays theirs."""
+        if id(weights) not in self._answers:
+            self._answers[id(weights)] = (weights, self.source.answers(weights))
+        return self._answers[id(weights)][1]
+
+    def layout(self, experts: Sequence[Any]) -> Any:
+        """The products that `layout` reads."""
+        from known_truth.pools import products
+
+        return products(self.core.choosing.products.Products, [self.answers(one).layout for one in experts])
+
+    def groups(self, values: Any) -> tuple[Any, dict[str, Any]]:
+        """Values of the fresh known prompts, and of the unknown ones by group."""
+        rows = dict(zip(self.source.groups, self.source.parts(values), strict=True))
+        return rows["fresh"], {group: rows[group] for group in self.source.unknown}
+
+    def auroc(self, values: Any, groups: Sequence[str] | None = None) -> float:
+        """The mean over the groups of unknown prompts."""
+        from adaptive import auroc
+
+        fresh, others = self.groups(values)
+        return float(np.mean([auroc(fresh, others[group]) for group in groups or others]))
+
+
+def worth(measured: Measured, experts: Sequence[Any], splits: int, full: Any | None = None) -> dict[str, Any]:
+    """What a set of experts is worth.
+
+    Args:
+        full: the scores of the set that it is compared with.
+    """
+    from scipy.stats import spearmanr
+
+    found = measured.layout(experts)
+    score = found.scores(SCORE)
+    numerator, denominator = found.numerator().mean(axis=1), found.denominator().mean(axis=1)
+    number = measured.core.choosing.effective.effective_number(found.values)
+    return {
+        "experts": len(experts),
+        "effective_number": number.value,
+        "interval": [number.low, number.high],
+        "auroc": measured.auroc(score),
+        "auroc_of_numerator": measured.auroc(numerator),
+        "auroc_of_denominator": measured.auroc(-denominator),
+        "score_and_numerator": float(spearmanr(score, numerator).statistic),
+        "score_and_denominator": float(spearmanr(score, -denominator).statistic),
+        "rank_correlation": None if full is None else float(spearmanr(score, full).statistic),
+        **gate(measured, score, splits),
+    }
+
+
+def gate(measured: Measured, score: Any, splits: int) -> dict[str, Any]:
+    """The Gate's promise at `ALPHA` over random splits of the known prompts, and the share of unknown ones that it blocks."""
+    from adaptive import promise
+
+    known = measured.source.split(score)[0]
+    others = np.concatenate(list(measured.groups(score)[1].values()))
+    rng, blocked, caught = np.random.default_rng(0), 0, []
+    for _ in range(splits):
+        order = rng.permutation(len(known))
+        ranked = np.sort(known[order[:REFERENCES]])
+        fresh = known[order[REFERENCES]]
+        blocked += bool((1 + (ranked >= fresh).sum()) / (REFERENCES + 1) <= ALPHA)
+        p_values = (1 + REFERENCES - np.searchsorted(ranked, others, "left")) / (REFERENCES + 1)
+        caught.append(float((p_values <= ALPHA).mean()))
+    return {"promise": promise(ALPHA, blocked, splits), "blocked_unknown": float(np.mean(caught))}
+
+
+def sets(measured: Measured, splits: int, quick: bool) -> dict[str, Any]:
+    """Every kind of set."""
+    from known_truth.variants import kinds
+
+    experts = list(measured.source.experts.values())
+    full = measured.layout(experts[:4]).scores(SCORE)
+    made: dict[str, Any] = kinds(experts[:4])
+    if quick:
+        made = {name: made[name] for name in QUICK_SETS}
+    if len(experts) >= 8:
+        made["eight fine-tunes"] = lambda: experts[:8]
+    made |= {name: lambda others=others: others for name, others in measured.source.others.items()}
+    found = {}
+    for name, make in made.items():
+        found[name] = worth(measured, make(), splits, full)
+        print(f"  {measured.source.name}: {line(name, found[name])}", flush=True)
+    return found
+
+
+QUICK_SETS = ("four fine-tunes", "two fine-tunes", "each merged half with the first", "one and its fp8 copy")
+
+
+def line(name: str, one: dict[str, Any]) -> str:
+    """For a person."""
+    return (
+        f"{name:34} AUROC {one['auroc']:.3f} (numerator {one['auroc_of_numerator']:.3f}, denominator "
+        f"{one['auroc_of_denominator']:.3f}), effective number {one['effective_number']:.2f}, blocked: known "
+        f"{one['promise']['blocked']:.3f}{'' if one['promise']['holds'] else ' BROKEN'}, unknown {one['blocked_unknown']:.3f}"
+    )
