@@ -21,8 +21,11 @@ Four parts, on experts whose training is known:
 
 from __future__ import annotations
 
+import argparse
 import sys
+import time
 from collections.abc import Sequence
+from itertools import combinations
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -38,6 +41,7 @@ ALPHA = 0.1
 QUICK_PROMPTS, PROMPTS = 12, 40
 SPLITS, QUICK_SPLITS = 2000, 500
 REFERENCES = 100
+POOL, DRAWS, QUICK_DRAWS = 8, 200, 40
 SCORE = "centred_layout"
 
 
@@ -87,7 +91,8 @@ def worth(measured: Measured, experts: Sequence[Any], splits: int, full: Any | N
     found = measured.layout(experts)
     score = found.scores(SCORE)
     numerator, denominator = found.numerator().mean(axis=1), found.denominator().mean(axis=1)
-    number = measured.core.choosing.effective.effective_number(found.values)
+    scaled = found.values.mean(axis=1) / found.denominator().mean(axis=1)[:, None, None]
+    number = measured.core.stats.effective.effective(scaled)
     return {
         "experts": len(experts),
         "effective_number": number.value,
@@ -148,3 +153,150 @@ def line(name: str, one: dict[str, Any]) -> str:
         f"{one['auroc_of_denominator']:.3f}), effective number {one['effective_number']:.2f}, blocked: known "
         f"{one['promise']['blocked']:.3f}{'' if one['promise']['holds'] else ' BROKEN'}, unknown {one['blocked_unknown']:.3f}"
     )
+
+
+# --- pools ------------------------------------------------------------------------------------------------------------
+
+
+class Library:
+    """A source's fine-tunes and what is made of them: the pools are drawn from here.
+
+    Attributes:
+        made_of: name of a planted expert -> those that it was made from.
+        copies: the planted near copies; the other planted ones are merges.
+    """
+
+    def __init__(self, measured: Measured, quick: bool) -> None:
+        from known_truth import variants
+
+        self.measured = measured
+        own = measured.source.experts
+        self.weights = dict(own)
+        self.made_of: dict[str, tuple[str, ...]] = {}
+        names = list(own)
+        copied = names[:2] if quick else names
+        for name in copied:
+            self._plant(f"{name} in fp8", variants.rounded(own[name], variants.fp8), name)
+            self._plant(f"{name}, a little further", variants.noisy(own[name], 0.02, names.index(name)), name)
+        self.copies = frozenset(self.made_of)
+        pairs = list(combinations(names[:4], 2))
+        for one, other in pairs[:2] if quick else pairs:
+            self._plant(f"half {one}, half {other}", variants.merge(own[one], own[other]), one, other)
+            blocks = variants.by_block(own[one], own[other], variants.ENCODER_AND_DECODER)
+            self._plant(f"{one} and {other} by block", blocks, one, other)
+            if not quick:
+                self._plant(f"{one} and a fifth {other}", variants.merge(own[one], own[other], 0.2), one, other)
+        self.names = list(self.weights)
+        self.products = measured.layout(list(self.weights.values()))
+        self._values: dict[Any, float] = {}
+
+    def _plant(self, name: str, weights: Any, *made_of: str) -> None:
+        self.weights[name], self.made_of[name] = weights, made_of
+
+    def draw(self, rng: Any) -> list[int]:
+        """A pool of `POOL`: four fine-tunes, and planted ones of which at least two are copies and one is a merge of them."""
+        own = rng.permutation(len(self.measured.source.experts))[:4].tolist()
+        here = {self.names[place] for place in own}
+        planted = [place for place, name in enumerate(self.names) if here.issuperset(self.made_of.get(name, ("",)))]
+        copies = [place for place in planted if self.names[place] in self.copies]
+        merges = [place for place in planted if place not in copies]
+        count = min(int(rng.integers(1, POOL - 4)), len(merges), POOL - 5)
+        chosen = rng.permutation(merges)[:count].tolist()
+        chosen += rng.permutation(copies)[: POOL - 4 - count].tolist()
+        return [int(place) for place in rng.permutation([*own, *chosen])]
+
+    def value(self, experts: Sequence[int]) -> float:
+        """The mean AUROC over the unknown groups, on the prompts that no choice has seen."""
+        key = frozenset(experts)
+        if key not in self._values:
+            from adaptive import auroc
+
+            fresh, others = self.measured.groups(self.products.of(sorted(experts)).scores(SCORE))
+            self._values[key] = float(np.mean([auroc(fresh, part[1::2]) for part in others.values()]))
+        return self._values[key]
+
+    def prompts(self, labels: bool) -> list[Any]:
+        """What a choice is made by: half of the prompts. Without labels, known prompts and what can be made of them."""
+        asked, look = self.measured.core.choosing.record.Asked, self.measured.core.trial.look
+        kinds = {"calibration": look.REFERENCE, "nonsense": look.NONSENSE, "typos": look.NONSENSE, "word_salad": look.SHUFFLED}
+        found = []
+        for group, texts in self.measured.source.groups.items():
+            for place, text in enumerate(texts):
+                chooses = group == "calibration" or (place % 2 == 0 and group in (self.measured.source.unknown if labels else MADE))
+                kind = kinds.get(group, "") if chooses and not labels else ""
+                found.append(asked(kind, f"{group} {text}", text, {}, group != "calibration" if chooses and labels else None))
+        return found
+
+
+def pools(library: Library, draws: int, labels: bool) -> dict[str, float]:
+    """`choose` on random pools."""
+    choosing = library.measured.core.choosing
+    halves = choosing.tasks.split(library.prompts(labels))
+    rng, kept, below, sizes = np.random.default_rng(0), 0, [], []
+    for _ in range(draws):
+        pool = library.draw(rng)
+        part = library.products.of(pool)
+        scorer = lambda chosen, part=part: part.of(list(chosen)).scores(SCORE)  # noqa: E731
+        found = choosing.select.select(scorer, halves, len(pool), 4, choosing.select.redundant(part))
+        four = [pool[place] for place in found.steps[-1].experts]
+        names = {library.names[place] for place in four}
+        kept += any(names & set(made_of) for name, made_of in library.made_of.items() if name in names)
+        best = max(library.value(four_of) for four_of in combinations(pool, 4))
+        below.append(best - library.value(four))
+        sizes.append(len(found.chosen))
+    return {
+        "planted_kept_share": kept / draws,
+        "auroc_below_best_four": float(np.mean(below)),
+        "worst": float(np.max(below)),
+        "chosen": float(np.mean(sizes)),
+    }
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="fewer prompts, sets and draws")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="where the figures go, after every part")
+    parser.add_argument("--worlds", type=Path, metavar="CACHE", help="also measure the worlds trained in CACHE")
+    parser.add_argument("--part", choices=list(PARTS), action="append", help="only this part (repeatable)")
+    options = parser.parse_args()
+    from common import enter_host, write
+
+    enter_host()
+    from known_truth import pools
+
+    import emoe_core.choosing.select
+    import emoe_core.choosing.tasks
+    import emoe_core.demo
+    import emoe_core.stats.effective
+    import emoe_core.trial.look
+
+    started, most = time.monotonic(), QUICK_PROMPTS if options.quick else PROMPTS
+    sources = [pools.shipped(emoe_core.demo, most)]
+    if options.worlds:
+        sources += pools.worlds(emoe_core, options.worlds, most)
+    every = [Measured(source, emoe_core) for source in sources]
+    figures: dict[str, Any] = {"quick": options.quick}
+    for part in options.part or PARTS:
+        figures[part] = PARTS[part](every, options.quick)
+        figures["seconds"] = round(time.monotonic() - started)
+        write(options.json, figures)
+    return 0
+
+
+def _pools(measured: Measured, quick: bool) -> dict[str, Any]:
+    library, draws = Library(measured, quick), QUICK_DRAWS if quick else DRAWS
+    found = {name: pools(library, draws, name == "labels") for name in ("without_labels", "labels")}
+    print(f"  {measured.source.name}, pools: {found}", flush=True)
+    return found
+
+
+PARTS: dict[str, Any] = {
+    "sets": lambda every, quick: {
+        one.source.name: sets(one, QUICK_SPLITS if quick else SPLITS, quick) for one in every
+    },
+    "pools": lambda every, quick: {one.source.name: _pools(one, quick) for one in every},
+}
+
+
+if __name__ == "__main__":
+    sys.exit(main())
