@@ -99,8 +99,14 @@ def clip_vision(host: Host) -> Any:
         made = host.at("comfy.clip_vision.ClipVisionModel")(str(path))
     fill_layers(made.model)
     generator = torch.Generator().manual_seed(0)
-    for weight in made.model.state_dict().values():
-        weight.copy_(torch.randn(weight.shape, generator=generator) / 4)
+    # Through the host's own loading, since a layer may have no weights, or none in memory, before it.
+    made.load_sd(
+        {
+            name: torch.randn(weight.shape, generator=generator).to(weight.dtype) / 4
+            for name, weight in made.model.state_dict().items()
+            if weight.is_floating_point()
+        }
+    )
     return made
 
 
