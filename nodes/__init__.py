@@ -6,6 +6,7 @@ from ..emoe_core.hosts.comfyui import review
 from .audit import Audit
 from .audit_report import AuditReport
 from .calibrate import Calibrate, LoadCalibration, SaveCalibration
+from .choose import ChooseExperts
 from .decisions import DecisionReport
 from .diagnostics import ExpertDiagnostics
 from .disagreement_map import DisagreementMap
@@ -51,6 +52,7 @@ _ALL: list[type[io.ComfyNode]] = [
     ScoreList,
     KeepForTrial,
     JudgeTrial,
+    ChooseExperts,
 ]
 NODES = [checked(node) for node in _ALL]
 

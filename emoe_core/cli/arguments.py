@@ -128,7 +128,7 @@ def add_options(add: Callable[..., Any], size: str) -> None:
         "preset": {"help": f"{DEFAULT} (default), {_OTHERS}, or {CUSTOM} with --tap and --estimator"},
         "tap": {"help": f"with preset {CUSTOM}: mid_out, mid_in, noise_pred or block:N"},
         "estimator": {"help": f"with preset {CUSTOM}: how it is read"},
-        "size": {"type": _size, "metavar": "WxH", "help": f"of the picture, in pixels ({size})"},
+        "size": {"type": picture_size, "metavar": "WxH", "help": f"of the picture, in pixels ({size})"},
         "noise_seed": {"type": int, "metavar": "N", "help": "seed of the first noise sample (%(default)s)"},
         "noise_samples": {"type": int, "metavar": "N", "help": "noise samples to average over (%(default)s)"},
         "steps": {
@@ -152,7 +152,7 @@ def options_of(args: argparse.Namespace) -> ScoreOptions:
     return ScoreOptions(**{name: getattr(args, name) for name in _NAMES})
 
 
-def _size(text: str) -> tuple[int, int]:
+def picture_size(text: str) -> tuple[int, int]:
     sides = text.lower().split("x")
     if not 1 <= len(sides) <= 2 or not all(side.isdigit() for side in sides):
         raise argparse.ArgumentTypeError(f"'{text}' is no size; write it like 768x512")

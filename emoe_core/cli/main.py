@@ -15,6 +15,7 @@ from ..errors import EMoEError
 COMMANDS: dict[str, str] = {
     "audit": "score a file of prompts in groups, and tell which of them the models know too little",
     "batch": "queue a saved workflow for every row of a prompt file, and write a line for each",
+    "choose": "which checkpoints to take as experts, at which price, and the cheapest settings",
     "decisions": "what a labelled calibration says about passing, blocking and the seconds saved",
     "host": "what ComfyUI this is, and what of it the pack relies on holds: for a bug report",
     "ledger": "what the Gates decided: figures, export, marks, drift, and a calibration made of it",

@@ -74,11 +74,12 @@ def collect(
             first = first or answer
             for place, latents in zip(places, answer.latents, strict=True):
                 for tap in request.taps:
-                    place[tap].append(_checked(latents, tap, expert.name))
+                    place[tap].append(checked(latents, tap, expert.name))
     return Taken(found, empty) if first is None else Taken(found, empty, first.denoised, first.routing)
 
 
-def _checked(latents: Latents, tap: str, expert: str) -> list[Tensor]:
+def checked(latents: Latents, tap: str, expert: str) -> list[Tensor]:
+    """An expert's latents at a tap, float32 on the CPU; an `EMoEError` where there are none, or they are not finite."""
     parts = [part.detach().to(device="cpu", dtype=torch.float32) for part in latents[tap]]
     if not parts:
         raise EMoEError("No part of the conditioning is active at this step; check its timestep range and at_step.")

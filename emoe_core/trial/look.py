@@ -94,7 +94,7 @@ def look_prompts(
     chosen = [every[i * len(every) // pairs] for i in range(pairs)] if pairs < len(every) else every
     found = []
     for number, text in enumerate(chosen):
-        made = {REFERENCE: text, SHUFFLED: _shuffled(chance, text), NONSENSE: _nonsense(chance, text)}
+        made = {REFERENCE: text, SHUFFLED: shuffled(chance, text), NONSENSE: nonsense(chance, text)}
         found += [LookPrompt(kind, str(number), one) for kind, one in made.items() if kind == REFERENCE or one != text]
     tags = [tag for tag in Choice(CONCEPTS, tuple(languages)).tags() if tag != "en"] if languages else []
     if tags and names:
@@ -104,7 +104,8 @@ def look_prompts(
     return found
 
 
-def _shuffled(chance: random.Random, text: str) -> str:
+def shuffled(chance: random.Random, text: str) -> str:
+    """Its words in another order; the text itself where there is none."""
     words = text.split()
     if len(words) < 3:
         return text
@@ -113,7 +114,9 @@ def _shuffled(chance: random.Random, text: str) -> str:
     return " ".join(mixed)
 
 
-def _nonsense(chance: random.Random, text: str) -> str:
+def nonsense(chance: random.Random, text: str) -> str:
+    """The text with made-up words of as many letters."""
+
     def made_up(word: re.Match[str]) -> str:
         return "".join(chance.choice(_SOUNDS[place % 2]) for place in range(len(word[0])))
 

@@ -19,31 +19,43 @@ _ENCODER = "EMoE_EncodeForExperts"
 def look_graph(graph: Graph, info: ObjectInfo, wanted: Mapping[str, Any]) -> tuple[Graph, str]:
     """A graph of one Known or Unknown with the experts, the size and the settings of a workflow's Score; and its node.
 
+    Raises:
+        EMoEError: as `graph_in_place_of_score`.
+    """
+    return graph_in_place_of_score(graph, info, LOOK, "Known or Unknown", wanted)
+
+
+def graph_in_place_of_score(
+    graph: Graph, info: ObjectInfo, node: str, name: str, wanted: Mapping[str, Any]
+) -> tuple[Graph, str]:
+    """A graph of one node that takes the place of a workflow's Score, with what that gets; and the node's id.
+
     Args:
+        node, name: the node's class, and what people call it.
         wanted: the node's other inputs.
 
     Raises:
         EMoEError: the workflow has no Score or several, or the server's pack has no such node.
     """
-    scores = [node for node in graph if graph[node]["class_type"] == SCORE]
+    scores = [one for one in graph if graph[one]["class_type"] == SCORE]
     if len(scores) != 1:
         raise EMoEError(
             f"The workflow has {len(scores)} Uncertainty Scores; give one with the Score whose experts are to be tried."
         )
-    if LOOK not in info:
-        raise EMoEError("The node pack on the server has no Known or Unknown; update it there.")
+    if node not in info:
+        raise EMoEError(f"The node pack on the server has no {name}; update it there.")
     given = graph[scores[0]]["inputs"]
-    inputs = {name: value for name, value in given.items() if input_spec(info, LOOK, name) is not None}
+    inputs = {one: value for one, value in given.items() if input_spec(info, node, one) is not None}
     if (clip := _clip(graph, given.get("positive"))) is not None:
         inputs["clip"] = clip
-    name = next(str(place) for place in range(1, len(graph) + 2) if str(place) not in graph)
+    place = next(str(one) for one in range(1, len(graph) + 2) if str(one) not in graph)
     needed = set[str]()
     for value in inputs.values():
         if is_link(value):
             needed |= upstream(graph, value[0])
-    made = {node: copy.deepcopy(graph[node]) for node in graph if node in needed}
-    made[name] = {"class_type": LOOK, "inputs": {**inputs, **wanted}, "_meta": {"title": "Known or Unknown"}}
-    return made, name
+    made = {one: copy.deepcopy(graph[one]) for one in graph if one in needed}
+    made[place] = {"class_type": node, "inputs": {**inputs, **wanted}, "_meta": {"title": name}}
+    return made, place
 
 
 def _clip(graph: Graph, positive: Any) -> Any:

@@ -304,7 +304,7 @@ class Run:
             if empties is not None and all(map(cond.same_words, prompt, empties)):
                 raise says_nothing(text, next(name for name in names if estimator(name).needs_empty))
         with torch.no_grad():
-            given = self._given()
+            given = self.given()
             if self.stages is not None:
                 found = self._in_stages(self.stages, own, empties, settings, texts, progress, brief)
             elif not isinstance(self.experts, MixtureSet):
@@ -340,7 +340,7 @@ class Run:
                 asked,
                 [own[number][experts] for number in which],
                 None if empties is None else empties[experts],
-                *run._given(),
+                *run.given(),
                 apart=True,
             )
             # Of the settings, scoring reads tap, estimator and noise samples; the joined report has the whole score's.
@@ -382,10 +382,10 @@ class Run:
         empties = cond.empty_for_experts(self.experts, None, prompts[0])
         own = [cond.split(prompt, self.experts) for prompt in prompts]
         with torch.no_grad():
-            probe = ComfyProbe(self.experts, own, empties, *self._given())
+            probe = ComfyProbe(self.experts, own, empties, *self.given())
             return collect(probe, self.experts, len(self.noises), [reading], len(prompts), progress)
 
-    def _given(self) -> tuple[Tensor, list[Tensor], list[int], Tensor, str]:
+    def given(self) -> tuple[Tensor, list[Tensor], list[int], Tensor, str]:
         """What every probe of this run gets beside its prompts."""
         seeds = _seeds(self.noise_seed or 0, len(self.noises))
         key = _key(self.samples, self.noises, self.sigmas)

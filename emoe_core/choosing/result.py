@@ -1,0 +1,341 @@
+"""What a choice's file says: which experts, at which price, with which settings."""
+
+import copy
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import EMoEError
+from ..records.calibration import Calibration
+from ..records.message import Code, Message, dump_all
+from ..remote.workflow import is_link
+from ..scoring.presets import PRESETS
+from ..trial.look import REFERENCE
+from ..trial.store import Contents
+from .record import Level, Record
+from .select import GAIN_AT_LEAST, MOST, Selection, redundant, select
+from .sweep import LOSS, Setting, Sweep, alone, sweep
+from .tasks import Split, of_trial, split
+
+_SCORE, _LOAD, _LOAD_EXPERTS, _ADD = "EMoE_Score", "EMoE_LoadCalibration", "EMoE_LoadExperts", "EMoE_AddExpert"
+
+
+@dataclass(frozen=True, eq=False)
+class Choice:
+    """A record and what follows from it.
+
+    Attributes:
+        usable: the prompts that have a score.
+    """
+
+    record: Record
+    usable: NDArray[np.bool_]
+    split: Split
+    selection: Selection
+    sweep: Sweep
+
+    def messages(self) -> list[Message]:
+        """What was found, a sentence each."""
+        about, picked = self.record.about, self.selection
+        names = [one.name for one in about.experts]
+        chosen = [one for one in picked.steps if one.kept][-1]
+        found = [
+            Message.of(
+                Code.TAKE,
+                count=len(chosen.experts),
+                candidates=len(names),
+                experts=self._named(chosen.experts),
+                value=chosen.value.value,
+                low=chosen.value.low,
+                high=chosen.value.high,
+            )
+        ]
+        for before, step in zip(picked.steps, picked.steps[1:], strict=False):
+            found.append(self._further(before.experts, step))
+            if not step.kept:
+                break
+        every = picked.all_experts
+        if len(chosen.experts) < len(names):
+            found.append(
+                Message.of(Code.EVERY, candidates=len(names), value=every.value, low=every.low, high=every.high)
+            )
+        for one in picked.redundant:
+            who = {"expert": names[one.expert]}
+            if len(one.of) == 1:
+                found.append(Message.of(Code.COPY_OF, **who, other=names[one.of[0]]))
+            else:
+                first, second = (names[number] for number in one.of)
+                found.append(Message.of(Code.MERGE_OF, **who, one=first, other=second, share=one.weight))
+        found.append(self._advice())
+        if self.sweep.cheapest.calls < self.sweep.advised.calls:
+            found.append(self._fewer())
+        if lost := int((~self.usable).sum()):
+            found.append(Message.of(Code.SCORELESS, count=lost))
+        if self.record.done < len(about.prompts):
+            found.append(Message.of(Code.MEASURED, done=self.record.done, total=len(about.prompts)))
+        return found
+
+    def _named(self, experts: Sequence[int]) -> list[Message]:
+        return [Message.of(Code.EXPERT, name=self.record.about.experts[number].name) for number in experts]
+
+    def _further(self, before: Sequence[int], step: Any) -> Message:
+        new = next((number for number in step.experts if number not in before), step.experts[-1])
+        values: dict[str, Any] = {
+            "expert": self.record.about.experts[new].name,
+            "gain": step.gain.value,
+            "low": step.gain.low,
+            "high": step.gain.high,
+        }
+        if not step.kept:
+            return Message.of(Code.STOPPED, **values, least=GAIN_AT_LEAST)
+        return Message.of(Code.ADDS, **values, seconds=self._seconds([new]), size=size_text(self._bytes([new])))
+
+    def _seconds(self, experts: Sequence[int]) -> float:
+        return self.record.seconds(0, self.record.about.preset, experts, self.record.about.samples)
+
+    def _bytes(self, experts: Sequence[int]) -> int:
+        return sum(self.record.about.experts[number].size for number in experts)
+
+    def _advice(self) -> Message:
+        one = self.sweep.advised
+        return Message.of(
+            Code.ADVISED,
+            **self._priced(one),
+            allowed=self.sweep.allowed,
+            dearest=self.sweep.dearest.calls,
+            seconds=one.seconds,
+            agreement=one.agreement,
+        )
+
+    def _fewer(self) -> Message:
+        one = self.sweep.cheapest
+        return Message.of(Code.FEWER, **self._priced(one), experts=self._named(one.experts))
+
+    def _priced(self, one: Setting) -> dict[str, Any]:
+        return {
+            "preset": one.preset,
+            "samples": one.samples,
+            "level": self.record.about.levels[one.level].name(),
+            "calls": one.calls,
+            "loss": one.loss.value,
+            "low": one.loss.low,
+            "high": one.loss.high,
+        }
+
+    def tables(self) -> tuple[tuple[Sequence[str], list[list[str]], list[bool]], ...]:
+        """Two tables, each with its head, its rows, and which of them count: the sets, and the settings."""
+        names = [one.name for one in self.record.about.experts]
+        sets, kept = [], []
+        for step in self.selection.steps:
+            sets.append(
+                [
+                    " + ".join(names[number] for number in step.experts),
+                    step.value.text(),
+                    "" if step.gain is None else step.gain.text(sign=True),
+                    f"{self._seconds(step.experts):.3g}",
+                    size_text(self._bytes(step.experts)),
+                ]
+            )
+            kept.append(step.experts == self.selection.chosen)
+        every = range(len(names))
+        if len(names) > 2:
+            row = [f"all {len(names)}", self.selection.all_experts.text(), "", f"{self._seconds(every):.3g}"]
+            sets.append([*row, size_text(self._bytes(every))])
+            kept.append(False)
+        settings = [
+            [
+                f"{one.preset}, {one.samples} x {len(one.experts)}, {self.record.about.levels[one.level].name()}",
+                f"{one.value:.3f}",
+                one.loss.text(sign=True),
+                f"{one.agreement:.2f}",
+                f"{one.calls:.3g}",
+                f"{one.seconds:.3g}",
+            ]
+            for one in self.sweep.shown()
+        ]
+        return (
+            (("experts", "AUROC", "gain", "s per prompt", "memory"), sets, kept),
+            (
+                ("preset, noise samples x experts", "AUROC", "loss", "agreement", "calls", "s per prompt"),
+                settings,
+                [one == self.sweep.advised for one in self.sweep.shown()],
+            ),
+        )
+
+    def as_dict(self) -> dict[str, Any]:
+        """Ready for JSON."""
+        about = self.record.about
+        return {
+            "experts": [
+                {
+                    "name": one.name,
+                    "file": one.file,
+                    "identity": one.identity,
+                    "bytes": one.size,
+                    "seconds": self._seconds([n]),
+                }
+                for n, one in enumerate(about.experts)
+            ],
+            "levels": [{"step": one.step, "steps": one.steps, "size": list(one.size)} for one in about.levels],
+            "prompts": {
+                "measured": self.record.done,
+                "asked": len(about.prompts),
+                "without_score": int((~self.usable).sum()),
+            },
+            "preset": about.preset,
+            "selection": self.selection.as_dict(),
+            "sweep": self.sweep.as_dict(),
+            **dump_all(self.messages()),
+        }
+
+    def calibration(self, name: str) -> Calibration:
+        """The chosen experts' scores of the known prompts under the advised setting: Calibrate Gate, Uncertainty Score and the
+        others take it for its settings."""
+        one = self.sweep.advised
+        scores = self.record.scores(one.level, one.preset, one.experts, one.samples)
+        marked = any(prompt.bad is not None for prompt in self.record.prompts)
+        places = [
+            place
+            for place, prompt in enumerate(self.record.prompts)
+            if self.usable[place] and (prompt.bad is not None if marked else prompt.kind == REFERENCE)
+        ]
+        prompts = [self.record.prompts[place] for place in places]
+        return Calibration(
+            name,
+            self.record.about.settings(one.level, one.preset, one.experts, one.samples),
+            tuple(float(scores[place]) for place in places),
+            tuple(prompt.text for prompt in prompts),
+            "The known prompts that the experts and settings were chosen with.",
+            bad=tuple(bool(prompt.bad) for prompt in prompts) if marked else (),
+        )
+
+    def workflow(self, graph: Mapping[str, Any], calibration: str) -> dict[str, Any]:
+        """A workflow in API format with the chosen experts, the advised settings, and Load Calibration with this name.
+
+        Raises:
+            EMoEError: it has no Uncertainty Score, or its experts do not come from Load Experts or Add Expert.
+        """
+        made: dict[str, Any] = copy.deepcopy(dict(graph))
+        scores = [node for node in made.values() if node["class_type"] == _SCORE]
+        if not scores:
+            raise EMoEError("The workflow has no Uncertainty Score to set; give one that has.")
+        new = str(max((int(name) for name in made if name.isdigit()), default=0) + 1)
+        made[new] = {"class_type": _LOAD, "inputs": {"name": calibration}, "_meta": {"title": "Load Calibration"}}
+        one = self.sweep.advised
+        level = self.record.about.levels[one.level]
+        sources = {str(node["inputs"]["experts"][0]) for node in scores if is_link(node["inputs"].get("experts"))}
+        for source in sources:
+            _keep_only(made, source, self.selection.chosen, len(self.record.about.experts))
+        for node in scores:
+            node["inputs"] |= {
+                "preset": one.preset,
+                "noise_samples": one.samples,
+                "at_step": level.step,
+                "steps": level.steps,
+                "calibration": [new, 0],
+            }
+            _resize(made, node["inputs"].get("latent_image"), level)
+        return made
+
+
+def _keep_only(graph: dict[str, Any], source: str, chosen: Sequence[int], candidates: int) -> None:
+    """Leaves the chosen experts in a workflow, in their order.
+
+    Raises:
+        EMoEError: where the experts come from is not plain.
+    """
+    node = graph.get(source, {"class_type": "", "inputs": {}})
+    if node["class_type"] == _LOAD_EXPERTS:
+        inputs = node["inputs"]
+        names = [(name, inputs[name]) for name in sorted(inputs) if name.startswith("expert_")]
+        files = [file for _, file in names if isinstance(file, str) and file and file != "none"]
+        if len(files) == candidates:
+            for name, _ in names:
+                del inputs[name]
+            inputs |= {f"expert_{place}": files[number] for place, number in enumerate(chosen, start=1)}
+            return
+    chain: list[str] = []
+    here: Any = [source, 0]
+    while is_link(here) and graph.get(here[0], {}).get("class_type") == _ADD and here[0] not in chain:
+        chain.insert(0, here[0])
+        here = graph[here[0]]["inputs"].get("experts")
+    if here is not None or len(chain) != candidates:
+        raise EMoEError(
+            "The workflow's experts do not come from one Load Experts or a chain of Add Expert with these candidates, so which "
+            "to leave out is not plain; set your own by the list."
+        )
+    before: str | None = None
+    own = [copy.deepcopy(graph[chain[number]]["inputs"]) for number in chosen]
+    # The last node of the chain is what others are connected to, so the last of the chosen takes its place.
+    places = [*(chain[:-1][: len(chosen) - 1]), chain[-1]]
+    for place, inputs in zip(places, own, strict=True):
+        inputs.pop("experts", None)
+        graph[place]["inputs"] = inputs if before is None else {**inputs, "experts": [before, 0]}
+        before = place
+    for name in set(chain) - set(places):
+        del graph[name]
+
+
+def _resize(graph: dict[str, Any], link: Any, level: Level) -> None:
+    """Sets the size of an empty latent that has one."""
+    inputs = graph[link[0]]["inputs"] if is_link(link) and link[0] in graph else {}
+    if all(isinstance(inputs.get(name), int) for name in ("width", "height")):
+        inputs |= {"width": level.size[0], "height": level.size[1]}
+
+
+def choose(
+    record: Record, most: int = MOST, loss: float = LOSS, marks: Contents | None = None, labels: str = ""
+) -> Choice:
+    """Everything that a record says.
+
+    Args:
+        most: the largest set that is looked for.
+        loss: what the cheapest setting may lose.
+        marks: a trial whose marks say which prompts are bad, in place of those that were known when it was measured.
+        labels: whose marks of that trial, see `tasks.of_trial`.
+
+    Raises:
+        EMoEError: too few experts or prompts.
+    """
+    if marks is not None:
+        record = _marked(record, marks, labels)
+    about = record.about
+    every = range(len(about.experts))
+    scores = [
+        record.scores(level, preset, every)
+        for level in range(len(about.levels))
+        for preset in record.presets(level)
+        if not alone(preset)
+    ]
+    usable = np.all([np.isfinite(one) for one in scores], axis=0)
+    halves = split(record.prompts, usable)
+    features = record.products[0, "layout"]
+    picked = select(
+        lambda chosen: record.scores(0, about.preset, chosen), halves, len(every), most, redundant(features)
+    )
+    sets = [one.experts for one in picked.steps if one.kept]
+    return Choice(record, usable, halves, picked, sweep(record, halves, sets, usable, loss))
+
+
+def _marked(record: Record, marks: Contents, labels: str) -> Record:
+    bad = {one.text: one.bad for one in of_trial(marks, labels)}
+    prompts = tuple(replace(one, bad=bad.get(one.text)) for one in record.about.prompts)
+    if all(one.bad is None for one in prompts[: record.done]):
+        raise EMoEError("None of the choice's prompts is marked in this trial; measure with the trial's prompts first.")
+    return replace(record, about=replace(record.about, prompts=prompts))
+
+
+def size_text(size: int) -> str:
+    """Bytes for a person."""
+    for unit, one in (("GB", 10**9), ("MB", 10**6)):
+        if size >= one:
+            return f"{size / one:.3g} {unit}"
+    return f"{size / 1000:.3g} kB"
+
+
+def presets() -> list[str]:
+    """The presets that a choice can be made by: those that compare experts."""
+    return [name for name in PRESETS if not alone(name)]

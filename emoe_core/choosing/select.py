@@ -1,0 +1,216 @@
+"""Which experts to take: the best pair of all, then one after the other, and no more than pay for themselves.
+
+Sets are chosen on one half of the prompts and reported on the other. Copies and merges are found from the answers and left out
+first: what they say is said by the experts that they are made of.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+
+from ..errors import EMoEError
+from ..stats.evaluation import Floats
+from .products import Products
+from .tasks import Interval, Split
+
+#: A further expert must add at least this much, and its interval must be above 0: small sets win ties.
+GAIN_AT_LEAST = 0.005
+#: Mean squared distance of a copy, over the median of all pairs.
+COPY_BELOW = 0.1
+#: What a mean of two others leaves of a merge, over its squared distance to the nearer one. Independent fine-tunes of one base
+#: leave three quarters, and their base beside two of them a half.
+MERGE_BELOW = 0.35
+MOST = 4
+#: Scores of a set of experts, [prompts].
+Scorer = Callable[[Sequence[int]], Floats]
+
+
+@dataclass(frozen=True)
+class Redundant:
+    """An expert that says what others say.
+
+    Attributes:
+        of: the expert that it copies, or the two that it is a mean of.
+        weight: the share of the first of them; 1 for a copy.
+        left: what they leave of it, over its distance (see `COPY_BELOW` and `MERGE_BELOW`).
+    """
+
+    expert: int
+    of: tuple[int, ...]
+    weight: float
+    left: float
+
+
+@dataclass(frozen=True)
+class Step:
+    """The best set of one size.
+
+    Attributes:
+        experts: in the order in which they are worth taking.
+        chosen: the value on the half of the prompts that chose it.
+        value: on the other half.
+        gain: over the set before, on that half; None for the first.
+        kept: whether it pays, and so do all sets before it.
+    """
+
+    experts: tuple[int, ...]
+    chosen: float
+    value: Interval
+    gain: Interval | None
+    kept: bool
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What was chosen, and why no more.
+
+    Attributes:
+        steps: the best sets of two, three, ... experts.
+        all_experts: the value of all candidates together.
+    """
+
+    steps: tuple[Step, ...]
+    redundant: tuple[Redundant, ...]
+    all_experts: Interval
+    tasks: tuple[str, ...]
+
+    @property
+    def chosen(self) -> tuple[int, ...]:
+        """The largest set that pays."""
+        return [one for one in self.steps if one.kept][-1].experts
+
+    def as_dict(self) -> dict[str, Any]:
+        """Ready for JSON."""
+        return {**asdict(self), "chosen": list(self.chosen)}
+
+
+def select(
+    scorer: Scorer, split: Split, experts: int, most: int = MOST, redundant: Sequence[Redundant] = ()
+) -> Selection:
+    """Chooses among experts 0, 1, ...
+
+    Args:
+        scorer: the scores of any two or more of them.
+        most: how many to take at most.
+        redundant: those that are not taken, as long as two others are there.
+
+    Raises:
+        EMoEError: fewer than two experts, or fewer are wanted.
+    """
+    if experts < 2 or most < 2:
+        raise EMoEError(f"A choice takes at least two experts; there are {experts}, and at most {most} are wanted.")
+    out = {one.expert for one in redundant}
+    pool = [one for one in range(experts) if one not in out]
+    if len(pool) < 2:
+        pool, redundant = list(range(experts)), ()
+    known: dict[tuple[int, ...], float] = {}
+
+    def value(chosen: Sequence[int]) -> float:
+        key = tuple(sorted(chosen))
+        if key not in known:
+            known[key] = split.choose.value(scorer(key))
+        return known[key]
+
+    sets: list[tuple[int, ...]] = [max(combinations(pool, 2), key=value)]
+    while len(sets[-1]) < min(most, len(pool)):
+        before = sets[-1]
+        grown = max(((*before, one) for one in pool if one not in before), key=value)
+        sets.append(_ordered(_exchanged(grown, pool, value), grown, value))
+    return Selection(
+        _steps(sets, scorer, split, value),
+        tuple(redundant),
+        _interval(split, scorer(range(experts))),
+        split.report.names,
+    )
+
+
+def _exchanged(
+    chosen: tuple[int, ...], pool: Sequence[int], value: Callable[[Sequence[int]], float]
+) -> tuple[int, ...]:
+    """The set after exchanging single experts as long as that is worth it: what was best in a pair may be in the way of four."""
+    while True:
+        others = [
+            tuple(new if one == old else one for one in chosen) for old in chosen for new in pool if new not in chosen
+        ]
+        best = max(others, key=value, default=chosen)
+        if value(best) <= value(chosen) + GAIN_AT_LEAST / 2:
+            return chosen
+        chosen = best
+
+
+def _ordered(
+    chosen: tuple[int, ...], grown: tuple[int, ...], value: Callable[[Sequence[int]], float]
+) -> tuple[int, ...]:
+    """The experts of a set in the order in which they are worth taking."""
+    if chosen == grown:
+        return chosen
+    found: tuple[int, ...] = max(combinations(sorted(chosen), 2), key=value)
+    while len(found) < len(chosen):
+        found = max(((*found, one) for one in sorted(chosen) if one not in found), key=value)
+    return found
+
+
+def _steps(
+    sets: Sequence[tuple[int, ...]], scorer: Scorer, split: Split, value: Callable[[Sequence[int]], float]
+) -> tuple[Step, ...]:
+    found: list[Step] = []
+    before: tuple[float, Floats] | None = None
+    for chosen in sets:
+        scores = scorer(sorted(chosen))
+        here, draws = split.report.value(scores), split.report.draws(scores)
+        gain = None if before is None else split.report.interval(here - before[0], draws - before[1])
+        pays = gain is None or (gain.low > 0 and gain.value >= GAIN_AT_LEAST)
+        kept = pays and (not found or found[-1].kept)
+        found.append(Step(chosen, value(chosen), split.report.interval(here, draws).within(0, 1), gain, kept))
+        before = here, draws
+    return tuple(found)
+
+
+def _interval(split: Split, scores: Floats) -> Interval:
+    return split.report.interval(split.report.value(scores), split.report.draws(scores)).within(0, 1)
+
+
+def redundant(products: Products) -> tuple[Redundant, ...]:
+    """The copies and merges among experts, from their answers (see `COPY_BELOW` and `MERGE_BELOW`).
+
+    The weights of a merge are the same for every prompt, so the mean squared distances over all prompts, each in units of its
+    own mean square, say what is left: of x beside a y + (1 - a) z that is a |x-y|^2 + (1-a) |x-z|^2 - a (1-a) |y-z|^2.
+    Of a copy and its original the one that comes later is left out; of three on a line, the one between.
+    """
+    if products.experts < 3:
+        return ()
+    scale = products.denominator()[..., None, None]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        far = products.apart / scale
+    far = far[np.isfinite(far).all(axis=(1, 2, 3))].mean(axis=(0, 1))
+    count = products.experts
+    usual = float(np.median(far[np.triu_indices(count, 1)]))
+    found: dict[int, Redundant] = {}
+    for one in range(1, count):
+        nearest = min((other for other in range(one) if other not in found), key=lambda other: float(far[one, other]))
+        if far[one, nearest] < COPY_BELOW * usual:
+            found[one] = Redundant(one, (nearest,), 1.0, float(far[one, nearest] / usual) if usual > 0 else 0.0)
+    merges = sorted(
+        (
+            _merge(far, one, other, third)
+            for one in range(count)
+            for other, third in combinations(range(count), 2)
+            if one not in (other, third) and not {one, other, third} & found.keys()
+        ),
+        key=lambda merge: merge.left,
+    )
+    for merge in merges:
+        if merge.left < MERGE_BELOW and merge.expert not in found and not set(merge.of) & found.keys():
+            found[merge.expert] = merge
+    return tuple(found[one] for one in sorted(found))
+
+
+def _merge(far: Floats, x: int, y: int, z: int) -> Redundant:
+    apart = float(far[y, z])
+    weight = float(np.clip((apart - far[x, y] + far[x, z]) / (2 * apart), 0, 1)) if apart > 0 else 1.0
+    left = weight * far[x, y] + (1 - weight) * far[x, z] - weight * (1 - weight) * apart
+    nearer = float(min(far[x, y], far[x, z]))
+    return Redundant(x, (y, z), weight, max(0.0, float(left)) / nearer if nearer > 0 else 0.0)

@@ -1,0 +1,151 @@
+"""Which settings: every preset, number of noise samples, step, size and set of experts, beside the dearest of them.
+
+The cheapest setting whose loss is small enough is chosen on one half of the prompts, and its loss is reported on the other.
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..scoring.presets import PRESETS
+from ..stats.evaluation import spearman
+from .products import FEATURES, PROMPT
+from .record import Record
+from .tasks import Interval, Split
+
+#: What the cheapest setting may lose of the value, unless another figure is given.
+LOSS = 0.02
+#: What a pass to the middle of the network takes of a whole one, where that was not measured.
+_MIDDLE_SHARE = 0.5
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One way to score.
+
+    Attributes:
+        level: its number among the record's levels.
+        experts: in the order in which they were chosen.
+        calls: calls of a network per prompt, the empty prompt's left out, which are made once; a pass to the middle counts as its
+            share of a whole one, and a size as its share of the first level's.
+        seconds: the same as measured, without loading.
+        agreement: rank correlation with the dearest setting over all prompts.
+        value: mean AUROC of the tasks, on the half of the prompts that reports.
+        chosen: on the half that chooses.
+        loss: the dearest setting's value minus this one's, on the half that reports.
+    """
+
+    level: int
+    preset: str
+    samples: int
+    experts: tuple[int, ...]
+    calls: float
+    seconds: float
+    agreement: float
+    chosen: float
+    value: float
+    loss: Interval
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """All settings from the cheapest to the dearest.
+
+    Attributes:
+        dearest: what all others are compared with: all chosen experts on all noise samples at the largest size.
+        advised: the cheapest one of all chosen experts that loses at most `allowed`.
+        cheapest: the cheapest one that does, with fewer experts too.
+    """
+
+    settings: tuple[Setting, ...]
+    dearest: Setting
+    advised: Setting
+    cheapest: Setting
+    allowed: float
+
+    def as_dict(self) -> dict[str, Any]:
+        """Ready for JSON."""
+        return asdict(self)
+
+    def shown(self) -> tuple[Setting, ...]:
+        """Those worth showing: each is the best for its price, or dearest or advised."""
+        found: list[Setting] = []
+        for one in self.settings:
+            if (
+                not found
+                or one.chosen > max(other.chosen for other in found)
+                or one in (self.advised, self.cheapest, self.dearest)
+            ):
+                found.append(one)
+        return tuple(found)
+
+
+def sweep(
+    record: Record, split: Split, sets: Sequence[tuple[int, ...]], usable: NDArray[np.bool_], allowed: float = LOSS
+) -> Sweep:
+    """Compares the settings.
+
+    Args:
+        sets: sets of experts; the last was chosen.
+        usable: the prompts that have a score.
+        allowed: what the advised setting may lose.
+    """
+    about, chosen = record.about, tuple(sets[-1])
+    # At equal sizes the first level, and the preset that was asked for. One that reads a single model is no reference.
+    level = max(
+        range(len(about.levels)),
+        key=lambda number: (about.levels[number].size[0] * about.levels[number].size[1], -number),
+    )
+    preset = about.preset if about.preset in record.presets(level) and not alone(about.preset) else "layout"
+    top = (level, preset, about.samples, chosen)
+    ways = [
+        (number, name, samples, experts)
+        for number in range(len(about.levels))
+        for name in record.presets(number)
+        for samples in range(1, about.samples + 1)
+        for experts in dict.fromkeys(one[:1] if alone(name) else tuple(one) for one in sets)
+    ]
+    scores = {way: record.scores(way[0], way[1], way[3], way[2]) for way in ways}
+    value, draws, best = (
+        split.report.value(scores[top]),
+        split.report.draws(scores[top]),
+        split.choose.value(scores[top]),
+    )
+    made = {}
+    for way, own in scores.items():
+        if not np.isfinite(own[usable]).all():
+            continue
+        number, name, samples, experts = way
+        here = split.report.value(own)
+        made[way] = Setting(
+            number,
+            name,
+            samples,
+            experts,
+            calls(record, number, name, samples, experts),
+            record.seconds(number, name, experts, samples),
+            spearman(own[usable], scores[top][usable]),
+            split.choose.value(own),
+            here,
+            split.report.interval(value - here, draws - split.report.draws(own)),
+        )
+    dearest = made[top]
+    found = sorted(made.values(), key=lambda one: (one.calls, -one.chosen, one.level, one.preset))
+    good = [one for one in found if best - one.chosen <= allowed and one.calls <= dearest.calls]
+    advised = next((one for one in good if one.experts == chosen), dearest)
+    return Sweep(tuple(found), dearest, advised, next(iter(good), dearest), allowed)
+
+
+def alone(preset: str) -> bool:
+    """Whether a preset asks one expert only."""
+    return PRESETS[preset].estimator == "guidance"
+
+
+def calls(record: Record, level: int, preset: str, samples: int, experts: Sequence[int]) -> float:
+    """See `Setting.calls`."""
+    share = (record.share or _MIDDLE_SHARE) if FEATURES[PRESETS[preset].estimator] == PROMPT else 1.0
+    here, first = (record.about.levels[number].size for number in (level, 0))
+    return share * samples * len(experts) * (here[0] * here[1]) / (first[0] * first[1])
