@@ -95,11 +95,21 @@ def levelled_shift(m: Measured) -> Tensor:
     return _levelled(_shift(m), _channels(m))
 
 
+def exact_shift(m: Measured, layout: bool) -> Tensor:
+    """s, or with `layout` t, in double precision, [M, K, B, D]."""
+    shift = _shift(m)
+    return _exactly_levelled(shift, _channels(m)) if layout else shift.double()
+
+
 def _levelled(latents: Tensor, channel: Tensor) -> Tensor:
+    return _exactly_levelled(latents, channel).float()
+
+
+def _exactly_levelled(latents: Tensor, channel: Tensor) -> Tensor:
     """The latents minus each channel's mean over its places, in double precision so that a large mean costs no digits."""
     exact = latents.double()
     places = torch.bincount(channel).clamp_min(1)
-    return (exact - (_sum_by_channel(exact, channel) / places)[..., channel]).float()
+    return exact - (_sum_by_channel(exact, channel) / places)[..., channel]
 
 
 def _channels(m: Measured) -> Tensor:

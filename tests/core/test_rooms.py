@@ -36,7 +36,7 @@ def rooms_above(path: Path) -> set[str]:
 #: The rooms of emoe_core, from the bottom up: each may import from those before it.
 ROOMS = (
     *("errors", "io", "stats", "charts", "prompts", "records", "pages", "experts", "scoring", "gating", "show"),
-    *("mixture", "demo", "remote", "batch", "audit", "ledger", "trial", "hosts", "cli", "__main__"),
+    *("mixture", "demo", "remote", "batch", "audit", "ledger", "trial", "choosing", "hosts", "cli", "__main__"),
 )
 #: The rooms of the ComfyUI host; what serves one node each lies beside them, above all but the contract.
 COMFYUI_ROOMS = ("experts", "prompts", "mixture", "scoring", "", "contract")

@@ -1,0 +1,1 @@
+"""Which experts to take and which settings, from inner products of their answers: every subset is scored without the models."""
