@@ -414,7 +414,7 @@ class _Family:
 
     def _exceeds_rounding(self, child: int, parents: tuple[int, ...]) -> bool:
         near = min(float(self.apart[child, parent]) for parent in parents)
-        noise = float(self.scales @ self.rounding[:, child]) / max(np.count_nonzero(self.scales), 1)
+        noise = float(self.scales @ self.rounding[:, child]) / max(int(np.count_nonzero(self.scales)), 1)
         return near > noise
 
     def _merge(self, child: int, parents: tuple[int, ...]) -> Merge | None:
@@ -526,15 +526,14 @@ class _Family:
 
     def between(self, places: Sequence[int]) -> list[int]:
         """Those that lie where the paths between others meet: what each of two others changed from there is unrelated."""
-        found = []
-        for i in places:
-            others = [place for place in places if place != i]
-            for j, k in combinations(others, 2):
-                shared = float(self.apart[i, j] + self.apart[i, k] - self.apart[j, k]) / 2
-                if shared < _BETWEEN * min(float(self.apart[i, j]), float(self.apart[i, k])):
-                    found.append(i)
-                    break
-        return found
+        return [i for i in places if self._is_between(i, [place for place in places if place != i])]
+
+    def _is_between(self, i: int, others: Sequence[int]) -> bool:
+        for j, k in combinations(others, 2):
+            to_j, to_k, past = (float(self.apart[pair]) for pair in ((i, j), (i, k), (j, k)))
+            if (to_j + to_k - past) / 2 < _BETWEEN * min(to_j, to_k):
+                return True
+        return False
 
     def unsure(self) -> list[int]:
         """Those that were rounded in a way that is not known well enough to see a merge."""
