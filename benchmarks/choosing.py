@@ -212,19 +212,28 @@ class Library:
             from adaptive import auroc
 
             fresh, others = self.measured.groups(self.products.of(sorted(experts)).scores(SCORE))
-            self._values[key] = float(np.mean([auroc(fresh, part[1::2]) for part in others.values()]))
+            self._values[key] = float(np.mean([auroc(fresh, part[np.arange(len(part)) % 4 > 1]) for part in others.values()]))
         return self._values[key]
 
     def prompts(self, labels: bool) -> list[Any]:
         """What a choice is made by: half of the prompts. Without labels, known prompts and what can be made of them."""
         asked, look = self.measured.core.choosing.record.Asked, self.measured.core.trial.look
-        kinds = {"calibration": look.REFERENCE, "nonsense": look.NONSENSE, "typos": look.NONSENSE, "word_salad": look.SHUFFLED}
+        kinds = {
+            "calibration": look.REFERENCE,
+            "nonsense": look.NONSENSE,
+            "typos": look.NONSENSE,
+            "word_salad": look.SHUFFLED,
+        }
         found = []
         for group, texts in self.measured.source.groups.items():
             for place, text in enumerate(texts):
-                chooses = group == "calibration" or (place % 2 == 0 and group in (self.measured.source.unknown if labels else MADE))
+                chooses = group == "calibration" or (
+                    place % 4 < 2 and group in (self.measured.source.unknown if labels else MADE)
+                )
                 kind = kinds.get(group, "") if chooses and not labels else ""
-                found.append(asked(kind, f"{group} {text}", text, {}, group != "calibration" if chooses and labels else None))
+                found.append(
+                    asked(kind, f"{group} {text}", text, {}, group != "calibration" if chooses and labels else None)
+                )
         return found
 
 

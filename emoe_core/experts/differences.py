@@ -77,3 +77,15 @@ def unpack(codes: Tensor, steps: Tensor, bits: int, shape: torch.Size) -> Tensor
     places = (codes[..., None] >> shifts) & (2**bits - 1)
     rows: Tensor = places.flatten(start_dim=1)[:, : shape[1:].numel()].float()
     return rows.add_(0.5 - 2 ** (bits - 1)).mul_(steps.float()[:, None]).view(shape)
+
+
+def unpack_at(codes: Tensor, steps: Tensor, bits: int, columns: int, places: Tensor) -> Tensor:
+    """Single values of the rounded difference, by their places in the flattened weight, on the CPU.
+
+    Args:
+        columns: numbers in a row.
+    """
+    row, column = places // columns, places % columns
+    code = (codes.cpu()[row, column * bits // 8].to(torch.int64) >> column * bits % 8) & (2**bits - 1)
+    found: Tensor = (code.float() + 0.5 - 2 ** (bits - 1)) * steps.cpu().float()[row]
+    return found

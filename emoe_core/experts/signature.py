@@ -31,12 +31,14 @@ class Signature:
         layout: SHA-256 (hex) over names and shapes only: equal for models of one architecture.
         rows: sampled values of the matrices and kernels, [tensors, LINEAGE_VALUES], for the lineage check.
         unread: indices of the rows whose values cannot be read, in order; those rows are zero.
+        names: the rows' names.
     """
 
     digest: str
     layout: str
     rows: NDArray[np.float32]
     unread: tuple[int, ...] = ()
+    names: tuple[str, ...] = ()
 
 
 class Sampled(Protocol):
@@ -77,11 +79,14 @@ def signature(weights: Iterable[tuple[str, Tensor | Sampled | Unread]]) -> Signa
     content, layout = hashlib.sha256(), hashlib.sha256()
     rows: list[NDArray[np.float32]] = []
     unread: list[int] = []
+    names: list[str] = []
     for name, tensor in sorted(weights, key=lambda item: item[0]):
         label = f"{name}:{tuple(tensor.shape)};".encode()
         layout.update(label)
         content.update(label)
         is_matrix = len(tensor.shape) >= 2 and math.prod(tensor.shape) >= LINEAGE_VALUES
+        if is_matrix:
+            names.append(name)
         if isinstance(tensor, Unread):
             content.update(tensor.raw)
             if is_matrix:
@@ -92,7 +97,7 @@ def signature(weights: Iterable[tuple[str, Tensor | Sampled | Unread]]) -> Signa
         if is_matrix:
             rows.append(_values(tensor, LINEAGE_VALUES))
     stacked = np.stack(rows) if rows else np.zeros((0, LINEAGE_VALUES), dtype=np.float32)
-    return Signature(content.hexdigest(), layout.hexdigest(), stacked, tuple(unread))
+    return Signature(content.hexdigest(), layout.hexdigest(), stacked, tuple(unread), tuple(names))
 
 
 def _values(tensor: Tensor | Sampled, count: int) -> NDArray[np.float32]:

@@ -8,15 +8,16 @@ from typing import Any
 import numpy as np
 
 from ..errors import BRIEF, EMoEError, plain
+from ..experts.kinship import Kin, kinship
 from ..experts.sets import Expert, ExpertSet
 from ..experts.signature import RELATED, relatedness
+from ..records.message import Code, Message, dump_all
 from ..records.report import Report
+from ..stats.effective import Interval
 from .comparable import check_comparable
 from .estimators import ESTIMATORS
 from .presets import DEFAULT, MIDDLE, NOISE_PRED, PRESETS, is_hidden, listed, resolve_tap
 
-#: Weights that correlate more than this were hardly fine-tuned apart: such a pair adds cost and no disagreement.
-NEARLY_SAME_WEIGHTS = 0.9999
 #: Share of the latent's mean square below which two experts hardly disagree.
 NEARLY_SAME_LATENTS = 1e-4
 
@@ -32,6 +33,9 @@ class Diagnosis:
             None where no prompts were scored.
         preset: the preset that suits the set, or None where no ensemble score does.
         lines: all of it, for a person.
+        kin: who descends from whom, merges, and the effective number of experts by their weights.
+        answers: the effective number of experts by their answers to the prompts; None where none were asked.
+        findings: what the set gets wrong.
     """
 
     names: tuple[str, ...]
@@ -39,6 +43,9 @@ class Diagnosis:
     distance: tuple[tuple[float, ...], ...] | None
     preset: str | None
     lines: tuple[str, ...]
+    kin: Kin
+    answers: Interval | None = None
+    findings: tuple[Message, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """Ready for JSON."""
@@ -48,6 +55,9 @@ class Diagnosis:
             "distance": None if self.distance is None else [list(row) for row in self.distance],
             "preset": self.preset,
             "lines": list(self.lines),
+            "kin": self.kin.as_dict(),
+            "answers": None if self.answers is None else self.answers.as_dict(),
+            "findings": dump_all(self.findings),
         }
 
 
@@ -56,12 +66,21 @@ def suitable_preset(experts: ExpertSet, taps: Sequence[str], among: Sequence[str
     return next((name for name in among if _refusal(experts, taps, PRESETS[name].tap) is None), None)
 
 
-def diagnose(experts: ExpertSet, taps: Sequence[str], reports: Sequence[Report] = ()) -> Diagnosis:
+def diagnose(
+    experts: ExpertSet,
+    taps: Sequence[str],
+    reports: Sequence[Report] = (),
+    kin: Kin | None = None,
+    answers: Interval | None = None,
+    findings: Sequence[Message] = (),
+) -> Diagnosis:
     """Examines a set of experts.
 
     Args:
         taps: the taps that every expert has.
         reports: scores of some prompts by these experts, for the distances between their latents.
+        kin: how they are related, if the caller knows.
+        answers, findings: see `Diagnosis`.
 
     Raises:
         EMoEError: there are no experts.
@@ -69,7 +88,7 @@ def diagnose(experts: ExpertSet, taps: Sequence[str], reports: Sequence[Report] 
     if len(experts) == 0:
         raise EMoEError("Expert Diagnostics has no experts; connect Demo Experts, Load Experts or Add Expert.")
     all_of_them = experts.experts
-    kinship = tuple(
+    correlation = tuple(
         tuple(1.0 if a is b else relatedness(a.signature, b.signature) for b in all_of_them) for a in all_of_them
     )
     distance = None
@@ -77,20 +96,25 @@ def diagnose(experts: ExpertSet, taps: Sequence[str], reports: Sequence[Report] 
         mean = np.mean([report.pairwise for report in reports], axis=0)
         distance = tuple(tuple(float(value) for value in row) for row in mean)
     preset = suitable_preset(experts, taps)
+    kin = kinship(all_of_them) if kin is None else kin
     lines = [
         f"{len(experts)} experts of family {all_of_them[0].family}",
         *(f"- {_about(expert)}" for expert in all_of_them),
-        *_lineage(all_of_them, kinship),
-        *_copies(all_of_them, kinship, distance),
+        *_lineage(all_of_them, correlation),
+        *_tree(kin),
+        *_effective(kin, answers),
+        *_copies(all_of_them, correlation, kin, distance),
         *_taps(experts, taps),
         *_estimators(all_of_them),
         *(
             f"prompt '{plain(report.prompt, BRIEF)}': {report.line()}, response {report.items[0].response:.4g}"
             for report in reports
         ),
+        *(str(one) for one in findings if one.code not in (Code.COPIES, Code.NEAR_COPIES)),
         _advice(len(experts), preset),
     ]
-    return Diagnosis(tuple(expert.name for expert in all_of_them), kinship, distance, preset, tuple(lines))
+    names = tuple(expert.name for expert in all_of_them)
+    return Diagnosis(names, correlation, distance, preset, tuple(lines), kin, answers, tuple(findings))
 
 
 def _about(expert: Expert) -> str:
@@ -115,10 +139,33 @@ def _lineage(experts: Sequence[Expert], kinship: Sequence[Sequence[float | None]
     return [f"lineage: {len(clans)} unrelated groups ({span}): {named}"]
 
 
+def _tree(kin: Kin) -> list[str]:
+    lines = kin.lines()
+    return ["tree of relatives:", *lines] if lines else []
+
+
+def _effective(kin: Kin, answers: Interval | None) -> list[str]:
+    count = len(kin.names)
+    if count < 2:
+        return []
+    if kin.effective is not None:
+        lines = [f"effective number of experts by their weights: {kin.effective} of {count}"]
+    else:
+        why = "some weights cannot be read" if kin.unread else "what patches (LoRAs) change is not read"
+        lines = [f"effective number of experts by their weights: unknown, since {why}"]
+    if answers is not None:
+        lines.append(f"effective number of experts by their answers: {answers} of {count}, {answers.units} prompts")
+    return lines
+
+
 def _copies(
-    experts: Sequence[Expert], kinship: Sequence[Sequence[float | None]], distance: Sequence[Sequence[float]] | None
+    experts: Sequence[Expert],
+    kinship: Sequence[Sequence[float | None]],
+    kin: Kin,
+    distance: Sequence[Sequence[float]] | None,
 ) -> list[str]:
     found = []
+    close = {(one.one, one.other) for one in kin.copies if one.kind == "near"}
     for i, j in combinations(range(len(experts)), 2):
         a, b = experts[i], experts[j]
         pair = f"'{a.name}' and '{b.name}'"
@@ -130,7 +177,7 @@ def _copies(
             )
         elif a.signature.digest == b.signature.digest:
             found.append(f"{pair} share their weights and differ in patches (LoRAs) only")
-        elif (kinship[i][j] or 0.0) >= NEARLY_SAME_WEIGHTS:
+        elif (i, j) in close or (j, i) in close:
             found.append(
                 f"near-identical: the weights of {pair} correlate by {kinship[i][j]:.6f}; they will hardly disagree"
             )

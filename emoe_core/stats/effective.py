@@ -62,8 +62,9 @@ def effective(grams: Floats, draws: int = DRAWS, seed: int = 0) -> Interval:
 
 def _centred(grams: Floats) -> Floats:
     """Inner products of what sets each expert apart from the mean of all."""
-    found: Floats = grams - grams.mean(axis=1, keepdims=True) - grams.mean(axis=2, keepdims=True)
-    return found + grams.mean(axis=(1, 2), keepdims=True)
+    off = grams.mean(axis=1, keepdims=True) + grams.mean(axis=2, keepdims=True) - grams.mean(axis=(1, 2), keepdims=True)
+    found: Floats = grams - off
+    return found
 
 
 def _number(centred: Floats) -> Floats:
@@ -72,4 +73,4 @@ def _number(centred: Floats) -> Floats:
     squares = np.square(centred).sum(axis=(-2, -1))
     alive = total > _ROUNDING
     found: Floats = 1 + np.where(alive, total**2 / np.where(alive, squares, 1.0), 0.0)
-    return np.minimum(found, centred.shape[-1])
+    return found.clip(max=centred.shape[-1])

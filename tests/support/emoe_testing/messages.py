@@ -7,7 +7,7 @@ import string
 from emoe_core.records.message import Code, Message
 
 _PARTS = [code for code in Code if code.value.startswith("part_")]
-_LISTS = {"experts": Code.EXPERT_IS, "pairs": Code.PAIR, "parts": Code.PROMPTS_BAD}
+_LISTS = {"experts": Code.EXPERT_IS, "pairs": Code.PAIR, "parts": Code.PROMPTS_BAD, "parents": Code.SHARE}
 
 
 def holes(text: str) -> dict[str, str]:

@@ -6,6 +6,7 @@ pages them, and takes them out again by its own rules.
 
 import math
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,9 @@ from comfy.weight_adapter import WeightAdapterBase
 from torch import Tensor
 
 from ....errors import EMoEError
-from ....experts.differences import pack, unpack
-from ....experts.signature import RELATED, relatedness, signature
+from ....experts.differences import pack, unpack, unpack_at
+from ....experts.sets import Expert
+from ....experts.signature import LINEAGE_VALUES, RELATED, relatedness, signature
 from ....experts.weights_file import FileTensor, WeightsFile
 from ....io.log import log
 from .identity import UNUSED
@@ -78,6 +80,27 @@ def slim_model(base: ModelPatcher, path: Path) -> tuple[ModelPatcher, bool]:
     model = base.clone()
     model.add_patches(patches)
     return model, has_text
+
+
+def with_difference(expert: Expert) -> Expert:
+    """The expert with a signature that has its difference from the first one in it; any other expert as it is.
+
+    Scores know a slim expert by the first one's weights and the difference as a patch. Kinship reads the values.
+    """
+    own = expert.signature
+    rows, is_slim = own.rows.copy(), False
+    for place, name in enumerate(own.names):
+        for strength, adapter, *_ in expert.model.patches.get(name, ()):
+            if isinstance(adapter, DifferenceAdapter):
+                codes, steps, bits = adapter.weights
+                shape = expert.model.model.get_parameter(name).shape
+                places = torch.arange(LINEAGE_VALUES) * (math.prod(shape) // LINEAGE_VALUES)
+                found = unpack_at(codes, steps, bits, math.prod(shape[1:]), places)
+                rows[place] += (strength * found).numpy()
+                is_slim = True
+    if not is_slim:
+        return expert
+    return replace(expert, signature=replace(own, digest=expert.identity, rows=rows))
 
 
 def slim_clip(base: Any, own: Any, where: str) -> Any:

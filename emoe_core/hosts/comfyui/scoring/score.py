@@ -373,13 +373,19 @@ class Run:
             found.append(joined(scored, second.get(number), stages, whole, calls))
         return found
 
-    def answers(self, prompts: list[cond.Conditioning], reading: Reading, progress: Progress) -> Taken:
+    def answers(
+        self,
+        prompts: list[cond.Conditioning],
+        reading: Reading,
+        progress: Progress,
+        empty_prompt: cond.Conditioning | None = None,
+    ) -> Taken:
         """What an ensemble's experts answer to one block of prompts, and to the empty prompt, before any estimator reads it.
 
         Raises:
             EMoEError: as `score`.
         """
-        empties = cond.empty_for_experts(self.experts, None, prompts[0])
+        empties = cond.empty_for_experts(self.experts, empty_prompt, prompts[0])
         own = [cond.split(prompt, self.experts) for prompt in prompts]
         with torch.no_grad():
             probe = ComfyProbe(self.experts, own, empties, *self.given())

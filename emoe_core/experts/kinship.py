@@ -1,0 +1,624 @@
+"""Who descends from whom, which experts are merges of others, and how many experts that leaves, from the sampled weights.
+
+A merge C = a A + b B with a + b = 1 lies on the line through A and B, so C - B is a multiple of A - B up to rounding. The
+differences of two independent fine-tunes from a third lie at an angle, because of what the third learned alone: no point of
+their line is much nearer to it than they are. The explained share is how much of the squared distance between C and its
+nearest parent disappears in the nearest point of the parents' line or plane. It is 1 for a merge. For fine-tunes of one base
+it is about a quarter, and at most two thirds, which is what three parents explain of their own base.
+
+Merges are fitted once for all weights, then with other shares for each block of the network, then for each tensor.
+
+Rounding is no kinship. The grid of a tensor shows in its values, and what rounding to it adds to a squared distance is known.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..stats.effective import Interval, effective
+from ..stats.evaluation import Floats
+from .sets import Expert
+from .signature import RELATED, Signature, relatedness
+
+#: Weights that correlate more than this were hardly fine-tuned apart.
+NEARLY_SAME_WEIGHTS = 0.9999
+#: Share of the squared distance to the nearest parent from which on an expert is a merge.
+MERGED = 0.9
+#: For relations that may be a merge in either direction, or a sum and a difference.
+_EXACT = 0.97
+MOST_PARENTS = 3
+#: A parent's smallest share, and how far outside of 0 to 1 a fitted share may lie.
+_LEAST = 0.02
+#: Of the residue of fewer parents or of one share for all blocks: what more of them must leave at most.
+_BETTER = 0.2
+#: What may be left for rounding, and for shares that differ by no more than a hundredth or two from block to block.
+_WHOLE = 0.002
+#: Largest squared distance of a near copy, over that of the set's most distant relatives: a merge with 95 % of one parent.
+_NEAR = 0.05**2
+#: How far an expert may lie from the place where others' paths meet and still be that place, in squared distances.
+_BETWEEN = 0.1
+#: Numbers with fewer significant bits than this are coarse: rounding to them may exceed what a fine-tune changes.
+_COARSE_BITS = 7
+#: Root mean square error of rounding by bits of a number with scales of its own, over the weights' size; twice that is
+#: allowed, because scales differ.
+_ROUNDING = {8: 0.01, 6: 0.03, 5: 0.06, 4: 0.12, 3: 0.22, 2: 0.4, 1: 0.6}
+#: The same for 8-bit floats, whose error is a share of each number.
+_FLOAT8 = {"e4m3": 0.0265, "e5m2": 0.053, "mxfp8": 0.0265}
+#: Tensors whose squared distances are less than this many times their rounding count for less.
+_PRECISE = 100
+_FINE = ("", "float64", "float32", "bfloat16", "float16")
+
+
+@dataclass(frozen=True)
+class Copy:
+    """Two experts that hardly differ, by their places.
+
+    Attributes:
+        kind: "same" model; the same weights with other "patches"; "rounding" as all that sets them apart; or "near".
+        stored: with "rounding", the coarser one's type.
+    """
+
+    one: int
+    other: int
+    kind: str
+    stored: str = ""
+
+
+@dataclass(frozen=True)
+class Merge:
+    """One expert as a mixture of others.
+
+    Attributes:
+        child, parents: places of the experts.
+        weights: the parents' shares; they sum to 1. Of a merge by blocks, the shares that fit the whole network best.
+        explained: share of the squared distance to the nearest parent.
+        blocks: (name of the block, the parents' shares) where the shares differ from block to block.
+        decided: whether the child is known. If not, the weights only say that these experts are exactly related.
+    """
+
+    child: int
+    parents: tuple[int, ...]
+    weights: tuple[float, ...]
+    explained: float
+    blocks: tuple[tuple[str, tuple[float, ...]], ...] = ()
+    decided: bool = True
+
+
+@dataclass(frozen=True)
+class Branch:
+    """An edge of the tree of relatives.
+
+    Attributes:
+        one, other: places of the experts.
+        distance: root mean square of their weights' difference, over the weights' size; mean over tensors.
+    """
+
+    one: int
+    other: int
+    distance: float
+
+
+@dataclass(frozen=True)
+class Kin:
+    """How the experts of a set are related.
+
+    Attributes:
+        names: the experts' names.
+        copies, merges: what adds little to the set.
+        tree: each group's shortest tree, without merges, which hang on their parents.
+        groups: experts of one base each; unrelated to those of other groups.
+        between: experts that changed nothing of their own: others descend from them, or they lie on the way.
+        unread: experts whose kinship is unknown.
+        unsure: experts that are coarse or packed in a way that would hide a merge.
+        effective: the effective number of experts by their weights; None where it is unknown.
+    """
+
+    names: tuple[str, ...]
+    copies: tuple[Copy, ...]
+    merges: tuple[Merge, ...]
+    tree: tuple[Branch, ...]
+    groups: tuple[tuple[int, ...], ...]
+    between: tuple[int, ...]
+    unread: tuple[int, ...]
+    unsure: tuple[int, ...]
+    effective: Interval | None
+
+    def same(self) -> tuple[tuple[int, ...], ...]:
+        """The experts in groups of copies. Patches make experts of their own."""
+        return _joined(len(self.names), [(one.one, one.other) for one in self.copies if one.kind != "patches"])
+
+    def as_dict(self) -> dict[str, Any]:
+        """Ready for JSON."""
+        return asdict(self)
+
+    def lines(self) -> list[str]:
+        """The tree, one line for each expert."""
+        if len(self.names) < 2:
+            return []
+        return [f"- {name}: {', '.join(self._of(place))}" for place, name in enumerate(self.names)]
+
+    def _of(self, place: int) -> Iterator[str]:
+        if place in self.unread:
+            yield "kinship unknown"
+            return
+        if len(self.groups) > 1:
+            yield f"group {next(n for n, group in enumerate(self.groups, 1) if place in group)}"
+        for copy in self.copies:
+            if place == copy.other:
+                yield _COPY[copy.kind].format(name=self.names[copy.one], stored=copy.stored)
+                return
+        merge = next((one for one in self.merges if one.child == place and one.decided), None)
+        if merge is not None:
+            yield f"merge of {self.parents(merge)}"
+            return
+        own = [one for one in self.tree if place in (one.one, one.other)]
+        if not own:
+            yield "no relatives"
+            return
+        nearest = min(own, key=lambda one: one.distance)
+        yield f"nearest '{self.names[nearest.one if nearest.other == place else nearest.other]}'"
+        yield f"{100 * nearest.distance:.3g} % of the weights' size away"
+        if place in self.between:
+            yield "no change of its own: others descend from it, or it lies on the way between them"
+
+    def parents(self, merge: Merge) -> str:
+        """The parents with their shares, for a person."""
+        ends = [[shares[k] for _, shares in merge.blocks] for k in range(len(merge.parents))]
+        found = []
+        for parent, weight, span in zip(merge.parents, merge.weights, ends, strict=True):
+            more = f", {min(span):.2f} to {max(span):.2f} by blocks" if span else ""
+            found.append(f"'{self.names[parent]}' ({weight:.2f}{more})")
+        return " and ".join(found)
+
+
+_COPY = {
+    "same": "the same model as '{name}'",
+    "patches": "the weights of '{name}' with other patches",
+    "rounding": "'{name}' but for rounding ({stored})",
+    "near": "nearly '{name}'",
+}
+
+
+def kinship(experts: Sequence[Expert]) -> Kin:
+    """How these experts are related. It reads the signatures only, so it takes no time to speak of."""
+    count = len(experts)
+    unread = [place for place, one in enumerate(experts) if not _is_readable(one.signature)]
+    known = [place for place in range(count) if place not in unread]
+    copies = [
+        Copy(i, j, "same" if experts[i].identity == experts[j].identity else "patches")
+        for i, j in combinations(range(count), 2)
+        if experts[i].signature.digest == experts[j].signature.digest
+    ]
+    patched = any(one.kind == "patches" for one in copies)
+    pairs = [
+        (i, j)
+        for i, j in combinations(known, 2)
+        if (relatedness(experts[i].signature, experts[j].signature) or 0.0) >= RELATED
+    ]
+    groups = [group for group in _joined(count, pairs) if group[0] not in unread]
+    merges: list[Merge] = []
+    tree: list[Branch] = []
+    between: list[int] = []
+    unsure: set[int] = set()
+    parts: list[Interval] = []
+    for group in groups:
+        twins = {one.other: one.one for one in reversed(copies) if one.one in group}
+        apart = [place for place in group if place not in twins]
+        family = _Family([experts[place] for place in apart])
+        found = family.copies()
+        copies += [replace(one, one=apart[one.one], other=apart[one.other]) for one in found]
+        alone = [place for place in range(len(apart)) if place not in {one.other for one in found}]
+        family = family.of(alone)
+        places = [apart[place] for place in alone]
+        made = family.merges()
+        merges += [replace(one, child=places[one.child], parents=tuple(places[p] for p in one.parents)) for one in made]
+        children = {one.child for one in made if one.decided}
+        own = [place for place in range(len(places)) if place not in children]
+        tree += [replace(one, one=places[one.one], other=places[one.other]) for one in family.tree(own)]
+        between += [places[place] for place in family.between(own)]
+        unsure |= {places[place] for place in family.unsure() if place not in children}
+        parts.append(family.effective())
+    number = None if unread or patched or not parts else _summed(parts)
+    order = sorted(copies, key=lambda one: (one.one, one.other))
+    names = tuple(one.name for one in experts)
+    return Kin(
+        names,
+        tuple(order),
+        tuple(sorted(merges, key=lambda one: one.child)),
+        tuple(tree),
+        tuple(groups),
+        tuple(sorted(between)),
+        tuple(unread),
+        tuple(sorted(unsure)) if count > 2 else (),
+        number,
+    )
+
+
+def _is_readable(one: Signature) -> bool:
+    return len(one.rows) > 0 and 2 * len(one.unread) <= len(one.rows)
+
+
+def _joined(count: int, pairs: Sequence[tuple[int, int]]) -> tuple[tuple[int, ...], ...]:
+    """The places 0 to count - 1 in groups that the pairs connect."""
+    group = list(range(count))
+    for i, j in pairs:
+        old, new = group[j], group[i]
+        group = [new if one == old else one for one in group]
+    return tuple(tuple(i for i in range(count) if group[i] == one) for one in dict.fromkeys(group))
+
+
+def _summed(parts: Sequence[Interval]) -> Interval:
+    """Unrelated groups share nothing, so their numbers add up; so do, on the safe side, the ends of their intervals."""
+    if len(parts) == 1:
+        return parts[0]
+    low = [part.value if part.low is None else part.low for part in parts]
+    high = [part.value if part.high is None else part.high for part in parts]
+    return Interval(sum(part.value for part in parts), sum(low), sum(high), max(part.units for part in parts))
+
+
+@dataclass(frozen=True, eq=False)
+class _Fit:
+    """Shares of the parents in each part of the network, [parts, parents], and how much they explain."""
+
+    weights: Floats
+    explained: float
+
+
+class _Family:
+    """The sampled weights of relatives, without two of the same weights.
+
+    Squared distances are counted in each tensor's mean squared distance between two relatives, so that every tensor that was
+    trained has its say.
+    """
+
+    def __init__(self, experts: Sequence[Expert]) -> None:
+        self.experts = tuple(experts)
+        signatures = [one.signature for one in experts]
+        read = np.setdiff1d(np.arange(len(signatures[0].rows)), np.concatenate([[], *(s.unread for s in signatures)]))
+        rows = np.stack([s.rows[read.astype(int)] for s in signatures])
+        rows = np.nan_to_num(rows, posinf=0.0, neginf=0.0)
+        names = signatures[0].names or tuple(map(str, range(len(signatures[0].rows))))
+        self.blocks = [_block(names[int(place)]) for place in read]
+        values = rows.astype(np.float64)
+        self.size = np.square(values).sum(axis=2).mean(axis=0)  # [tensors]
+        apart = values - values[:1]
+        self.grams: Floats = np.einsum("itv,jtv->tij", apart, apart)
+        grids = [_grids(one) for one in rows]
+        self.rounding: Floats = np.stack([_rounding(one, grid) for one, grid in zip(rows, grids, strict=True)], axis=1)
+        #: By expert: the type that it was coarsely rounded to, "" for none.
+        self.coarse = [_coarse(one, grid) for one, grid in zip(experts, grids, strict=True)]
+        for place, one in enumerate(experts):
+            if self.coarse[place] and not _on_grid(grids[place]):  # scales hide the grid
+                is_float = "float8" in one.weights or "mxfp8" in one.weights
+                share = _share_of_rounding(one.weights) if is_float else None
+                self.rounding[:, place] = (share or 0.0) ** 2 * np.square(values[place]).sum(axis=1)
+
+    def of(self, places: Sequence[int]) -> "_Family":
+        """Some of the relatives."""
+        return self if len(places) == len(self.experts) else _Family([self.experts[place] for place in places])
+
+    @cached_property
+    def distances(self) -> Floats:
+        """Squared distances less rounding, [tensors, M, M]."""
+        square = np.einsum("tii->ti", self.grams)
+        raw = square[:, :, None] + square[:, None, :] - 2 * self.grams
+        found: Floats = raw - self.rounding[:, :, None] - self.rounding[:, None, :]
+        found[:, np.arange(len(self.experts)), np.arange(len(self.experts))] = 0
+        return np.asarray(found)
+
+    @cached_property
+    def scales(self) -> Floats:
+        """One over the mean squared distance in each tensor, [tensors]; 0 where it is no more than rounding."""
+        count = len(self.experts)
+        mean = self.distances.sum(axis=(1, 2)) / max(count * (count - 1), 1)
+        trained = mean > 2 * self.rounding.mean(axis=1)
+        scale = mean + _PRECISE * self.rounding.mean(axis=1)
+        return np.where(trained & (mean > 0), 1 / np.where(scale > 0, scale, 1.0), 0.0)
+
+    @cached_property
+    def apart(self) -> Floats:
+        """Squared distances in units of the mean one, [M, M]."""
+        found: Floats = np.einsum("t,tij->ij", self.scales, self.distances) / max(np.count_nonzero(self.scales), 1)
+        return np.maximum(found, 0)
+
+    # --- copies -------------------------------------------------------------------------------------------------------
+
+    def copies(self) -> list[Copy]:
+        """Pairs of one expert and a near copy of it. The finer one comes first; each is a copy once."""
+        count = len(self.experts)
+        order = sorted(range(count), key=lambda place: (bool(self.coarse[place]), place))
+        found: list[Copy] = []
+        for place, j in enumerate(order):
+            for i in order[:place]:
+                kind = None if any(one.other == i for one in found) else self._copy(i, j)
+                if kind is not None:
+                    found.append(Copy(i, j, kind, self.coarse[j] if kind == "rounding" else ""))
+                    break
+        return found
+
+    def _copy(self, i: int, j: int) -> str | None:
+        noise = self.rounding[:, i] + self.rounding[:, j]
+        raw = np.maximum(self.distances[:, i, j] + noise, 0)
+        alive = self.size > 0
+        relative = raw[alive] / self.size[alive]
+        # in most tensors, because those that no fine-tune changes are equal but for rounding in any two
+        if self.coarse[j] and float(np.mean(raw <= 1.5 * noise)) > 0.9:
+            return "rounding"
+        about = _share_of_rounding(self.experts[j].weights)
+        if (
+            self.coarse[j]
+            and about is not None
+            and float(np.median(relative)) <= (2 * about) ** 2
+            and not self._leans(i, j)
+        ):
+            return "rounding"
+        alike = relatedness(self.experts[i].signature, self.experts[j].signature) or 0.0
+        pairs = list(combinations(range(len(self.experts)), 2))
+        far = max(float(self.apart[pair]) for pair in pairs)
+        if alike >= NEARLY_SAME_WEIGHTS and (len(pairs) == 1 or self.apart[i, j] <= 4 * _NEAR * far):
+            return "near"
+        if len(pairs) > 1 and self.apart[i, j] <= _NEAR * far:
+            return "near"
+        return None
+
+    def _leans(self, i: int, j: int) -> bool:
+        """Whether j lies off i towards another relative: rounding has no direction, and a sibling always does."""
+        grams = np.einsum("t,tij->ij", self.scales, self.grams)
+        for k in range(len(self.experts)):
+            if k in (i, j) or self.coarse[k]:
+                continue
+            across = grams[j, k] - grams[j, i] - grams[i, k] + grams[i, i]
+            along = grams[k, k] - 2 * grams[i, k] + grams[i, i]
+            if along > 0 and abs(across) > 0.1 * along:
+                return True
+        return False
+
+    # --- merges -------------------------------------------------------------------------------------------------------
+
+    def merges(self) -> list[Merge]:
+        """What is made of what. Children whose parents are made of others themselves are told by those others."""
+        places = range(len(self.experts))
+        if len(places) < 3:
+            return []
+        candidates = {child: list(self._candidates(child)) for child in places}
+        children = {child for child, found in candidates.items() if any(one.decided for one in found)}
+        merges: list[Merge] = []
+        for child in sorted(children):
+            own = [one for one in candidates[child] if one.decided]
+            original = [one for one in own if not children & set(one.parents)]
+            merges.append(_best(original or own))
+        told = [{one.child, *one.parents} for one in merges]
+        for child in places:
+            for one in candidates[child]:
+                members = {one.child, *one.parents}
+                if child not in children and not one.decided and not children & members and members not in told:
+                    told.append(members)
+                    merges.append(one)
+        return merges
+
+    def _candidates(self, child: int) -> Iterator[Merge]:
+        others = [place for place in range(len(self.experts)) if place != child]
+        for count in range(2, MOST_PARENTS + 1):
+            for parents in combinations(others, count):
+                if not self._exceeds_rounding(child, parents):
+                    continue
+                found = self._merge(child, parents)
+                if found is not None:
+                    yield found
+
+    def _exceeds_rounding(self, child: int, parents: tuple[int, ...]) -> bool:
+        near = min(float(self.apart[child, parent]) for parent in parents)
+        noise = float(self.scales @ self.rounding[:, child]) / max(int(np.count_nonzero(self.scales)), 1)
+        return near > noise
+
+    def _merge(self, child: int, parents: tuple[int, ...]) -> Merge | None:
+        whole = self._fit(child, parents, "whole")
+        # shares for each tensor explain the most; three parents explain half of nearly any merge by blocks
+        if len(parents) > 2 and whole.explained < 0.5:
+            return None
+        fine = self._fit(child, parents, "tensors", whole.weights[0])
+        if fine.explained < MERGED:
+            return None
+        chosen, level = whole, "whole"
+        for finer, fit in (("blocks", self._fit(child, parents, "blocks", whole.weights[0])), ("tensors", fine)):
+            left = 1 - chosen.explained
+            better = left > _WHOLE and 1 - fit.explained < _BETTER * left
+            if better and np.ptp(fit.weights, axis=0).max() > 2 * _LEAST:
+                chosen, level = fit, finer
+        if chosen.explained < MERGED:
+            return None
+        trained = self.scales > 0
+        by_tensor = chosen.weights[self._levels[level][0]][trained]
+        weights = by_tensor.mean(axis=0)
+        inside = float(np.mean((by_tensor > -2 * _LEAST) & (by_tensor < 1 + 2 * _LEAST))) > 0.95
+        decided = inside and bool((weights > -_LEAST).all())
+        if bool((np.abs(weights) < _LEAST).any()):
+            return None  # fewer parents do
+        if not decided and (chosen.explained < _EXACT or len(parents) == 2):
+            return None
+        return Merge(
+            child,
+            parents,
+            tuple(float(w) for w in weights),
+            float(chosen.explained),
+            () if level == "whole" else self._by_block(by_tensor),
+            decided,
+        )
+
+    def _by_block(self, by_tensor: Floats) -> tuple[tuple[str, tuple[float, ...]], ...]:
+        trained = [name for name, scale in zip(self.blocks, self.scales, strict=True) if scale > 0]
+        found = []
+        for block in sorted(set(trained), key=_in_order):
+            own = [place for place, name in enumerate(trained) if name == block]
+            found.append((block, tuple(float(w) for w in by_tensor[own].mean(axis=0))))
+        return tuple(found)
+
+    def _fit(self, child: int, parents: tuple[int, ...], level: str, near: Floats | None = None) -> _Fit:
+        """Least squares with shares that sum to 1, in each part of the network.
+
+        Rounding of coarse parents is taken off, because merges are made from what they were before.
+
+        Args:
+            near: the shares of parts that do not tell.
+        """
+        *first, last = parents
+        chosen = [*first, last, child]
+        _, all_grams, rounding = self._levels[level]
+        grams, noise = all_grams[:, chosen][:, :, chosen], rounding[:, chosen]
+        for place, one in enumerate(chosen[:-1]):
+            if not self.coarse[one]:
+                noise[:, place] = 0
+        grams = grams - noise[:, :, None] * np.eye(len(chosen))
+        origin = len(first)
+        shifted = grams - grams[:, origin : origin + 1] - grams[:, :, origin : origin + 1]
+        shifted = shifted + grams[:, origin, origin][:, None, None]
+        free = list(range(origin))
+        a, b, c = shifted[:, free][:, :, free], shifted[:, free, -1], shifted[:, -1, -1]
+        start = np.zeros(origin) if near is None else near[:-1]
+        ridge = 1e-9 * max(float(np.trace(grams.sum(axis=0))), 1e-300) * np.eye(origin)
+        found = start + np.linalg.solve(a + ridge, (b - a @ start)[:, :, None])[:, :, 0]
+        left = c - 2 * np.einsum("pk,pk->p", found, b) + np.einsum("pk,pkl,pl->p", found, a, found)
+        nearest = min(
+            float((grams[:, k, k] + grams[:, -1, -1] - 2 * grams[:, k, -1]).sum()) for k in range(len(parents))
+        )
+        explained = 1 - max(float(left.sum()), 0.0) / nearest if nearest > 0 else 0.0
+        return _Fit(np.concatenate([found, 1 - found.sum(axis=1, keepdims=True)], axis=1), explained)
+
+    @cached_property
+    def _levels(self) -> dict[str, tuple[NDArray[np.intp], Floats, Floats]]:
+        """Coarse to fine: each tensor's part of the network, and the parts' inner products and rounding."""
+        found = {}
+        for level, parts in (
+            ("whole", np.zeros(len(self.scales), dtype=np.intp)),
+            ("blocks", np.unique(self.blocks, return_inverse=True)[1]),
+            ("tensors", np.arange(len(self.scales))),
+        ):
+            count = int(parts.max()) + 1
+            grams, rounding = np.zeros((count, *self.grams.shape[1:])), np.zeros((count, len(self.experts)))
+            np.add.at(grams, parts, self.grams * self.scales[:, None, None])
+            np.add.at(rounding, parts, self.rounding * self.scales[:, None])
+            found[level] = (parts, grams, rounding)
+        return found
+
+    # --- the tree -----------------------------------------------------------------------------------------------------
+
+    def tree(self, places: Sequence[int]) -> list[Branch]:
+        """The shortest tree that connects these relatives (Prim 1957)."""
+        inside, found = list(places[:1]), []
+        while len(inside) < len(places):
+            i, j = min(
+                ((i, j) for i in inside for j in places if j not in inside), key=lambda pair: float(self.apart[pair])
+            )
+            inside.append(j)
+            found.append(Branch(i, j, self._relative(i, j)))
+        return found
+
+    def _relative(self, i: int, j: int) -> float:
+        alive = self.size > 0
+        share = np.maximum(self.distances[alive, i, j], 0) / self.size[alive]
+        return float(np.sqrt(share).mean()) if alive.any() else 0.0
+
+    def between(self, places: Sequence[int]) -> list[int]:
+        """Those that lie where the paths between others meet: what each of two others changed from there is unrelated."""
+        return [i for i in places if self._is_between(i, [place for place in places if place != i])]
+
+    def _is_between(self, i: int, others: Sequence[int]) -> bool:
+        for j, k in combinations(others, 2):
+            to_j, to_k, past = (float(self.apart[pair]) for pair in ((i, j), (i, k), (j, k)))
+            if (to_j + to_k - past) / 2 < _BETWEEN * min(to_j, to_k):
+                return True
+        return False
+
+    def unsure(self) -> list[int]:
+        """Those that were rounded in a way that is not known well enough to see a merge."""
+        return [
+            place
+            for place, one in enumerate(self.experts)
+            if (self.coarse[place] and not self.rounding[:, place].any()) or one.file.endswith(SLIM)
+        ]
+
+    def effective(self) -> Interval:
+        """The effective number of these experts; each trained tensor is a unit."""
+        count = len(self.experts)
+        trained = self.scales > 0
+        if count < 2 or not trained.any():
+            return Interval(1.0, None, None, int(np.count_nonzero(trained)))
+        grams = self.grams - self.rounding[:, :, None] * np.eye(count)
+        return effective(grams[trained] * self.scales[trained, None, None])
+
+
+#: How the remark on an expert's file ends if only its difference from the first one is held.
+SLIM = ", slim"
+
+
+def _best(merges: Sequence[Merge]) -> Merge:
+    """With the fewest parents, unless more of them leave much less unexplained."""
+    chosen = max((one for one in merges if len(one.parents) == len(merges[0].parents)), key=lambda m: m.explained)
+    for one in merges:
+        if len(one.parents) > len(chosen.parents) and 1 - one.explained < _BETTER * (1 - chosen.explained):
+            chosen = one
+    return chosen
+
+
+_NUMBERED = re.compile(r"(?:diffusion_model\.|model\.)*([^.]+)(\.\d+)?")
+
+
+def _block(name: str) -> str:
+    """The part of the network that a tensor belongs to, such as "input_blocks.4" or "middle_block"."""
+    found = _NUMBERED.match(name)
+    return "".join(part or "" for part in found.groups()) if found else name
+
+
+def _in_order(block: str) -> tuple[str, int]:
+    name, _, number = block.partition(".")
+    return name, int(number or -1)
+
+
+# --- rounding ---------------------------------------------------------------------------------------------------------
+
+
+def _grids(rows: NDArray[np.float32]) -> tuple[NDArray[np.intp], Floats]:
+    """Of each tensor's values: the significant bits that they need, and the finest step between them, [tensors] each."""
+    bits = rows.astype(np.float32).view(np.uint32) & 0x7FFFFF
+    lowest = (bits & (~bits + 1)).astype(np.float64)
+    empty = np.where(bits > 0, np.log2(np.maximum(lowest, 1)), 23)
+    alive = rows != 0
+    needed = np.where(alive, 23 - empty, 0).max(axis=1).astype(np.intp)
+    place = np.where(alive, np.frexp(np.abs(rows))[1] - 1 - 23 + empty, np.inf).min(axis=1)
+    return needed, np.where(np.isfinite(place), np.exp2(np.where(np.isfinite(place), place, 0)), 0.0)
+
+
+def _on_grid(grids: tuple[NDArray[np.intp], Floats]) -> bool:
+    """Whether most tensors show a coarse grid: no scales hide it."""
+    return bool(np.median(grids[0]) < _COARSE_BITS)
+
+
+def _rounding(rows: NDArray[np.float32], grids: tuple[NDArray[np.intp], Floats]) -> Floats:
+    """What rounding to the grid adds to a tensor's squared distance: a twelfth of the squared step, summed, [tensors]."""
+    exponent = np.frexp(np.abs(rows))[1] - 1
+    steps = np.maximum(np.exp2(exponent - grids[0][:, None].astype(np.float64)), grids[1][:, None])
+    found: Floats = (np.where(rows != 0, steps, grids[1][:, None]) ** 2 / 12).sum(axis=1)
+    return found
+
+
+def _coarse(expert: Expert, grids: tuple[NDArray[np.intp], Floats]) -> str:
+    if expert.weights not in _FINE:
+        return expert.weights
+    return "8 bits or fewer" if _on_grid(grids) else ""
+
+
+def _share_of_rounding(stored: str) -> float | None:
+    """The usual root mean square error of rounding to a type with scales of its own, over the weights' size."""
+    if stored in _FINE:
+        return None
+    by_name = next((share for name, share in _FLOAT8.items() if name in stored), None)
+    if by_name is not None:
+        return by_name
+    found = re.search(r"\d+", stored)
+    return _ROUNDING.get(int(found.group())) if found else None
