@@ -61,6 +61,11 @@ class Measured:
             self._answers[id(weights)] = (weights, self.source.answers(weights))
         return self._answers[id(weights)][1]
 
+    def expert(self, name: str, weights: Any) -> Any:
+        """What its weights tell, as of an expert that was loaded."""
+        mark = self.core.experts.signature.signature(weights.items())
+        return self.core.experts.sets.Expert(name, None, None, mark, mark.digest, "", "small", "EPS", "float32")
+
     def layout(self, experts: Sequence[Any]) -> Any:
         """The products that `layout` reads."""
         from known_truth.pools import products
@@ -188,6 +193,7 @@ class Library:
                 self._plant(f"{one} and a fifth {other}", variants.merge(own[one], own[other], 0.2), one, other)
         self.names = list(self.weights)
         self.products = measured.layout(list(self.weights.values()))
+        self.experts = [measured.expert(name, weights) for name, weights in self.weights.items()]
         self._values: dict[Any, float] = {}
 
     def _plant(self, name: str, weights: Any, *made_of: str) -> None:
@@ -212,7 +218,9 @@ class Library:
             from adaptive import auroc
 
             fresh, others = self.measured.groups(self.products.of(sorted(experts)).scores(SCORE))
-            self._values[key] = float(np.mean([auroc(fresh, part[np.arange(len(part)) % 4 > 1]) for part in others.values()]))
+            self._values[key] = float(
+                np.mean([auroc(fresh, part[np.arange(len(part)) % 4 > 1]) for part in others.values()])
+            )
         return self._values[key]
 
     def prompts(self, labels: bool) -> list[Any]:
@@ -246,7 +254,9 @@ def pools(library: Library, draws: int, labels: bool) -> dict[str, float]:
         pool = library.draw(rng)
         part = library.products.of(pool)
         scorer = lambda chosen, part=part: part.of(list(chosen)).scores(SCORE)  # noqa: E731
-        found = choosing.select.select(scorer, halves, len(pool), 4, choosing.select.redundant(part))
+        kin = library.measured.core.experts.kinship.kinship([library.experts[place] for place in pool])
+        out = choosing.redundant.left_out(choosing.redundant.by_weights(kin), part)
+        found = choosing.select.select(scorer, halves, len(pool), 4, out)
         four = [pool[place] for place in found.steps[-1].experts]
         names = {library.names[place] for place in four}
         kept += any(names & set(made_of) for name, made_of in library.made_of.items() if name in names)

@@ -16,7 +16,8 @@ from ..scoring.presets import PRESETS
 from ..trial.look import REFERENCE
 from ..trial.store import Contents
 from .record import Level, Record
-from .select import GAIN_AT_LEAST, MOST, Selection, redundant, select
+from .redundant import by_answers
+from .select import GAIN_AT_LEAST, MOST, Selection, select
 from .sweep import LOSS, Setting, Sweep, alone, sweep
 from .tasks import Split, of_trial, split
 
@@ -314,7 +315,7 @@ def choose(
     halves = split(record.prompts, usable)
     features = record.products[0, "layout"]
     picked = select(
-        lambda chosen: record.scores(0, about.preset, chosen), halves, len(every), most, redundant(features)
+        lambda chosen: record.scores(0, about.preset, chosen), halves, len(every), most, by_answers(features)
     )
     sets = [one.experts for one in picked.steps if one.kept]
     return Choice(record, usable, halves, picked, sweep(record, halves, sets, usable, loss))
