@@ -35,8 +35,8 @@ sys.path[:0] = [str(ROOT), str(ROOT / "scripts"), str(ROOT / "tests" / "support"
 
 import numpy as np  # noqa: E402
 
-#: What a user can make of known prompts, without knowing what the experts were shown.
-MADE = ("nonsense", "word_salad", "typos")
+#: What the recommended setting may lose.
+ALLOWED = (0.005, 0.02)
 ALPHA = 0.1
 QUICK_PROMPTS, PROMPTS = 12, 40
 SPLITS, QUICK_SPLITS = 2000, 500
@@ -79,12 +79,14 @@ class Measured:
         rows = dict(zip(self.source.groups, self.source.parts(values), strict=True))
         return rows["fresh"], {group: rows[group] for group in self.source.unknown}
 
-    def auroc(self, values: Any, groups: Sequence[str] | None = None) -> float:
-        """The mean over the groups of unknown prompts."""
+    def auroc(self, values: Any, unseen: bool = False) -> float:
+        """The mean over the groups of unknown prompts; with `unseen`, on those that no choice has seen."""
         from adaptive import auroc
 
         fresh, others = self.groups(values)
-        return float(np.mean([auroc(fresh, others[group]) for group in groups or others]))
+        if unseen:
+            others = {group: part[is_kept_back(np.arange(len(part)))] for group, part in others.items()}
+        return float(np.mean([auroc(fresh, part) for part in others.values()]))
 
 
 def worth(measured: Measured, experts: Sequence[Any], splits: int, full: Any | None = None) -> dict[str, Any]:
@@ -217,40 +219,39 @@ class Library:
         """The mean AUROC over the unknown groups, on the prompts that no choice has seen."""
         key = frozenset(experts)
         if key not in self._values:
-            from adaptive import auroc
-
-            fresh, others = self.measured.groups(self.products.of(sorted(experts)).scores(SCORE))
-            self._values[key] = float(
-                np.mean([auroc(fresh, part[np.arange(len(part)) % 4 > 1]) for part in others.values()])
-            )
+            self._values[key] = self.measured.auroc(self.products.of(sorted(experts)).scores(SCORE), unseen=True)
         return self._values[key]
 
-    def prompts(self, labels: bool) -> list[Any]:
-        """What a choice is made by: half of the prompts. Without labels, known prompts and what can be made of them."""
-        asked, look = self.measured.core.choosing.record.Asked, self.measured.core.trial.look
-        kinds = {
-            "calibration": look.REFERENCE,
-            "nonsense": look.NONSENSE,
-            "typos": look.NONSENSE,
-            "word_salad": look.SHUFFLED,
-        }
-        found = []
-        for group, texts in self.measured.source.groups.items():
-            for place, text in enumerate(texts):
-                chooses = group == "calibration" or (
-                    place % 4 < 2 and group in (self.measured.source.unknown if labels else MADE)
-                )
-                kind = kinds.get(group, "") if chooses and not labels else ""
-                found.append(
-                    asked(kind, f"{group} {text}", text, {}, group != "calibration" if chooses and labels else None)
-                )
-        return found
+
+def prompts_to_choose(measured: Measured, labels: bool) -> list[Any]:
+    """Half of the prompts. Without labels, known prompts and what can be made of them; the other prompts are of no kind."""
+    asked, look = measured.core.choosing.record.Asked, measured.core.trial.look
+    kinds = {
+        "calibration": look.REFERENCE,
+        "nonsense": look.NONSENSE,
+        "typos": look.NONSENSE,
+        "word_salad": look.SHUFFLED,
+    }
+    wanted = measured.source.unknown if labels else tuple(kinds)
+    found = []
+    for group, texts in measured.source.groups.items():
+        for place, text in enumerate(texts):
+            chooses = group == "calibration" or (group in wanted and not is_kept_back(place))
+            kind = kinds.get(group, "") if chooses and not labels else ""
+            bad = group != "calibration" if chooses and labels else None
+            found.append(asked(kind, f"{group} {text}", text, {}, bad))
+    return found
+
+
+def is_kept_back(place: Any) -> Any:
+    """Whether the prompt at this place of an unknown group is one that no choice sees."""
+    return place % 4 > 1
 
 
 def pools(library: Library, draws: int, labels: bool) -> dict[str, float]:
     """`choose` on random pools."""
     choosing = library.measured.core.choosing
-    halves = choosing.tasks.split(library.prompts(labels))
+    halves = choosing.tasks.split(prompts_to_choose(library.measured, labels))
     rng, kept, below, sizes = np.random.default_rng(0), 0, [], []
     for _ in range(draws):
         pool = library.draw(rng)
@@ -349,6 +350,212 @@ def merges(core: ModuleType, sources: Sequence[Any], quick: bool) -> dict[str, A
     }
 
 
+# --- settings ---------------------------------------------------------------------------------------------------------
+
+
+def record(measured: Measured, samples: int, timesteps: Sequence[int]) -> Any:
+    """What Choose Experts would have kept of the first four experts at these noise levels."""
+    from known_truth.pools import products
+
+    choosing, source = measured.core.choosing, measured.source
+    kind, kept = choosing.products.Products, choosing.record
+    experts = list(source.experts.items())[:4]
+    settings = measured.core.records.settings.Settings(
+        experts=tuple(name for name, _ in experts), text_encoders=("own",), tap="noise_pred", estimator=SCORE, sigma=14.6146,
+        noise_seed=0, noise_samples=samples, latent_shape=(4, source.side, source.side), latent="empty", dtype="float32",
+    )  # fmt: skip
+    found, levels = {}, []
+    for number, timestep in enumerate(timesteps):
+        answers = [source.answers(weights, tuple(range(samples)), timestep) for _, weights in experts]
+        found[number, choosing.products.LAYOUT] = products(kind, [one.layout for one in answers])
+        found[number, choosing.products.SHIFT] = products(kind, [one.shift.flatten(2) for one in answers])
+        found[number, choosing.products.PROMPT] = products(kind, [one.middle for one in answers])
+        side = 8 * source.side
+        levels.append(kept.Level(round((999 - timestep) / 50), 20, (side, side), "mid_out", settings))
+    candidates = tuple(kept.Candidate(name, "", name, "own", "float32", 0) for name, _ in experts)
+    prompts = tuple(kept.Asked("", text, text) for text in source.texts)
+    about = kept.About(candidates, tuple(levels), prompts, samples, "layout")
+    spent = tuple(tuple(kept.Spent(1, 1.0) for _ in experts) for _ in levels)
+    return kept.Record(about, len(prompts), found, spent, None)
+
+
+def settings(every: Sequence[Measured], quick: bool) -> list[dict[str, Any]]:
+    """What is recommended on some prompts, on others: of a world's split 0 on the same world's splits 1 and 2."""
+    samples, timesteps = (2, (999,)) if quick else (4, (999, 749))
+    records = {one.source.name: record(one, samples, timesteps) for one in every}
+    found = []
+    for measured in every:
+        name, choosing = measured.source.name, measured.core.choosing
+        world, _, split = name.partition(", ")
+        if split not in ("", "split 0"):
+            continue
+        judges = [one for one in every if split and one is not measured and one.source.name.startswith(world)]
+        halves = choosing.tasks.split(prompts_to_choose(measured, False))
+        usable = np.ones(records[name].done, dtype=bool)
+        for allowed in ALLOWED:
+            told = choosing.sweep.sweep(records[name], halves, [tuple(range(4))], usable, allowed)
+            for other in judges or [measured]:
+                found.append(kept_promise(told, other, records[other.source.name], not judges, name))
+                print(f"  settings: {found[-1]}", flush=True)
+    return found
+
+
+def kept_promise(told: Any, other: Measured, its: Any, unseen: bool, name: str) -> dict[str, Any]:
+    """What the recommended setting loses elsewhere."""
+    advised, dearest = told.advised, told.dearest
+    scores = [its.scores(one.level, one.preset, one.experts, one.samples) for one in (dearest, advised)]
+    best, own = (other.auroc(one, unseen) for one in scores)
+    return {
+        "chosen_on": name,
+        "measured_on": other.source.name,
+        "allowed": told.allowed,
+        "preset": advised.preset,
+        "samples": advised.samples,
+        "level": its.about.levels[advised.level].name(),
+        "cost_share": advised.calls / dearest.calls,
+        "loss": best - own,
+        "holds": bool(best - own <= told.allowed),
+    }
+
+
+# --- merges -----------------------------------------------------------------------------------------------------------
+
+
+class Family:
+    """Fine-tunes of one base, and what their weights tell of merges."""
+
+    def __init__(self, core: ModuleType, experts: dict[str, Any]) -> None:
+        from known_truth.variants import half
+
+        self.core = core
+        self.experts = {name: half(weights) for name, weights in experts.items()}
+        self.known = {name: expert(core, name, weights) for name, weights in self.experts.items()}
+
+    def error(self, rng: Any, by_block: bool) -> float:
+        """Of a merge of two that stand beside a third: how far the found shares are from the planted ones; 1 if not found."""
+        from known_truth import variants
+
+        one, other, third = (list(self.experts)[place] for place in rng.permutation(len(self.experts))[:3])
+        shares = rng.uniform(0.1, 0.9, 3 if by_block else 1)
+        if by_block:
+            by_name = dict(zip(("input_blocks", "output_blocks", ""), shares.tolist(), strict=True))
+            made = variants.by_block(self.experts[one], self.experts[other], by_name)
+        else:
+            made = variants.merge(self.experts[one], self.experts[other], float(shares[0]))
+        every = [self.known[one], self.known[other], self.known[third], expert(self.core, "merge", variants.half(made))]
+        order = rng.permutation(4).tolist()
+        found = self.core.experts.kinship.kinship([every[place] for place in order])
+        merge = next((each for each in found.merges if order[each.child] == 3 and each.decided), None)
+        if merge is None or {order[place] for place in merge.parents} != {0, 1}:
+            return 1.0
+        of_other = [order[place] for place in merge.parents].index(1)
+        told = [weights[of_other] for _, weights in merge.blocks] if by_block else [merge.weights[of_other]]
+        if by_block:
+            # Every planted share must be found, and no other one.
+            return max(
+                max((min(abs(share - one) for one in told) for share in shares), default=1.0),
+                max((min(abs(share - one) for share in shares) for one in told), default=1.0),
+            )
+        return abs(told[0] - float(shares[0]))
+
+    def alarms(self) -> tuple[int, int]:
+        """Among the fine-tunes themselves: merges that were found, and triples of a child and two parents that were tried."""
+        count = len(self.experts)
+        found = self.core.experts.kinship.kinship(list(self.known.values()))
+        return len(found.merges) + len(found.copies), count * (count - 1) * (count - 2) // 2
+
+
+def merges(core: ModuleType, sources: Sequence[Any], quick: bool) -> dict[str, Any]:
+    """Planted merges, and fine-tunes without any."""
+    from known_truth.families import fine_tunes
+
+    families = {source.name: source.experts for source in sources}
+    families["small nets"] = {f"fine-tune {n}": one for n, one in enumerate(fine_tunes(8 if quick else 12), 1)}
+    errors: list[float] = []
+    in_blocks: list[float] = []
+    alarms = tried = 0
+    for name, experts in families.items():
+        family, rng = Family(core, experts), np.random.default_rng(0)
+        draws = 10 if quick else 50
+        errors += [family.error(rng, False) for _ in range(draws)]
+        in_blocks += [family.error(rng, True) for _ in range(draws)]
+        found = family.alarms()
+        alarms, tried = alarms + found[0], tried + found[1]
+        print(
+            f"  merges among {name}: error {max(errors):.4f}, by block {max(in_blocks):.4f}, alarms {found}", flush=True
+        )
+    return {
+        "merge_weight_error": max(*errors, *in_blocks),
+        "whole": max(errors),
+        "by_block": max(in_blocks),
+        "planted": len(errors) + len(in_blocks),
+        "merge_false_alarms": alarms,
+        "triples": tried,
+    }
+
+
+# --- settings ---------------------------------------------------------------------------------------------------------
+
+
+def record(measured: Measured, samples: int, timesteps: Sequence[int]) -> Any:
+    """What Choose Experts would have kept of the first four experts at these noise levels."""
+    from known_truth.pools import products
+
+    choosing, source = measured.core.choosing, measured.source
+    kind, kept = choosing.products.Products, choosing.record
+    experts = list(source.experts.items())[:4]
+    settings = measured.core.records.settings.Settings(
+        experts=tuple(name for name, _ in experts), text_encoders=("own",), tap="noise_pred", estimator=SCORE, sigma=14.6146,
+        noise_seed=0, noise_samples=samples, latent_shape=(4, source.side, source.side), latent="empty", dtype="float32",
+    )  # fmt: skip
+    found, levels = {}, []
+    for number, timestep in enumerate(timesteps):
+        answers = [source.answers(weights, tuple(range(samples)), timestep) for _, weights in experts]
+        found[number, choosing.products.LAYOUT] = products(kind, [one.layout for one in answers])
+        found[number, choosing.products.SHIFT] = products(kind, [one.shift.flatten(2) for one in answers])
+        found[number, choosing.products.PROMPT] = products(kind, [one.middle for one in answers])
+        side = 8 * source.side
+        levels.append(kept.Level(round((999 - timestep) / 50), 20, (side, side), "mid_out", settings))
+    candidates = tuple(kept.Candidate(name, "", name, "own", "float32", 0) for name, _ in experts)
+    prompts = tuple(kept.Asked("", text, text) for text in source.texts)
+    about = kept.About(candidates, tuple(levels), prompts, samples, "layout")
+    spent = tuple(tuple(kept.Spent(1, 1.0) for _ in experts) for _ in levels)
+    return kept.Record(about, len(prompts), found, spent, None)
+
+
+def settings(every: Sequence[Measured], quick: bool) -> list[dict[str, Any]]:
+    """What is recommended on some prompts, on others: of a world's split 0 on the same world's splits 1 and 2."""
+    samples, timesteps = (2, (999,)) if quick else (4, (999, 749))
+    records = {one.source.name: (one, record(one, samples, timesteps)) for one in every}
+    found = []
+    for name, (measured, kept) in records.items():
+        world, _, split = name.partition(", ")
+        if split not in ("", "split 0"):
+            continue
+        others = {name: records[name] for name in records if split and name.startswith(world) and name != records}
+        judged = {key: value for key, value in others.items() if key != name} or {name: (measured, kept)}
+        choosing = measured.core.choosing
+        halves = choosing.tasks.split(prompts_to_choose(measured, False))
+        for allowed in ALLOWED:
+            usable = np.ones(kept.done, dtype=bool)
+            told = choosing.sweep.sweep(kept, halves, [tuple(range(4))], usable, allowed)
+            advised, dearest = told.advised, told.dearest
+            for key, (other, its) in judged.items():
+
+                def value(one: Any, other: Measured = other, its: Any = its) -> float:
+                    scores = its.scores(one.level, one.preset, one.experts, one.samples)
+                    return other.auroc(scores, unseen=not split)
+
+                row = {
+                    "chosen_on": name, "measured_on": key, "allowed": allowed, "preset": advised.preset,
+                    "samples": advised.samples, "level": its.about.levels[advised.level].name(),
+                    "cost_share": advised.calls / dearest.calls, "loss": value(dearest) - value(advised),
+                }  # fmt: skip
+                found.append(row | {"holds": bool(row["loss"] <= allowed)})
+                print(f"  settings: {found[-1]}", flush=True)
+    return found
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="fewer prompts, sets and draws")
@@ -362,6 +569,7 @@ def main() -> int:
     from known_truth import pools
 
     import emoe_core.choosing.select
+    import emoe_core.choosing.sweep
     import emoe_core.choosing.tasks
     import emoe_core.demo
     import emoe_core.experts.kinship
@@ -394,6 +602,7 @@ PARTS: dict[str, Any] = {
         one.source.name: sets(one, QUICK_SPLITS if quick else SPLITS, quick) for one in every
     },
     "pools": lambda every, quick: {one.source.name: _pools(one, quick) for one in every},
+    "settings": lambda every, quick: settings(every, quick),
     "merges": lambda every, quick: merges(every[0].core, [one.source for one in every], quick),
 }
 

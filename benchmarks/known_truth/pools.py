@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from tools.train_demo.tokenizer import Encoder
-from tools.train_demo.train import Net
+from tools.train_demo.train import Net, alphas
 from tools.worlds import design
 from tools.worlds.kinds import DISTILLED, LORAS, RANKS, STYLES
 
@@ -75,8 +75,8 @@ class Source:
         return [text for texts in self.groups.values() for text in texts]
 
     @torch.no_grad()
-    def answers(self, weights: Weights, seeds: tuple[int, ...] = SEEDS) -> Answers:
-        """What an expert with these weights answers at the first step."""
+    def answers(self, weights: Weights, seeds: tuple[int, ...] = SEEDS, timestep: int = FIRST_STEP) -> Answers:
+        """What an expert with these weights answers to noise alone, at the noise level of a timestep."""
         net = self.make()
         net.load_state_dict(weights)
         net.eval()
@@ -84,11 +84,12 @@ class Source:
         kept: dict[str, Tensor] = {}
         handle = net.unet.middle_block[-1].register_forward_hook(lambda _, __, out: kept.update(mid=out))
         shifts, middles = [], []
+        level = 1.0 if timestep == FIRST_STEP else float((1 - alphas()[timestep]).sqrt())
         for seed in seeds:
-            noise = torch.randn(1, 4, self.side, self.side, generator=torch.Generator().manual_seed(seed))
+            noise = level * torch.randn(1, 4, self.side, self.side, generator=torch.Generator().manual_seed(seed))
             outs, mids = [], []
             for part in ids.split(BATCH):
-                t = torch.full((len(part),), FIRST_STEP)
+                t = torch.full((len(part),), timestep)
                 outs.append(net.unet(noise.expand(len(part), -1, -1, -1), t, net.text(part)))
                 mids.append(kept["mid"].flatten(1))
             out = torch.cat(outs)
