@@ -9,39 +9,16 @@ from dataclasses import asdict, dataclass
 from itertools import combinations
 from typing import Any
 
-import numpy as np
-
 from ..errors import EMoEError
 from ..stats.evaluation import Floats
-from .products import Products
+from .kin import Redundant
 from .tasks import Interval, Split
 
 #: A further expert must add at least this much, and its interval must be above 0: small sets win ties.
 GAIN_AT_LEAST = 0.005
-#: Mean squared distance of a copy, over the median of all pairs.
-COPY_BELOW = 0.1
-#: What a mean of two others leaves of a merge, over its squared distance to the nearer one. Independent fine-tunes of one base
-#: leave three quarters, and their base beside two of them a half.
-MERGE_BELOW = 0.35
 MOST = 4
 #: Scores of a set of experts, [prompts].
 Scorer = Callable[[Sequence[int]], Floats]
-
-
-@dataclass(frozen=True)
-class Redundant:
-    """An expert that says what others say.
-
-    Attributes:
-        of: the expert that it copies, or the two that it is a mean of.
-        weight: the share of the first of them; 1 for a copy.
-        left: what they leave of it, over its distance (see `COPY_BELOW` and `MERGE_BELOW`).
-    """
-
-    expert: int
-    of: tuple[int, ...]
-    weight: float
-    left: float
 
 
 @dataclass(frozen=True)
@@ -171,46 +148,3 @@ def _steps(
 
 def _interval(split: Split, scores: Floats) -> Interval:
     return split.report.interval(split.report.value(scores), split.report.draws(scores)).within(0, 1)
-
-
-def redundant(products: Products) -> tuple[Redundant, ...]:
-    """The copies and merges among experts, from their answers (see `COPY_BELOW` and `MERGE_BELOW`).
-
-    The weights of a merge are the same for every prompt, so the mean squared distances over all prompts, each in units of its
-    own mean square, say what is left: of x beside a y + (1 - a) z that is a |x-y|^2 + (1-a) |x-z|^2 - a (1-a) |y-z|^2.
-    Of a copy and its original the one that comes later is left out; of three on a line, the one between.
-    """
-    if products.experts < 3:
-        return ()
-    scale = products.denominator()[..., None, None]
-    with np.errstate(divide="ignore", invalid="ignore"):
-        far = products.apart / scale
-    far = far[np.isfinite(far).all(axis=(1, 2, 3))].mean(axis=(0, 1))
-    count = products.experts
-    usual = float(np.median(far[np.triu_indices(count, 1)]))
-    found: dict[int, Redundant] = {}
-    for one in range(1, count):
-        nearest = min((other for other in range(one) if other not in found), key=lambda other: float(far[one, other]))
-        if far[one, nearest] < COPY_BELOW * usual:
-            found[one] = Redundant(one, (nearest,), 1.0, float(far[one, nearest] / usual) if usual > 0 else 0.0)
-    merges = sorted(
-        (
-            _merge(far, one, other, third)
-            for one in range(count)
-            for other, third in combinations(range(count), 2)
-            if one not in (other, third) and not {one, other, third} & found.keys()
-        ),
-        key=lambda merge: merge.left,
-    )
-    for merge in merges:
-        if merge.left < MERGE_BELOW and merge.expert not in found and not set(merge.of) & found.keys():
-            found[merge.expert] = merge
-    return tuple(found[one] for one in sorted(found))
-
-
-def _merge(far: Floats, x: int, y: int, z: int) -> Redundant:
-    apart = float(far[y, z])
-    weight = float(np.clip((apart - far[x, y] + far[x, z]) / (2 * apart), 0, 1)) if apart > 0 else 1.0
-    left = weight * far[x, y] + (1 - weight) * far[x, z] - weight * (1 - weight) * apart
-    nearer = float(min(far[x, y], far[x, z]))
-    return Redundant(x, (y, z), weight, max(0.0, float(left)) / nearer if nearer > 0 else 0.0)

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from emoe_testing.choices import Pool, asked, pool
 
+from emoe_core.choosing.kin import Redundant, by_answers, by_weights, joined
 from emoe_core.choosing.record import Asked
-from emoe_core.choosing.select import Selection, redundant, select
+from emoe_core.choosing.select import Selection, select
 from emoe_core.choosing.tasks import DRAWS, Interval, of_rows, split, twins
 from emoe_core.errors import EMoEError
 from emoe_core.prompts import PromptRow
@@ -15,7 +16,7 @@ from emoe_core.stats.evaluation import auroc
 
 
 def chosen(of: Pool, most: int = 4, leave_out: bool = True) -> Selection:
-    found = redundant(of.products) if leave_out else ()
+    found = by_answers(of.products) if leave_out else ()
     return select(of.scores, split(of.prompts), of.products.experts, most, found)
 
 
@@ -26,7 +27,7 @@ def test_planted_copies_and_merges_are_not_kept(plant: str) -> None:
     for seed in range(40):
         of = pool(seed, plant, pairs=40)
         who = {of.planted, *of.of}
-        named = [one.expert for one in redundant(of.products)]
+        named = [one.expert for one in by_answers(of.products)]
         found += of.planted in named or (plant == "copy" and of.of[0] in named)
         false += any(one not in who for one in named)
         four = set(chosen(of).steps[-1].experts)
@@ -36,13 +37,32 @@ def test_planted_copies_and_merges_are_not_kept(plant: str) -> None:
 
 def test_a_merge_says_what_it_is_made_of() -> None:
     of = pool(3, "merge", pairs=20)
-    (one,) = redundant(of.products)
+    (one,) = by_answers(of.products)
     assert one.expert == of.planted and set(one.of) == set(of.of) and 0.3 < one.weight < 0.7
-    assert redundant(of.products.of(range(2))) == ()
+    assert by_answers(of.products.of(range(2))) == ()
+
+
+def test_weights_say_it_exactly() -> None:
+    chance = np.random.default_rng(0)
+    base = chance.normal(size=(30, 64))
+    tunes = [base + size * chance.normal(size=base.shape) for size in (0.1, 0.1, 0.3)]
+    rows = np.stack(
+        [base, *tunes, 0.25 * tunes[0] + 0.75 * tunes[2], tunes[1] + 0.003 * chance.normal(size=base.shape)]
+    )
+    found = {one.expert: one for one in by_weights(rows)}
+    assert set(found) == {4, 5} and found[5].of == (2,)
+    assert found[4].of == (1, 3) and found[4].weight == pytest.approx(0.25, abs=0.02)
+    assert by_weights(rows[:4]) == ()
+    assert [one.expert for one in by_weights(rows[[0, 0, 0]])] == [1, 2] and len(by_weights(rows[[0, 0]])) == 1
+
+
+def test_two_ways_to_find_a_copy_leave_one_of_the_pair() -> None:
+    one, other = Redundant(3, (1,), 1.0, 0.0), Redundant(1, (3,), 1.0, 0.0)
+    assert joined((one,), (other, Redundant(3, (2,), 1.0, 0.0))) == (one,)
 
 
 def test_independent_experts_are_no_copies_and_no_merges() -> None:
-    assert not any(redundant(pool(seed, pairs=20).products) for seed in range(20))
+    assert not any(by_answers(pool(seed, pairs=20).products) for seed in range(20))
 
 
 def test_sets_are_as_good_as_the_best_of_all() -> None:
@@ -70,7 +90,7 @@ def test_an_expert_that_pays_is_kept_and_one_that_does_not_is_not() -> None:
 def test_of_copies_alone_two_are_taken() -> None:
     of = pool(0, experts=2, pairs=20)
     three = of.products.of([0, 0, 0])
-    found = select(lambda experts: of.scores([0, 1]), split(of.prompts), 3, 3, redundant(three))
+    found = select(lambda experts: of.scores([0, 1]), split(of.prompts), 3, 3, by_answers(three))
     assert len(found.chosen) == 2
 
 

@@ -11,11 +11,13 @@ from typing import Any
 import comfy.model_management
 import comfy.utils
 import folder_paths
+import numpy as np
 import torch
 from torch import Tensor
 
 from ...audit.plan import read_plan
 from ...charts import as_array, stack, table
+from ...choosing.kin import Redundant, by_weights
 from ...choosing.products import LAYOUT, PROMPT, SHIFT, Products, joined, measured_products
 from ...choosing.record import ENDING, About, Asked, Block, Candidate, Kept, Level, Record, Spent, read
 from ...choosing.result import Choice, choose, presets
@@ -177,7 +179,9 @@ def _measured(
     runs = _runs(experts, tried, latent, replace(options, preset="layout", stages=None))
     first = encode_many(experts, [prompts[0].text], clip)[0]
     levels = tuple(Level(step, options.steps, _pixels(one, latent), middle, one.settings(first)) for step, one in runs)
-    about = About(_candidates(experts, first), levels, tuple(prompts), options.noise_samples, options.preset)
+    about = About(
+        _candidates(experts, first), levels, tuple(prompts), options.noise_samples, options.preset, _kin(experts)
+    )
     kept = Kept(path, about)
     try:
         if kept.done < len(prompts):
@@ -215,6 +219,20 @@ def _candidates(experts: ExpertSet, prompt: cond.Conditioning) -> tuple[Candidat
         )
         for one in experts.experts
     )
+
+
+def _kin(experts: ExpertSet) -> tuple[Redundant, ...]:
+    """What the weights say of those whose signature is all of them: no patches, and every weight read."""
+    first = experts.experts[0].signature.layout
+    known = [
+        place
+        for place, one in enumerate(experts.experts)
+        if not one.model.patches and not one.signature.unread and one.signature.layout == first
+    ]
+    if len(known) < FEWEST_EXPERTS:
+        return ()
+    found = by_weights(np.stack([experts.experts[place].signature.rows for place in known]).astype(np.float64))
+    return tuple(replace(one, expert=known[one.expert], of=tuple(known[place] for place in one.of)) for one in found)
 
 
 def _runs(experts: ExpertSet, tried: Tried, latent: dict[str, Any], options: ScoreOptions) -> list[tuple[int, Run]]:
