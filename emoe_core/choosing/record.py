@@ -23,6 +23,7 @@ from ..io.results_file import ResultsFile
 from ..records.settings import SHARED, Settings
 from ..scoring.presets import MIDDLE, PRESETS
 from ..stats.evaluation import Floats
+from .kin import Redundant
 from .products import FEATURES, LAYOUT, PROMPT, SHIFT, Products, joined
 
 CHOICE_SCHEMA = 1
@@ -140,13 +141,20 @@ class Block:
 
 @dataclass(frozen=True)
 class About:
-    """What a choice is made of; `samples` is the number of noise samples, `preset` the one that was asked for."""
+    """What a choice is made of.
+
+    Attributes:
+        samples: the number of noise samples.
+        preset: the one that was asked for.
+        redundant: what the candidates' weights say, see `kin.by_weights`.
+    """
 
     experts: tuple[Candidate, ...]
     levels: tuple[Level, ...]
     prompts: tuple[Asked, ...]
     samples: int
     preset: str
+    redundant: tuple[Redundant, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """Ready for JSON."""
@@ -169,7 +177,10 @@ class About:
         prompts = tuple(Asked(**one) for one in body["prompts"])
         if not (experts and levels and prompts) or type(body["samples"]) is not int or body["samples"] < 1:
             raise ValueError
-        return cls(experts, levels, prompts, body["samples"], str(body["preset"]))
+        kin = tuple(Redundant(one["expert"], tuple(one["of"]), one["weight"], one["left"]) for one in body["redundant"])
+        if any(not 0 <= number < len(experts) for one in kin for number in (one.expert, *one.of)):
+            raise ValueError
+        return cls(experts, levels, prompts, body["samples"], str(body["preset"]), kin)
 
     def settings(self, level: int, preset: str, experts: Sequence[int], samples: int) -> Settings:
         """Everything that the score of some experts depends on, as a calibration keeps it."""

@@ -1,7 +1,7 @@
 """Which experts to take: the best pair of all, then one after the other, and no more than pay for themselves.
 
-Sets are chosen on one half of the prompts and reported on the other. Copies and merges are left out
-first (see `redundant`): what they say is said by the experts that they are made of.
+Sets are chosen on one half of the prompts and reported on the other. Copies and merges are found from the answers and left out
+first: what they say is said by the experts that they are made of.
 """
 
 from collections.abc import Callable, Sequence
@@ -11,7 +11,7 @@ from typing import Any
 
 from ..errors import EMoEError
 from ..stats.evaluation import Floats
-from .redundant import Redundant
+from .kin import Redundant
 from .tasks import Interval, Split
 
 #: A further expert must add at least this much, and its interval must be above 0: small sets win ties.

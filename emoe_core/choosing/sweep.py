@@ -35,6 +35,7 @@ class Setting:
         agreement: rank correlation with the dearest setting over all prompts.
         value: mean AUROC of the tasks, on the half of the prompts that reports.
         chosen: on the half that chooses.
+        at_most: the upper end of its loss on that half: what it may lose is judged by that.
         loss: the dearest setting's value minus this one's, on the half that reports.
     """
 
@@ -46,6 +47,7 @@ class Setting:
     seconds: float
     agreement: float
     chosen: float
+    at_most: float
     value: float
     loss: Interval
 
@@ -109,17 +111,14 @@ def sweep(
         for experts in dict.fromkeys(one[:1] if alone(name) else tuple(one) for one in sets)
     ]
     scores = {way: record.scores(way[0], way[1], way[3], way[2]) for way in ways}
-    value, draws, best = (
-        split.report.value(scores[top]),
-        split.report.draws(scores[top]),
-        split.choose.value(scores[top]),
-    )
+    value, draws = split.report.value(scores[top]), split.report.draws(scores[top])
+    best, best_draws = split.choose.value(scores[top]), split.choose.draws(scores[top])
     made = {}
     for way, own in scores.items():
         if not np.isfinite(own[usable]).all():
             continue
         number, name, samples, experts = way
-        here = split.report.value(own)
+        here, chooses = split.report.value(own), split.choose.value(own)
         made[way] = Setting(
             number,
             name,
@@ -128,13 +127,14 @@ def sweep(
             calls(record, number, name, samples, experts),
             record.seconds(number, name, experts, samples),
             spearman(own[usable], scores[top][usable]),
-            split.choose.value(own),
+            chooses,
+            split.choose.interval(best - chooses, best_draws - split.choose.draws(own)).high,
             here,
             split.report.interval(value - here, draws - split.report.draws(own)),
         )
     dearest = made[top]
     found = sorted(made.values(), key=lambda one: (one.calls, -one.chosen, one.level, one.preset))
-    good = [one for one in found if best - one.chosen <= allowed and one.calls <= dearest.calls]
+    good = [one for one in found if one.at_most <= allowed and one.calls <= dearest.calls]
     advised = next((one for one in good if one.experts == chosen), dearest)
     return Sweep(tuple(found), dearest, advised, next(iter(good), dearest), allowed)
 

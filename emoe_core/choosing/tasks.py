@@ -254,13 +254,9 @@ def _worth(sides: _Sides, halves: Places, usable: NDArray[np.bool_]) -> list[tup
 
 
 def _halves(prompts: Sequence[Asked], cluster: Places, marked: bool) -> Places:
-    """For each prompt which half it is in: within each group, every second pair."""
-    seen: dict[object, int] = {}
-    half: dict[int, int] = {}
+    """For each prompt which half it is in: every second pair, going through them group by group."""
+    group: dict[int, str] = {}
     for place, one in enumerate(prompts):
-        number = int(cluster[place])
-        if number not in half:
-            of = one.bad if marked else tuple(sorted(one.groups.items()))
-            half[number] = seen.get(of, 0) % 2
-            seen[of] = seen.get(of, 0) + 1
+        group.setdefault(int(cluster[place]), str(one.bad if marked else sorted(one.groups.items())))
+    half = {number: place % 2 for place, number in enumerate(sorted(group, key=lambda number: (group[number], number)))}
     return np.array([half[int(number)] for number in cluster], dtype=np.intp)

@@ -67,6 +67,10 @@ GRAPHS = {
         f"{_KNOWN} x=EMoE_KnownOrUnknown p=PreviewAny i=PreviewImage",
         "d.experts>x.experts l.LATENT>x.latent_image x.STRING>p.source x.IMAGE>i.images",
     ),
+    "EMoE_ChooseExperts": (
+        "d=EMoE_LoadExperts l=EmptyLatentImage x=EMoE_ChooseExperts p=PreviewAny i=PreviewImage s=EMoE_SaveCalibration",
+        "d.experts>x.experts l.LATENT>x.latent_image x.STRING>p.source x.IMAGE>i.images x.settings>s.calibration",
+    ),
     "EMoE_ScoreList": (
         "n=EMoE_PromptList d=EMoE_DemoExperts t=EMoE_EncodeForExperts l=EmptyLatentImage s=EMoE_ScoreList g=EMoE_Gate",
         f"n.0>t.text {_GATE_LINKS}",

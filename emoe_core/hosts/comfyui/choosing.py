@@ -16,11 +16,13 @@ from torch import Tensor
 
 from ...audit.plan import read_plan
 from ...charts import as_array, stack, table
+from ...choosing.kin import by_weights
 from ...choosing.products import LAYOUT, PROMPT, SHIFT, Products, joined, measured_products
 from ...choosing.record import ENDING, About, Asked, Block, Candidate, Kept, Level, Record, Spent, read
 from ...choosing.result import Choice, choose, presets
 from ...choosing.tasks import of_rows, of_trial, twins
 from ...errors import EMoEError
+from ...experts.kinship import kinship
 from ...experts.sets import ExpertSet
 from ...io.console import duration
 from ...mixture.experts import MixtureSet
@@ -177,7 +179,14 @@ def _measured(
     runs = _runs(experts, tried, latent, replace(options, preset="layout", stages=None))
     first = encode_many(experts, [prompts[0].text], clip)[0]
     levels = tuple(Level(step, options.steps, _pixels(one, latent), middle, one.settings(first)) for step, one in runs)
-    about = About(_candidates(experts, first), levels, tuple(prompts), options.noise_samples, options.preset)
+    about = About(
+        _candidates(experts, first),
+        levels,
+        tuple(prompts),
+        options.noise_samples,
+        options.preset,
+        by_weights(kinship(experts.experts)),
+    )
     kept = Kept(path, about)
     try:
         if kept.done < len(prompts):

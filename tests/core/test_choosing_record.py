@@ -1,0 +1,121 @@
+"""A choice's file: whole to the last digit, gone on with block by block, and refused where it is none."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from emoe_testing.choices import Pool, about, pool, spent
+
+from emoe_core.choosing.record import About, Block, Kept, read
+from emoe_core.errors import EMoEError
+
+POOL = pool(0, experts=4, pairs=10, dimensions=40, samples=2)
+
+
+def block(of: Pool, start: int, stop: int, levels: int = 1, share: float | None = None) -> Block:
+    part = of.products.at(range(start, stop))
+    here = {"layout": part, "shift": part, "prompt": part}
+    return Block(tuple([here] * levels), tuple([spent(4, 2 * (stop - start))] * levels), share)
+
+
+def written(path: Path, made: About, blocks: int = 3, levels: int = 1) -> Path:
+    kept = Kept(path, made)
+    for number in range(blocks):
+        kept.add(block(POOL, 10 * number, 10 * number + 10, levels, 0.4 if number == 0 else None))
+    kept.close()
+    return path
+
+
+def test_what_was_measured_is_read_back_to_the_last_digit(tmp_path: Path) -> None:
+    made = about(POOL, levels=2)
+    found = read(written(tmp_path / "a.choice.jsonl", made, levels=2))
+    assert found.about == made and found.done == 30 and found.prompts == POOL.prompts and found.share == 0.4
+    for level in (0, 1):
+        for feature in ("layout", "shift", "prompt"):
+            one = found.products[level, feature]
+            assert np.array_equal(one.square, POOL.products.square) and np.array_equal(one.apart, POOL.products.apart)
+    assert found.presets(0) == ["fast", "thorough", "paper", "one_model", "layout"]
+    assert found.scores(1, "layout", [2, 0]).tolist() == POOL.scores([2, 0]).tolist()
+    assert found.seconds(0, "layout", [0, 1], 2) == pytest.approx(2.0)
+    assert found.seconds(0, "fast", [0, 1], 2) == pytest.approx(0.8)
+    assert found.seconds(0, "one_model", [0, 1], 1) == pytest.approx(0.5)
+
+
+def test_an_unfinished_file_is_gone_on_with(tmp_path: Path) -> None:
+    path = written(tmp_path / "a.choice.jsonl", about(POOL), blocks=1)
+    assert read(path).done == 10
+    with path.open("ab") as file:
+        file.write(b'{"until": 20, "products": [{"layout"')  # killed while it wrote
+    assert read(path).done == 10
+    kept = Kept(path, about(POOL))
+    assert kept.done == 10
+    with pytest.raises(EMoEError, match="Another choice is writing"):
+        Kept(path, about(POOL))
+    kept.add(block(POOL, 10, 30))
+    kept.close()
+    assert np.array_equal(read(path).products[0, "layout"].square, POOL.products.square)
+    with pytest.raises(EMoEError, match="no prompt yet"):
+        read(written(tmp_path / "b.choice.jsonl", about(POOL), blocks=0))
+
+
+def test_other_experts_settings_or_prompts_are_refused(tmp_path: Path) -> None:
+    made = about(POOL)
+    path = written(tmp_path / "mine.choice.jsonl", made)
+    for other, what in (
+        (replace(made, experts=made.experts[:3]), "experts"),
+        (replace(made, levels=(replace(made.levels[0], step=4),)), "settings"),
+        (replace(made, samples=1), "settings"),
+        (replace(made, prompts=made.prompts[1:]), "prompts"),
+    ):
+        with pytest.raises(EMoEError, match=f"'mine' was begun with other {what}"):
+            Kept(path, other)
+    assert read(path).done == 30
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda line: line.replace('"until": 10', '"until": 11'),
+        lambda line: line.replace('"square": "', '"square": "!'),
+        lambda line: line.replace('"square": "', '"square": "AAAA'),
+        lambda line: json.dumps({**json.loads(line), "products": []}),
+        lambda line: json.dumps({**json.loads(line), "spent": [[]]}),
+        lambda line: json.dumps({**json.loads(line), "share": "much"}),
+        lambda line: "[" * 1000 + "]" * 1000,
+        lambda line: "7",
+    ],
+)
+def test_a_damaged_block_is_one_sentence(tmp_path: Path, spoil: object) -> None:
+    path = written(tmp_path / "a.choice.jsonl", about(POOL), blocks=1)
+    first, second = path.read_text().splitlines()
+    path.write_text(f"{first}\n{spoil(second)}\n")  # type: ignore[operator]
+    with pytest.raises(EMoEError, match=r"is damaged; delete it and measure again\.$"):
+        read(path)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("", "no file that Choose Experts wrote"),
+        ("{}\n", "no file that Choose Experts wrote"),
+        ("[1]\n", "no file that Choose Experts wrote"),
+        ('{"emoe_choice": 9}\n', "newer version"),
+        ('{"emoe_choice": "1"}\n', "is damaged"),
+        ('{"emoe_choice": 1}\n', "is damaged"),
+        (
+            '{"emoe_choice": 1, "experts": [], "levels": [], "prompts": [], "samples": 1, "preset": "layout"}\n',
+            "is damaged",
+        ),
+    ],
+)
+def test_what_is_no_choice_is_one_sentence(tmp_path: Path, content: str, said: str) -> None:
+    path = tmp_path / "a.choice.jsonl"
+    path.write_text(content)
+    with pytest.raises(EMoEError, match=said):
+        read(path)
+    with pytest.raises(EMoEError, match="cannot be read"):
+        read(tmp_path / "missing")
+    with pytest.raises(EMoEError, match="cannot be read"):
+        read(tmp_path)

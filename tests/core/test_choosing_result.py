@@ -1,0 +1,241 @@
+"""What a choice says: sentences, tables, settings and workflows; and the command that shows it again."""
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from emoe_testing.choices import about, pool, spent
+
+from emoe_core.choosing.asking import candidates, choose_graph, file_of
+from emoe_core.choosing.record import Block, Kept, Record, read
+from emoe_core.choosing.result import Choice, choose, size_text
+from emoe_core.choosing.sweep import LOSS
+from emoe_core.cli.main import main
+from emoe_core.errors import EMoEError
+from emoe_core.records.calibration import Calibration
+from emoe_core.stats.evaluation import spearman
+from emoe_core.trial.store import Drawn, Trial
+
+ROOT = Path(__file__).resolve().parents[2]
+POOL = pool(0, "copy", experts=5, pairs=60, worth=[1.2, 1.2, 1.2, 0], dimensions=100, samples=2)
+LEVELS = 2
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    found = tmp_path_factory.mktemp("choices") / "mine.choice.jsonl"
+    kept = Kept(found, about(POOL, LEVELS))
+    here = {"layout": POOL.products, "shift": POOL.products, "prompt": POOL.products}
+    kept.add(Block(tuple([here] * LEVELS), tuple([spent(5, 360)] * LEVELS), 0.4))
+    kept.close()
+    return found
+
+
+@pytest.fixture(scope="module")
+def record(path: Path) -> Record:
+    return read(path)
+
+
+@pytest.fixture(scope="module")
+def found(record: Record) -> Choice:
+    return choose(record)
+
+
+def test_it_says_which_experts_and_which_settings_in_two_languages(found: Choice) -> None:
+    messages = found.messages()
+    text = "\n".join(map(str, messages))
+    assert text.startswith("Take ") and "answers as" in text and "Cheapest setting that loses at most 0.02" in text
+    assert all(message.line("ja") and "{" not in message.line("ja") for message in messages)
+    body = json.loads(json.dumps(found.as_dict(), allow_nan=False))
+    assert body["selection"]["chosen"] == list(found.selection.chosen)
+    assert body["warnings"] == list(map(str, messages))
+    for head, rows, marked in found.tables():
+        assert all(len(row) == len(head) for row in rows) and sum(marked) == 1 and len(marked) == len(rows)
+
+
+def test_settings_are_compared_with_the_dearest(found: Choice, record: Record) -> None:
+    swept, chosen = found.sweep, found.selection.chosen
+    top = swept.dearest
+    assert (top.level, top.preset, top.samples, top.experts) == (0, "layout", 2, chosen)
+    assert top.agreement == pytest.approx(1) and top.loss.value == 0 and top.calls == 2 * len(chosen)
+    ways = {(one.level, one.preset, one.samples, one.experts) for one in swept.settings}
+    assert len(ways) == len(swept.settings)
+    assert {one.preset for one in swept.settings} == {"fast", "thorough", "paper", "one_model", "layout"}
+    cheap = next(one for one in swept.settings if one.preset == "layout" and one.samples == 1 and one.experts == chosen)
+    assert cheap.calls == len(chosen) and cheap.seconds == pytest.approx(len(chosen) / 2)
+    one, two = record.scores(0, "layout", chosen, 1), record.scores(0, "layout", chosen, 2)
+    assert cheap.agreement == pytest.approx(spearman(one, two))
+    assert cheap.loss.value == pytest.approx(found.split.report.value(two) - found.split.report.value(one))
+    fast = next(one for one in swept.settings if one.preset == "fast" and one.samples == 1 and one.experts == chosen)
+    assert fast.calls == pytest.approx(0.4 * len(chosen))
+    assert [one.calls for one in swept.settings] == sorted(one.calls for one in swept.settings)
+
+
+def test_the_advised_setting_is_the_cheapest_that_loses_little(record: Record) -> None:
+    for loss in (0.0, LOSS, 1.0):
+        swept = choose(record, loss=loss).sweep
+        chosen = swept.dearest.experts
+        good = [one for one in swept.settings if one.experts == chosen and swept.dearest.chosen - one.chosen <= loss]
+        assert swept.advised.calls == min(one.calls for one in good) and swept.advised.experts == chosen
+        assert swept.cheapest.calls <= swept.advised.calls
+        assert swept.advised in swept.shown() and swept.dearest in swept.shown()
+
+
+def test_the_settings_are_a_calibration(found: Choice, tmp_path: Path) -> None:
+    made, one = found.calibration("mine"), found.sweep.advised
+    made.save(tmp_path / "mine.json")
+    assert Calibration.load(tmp_path / "mine.json") == made and len(made.scores) == 60
+    assert made.settings.noise_samples == one.samples
+    assert made.settings.experts == tuple(found.record.about.experts[number].identity for number in one.experts)
+    assert made.settings.tap == ("mid_out" if one.preset in ("fast", "paper") else "noise_pred")
+
+
+def test_prompts_without_a_score_are_left_out(record: Record) -> None:
+    products = {
+        key: replace(one, square=one.square.copy(), apart=one.apart.copy()) for key, one in record.products.items()
+    }
+    for key, one in products.items():
+        if key[1] != "prompt":
+            one.square[:3], one.apart[:3] = 0, 0
+    found = choose(replace(record, products=products))
+    assert int((~found.usable).sum()) == 3 and len(found.calibration("x").scores) == 59
+    assert "3 prompts say no more than the empty prompt" in "\n".join(map(str, found.messages()))
+    assert np.isfinite([one.agreement for one in found.sweep.settings]).all()
+
+
+def _info() -> dict[str, Any]:
+    files = [f"folder/m{number}.safetensors" for number in range(12)]
+    score = {name: ["X"] for name in ("experts", "latent_image", "preset", "noise_seed", "steps")}
+    return {
+        "EMoE_LoadExperts": {"input": {"required": {"expert_1": [files]}}},
+        "CheckpointLoaderSimple": {"input": {"required": {"ckpt_name": [files]}}},
+        "EMoE_ChooseExperts": {"input": {"required": score}},
+    }
+
+
+@pytest.mark.parametrize("count", [5, 10])
+def test_models_are_found_by_name_and_the_chosen_ones_stay_in_the_workflow(count: int, found: Choice) -> None:
+    graph = candidates(
+        [f"m{number}" for number in range(count)][-5:]
+        if count == 5
+        else [f"m{n}" for n in (0, 2, 3, 4, 5, 6, 7, 8, 9)],
+        _info(),
+        (64, 96),
+    )
+    made, node = choose_graph(graph, _info(), {"name": "mine", "most": 3})
+    asked = made[node]
+    assert (
+        asked["class_type"] == "EMoE_ChooseExperts"
+        and asked["inputs"]["name"] == "mine"
+        and asked["inputs"]["steps"] == 20
+    )
+    assert not {one["class_type"] for one in made.values()} & {"EMoE_Score", "EMoE_EncodeForExperts"}
+    chosen, one = found.selection.chosen, found.sweep.advised
+    if count == 5:
+        done = found.workflow(graph, "mine")
+        (loader,) = [node["inputs"] for node in done.values() if node["class_type"] == "EMoE_LoadExperts"]
+        assert loader == {f"expert_{place}": f"folder/m{number}.safetensors" for place, number in enumerate(chosen, 1)}
+        (score,) = [node["inputs"] for node in done.values() if node["class_type"] == "EMoE_Score"]
+        assert (score["preset"], score["noise_samples"]) == (one.preset, one.samples)
+        assert done[score["calibration"][0]]["inputs"] == {"name": "mine"}
+        assert done["3"]["inputs"]["width"] == 512 and graph["3"]["inputs"]["width"] == 64
+    else:
+        with pytest.raises(EMoEError, match="which to leave out is not plain"):
+            found.workflow(graph, "mine")
+
+
+def test_a_chain_of_add_expert_keeps_its_end(found: Choice) -> None:
+    graph: dict[str, Any] = {}
+    for number in range(5):
+        inputs: dict[str, Any] = {"model": [f"m{number}", 0], "name": f"n{number}"}
+        graph[str(number)] = {"class_type": "EMoE_AddExpert", "inputs": inputs}
+        if number:
+            inputs["experts"] = [str(number - 1), 0]
+    graph["9"] = {"class_type": "EMoE_Score", "inputs": {"experts": ["4", 0]}}
+    done = found.workflow(graph, "mine")
+    here: Any = done["9"]["inputs"]["experts"]
+    names = []
+    while here is not None:
+        names.insert(0, done[here[0]]["inputs"]["name"])
+        here = done[here[0]]["inputs"].get("experts")
+    assert names == [f"n{number}" for number in found.selection.chosen]
+    assert sum(node["class_type"] == "EMoE_AddExpert" for node in done.values()) == len(names)
+
+
+def test_models_that_are_not_there_are_one_sentence() -> None:
+    for models, said in (
+        (["m0", "nope"], "no model file 'nope'"),
+        (["m0", "m0"], "two different"),
+        (["m", "m0"], "no model file|may be"),
+    ):
+        with pytest.raises(EMoEError, match=said):
+            candidates(models, _info(), (64, 64))
+    with pytest.raises(EMoEError, match="not one of this node pack"):
+        file_of({"outputs": {}, "status": {"status_str": "success", "completed": True}}, "1")
+
+
+def test_it_is_shown_again_without_torch_or_a_server(path: Path, tmp_path: Path) -> None:
+    code = "import sys; from emoe_core.cli.main import main; sys.exit(main(sys.argv[1:]) or 'torch' in sys.modules)"
+    command = [
+        sys.executable,
+        "-c",
+        code,
+        "choose",
+        "show",
+        str(path),
+        "--json",
+        "--most",
+        "2",
+        "--picture",
+        str(tmp_path / "t.png"),
+    ]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert len(told["selection"]["steps"]) == 1 and told["files"] == [str(tmp_path / "t.png")]
+
+
+def test_the_command_writes_settings_and_workflow(
+    path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "w.json").write_text(
+        json.dumps(candidates([f"m{number}" for number in range(2, 7)], _info(), (64, 64)))
+    )
+    words = ["choose", "show", str(path), "--out", str(tmp_path), "--workflow", str(tmp_path / "w.json")]
+    assert main(words) == 0
+    out = capsys.readouterr().out
+    assert out.startswith("Take ") and "mine.workflow.json" in out
+    assert Calibration.load(tmp_path / "mine.settings.json").name == "mine"
+    assert main(words) == 0  # the same again is no other one
+    (tmp_path / "mine.settings.json").write_text("another")
+    assert main(words) == 2 and "--overwrite" in capsys.readouterr().err
+    assert main([*words, "--overwrite"]) == 0
+    assert main(["choose", "show", str(tmp_path / "w.json")]) == 2
+    assert "no file that Choose Experts wrote" in capsys.readouterr().err
+
+
+def test_marks_of_a_trial_may_choose(
+    record: Record, path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    trial = Trial(tmp_path / "t.sqlite3")
+    trial.begin({})
+    for number, one in enumerate(POOL.prompts[:60]):
+        trial.add(str(number), number, one.text, {}, {}, [Drawn(0, "", f"{number}.png", "", "output")])
+    for picture in [one.id for prompt in trial.contents().prompts for one in prompt.pictures]:
+        kind = POOL.prompts[picture - 1].kind
+        trial.mark(picture, "good" if kind == "reference" else "bad")
+    found = choose(record, marks=trial.contents())
+    assert found.selection.tasks == ("bad against good",)
+    assert len(found.calibration("x").bad) == 60
+    assert main(["choose", "show", str(path), "--trial", str(trial.path)]) == 0
+    with pytest.raises(EMoEError, match="No picture of the trial is judged"):
+        choose(record, marks=trial.contents(), labels="judge:x")
+
+
+def test_sizes_are_short() -> None:
+    assert [size_text(one) for one in (900, 22_100_000, 6_900_000_000)] == ["0.9 kB", "22.1 MB", "6.9 GB"]

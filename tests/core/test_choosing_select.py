@@ -1,0 +1,157 @@
+"""Selection finds what was planted: the best sets, experts that pay, and copies and merges that do not."""
+
+import itertools
+
+import numpy as np
+import pytest
+from emoe_testing.choices import Pool, asked, pool
+
+from emoe_core.choosing.kin import Redundant, by_answers, by_weights, joined
+from emoe_core.choosing.record import Asked
+from emoe_core.choosing.select import Selection, select
+from emoe_core.choosing.tasks import DRAWS, Interval, of_rows, split, twins
+from emoe_core.errors import EMoEError
+from emoe_core.prompts import PromptRow
+from emoe_core.stats.evaluation import auroc
+
+
+def chosen(of: Pool, most: int = 4, leave_out: bool = True) -> Selection:
+    found = by_answers(of.products) if leave_out else ()
+    return select(of.scores, split(of.prompts), of.products.experts, most, found)
+
+
+@pytest.mark.parametrize("plant", ["copy", "merge"])
+def test_planted_copies_and_merges_are_not_kept(plant: str) -> None:
+    """In 40 pools of eight: at most 2 keep one, and no other expert is taken for one."""
+    kept = false = found = 0
+    for seed in range(40):
+        of = pool(seed, plant, pairs=40)
+        who = {of.planted, *of.of}
+        named = [one.expert for one in by_answers(of.products)]
+        found += of.planted in named or (plant == "copy" and of.of[0] in named)
+        false += any(one not in who for one in named)
+        four = set(chosen(of).steps[-1].experts)
+        kept += of.planted in four and (plant == "merge" or of.of[0] in four)
+    assert kept <= 2 and false == 0 and found >= 38
+
+
+def test_a_merge_says_what_it_is_made_of() -> None:
+    of = pool(3, "merge", pairs=20)
+    (one,) = by_answers(of.products)
+    assert one.expert == of.planted and set(one.of) == set(of.of) and 0.3 < one.weight < 0.7
+    assert by_answers(of.products.of(range(2))) == ()
+
+
+def test_weights_say_it_exactly() -> None:
+    chance = np.random.default_rng(0)
+    base = chance.normal(size=(30, 64))
+    tunes = [base + size * chance.normal(size=base.shape) for size in (0.1, 0.1, 0.3)]
+    rows = np.stack(
+        [base, *tunes, 0.25 * tunes[0] + 0.75 * tunes[2], tunes[1] + 0.003 * chance.normal(size=base.shape)]
+    )
+    found = {one.expert: one for one in by_weights(rows)}
+    assert set(found) == {4, 5} and found[5].of == (2,)
+    assert found[4].of == (1, 3) and found[4].weight == pytest.approx(0.25, abs=0.02)
+    assert by_weights(rows[:4]) == ()
+    assert [one.expert for one in by_weights(rows[[0, 0, 0]])] == [1, 2] and len(by_weights(rows[[0, 0]])) == 1
+
+
+def test_two_ways_to_find_a_copy_leave_one_of_the_pair() -> None:
+    one, other = Redundant(3, (1,), 1.0, 0.0), Redundant(1, (3,), 1.0, 0.0)
+    assert joined((one,), (other, Redundant(3, (2,), 1.0, 0.0))) == (one,)
+
+
+def test_independent_experts_are_no_copies_and_no_merges() -> None:
+    assert not any(by_answers(pool(seed, pairs=20).products) for seed in range(20))
+
+
+def test_sets_are_as_good_as_the_best_of_all() -> None:
+    for seed in range(12):
+        of = pool(seed, pairs=40)
+        halves = split(of.prompts)
+        for step in chosen(of, leave_out=False).steps:
+            every = itertools.combinations(range(8), len(step.experts))
+            best = max(halves.choose.value(of.scores(one)) for one in every)
+            assert step.chosen >= best - 0.005
+
+
+def test_an_expert_that_pays_is_kept_and_one_that_does_not_is_not() -> None:
+    """Three experts that know what they know, and two that are as unsure of everything."""
+    of = pool(0, experts=5, pairs=150, worth=[1.2, 1.2, 1.2, 0, 0], dimensions=100)
+    found = chosen(of, most=5)
+    assert len(found.steps) == 4 and found.steps[0].kept and found.steps[1].kept and not found.steps[2].kept
+    assert set(found.chosen) == set(found.steps[1].experts) and len(found.chosen) == 3
+    gain = found.steps[1].gain
+    assert gain is not None and gain.low > 0
+    assert found.all_experts.value < found.steps[1].value.value
+    assert set(found.as_dict()) >= {"chosen", "steps", "redundant", "all_experts", "tasks"}
+
+
+def test_of_copies_alone_two_are_taken() -> None:
+    of = pool(0, experts=2, pairs=20)
+    three = of.products.of([0, 0, 0])
+    found = select(lambda experts: of.scores([0, 1]), split(of.prompts), 3, 3, by_answers(three))
+    assert len(found.chosen) == 2
+
+
+def test_values_are_aurocs_and_draws_are_spread_around_them() -> None:
+    of = pool(2, pairs=40)
+    halves, scores = split(of.prompts), of.scores(range(8))
+    for half in (halves.choose, halves.report):
+        assert half.names == ("shuffled", "nonsense")
+        plain = [auroc(scores[one.low], scores[one.high]) for one in half.each]
+        assert half.aurocs(scores).tolist() == pytest.approx(plain)
+        draws = half.draws(scores)
+        assert draws.shape == (DRAWS,)
+        assert draws.mean() == pytest.approx(half.value(scores), abs=0.01)
+        assert 0.01 < draws.std() < 0.1
+
+
+def test_a_difference_that_no_draw_shows_is_not_said_to_be_surely_none() -> None:
+    found = Interval.of(1.0, np.ones(DRAWS), 30).within(0, 1)
+    assert found.high == 1 and found.low == pytest.approx(0.025 ** (1 / 30))
+    assert found.text() == "1.000 (0.884 to 1.000)"
+
+
+def test_a_prompt_and_its_twins_are_in_one_half() -> None:
+    prompts = asked(40)
+    halves = split(prompts)
+    places = [
+        {int(place) for task in half.each for place in (*task.low, *task.high)}
+        for half in (halves.choose, halves.report)
+    ]
+    pairs = [{prompts[place].pair for place in side} for side in places]
+    assert not pairs[0] & pairs[1] and len(pairs[0]) == len(pairs[1]) == 20
+
+
+def test_groups_count_alike_and_small_ones_together() -> None:
+    groups = [{"market": "fi"}, {"market": "jp"}, {"market": "jp"}, {"market": "jp"}]
+    names = split(asked(40, groups)).report.names
+    assert names == ("market=fi: shuffled", "market=jp: shuffled", "market=fi: nonsense", "market=jp: nonsense")
+    small = split(asked(16, [{"market": str(number)} for number in range(16)])).report.names
+    assert small == ("others: shuffled", "others: nonsense") or small == ("shuffled", "nonsense")
+
+
+def test_marks_are_the_only_task_where_there_are_some() -> None:
+    prompts = [Asked("marked", str(number), f"text {number}", {}, number % 3 == 0) for number in range(60)]
+    halves = split([*prompts, *asked(10)])
+    assert halves.report.names == ("bad against good",)
+    assert all(prompts[place].bad for half in (halves.choose, halves.report) for place in half.each[0].high)
+
+
+def test_what_cannot_be_is_one_sentence() -> None:
+    with pytest.raises(EMoEError, match="too few prompts to choose by"):
+        split(asked(6))
+    with pytest.raises(EMoEError, match="at least two experts"):
+        select(lambda _: np.zeros(3), split(asked(20)), 1)
+
+
+def test_twins_are_the_same_in_any_company() -> None:
+    both = twins(["a red house on a hill", "two dogs"])
+    assert both[:3] == twins(["a red house on a hill"])
+    assert [one.kind for one in both] == ["reference", "shuffled", "nonsense", "reference", "nonsense"]
+    rows = [
+        PromptRow(number, number, f"a thing of kind {number}", {"market": "fi", "note": "x"}) for number in range(10)
+    ]
+    found = of_rows(rows, ("market",), most=4)
+    assert len(found) == 12 and found[0].groups == {"market": "fi"}
