@@ -610,7 +610,7 @@ def _rounding(rows: NDArray[np.float32], grids: tuple[NDArray[np.intp], Floats])
 def _coarse(expert: Expert, grids: tuple[NDArray[np.intp], Floats]) -> str:
     if expert.weights not in _FINE:
         return expert.weights
-    return "8 bits or fewer" if _on_grid(grids) else ""
+    return "8 bits" if _on_grid(grids) else ""
 
 
 def _share_of_rounding(stored: str) -> float | None:
