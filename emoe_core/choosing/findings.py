@@ -26,7 +26,7 @@ _DEAF = 1e-7
 #: Fewer prompts have no ranking.
 FEWEST_RANKED = 8
 #: Fewer pairs of a sentence and the same as tags say nothing about wording.
-FEWEST_PAIRS = 4
+FEWEST_PAIRS = 8
 #: Words in a tag, at most, on average.
 _TAG_WORDS = 3
 #: What the wording must change between two groups of experts: the share of the disagreement that lies between them, or how many
@@ -275,7 +275,8 @@ def _split(layout: Products) -> list[Message]:
     if layout.prompts < FEWEST_RANKED or layout.experts < 2:
         return []
     score = layout.scores("centred_layout")
-    top, bottom = layout.numerator().mean(axis=1), layout.denominator().mean(axis=1)
-    return [
-        Message.of(Code.SPLIT, count=layout.prompts, top=spearman(score, top), bottom=spearman(score, 1 / bottom)),
-    ]
+    top = spearman(score, layout.numerator().mean(axis=1))
+    bottom = spearman(score, 1 / layout.denominator().mean(axis=1))
+    if not np.isfinite([top, bottom]).all():
+        return []  # copies all score 0
+    return [Message.of(Code.SPLIT, count=layout.prompts, top=top, bottom=bottom)]

@@ -404,6 +404,8 @@ class _Family:
 
     def _candidates(self, child: int) -> Iterator[Merge]:
         others = [place for place in range(len(self.experts)) if place != child]
+        if self._fit(child, tuple(others), "tensors").explained < MERGED:
+            return  # nor do a few of them explain it
         for count in range(2, MOST_PARENTS + 1):
             for parents in combinations(others, count):
                 if not self._exceeds_rounding(child, parents):
