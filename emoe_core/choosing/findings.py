@@ -18,7 +18,7 @@ from .products import Products
 
 #: How many times the others' squared distance an expert's must be, and how many times their effect of the prompt.
 _FAR = 3.0
-_STRONG = 4.0
+_STRONG = 3.0
 #: In so many of the prompts.
 _USUALLY = 0.75
 #: The prompt's effect on a prediction, in mean squares, below which an expert hardly reads prompts.
@@ -26,11 +26,14 @@ _DEAF = 1e-7
 #: Fewer prompts have no ranking.
 FEWEST_RANKED = 8
 #: Fewer pairs of a sentence and the same as tags say nothing about wording.
-FEWEST_PAIRS = 4
+FEWEST_PAIRS = 8
 #: Words in a tag, at most, on average.
 _TAG_WORDS = 3
-#: How many times as much tags must move some experts, against what they do to the others.
+#: What the wording must change between two groups of experts: the share of the disagreement that lies between them, or how many
+#: times as much the prompt moves one of them; and how surely, in standard errors.
+_SHARE = 0.15
 _WORDING = 1.5
+_ERRORS = 4.0
 _WORD = re.compile(r"[^\W\d_]{2,}")
 
 
@@ -194,39 +197,77 @@ def _wording(kin: Kin, layout: Products, texts: Sequence[str]) -> list[Message]:
         return []
     if len(pairs) < FEWEST_PAIRS:
         return [Message.of(Code.WORDING_UNKNOWN, fewest=FEWEST_PAIRS)]
-    sentences, tags = ([pair[side] for pair in pairs] for side in (0, 1))
-    size = np.log(layout.square.mean(axis=1)[:, places])
-    gain = size[tags] - size[sentences]  # [pairs, experts]
-    gain -= gain.mean(axis=1, keepdims=True)  # some prompts are longer in tags
-    mean, error = gain.mean(axis=0), gain.std(axis=0, ddof=1) / np.sqrt(len(pairs))
-    order = np.argsort(mean)
-    gaps = np.diff(mean[order])
-    cut = int(np.argmax(gaps)) + 1
-    if gaps[cut - 1] < max(2 * np.log(_WORDING), 3 * float(np.hypot(error[order[cut - 1]], error[order[cut]]))):
-        return []
-    prose, tagged = ([places[one] for one in half] for half in (order[:cut], order[cut:]))
     chosen = layout.of(places)
-    sides = [[places.index(one) for one in half] for half in (prose, tagged)]
-    shares = [_between(chosen.at(which).values, sides) for which in (sentences, tags)]
+    sentences, tags = (chosen.at([pair[side] for pair in pairs]) for side in (0, 1))
+    gain = np.log(tags.square.mean(axis=1) / sentences.square.mean(axis=1))  # [pairs, experts]
+    gain -= gain.mean(axis=1, keepdims=True)  # some prompts are longer in tags
+    orders = [gain.mean(axis=0), *(_direction(one.values) for one in (sentences, tags))]
+    tried = dict.fromkeys(tuple(sorted(side)) for order in orders for side in _cuts(order))
+    found = max((_Wording(sentences, tags, gain, side) for side in tried), key=lambda one: one.strength)
+    if found.strength < 1:
+        return []
+    own = [places[one] for one in found.side]
     return [
         Message.of(
             Code.WORDING,
-            tags=_named(kin, sorted(tagged)),
-            sentences=_named(kin, sorted(prose)),
-            on_sentences=shares[0],
-            on_tags=shares[1],
+            experts=_named(kin, own),
+            others=_named(kin, [one for one in places if one not in own]),
+            sentences=float(found.shares[0].mean()),
+            tags=float(found.shares[1].mean()),
         )
     ]
 
 
-def _between(values: Floats, sides: Sequence[Sequence[int]]) -> float:
-    """The share of the experts' variance that lies between two groups of them, mean over prompts."""
+def _direction(values: Floats) -> Floats:
+    """Where each expert lies on the line along which they differ most, [experts]."""
+    grams = values.mean(axis=(0, 1))
+    off = np.eye(len(grams)) - 1 / len(grams)
+    found: Floats = np.linalg.eigh(off @ grams @ off)[1][:, -1]
+    return found
+
+
+def _cuts(order: Floats) -> list[list[int]]:
+    """Every way to cut a line of experts in two, by the half with the first expert."""
+    line = [int(place) for place in np.argsort(order)]
+    halves = [(line[:cut], line[cut:]) for cut in range(1, len(line))]
+    return [low if 0 in low else high for low, high in halves]
+
+
+class _Wording:
+    """Two groups of experts, and how surely the wording tells them apart.
+
+    Attributes:
+        side: the experts of one group.
+        shares: how much of the experts' variance lies between the groups, for sentences and for tags, [2, pairs].
+        strength: 1 or more where the wording changes that share, or how strongly the groups answer, in nearly every pair.
+    """
+
+    def __init__(self, sentences: Products, tags: Products, gain: Floats, side: tuple[int, ...]) -> None:
+        others = [place for place in range(gain.shape[1]) if place not in side]
+        self.side = side
+        self.shares = np.stack([_between(one.values, (side, others)) for one in (sentences, tags)])
+        answers = gain[:, list(side)].mean(axis=1) - gain[:, others].mean(axis=1)
+        self.strength = max(
+            _surely(self.shares[0] - self.shares[1], _SHARE), _surely(answers, 2 * float(np.log(_WORDING)))
+        )
+
+
+def _surely(differences: Floats, least: float) -> float:
+    """1 or more where the mean of paired differences is this large, and `_ERRORS` of its standard errors away from 0."""
+    mean = abs(float(differences.mean()))
+    error = float(differences.std(ddof=1)) / len(differences) ** 0.5
+    return float(min(mean / least, mean / max(_ERRORS * error, 1e-12)))
+
+
+def _between(values: Floats, sides: Sequence[Sequence[int]]) -> Floats:
+    """The share of the experts' variance that lies between two groups of them, [prompts]."""
     grams = values.mean(axis=1)
     count = grams.shape[1]
     total = np.trace(grams, axis1=1, axis2=2) - grams.sum(axis=(1, 2)) / count
-    own = sum(grams[:, side][:, :, side].sum(axis=(1, 2)) / len(side) for side in sides)
-    between = own - grams.sum(axis=(1, 2)) / count
-    return float(np.mean(between / np.maximum(total, 1e-300)))
+    own = [grams[:, list(side)][:, :, list(side)].sum(axis=(1, 2)) / len(side) for side in sides]
+    between = own[0] + own[1] - grams.sum(axis=(1, 2)) / count
+    found: Floats = between / np.maximum(total, 1e-300)
+    return found
 
 
 def _split(layout: Products) -> list[Message]:
@@ -234,7 +275,8 @@ def _split(layout: Products) -> list[Message]:
     if layout.prompts < FEWEST_RANKED or layout.experts < 2:
         return []
     score = layout.scores("centred_layout")
-    top, bottom = layout.numerator().mean(axis=1), layout.denominator().mean(axis=1)
-    return [
-        Message.of(Code.SPLIT, count=layout.prompts, top=spearman(score, top), bottom=spearman(score, 1 / bottom)),
-    ]
+    top = spearman(score, layout.numerator().mean(axis=1))
+    bottom = spearman(score, 1 / layout.denominator().mean(axis=1))
+    if not np.isfinite([top, bottom]).all():
+        return []  # copies all score 0
+    return [Message.of(Code.SPLIT, count=layout.prompts, top=top, bottom=bottom)]

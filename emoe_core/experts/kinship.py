@@ -404,6 +404,8 @@ class _Family:
 
     def _candidates(self, child: int) -> Iterator[Merge]:
         others = [place for place in range(len(self.experts)) if place != child]
+        if self._fit(child, tuple(others), "tensors").explained < MERGED:
+            return  # nor do a few of them explain it
         for count in range(2, MOST_PARENTS + 1):
             for parents in combinations(others, count):
                 if not self._exceeds_rounding(child, parents):
@@ -610,7 +612,7 @@ def _rounding(rows: NDArray[np.float32], grids: tuple[NDArray[np.intp], Floats])
 def _coarse(expert: Expert, grids: tuple[NDArray[np.intp], Floats]) -> str:
     if expert.weights not in _FINE:
         return expert.weights
-    return "8 bits or fewer" if _on_grid(grids) else ""
+    return "8 bits" if _on_grid(grids) else ""
 
 
 def _share_of_rounding(stored: str) -> float | None:

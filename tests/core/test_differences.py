@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from emoe_core.experts import differences
-from emoe_core.experts.differences import BITS, pack, unpack
+from emoe_core.experts.differences import BITS, pack, unpack, unpack_at
 
 
 def normal(*shape: int, seed: int = 0) -> torch.Tensor:
@@ -68,3 +68,12 @@ def test_half_precision_in_and_the_input_unchanged() -> None:
     before = difference.clone()
     assert kept(difference.float(), 4) > 0.98 and left(difference, 4).dtype == torch.float32
     assert torch.equal(difference, before)
+
+
+@pytest.mark.parametrize("bits", BITS)
+def test_single_values_are_those_of_the_whole(bits: int) -> None:
+    difference = torch.randn(7, 5, 3, generator=torch.Generator().manual_seed(bits))
+    packed = pack(difference, bits)
+    whole = unpack(packed.codes, packed.steps, bits, difference.shape).reshape(-1)
+    places = torch.tensor([0, 1, 14, 15, 16, 52, 103, 104])
+    assert torch.equal(unpack_at(packed.codes, packed.steps, bits, 15, places), whole[places])

@@ -258,3 +258,20 @@ def test_a_mixtures_layer_has_the_difference(slim: Any, host: Any) -> None:
     made = host.mixture.layers.expert_layer(expert, base, layer).get_parameter(f"{part}.weight")
     assert torch.allclose(made, merged(expert, KEY), atol=1e-6)
     assert not torch.allclose(made, base.model.state_dict()[KEY], atol=1e-6)
+
+
+def test_kinship_reads_the_differences(
+    names: list[str], folder: Path, load: Callable[..., Any], whole: Any, slim: Any, host: Any
+) -> None:
+    one, other = (load_file(folder / f"{name}.safetensors") for name in "ab")
+    save_file({k: (0.4 * one[k].float() + 0.6 * other[k].float()).half() for k in one}, folder / "merge.safetensors")
+    experts = load([*names, "slim/merge.safetensors"])
+    found = host.diagnosing.look_at(experts, "", None, None)
+    (merge,) = found.kin.merges
+    assert merge.child == 3 and merge.parents == (0, 1) and merge.weights == pytest.approx((0.4, 0.6), abs=0.02)
+    assert not found.kin.copies and found.kin.effective is not None
+    # the first is the base of the others; merges between them would not show in two bits
+    assert found.kin.between == (0,) and found.kin.unsure == (1, 2)
+    exact = host.diagnosing.look_at(whole, "", None, None)
+    assert exact.kin.unsure == () and exact.kin.tree[0].distance == pytest.approx(found.kin.tree[0].distance, rel=0.1)
+    assert [e.signature.digest for e in slim.experts] == [slim.experts[0].signature.digest] * 3  # scores know no other

@@ -17,6 +17,7 @@ from ...experts.kinship import kinship
 from ...experts.sets import ExpertSet
 from ...mixture.experts import MixtureSet
 from ...prompts import check_text
+from ...records.message import Code, Message
 from ...scoring.collect import measured_of
 from ...scoring.comparable import check_comparable
 from ...scoring.diagnostics import Diagnosis, diagnose, suitable_preset
@@ -62,7 +63,11 @@ def look_at(experts: ExpertSet, prompts: str, latent: dict[str, Any] | None, cli
     reports = [
         one.report for one in score_prompts(experts, (encoded(experts, t, clip) for t in texts), latent, options)
     ]
-    told = _answers(experts, texts, latent, clip)
+    try:
+        told = _answers(experts, texts, latent, clip)
+    except EMoEError as error:
+        said = Message.of(Code.SENTENCE, text=f"What the experts predict could not be compared. {error}")
+        return diagnose(read, taps, reports, kin, findings=(*findings(read.experts, kin), said))
     if told is None:
         return diagnose(read, taps, reports, kin, findings=findings(read.experts, kin))
     found = findings(read.experts, kin, told[LAYOUT], told[SHIFT], told[PROMPT], texts)
@@ -70,14 +75,15 @@ def look_at(experts: ExpertSet, prompts: str, latent: dict[str, Any] | None, cli
 
 
 def _answers(experts: ExpertSet, texts: Sequence[str], latent: dict[str, Any], clip: Any) -> dict[str, Products] | None:
-    """Products of what the experts predict for the prompts, by feature; None where predictions or an empty prompt fail."""
+    """Products of what the experts predict for the prompts, by feature; None where nothing can disagree.
+
+    Raises:
+        EMoEError: the predictions cannot be compared, or there is no empty prompt to compare with.
+    """
     if len(experts) < 2 or isinstance(experts, MixtureSet):
         return None
-    try:
-        check_comparable(experts.experts, NOISE_PRED)
-        empty = encoded(experts, "", clip)
-    except EMoEError:
-        return None
+    check_comparable(experts.experts, NOISE_PRED)
+    empty = encoded(experts, "", clip)
     features = (PROMPT, SHIFT, LAYOUT)
     run = Run.of(experts, latent, ScoreOptions()).alone()
     waiting = iter(texts)
