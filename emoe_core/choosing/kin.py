@@ -5,12 +5,15 @@ The weights tell with certainty. Where they cannot be read, or patches change th
 
 from dataclasses import dataclass
 from itertools import combinations
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..experts.kinship import Kin
 from ..stats.evaluation import Floats
 from .products import Products
+
+if TYPE_CHECKING:
+    from ..experts.kinship import Kin
 
 #: Squared distance of a copy, over the median of all pairs; and what a mean of two others leaves of a merge, over its squared
 #: distance to the nearer one. Independent fine-tunes of one base leave three quarters, and their base a half.
@@ -62,7 +65,7 @@ def by_answers(products: Products) -> tuple[Redundant, ...]:
     return tuple(found[one] for one in sorted(found))
 
 
-def by_weights(kin: Kin) -> tuple[Redundant, ...]:
+def by_weights(kin: "Kin") -> tuple[Redundant, ...]:
     """Those that the weights show. Experts that differ in patches only are none of them."""
     found = {one.other: Redundant(one.other, (one.one,), 1.0, 0.0) for one in kin.copies if one.kind != "patches"}
     for merge in kin.merges:

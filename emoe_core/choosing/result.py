@@ -18,7 +18,7 @@ from ..trial.store import Contents
 from .kin import by_answers, joined
 from .record import Level, Record
 from .select import GAIN_AT_LEAST, MOST, Selection, select
-from .sweep import LOSS, Setting, Sweep, alone, sweep
+from .sweep import LOSS, Sweep, alone, sweep
 from .tasks import Split, of_trial, split
 
 _SCORE, _LOAD, _LOAD_EXPERTS, _ADD = "EMoE_Score", "EMoE_LoadCalibration", "EMoE_LoadExperts", "EMoE_AddExpert"
@@ -64,12 +64,12 @@ class Choice:
                 Message.of(Code.EVERY, candidates=len(names), value=every.value, low=every.low, high=every.high)
             )
         for one in picked.redundant:
-            who = {"expert": names[one.expert]}
             if len(one.of) == 1:
-                found.append(Message.of(Code.COPY_OF, **who, other=names[one.of[0]]))
+                found.append(Message.of(Code.COPY_OF, expert=names[one.expert], other=names[one.of[0]]))
             else:
-                first, second = (names[number] for number in one.of)
-                found.append(Message.of(Code.MERGE_OF, **who, one=first, other=second, share=one.weight))
+                found.append(
+                    Message.of(Code.MERGE_OF, expert=names[one.expert], parents=self._named(one.of), share=one.weight)
+                )
         found.append(self._advice())
         if self.sweep.cheapest.calls < self.sweep.advised.calls:
             found.append(self._fewer())
@@ -84,15 +84,19 @@ class Choice:
 
     def _further(self, before: Sequence[int], step: Any) -> Message:
         new = next((number for number in step.experts if number not in before), step.experts[-1])
-        values: dict[str, Any] = {
-            "expert": self.record.about.experts[new].name,
-            "gain": step.gain.value,
-            "low": step.gain.low,
-            "high": step.gain.high,
-        }
+        expert, gain = self.record.about.experts[new].name, step.gain
         if not step.kept:
-            return Message.of(Code.STOPPED, **values, least=GAIN_AT_LEAST)
-        return Message.of(Code.ADDS, **values, seconds=self._seconds([new]), size=size_text(self._bytes([new])))
+            least = GAIN_AT_LEAST
+            return Message.of(Code.STOPPED, expert=expert, gain=gain.value, low=gain.low, high=gain.high, least=least)
+        return Message.of(
+            Code.ADDS,
+            expert=expert,
+            gain=gain.value,
+            low=gain.low,
+            high=gain.high,
+            seconds=self._seconds([new]),
+            size=size_text(self._bytes([new])),
+        )
 
     def _seconds(self, experts: Sequence[int]) -> float:
         return self.record.seconds(0, self.record.about.preset, experts, self.record.about.samples)
@@ -104,27 +108,32 @@ class Choice:
         one = self.sweep.advised
         return Message.of(
             Code.ADVISED,
-            **self._priced(one),
-            allowed=self.sweep.allowed,
+            preset=one.preset,
+            samples=one.samples,
+            level=self.record.about.levels[one.level].name(),
+            calls=one.calls,
             dearest=self.sweep.dearest.calls,
             seconds=one.seconds,
+            allowed=self.sweep.allowed,
+            loss=one.loss.value,
+            low=one.loss.low,
+            high=one.loss.high,
             agreement=one.agreement,
         )
 
     def _fewer(self) -> Message:
         one = self.sweep.cheapest
-        return Message.of(Code.FEWER, **self._priced(one), experts=self._named(one.experts))
-
-    def _priced(self, one: Setting) -> dict[str, Any]:
-        return {
-            "preset": one.preset,
-            "samples": one.samples,
-            "level": self.record.about.levels[one.level].name(),
-            "calls": one.calls,
-            "loss": one.loss.value,
-            "low": one.loss.low,
-            "high": one.loss.high,
-        }
+        return Message.of(
+            Code.FEWER,
+            experts=self._named(one.experts),
+            preset=one.preset,
+            samples=one.samples,
+            level=self.record.about.levels[one.level].name(),
+            calls=one.calls,
+            loss=one.loss.value,
+            low=one.loss.low,
+            high=one.loss.high,
+        )
 
     def tables(self) -> tuple[tuple[Sequence[str], list[list[str]], list[bool]], ...]:
         """Two tables, each with its head, its rows, and which of them count: the sets, and the settings."""

@@ -128,7 +128,7 @@ def sweep(
             record.seconds(number, name, experts, samples),
             spearman(own[usable], scores[top][usable]),
             chooses,
-            split.choose.interval(best - chooses, best_draws - split.choose.draws(own)).high,
+            0.0 if way == top else split.choose.interval(best - chooses, best_draws - split.choose.draws(own)).high,
             here,
             split.report.interval(value - here, draws - split.report.draws(own)),
         )

@@ -80,7 +80,8 @@ def test_the_advised_setting_is_the_cheapest_that_loses_little(record: Record) -
     for loss in (0.0, LOSS, 1.0):
         swept = choose(record, loss=loss).sweep
         chosen = swept.dearest.experts
-        good = [one for one in swept.settings if one.experts == chosen and swept.dearest.chosen - one.chosen <= loss]
+        good = [one for one in swept.settings if one.experts == chosen and one.at_most <= loss]
+        assert all(one.at_most >= swept.dearest.chosen - one.chosen - 1e-9 for one in swept.settings)
         assert swept.advised.calls == min(one.calls for one in good) and swept.advised.experts == chosen
         assert swept.cheapest.calls <= swept.advised.calls
         assert swept.advised in swept.shown() and swept.dearest in swept.shown()

@@ -11,6 +11,7 @@ from emoe_core.choosing.record import Asked
 from emoe_core.choosing.select import Selection, select
 from emoe_core.choosing.tasks import DRAWS, Interval, of_rows, split, twins
 from emoe_core.errors import EMoEError
+from emoe_core.experts.kinship import Copy, Kin, Merge
 from emoe_core.prompts import PromptRow
 from emoe_core.stats.evaluation import auroc
 
@@ -42,18 +43,14 @@ def test_a_merge_says_what_it_is_made_of() -> None:
     assert by_answers(of.products.of(range(2))) == ()
 
 
-def test_weights_say_it_exactly() -> None:
-    chance = np.random.default_rng(0)
-    base = chance.normal(size=(30, 64))
-    tunes = [base + size * chance.normal(size=base.shape) for size in (0.1, 0.1, 0.3)]
-    rows = np.stack(
-        [base, *tunes, 0.25 * tunes[0] + 0.75 * tunes[2], tunes[1] + 0.003 * chance.normal(size=base.shape)]
-    )
-    found = {one.expert: one for one in by_weights(rows)}
-    assert set(found) == {4, 5} and found[5].of == (2,)
-    assert found[4].of == (1, 3) and found[4].weight == pytest.approx(0.25, abs=0.02)
-    assert by_weights(rows[:4]) == ()
-    assert [one.expert for one in by_weights(rows[[0, 0, 0]])] == [1, 2] and len(by_weights(rows[[0, 0]])) == 1
+def test_weights_say_it_first() -> None:
+    """Copies and decided merges; experts that differ in patches only are none, nor is a sum whose parts are not known."""
+    copies = (Copy(0, 5, "near"), Copy(1, 2, "patches"))
+    merges = (Merge(4, (1, 3), (0.25, 0.75), 0.99), Merge(6, (7, 8), (0.5, 0.5), 0.99, decided=False))
+    kin = Kin(tuple("abcdefghi"), copies, merges, (), (), (), (), (), None)
+    found = {one.expert: one for one in by_weights(kin)}
+    assert set(found) == {4, 5} and found[5].of == (0,)
+    assert found[4].of == (1, 3) and found[4].weight == 0.25
 
 
 def test_two_ways_to_find_a_copy_leave_one_of_the_pair() -> None:
