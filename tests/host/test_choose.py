@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from emoe_testing.cards import plugged, unplugged
+from emoe_testing.checkpoints import make_sd15
 from emoe_testing.scoring import latent, score_prompts
 from safetensors.torch import load_file, save_file
 
@@ -215,3 +219,64 @@ def test_what_cannot_be_is_one_sentence(host: Any, demo: Any, chosen: Any) -> No
     full = {"samples": LATENT["samples"] + 1}
     with pytest.raises(ValueError, match="try_sizes needs an empty latent_image"):
         chosen(latent_image=full, try_sizes="64x64")
+
+
+class Words:
+    """A text encoder of numbers: each word is always the same vector, at its place."""
+
+    def __init__(self, width: int) -> None:
+        self.width = width
+
+    def tokenize(self, text: str) -> dict[str, Any]:
+        return {"words": text.split(), "places": []}
+
+    def encode_from_tokens_scheduled(self, tokens: dict[str, Any]) -> list[list[Any]]:
+        found = torch.zeros(1, 77, self.width)
+        for place, word in enumerate(tokens["words"]):
+            seed = int.from_bytes(word.encode()[:6], "big")
+            found[0, place] = torch.randn(self.width, generator=torch.Generator().manual_seed(seed))
+        return [[found, {"pooled_output": found[:, :, :1280].sum(dim=1)}]]
+
+
+@pytest.fixture
+def unpaged() -> Any:
+    yield
+    unplugged()
+
+
+def test_eight_checkpoints_need_the_memory_of_two(
+    host: Any, comfy_base: Path, chosen: Any, monkeypatch: pytest.MonkeyPatch, unpaged: None
+) -> None:
+    """Each is loaded once per block."""
+    import comfy.model_management as management
+
+    folder = comfy_base / "models" / "checkpoints" / "eight"
+    base = make_sd15(folder / "0.safetensors", 0)
+    for seed in range(1, 8):
+        make_sd15(folder / f"{seed}.safetensors", seed, base=base, delta=0.1)
+    loaders = host.experts.load
+    one = loaders.load_expert("eight/0.safetensors", False)
+    size = one.model.model_size()
+    card = plugged(monkeypatch, 2 * size + size // 8, management.VRAMState.NORMAL_VRAM)
+    experts = loaders.load_experts([f"eight/{number}.safetensors" for number in range(8)], loaders.WHOLE)
+    loads: list[Any] = []
+    real = management.LoadedModel.model_load
+    monkeypatch.setattr(
+        management.LoadedModel,
+        "model_load",
+        lambda self, *a, **k: (loads.append(self.model.model), real(self, *a, **k))[1],
+    )
+    monkeypatch.setattr(host.choosing, "PROMPTS_A_BLOCK", 8)
+    text = "\n".join(f"thing {number}" for number in range(8))  # too short for words in another order
+    out = chosen(experts, latent_image=latent(size=8), prompts=text, clip=Words(768), preset="fast")
+    assert 2 <= len(out.result[0]) <= 4 and size <= card.most <= card.size
+    # two blocks of all eight; each pass has a clone of its own, which moves no weights
+    assert 2 * 8 - 1 <= len(list(groupby(map(id, loads)))) <= 2 * 8 + 1
+
+
+def test_sdxl_is_chosen_too(host: Any, chosen: Any, stand_in: Any) -> None:
+    names = [stand_in("xl"), stand_in("xl")]
+    experts = host.experts.load.load_experts(names, host.experts.load.WHOLE)
+    text = "\n".join(f"thing {number}" for number in range(8))  # too short for words in another order
+    out = chosen(experts, latent_image=latent(size=8), prompts=text, clip=Words(2048))
+    assert len(out.result[0]) == 2 and "Take 2 of 2 experts" in out.result[1]

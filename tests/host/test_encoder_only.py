@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from emoe_testing.cards import Device, plugged, unplugged
 from emoe_testing.checkpoints import make_sd15
 from emoe_testing.scoring import latent, prompt, score_prompt
 
@@ -234,45 +235,11 @@ def test_an_interrupt_while_reading_leaves_everything_as_it_was(
     assert score([load("sd15"), load("other")], "thorough").items == expected.items
 
 
-class Device:
-    """A graphics card that ComfyUI believes in: the CPU under another name, with a memory of a size of our choice.
-
-    Loading, unloading and partial loading are the host's own code; only the question how much is free is answered here.
-    """
-
-    def __init__(self, size: int) -> None:
-        self.size, self.device, self.most = size, torch.device("cpu", 0), 0
-
-    def free(self, device: Any = None, torch_free_too: bool = False) -> Any:
-        import comfy.model_management as management
-
-        used = sum(m.model_loaded_memory() for m in management.current_loaded_models if m.model is not None)
-        self.most = max(self.most, used)
-        free = self.size - used
-        return (free, free) if torch_free_too else free
-
-
 @pytest.fixture
 def card(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[int, Any], Device]]:
     """`card(size, vram_state)`: from now on models are loaded to it."""
-    import comfy.model_management as management
-
-    def plug(size: int, state: Any) -> Device:
-        management.unload_all_models()
-        made = Device(size)
-        monkeypatch.setattr(management, "get_torch_device", lambda: made.device)
-        monkeypatch.setattr(management, "get_free_memory", made.free)
-        monkeypatch.setattr(management, "is_device_cpu", lambda device: device == torch.device("cpu"))
-        monkeypatch.setattr(management, "vram_state", state)
-        monkeypatch.setattr(management, "minimum_inference_memory", lambda: 0)
-        monkeypatch.setattr(management, "extra_reserved_memory", lambda: 0)
-        monkeypatch.setattr(management, "MIN_WEIGHT_MEMORY_RATIO", 0.0)
-        return made
-
-    yield plug
-    for loaded in list(management.current_loaded_models):  # also those on the card that is about to go
-        loaded.model_unload()
-    management.current_loaded_models.clear()
+    yield lambda size, state: plugged(monkeypatch, size, state)
+    unplugged()
 
 
 @pytest.mark.parametrize("state", ["LOW_VRAM", "NO_VRAM"])

@@ -339,7 +339,8 @@ class _Work:
 
     def _block(self, texts: list[str], progress: "_Progress") -> Block:
         encoded = encode_many(self._experts, texts, self._clip)
-        empties = cond.empty_for_experts(self._experts, None, encoded[0])
+        alone = self._clip is not None and all(one.clip is None for one in self._experts.experts)
+        empties = cond.empty_for_experts(self._experts, cond.encode(self._clip, "") if alone else None, encoded[0])
         own = [cond.split(prompt, self._experts) for prompt in encoded]
         silent = [all(map(cond.same_words, prompt, empties)) for prompt in own]
         probes = [ComfyProbe(self._experts, own, empties, *run.given()) for run in self._runs]
