@@ -37,6 +37,8 @@ MOST_PARENTS = 3
 _LEAST = 0.02
 #: Of the residue of fewer parents or of one share for all blocks: what more of them must leave at most.
 _BETTER = 0.2
+#: How far rounding may move a share, times the root of what the distances are over rounding.
+_PULL = 0.3
 #: What may be left for rounding, and for shares that differ by no more than a hundredth or two from block to block.
 _WHOLE = 0.002
 #: Largest squared distance of a near copy, over that of the set's most distant relatives: a merge with 95 % of one parent.
@@ -80,6 +82,7 @@ class Merge:
         explained: share of the squared distance to the nearest parent.
         blocks: (name of the block, the parents' shares) where the shares differ from block to block.
         decided: whether the child is known. If not, the weights only say that these experts are exactly related.
+        error: how far the shares may be off; more where the parents differ by little more than rounding.
     """
 
     child: int
@@ -88,6 +91,7 @@ class Merge:
     explained: float
     blocks: tuple[tuple[str, tuple[float, ...]], ...] = ()
     decided: bool = True
+    error: float = 0.02
 
 
 @dataclass(frozen=True)
@@ -173,7 +177,8 @@ class Kin:
         found = []
         for parent, weight, span in zip(merge.parents, merge.weights, ends, strict=True):
             more = f", {min(span):.2f} to {max(span):.2f} by blocks" if span else ""
-            found.append(f"'{self.names[parent]}' ({weight:.2f}{more})")
+            share = f"{weight:.2f}" if merge.error <= _LEAST else f"about {weight:.1f}"
+            found.append(f"'{self.names[parent]}' ({share}{more})")
         return " and ".join(found)
 
 
@@ -407,19 +412,29 @@ class _Family:
         if self._fit(child, tuple(others), "tensors").explained < MERGED:
             return  # nor do a few of them explain it
         for count in range(2, MOST_PARENTS + 1):
+            exact = False
             for parents in combinations(others, count):
-                if not self._exceeds_rounding(child, parents):
-                    continue
                 found = self._merge(child, parents)
                 if found is not None:
-                    yield found
+                    exact |= 1 - found.explained < _WHOLE
+                    if found.decided or count > 2:  # of three on a line, the one between is found as a child itself
+                        yield found
+            if exact:
+                return
 
-    def _exceeds_rounding(self, child: int, parents: tuple[int, ...]) -> bool:
-        near = min(float(self.apart[child, parent]) for parent in parents)
-        noise = float(self.scales @ self.rounding[:, child]) / max(int(np.count_nonzero(self.scales)), 1)
-        return near > noise
+    def _over_rounding(self, child: int, parents: tuple[int, ...]) -> float:
+        """The squared distance to the nearest parent over what the child's rounding adds to it, in the median tensor."""
+        nearest = min(parents, key=lambda parent: float(self.apart[child, parent]))
+        noise = self.rounding[:, child]
+        alive = (self.scales > 0) & (noise > 0)
+        if not alive.any():
+            return float("inf")
+        return float(np.median(self.distances[alive, child, nearest] / noise[alive]))
 
     def _merge(self, child: int, parents: tuple[int, ...]) -> Merge | None:
+        over = self._over_rounding(child, parents)
+        if over < 1:
+            return None  # hidden by rounding
         whole = self._fit(child, parents, "whole")
         # shares for each tensor explain the most; three parents explain half of nearly any merge by blocks
         if len(parents) > 2 and whole.explained < 0.5:
@@ -442,8 +457,10 @@ class _Family:
         decided = inside and bool((weights > -_LEAST).all())
         if bool((np.abs(weights) < _LEAST).any()):
             return None  # fewer parents do
-        if not decided and (chosen.explained < _EXACT or len(parents) == 2):
+        if not decided and chosen.explained < _EXACT:
             return None
+        # Rounding to the grid that the parents are on too pulls each number to the nearer of them.
+        error = _LEAST if self.coarse[child] else max(_LEAST, min(0.25, _PULL / over**0.5))
         return Merge(
             child,
             parents,
@@ -451,6 +468,7 @@ class _Family:
             float(chosen.explained),
             () if level == "whole" else self._by_block(by_tensor),
             decided,
+            error,
         )
 
     def _by_block(self, by_tensor: Floats) -> tuple[tuple[str, tuple[float, ...]], ...]:
