@@ -101,7 +101,7 @@ def pools(library: Library, draws: int, labels: bool) -> dict[str, float]:
         part = library.products.of(pool)
         scorer = lambda chosen, part=part: part.of(list(chosen)).scores(SCORE)  # noqa: E731
         kin = library.measured.core.experts.kinship.kinship([library.experts[place] for place in pool])
-        out = choosing.kin.joined(choosing.kin.by_weights(kin), choosing.kin.by_answers(part))
+        out = choosing.kin.left_out(choosing.kin.by_weights(kin), part)
         found = choosing.select.select(scorer, halves, len(pool), 4, out)
         four = [pool[place] for place in found.steps[-1].experts]
         names = {library.names[place] for place in four}

@@ -3,7 +3,8 @@
 The weights tell with certainty. Where they cannot be read, or patches change them, the answers tell.
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import TYPE_CHECKING
 
@@ -74,13 +75,15 @@ def by_weights(kin: "Kin") -> tuple[Redundant, ...]:
     return tuple(found[number] for number in sorted(found))
 
 
-def joined(*parts: tuple[Redundant, ...]) -> tuple[Redundant, ...]:
-    """What several ways found, each expert once. Of two that would replace each other, the later one goes."""
-    found: dict[int, Redundant] = {}
-    for one in (each for part in parts for each in part):
-        if one.expert not in found and not any(one.expert in other.of for other in found.values()):
-            found[one.expert] = one
-    return tuple(found[number] for number in sorted(found))
+def left_out(by_weights: Sequence[Redundant], products: Products) -> tuple[Redundant, ...]:
+    """Those that the weights show, and of the others those that the answers show."""
+    out = {one.expert for one in by_weights}
+    rest = [one for one in range(products.experts) if one not in out]
+    more = [
+        replace(one, expert=rest[one.expert], of=tuple(rest[parent] for parent in one.of))
+        for one in by_answers(products.of(rest))
+    ]
+    return tuple(sorted([*by_weights, *more], key=lambda one: one.expert))
 
 
 def _merge(far: Floats, x: int, y: int, z: int) -> Redundant:

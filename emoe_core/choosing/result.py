@@ -15,7 +15,7 @@ from ..remote.workflow import is_link
 from ..scoring.presets import PRESETS
 from ..trial.look import REFERENCE
 from ..trial.store import Contents
-from .kin import by_answers, joined
+from .kin import left_out
 from .record import Level, Record
 from .select import GAIN_AT_LEAST, MOST, Selection, select
 from .sweep import LOSS, Sweep, alone, sweep
@@ -322,7 +322,7 @@ def choose(
     ]
     usable = np.all([np.isfinite(one) for one in scores], axis=0)
     halves = split(record.prompts, usable)
-    kin = joined(about.redundant, by_answers(record.products[0, "layout"]))
+    kin = left_out(about.redundant, record.products[0, "layout"])
     picked = select(lambda chosen: record.scores(0, about.preset, chosen), halves, len(every), most, kin)
     sets = [one.experts for one in picked.steps if one.kept]
     return Choice(record, usable, halves, picked, sweep(record, halves, sets, usable, loss))

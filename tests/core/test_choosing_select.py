@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from emoe_testing.choices import Pool, asked, pool
 
-from emoe_core.choosing.kin import Redundant, by_answers, by_weights, joined
+from emoe_core.choosing.kin import Redundant, by_answers, by_weights, left_out
 from emoe_core.choosing.record import Asked
 from emoe_core.choosing.select import Selection, select
 from emoe_core.choosing.tasks import DRAWS, Interval, of_rows, split, twins
@@ -53,9 +53,15 @@ def test_weights_say_it_first() -> None:
     assert found[4].of == (1, 3) and found[4].weight == 0.25
 
 
-def test_two_ways_to_find_a_copy_leave_one_of_the_pair() -> None:
-    one, other = Redundant(3, (1,), 1.0, 0.0), Redundant(1, (3,), 1.0, 0.0)
-    assert joined((one,), (other, Redundant(3, (2,), 1.0, 0.0))) == (one,)
+def test_answers_are_asked_about_what_the_weights_left() -> None:
+    """The original of a copy that the weights did not show, though a merge that they did show is made of it."""
+    of = pool(0, "copy", pairs=20)
+    (original,) = of.of
+    merge = next(one for one in range(of.products.experts) if one not in (original, of.planted))
+    shown = (Redundant(merge, (original, of.planted), 0.5, 0.0),)
+    found = left_out(shown, of.products)
+    assert [one.expert for one in found] == sorted([merge, max(original, of.planted)])
+    assert all(one in found for one in shown)
 
 
 def test_independent_experts_are_no_copies_and_no_merges() -> None:
