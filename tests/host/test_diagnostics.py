@@ -181,3 +181,17 @@ def test_predictions_that_cannot_be_compared_leave_the_rest(four: list[Any], loo
     found = look([four[0], replace(four[1], prediction="V_PREDICTION")], THINGS[:1])
     assert codes(found) == ["sentence"] and "predict different things" in str(found.findings[0])
     assert found.answers is None and found.distance is not None and found.kin.effective.value == 2
+
+
+@pytest.mark.parametrize("scale, code", [(0.05, "weak"), (0.0, "deaf")])
+def test_a_model_that_prompts_do_not_move_is_named(
+    scale: float,
+    code: str,
+    four: list[Any],
+    make: Callable[..., Any],
+    shipped: list[Weights],
+    look: Callable[..., Any],
+) -> None:
+    dull = {name: weight * scale if "attn2.to_out" in name else weight for name, weight in shipped[3].items()}
+    found = look([*four[:3], make(f"dull {scale}", dull)], THINGS[:4])
+    assert codes(found) == [code, "wording_unknown"] and "dull" in str(found.findings[0])
