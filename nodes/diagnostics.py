@@ -13,16 +13,17 @@ from .types import Experts
 
 
 class ExpertDiagnostics(io.ComfyNode):
-    """Kinship, copies, taps and estimators."""
+    """Kinship, copies, merges, taps and estimators."""
 
     @classmethod
     def define_schema(cls) -> io.Schema:
         return io.Schema(
             **named("EMoE_ExpertDiagnostics", "Expert Diagnostics", "compare models", "lineage", "similar checkpoints"),
             description=(
-                "What a set of experts is good for: whether they descend from one base (lineage), which pair is "
-                "near-identical, what they predict, and which taps, estimators and preset make sense for their "
-                "uncertainty. With prompts it also measures how far their latents lie apart."
+                "What a set of experts is good for: who descends from whom (lineage), which are copies or merges of others and "
+                "how many experts that leaves, what they predict, and which taps, estimators and preset make sense for their "
+                "uncertainty. With prompts it also measures how far their answers lie apart, and says what disagrees for "
+                "other reasons than knowledge."
             ),
             inputs=[
                 Experts.Input("experts", tooltip="The experts to look at."),
@@ -31,7 +32,8 @@ class ExpertDiagnostics(io.ComfyNode):
                     default="",
                     multiline=True,
                     optional=True,
-                    tooltip="Some prompts, one a line, to see how far the experts lie apart. Empty: weights only.",
+                    tooltip="Some prompts, one per line, to see how far the experts lie apart: 8 or more for a ranking. Empty: "
+                    "weights only.",
                 ),
                 io.Latent.Input(
                     "latent_image", optional=True, tooltip="Size for the prompts; only needed with prompts."
@@ -46,7 +48,8 @@ class ExpertDiagnostics(io.ComfyNode):
                 io.String.Output(display_name="text", tooltip="All that was found, a line each."),
                 io.Image.Output(
                     display_name="matrix",
-                    tooltip="For each pair how alike their weights are, and with prompts how far their latents are apart.",
+                    tooltip="For each pair how alike their weights are, and with prompts how far their latents are apart; for "
+                    "each merge its parents' shares.",
                 ),
             ],
             is_output_node=True,

@@ -51,13 +51,15 @@ def findings(
         layout, shift, prompt: products of the answers to `texts`, by feature (see `products`); None where nothing was asked.
     """
     found = [*_by_weights(kin), *_guided(experts)]
+    deaf: list[int] = []
     if shift is not None and prompt is not None:
-        found += _deaf(kin, shift, prompt)
+        deaf = _deaf(shift, prompt)
+        found += [Message.of(Code.DEAF, experts=_named(kin, deaf))] if deaf else []
     if layout is not None:
-        layout_alive = _alive(layout)
-        told = layout.at(layout_alive)
-        found += _odd(kin, told)
-        found += _wording(kin, told, [texts[place] for place in layout_alive])
+        alive = _alive(layout)
+        told = layout.at(alive)
+        found += _odd(kin, told, deaf)
+        found += _wording(kin, told, [texts[place] for place in alive])
         found += _split(told)
     return tuple(found)
 
@@ -124,19 +126,18 @@ def _guided(experts: Sequence[Expert]) -> list[Message]:
 # --- from the answers -------------------------------------------------------------------------------------------------
 
 
-def _deaf(kin: Kin, shift: Products, prompt: Products) -> list[Message]:
+def _deaf(shift: Products, prompt: Products) -> list[int]:
     """Experts whose answer to a prompt is their answer to none."""
     share = shift.square.mean(axis=(0, 1)) / np.maximum(prompt.square.mean(axis=(0, 1)), 1e-300)
-    deaf = [int(place) for place in np.flatnonzero(share < _DEAF)]
-    return [Message.of(Code.DEAF, experts=_named(kin, deaf))] if deaf else []
+    return [int(place) for place in np.flatnonzero(share < _DEAF)]
 
 
-def _odd(kin: Kin, layout: Products) -> list[Message]:
+def _odd(kin: Kin, layout: Products, deaf: Sequence[int]) -> list[Message]:
     """Experts that stand alone among their relatives, or that the prompt moves far more or less than the others."""
     if not layout.prompts:
         return []
     found = []
-    copies = {one for group in kin.same() for one in group[1:]}
+    copies = {*deaf, *(one for group in kin.same() for one in group[1:])}
     apart, square = layout.apart.mean(axis=1), layout.square.mean(axis=1)
     for group in kin.groups:
         members = [place for place in group if place not in copies]

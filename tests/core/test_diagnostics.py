@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 import torch
 
+from emoe_core.choosing.findings import findings
 from emoe_core.errors import EMoEError
+from emoe_core.experts.kinship import kinship
 from emoe_core.experts.sets import Expert, ExpertSet
 from emoe_core.experts.signature import Signature, signature
+from emoe_core.records.message import Code, Message
 from emoe_core.scoring.diagnostics import diagnose
+from emoe_core.stats.effective import Interval
 
 UNET = ("mid_in", "mid_out", "noise_pred")
 
@@ -82,3 +88,28 @@ def test_transformers_and_families_without_taps() -> None:
     assert "taps block:0 to block:1: good" in text(pair, ("block:0", "block:1", "noise_pred"))
     bare = diagnose(pair, ("noise_pred",))
     assert bare.preset == "layout" and "taps inside the network: none" in "\n".join(bare.lines)
+
+
+def test_merges_the_tree_and_the_effective_number_are_told() -> None:
+    generator = torch.Generator().manual_seed(1)
+    base = {f"w{i}": torch.randn(32, 32, generator=generator) for i in range(4)}
+    a, b = ({n: w + 0.3 * torch.randn(w.shape, generator=generator) for n, w in base.items()} for _ in range(2))
+    merge = {name: 0.25 * a[name] + 0.75 * b[name] for name in a}
+    experts = made(*(expert(name, signature(one.items())) for name, one in (("a", a), ("b", b), ("c", merge))))
+    found = diagnose(experts, UNET, answers=Interval(1.9, 1.8, 2.0, 9), findings=[Message.of(Code.ONE_MODEL)])
+    start = found.lines.index("tree of relatives:")
+    assert found.lines[start + 3] == "- c: merge of 'a' (0.25) and 'b' (0.75)"
+    assert found.lines[start + 4] == "effective number of experts by their weights: 2.00 (2.00 to 2.00) of 3"
+    assert found.lines[start + 5] == "effective number of experts by their answers: 1.90 (1.80 to 2.00) of 3, 9 prompts"
+    assert "All experts are one model" in found.lines[-2]
+    stored = json.loads(json.dumps(found.as_dict()))
+    assert list(stored) == ["names", "kinship", "distance", "preset", "lines", "kin", "answers", "findings"]
+    assert stored["kin"]["merges"][0]["parents"] == [0, 1] and stored["kin"]["effective"]["units"] == 4
+    assert stored["answers"]["value"] == 1.9 and stored["findings"]["messages"][0]["code"] == "one_model"
+
+
+def test_copies_are_told_once() -> None:
+    pair = made(expert("a", weights(1)), expert("d", weights(1, 0.001)))
+    found = diagnose(pair, UNET, findings=findings(pair.experts, kinship(pair.experts)))
+    assert sum("'a' and 'd'" in line for line in found.lines) == 1
+    assert found.findings[0].code == Code.NEAR_COPIES

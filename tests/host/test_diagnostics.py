@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from types import ModuleType
 from typing import Any
 
@@ -174,3 +175,23 @@ def test_experts_of_other_wording_are_named(
     (wording,) = (one for one in found.findings if one.code.value == "wording")
     sides = [{part.values["name"] for part in wording.values[side]} for side in ("experts", "others")]
     assert {"e1", "e2"} in [side - {"odd2", "odd3"} for side in sides]
+
+
+def test_predictions_that_cannot_be_compared_leave_the_rest(four: list[Any], look: Callable[..., Any]) -> None:
+    found = look([four[0], replace(four[1], prediction="V_PREDICTION")], THINGS[:1])
+    assert codes(found) == ["sentence"] and "predict different things" in str(found.findings[0])
+    assert found.answers is None and found.distance is not None and found.kin.effective.value == 2
+
+
+@pytest.mark.parametrize("scale, code", [(0.05, "weak"), (0.0, "deaf")])
+def test_a_model_that_prompts_do_not_move_is_named(
+    scale: float,
+    code: str,
+    four: list[Any],
+    make: Callable[..., Any],
+    shipped: list[Weights],
+    look: Callable[..., Any],
+) -> None:
+    dull = {name: weight * scale if "attn2.to_out" in name else weight for name, weight in shipped[3].items()}
+    found = look([*four[:3], make(f"dull {scale}", dull)], THINGS[:4])
+    assert codes(found) == [code, "wording_unknown"] and "dull" in str(found.findings[0])

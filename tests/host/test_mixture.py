@@ -486,3 +486,9 @@ def test_the_node_builds_and_gives_the_model(node_classes: dict[str, Any], demo:
     assert model is experts.network.model and experts.network.clip is demo.experts[1].clip
     assert [expert.name for expert in experts.experts] == [expert.name for expert in demo.experts]
     assert experts.top_k == 1
+
+
+def test_diagnostics_know_the_experts_of_a_mixture(host: Any, mixture: Any) -> None:
+    found = host.diagnosing.look_at(mixture, "sunflower", latent(), None)
+    assert found.kin.effective.value > 3.9 and not found.kin.copies and found.distance is not None
+    assert found.answers is None and found.findings == ()  # the paths answer together

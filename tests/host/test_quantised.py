@@ -218,6 +218,8 @@ def test_a_quantised_twin_is_kin_of_one_family_and_scored(
     near, far = kin(twin, plain), kin(twin, stranger)
     print(f"\n{form}: stored as {twin.weights}, twin {near:.4f}, stranger {far:.4f}")
     assert near > 0.9 and abs(far) < 0.2
+    related = pack.emoe_core.experts.kinship.kinship([load("sd15"), plain, twin])
+    assert [(one.one, one.other, one.kind) for one in related.copies] == [(1, 2, "rounding")] and not related.merges
     said = f"different precision ('other' {plain.weights}, '{twin.name}' {twin.weights})"
     for preset in ("fast", "layout"):
         report = score([plain, twin], preset)
@@ -350,13 +352,15 @@ def in_blocks(host: Any, stand_in: Callable[[str], str], comfy_base: Path) -> Ca
 
 @pytest.mark.parametrize("kind", ["Q8_0", "Q4_0"])
 def test_blocks_are_compared_as_what_they_stand_for(
-    kind: str, in_blocks: Any, load: Any, stranger: Any, kin: Any, score: Any, host: Any
+    kind: str, pack: ModuleType, in_blocks: Any, load: Any, stranger: Any, kin: Any, score: Any, host: Any
 ) -> None:
     plain, twin = load("other"), in_blocks("other", kind)
     assert twin.weights == kind and twin.signature.layout == plain.signature.layout and twin.family == plain.family
     near, far = kin(twin, plain), kin(twin, stranger)
     print(f"\n{kind}: twin {near:.4f}, stranger {far:.4f}")
     assert near > 0.9 and abs(far) < 0.2
+    (copy,) = pack.emoe_core.experts.kinship.kinship([load("sd15"), plain, twin]).copies
+    assert (copy.one, copy.other, copy.stored) == (1, 2, kind)
     for preset in ("fast", "layout"):
         assert score([plain, twin], preset).score > 0
     patched = twin.model.clone()
@@ -383,6 +387,7 @@ def test_blocks_of_an_unknown_kind_leave_kinship_unknown(
         pack.emoe_core.experts.sets.ExpertSet().add(plain).add(twin), ("mid_out", "noise_pred")
     )
     assert found.kinship[0][1] is None and any("lineage: unknown" in line for line in found.lines)
+    assert found.kin.unread == (1,) and found.kin.effective is None and f"- {twin.name}: kinship unknown" in found.lines
     assert pack.emoe_core.hosts.comfyui.diagnosing.picture(found).shape[0] == 1
 
 

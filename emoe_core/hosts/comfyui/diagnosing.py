@@ -44,7 +44,8 @@ def look_at(experts: ExpertSet, prompts: str, latent: dict[str, Any] | None, cli
     check_text(prompts, "Expert Diagnostics' prompts")
     texts = list(dict.fromkeys(line.strip() for line in prompts.splitlines() if line.strip()))
     taps = common_taps(experts) if len(experts) else ()
-    read = ExpertSet(tuple(map(with_difference, experts.experts)))
+    # A mixture's experts are paths through one network.
+    read = experts if isinstance(experts, MixtureSet) else ExpertSet(tuple(map(with_difference, experts.experts)))
     kin = kinship(read.experts)
     if not texts or len(experts) == 0:
         return diagnose(read, taps, kin=kin, findings=findings(read.experts, kin))

@@ -15,6 +15,7 @@ from comfy.model_patcher import ModelPatcher
 from safetensors import SafetensorError
 
 from ....errors import EMoEError, first_line
+from ....experts.kinship import SLIM as SLIM_MARK
 from ....experts.sets import Expert, ExpertSet
 from ....io.files import file_sha256, state_of
 from ....io.log import timed
@@ -114,7 +115,7 @@ def load_slim_expert(name: str, first: Expert) -> Expert:
     clip: LazyClip | None = None
     if has_text and not _is_diffusion_model(name):
         clip = LazyClip(path, path.stem) if first.clip is None else _SlimClip(path, path.stem, first.clip)
-    return expert_from_model(model, clip, path.stem, f"{path.name} {path.stat().st_size} bytes, slim")
+    return expert_from_model(model, clip, path.stem, f"{path.name} {path.stat().st_size} bytes{SLIM_MARK}")
 
 
 @contextmanager
