@@ -17,9 +17,9 @@ from ..trial.look import REFERENCE
 from ..trial.store import Contents
 from .kin import by_answers, joined
 from .record import Level, Record
-from .select import GAIN_AT_LEAST, MOST, Selection, select
+from .select import GAIN_AT_LEAST, MOST, Selection, Step, select
 from .sweep import LOSS, Setting, Sweep, alone, sweep
-from .tasks import Split, of_trial, split
+from .tasks import Interval, Split, of_trial, split
 
 _SCORE, _LOAD, _LOAD_EXPERTS, _ADD = "EMoE_Score", "EMoE_LoadCalibration", "EMoE_LoadExperts", "EMoE_AddExpert"
 
@@ -55,7 +55,8 @@ class Choice:
             )
         ]
         for before, step in zip(picked.steps, picked.steps[1:], strict=False):
-            found.append(self._further(before.experts, step))
+            if step.gain is not None:
+                found.append(self._further(before.experts, step, step.gain))
             if not step.kept:
                 break
         every = picked.all_experts
@@ -64,12 +65,12 @@ class Choice:
                 Message.of(Code.EVERY, candidates=len(names), value=every.value, low=every.low, high=every.high)
             )
         for one in picked.redundant:
-            who = {"expert": names[one.expert]}
-            if len(one.of) == 1:
-                found.append(Message.of(Code.COPY_OF, **who, other=names[one.of[0]]))
-            else:
-                first, second = (names[number] for number in one.of)
-                found.append(Message.of(Code.MERGE_OF, **who, one=first, other=second, share=one.weight))
+            expert, (first, *second) = names[one.expert], (names[number] for number in one.of)
+            found.append(
+                Message.of(Code.MERGE_OF, expert=expert, one=first, other=second[0], share=one.weight)
+                if second
+                else Message.of(Code.COPY_OF, expert=expert, other=first)
+            )
         found.append(self._advice())
         if self.sweep.cheapest.calls < self.sweep.advised.calls:
             found.append(self._fewer())
@@ -82,17 +83,22 @@ class Choice:
     def _named(self, experts: Sequence[int]) -> list[Message]:
         return [Message.of(Code.EXPERT, name=self.record.about.experts[number].name) for number in experts]
 
-    def _further(self, before: Sequence[int], step: Any) -> Message:
+    def _further(self, before: Sequence[int], step: Step, gain: Interval) -> Message:
         new = next((number for number in step.experts if number not in before), step.experts[-1])
-        values: dict[str, Any] = {
-            "expert": self.record.about.experts[new].name,
-            "gain": step.gain.value,
-            "low": step.gain.low,
-            "high": step.gain.high,
-        }
+        name = self.record.about.experts[new].name
         if not step.kept:
-            return Message.of(Code.STOPPED, **values, least=GAIN_AT_LEAST)
-        return Message.of(Code.ADDS, **values, seconds=self._seconds([new]), size=size_text(self._bytes([new])))
+            return Message.of(
+                Code.STOPPED, expert=name, gain=gain.value, low=gain.low, high=gain.high, least=GAIN_AT_LEAST
+            )
+        return Message.of(
+            Code.ADDS,
+            expert=name,
+            gain=gain.value,
+            low=gain.low,
+            high=gain.high,
+            seconds=self._seconds([new]),
+            size=size_text(self._bytes([new])),
+        )
 
     def _seconds(self, experts: Sequence[int]) -> float:
         return self.record.seconds(0, self.record.about.preset, experts, self.record.about.samples)
@@ -104,27 +110,35 @@ class Choice:
         one = self.sweep.advised
         return Message.of(
             Code.ADVISED,
-            **self._priced(one),
             allowed=self.sweep.allowed,
+            preset=one.preset,
+            samples=one.samples,
+            level=self._level(one),
+            calls=one.calls,
             dearest=self.sweep.dearest.calls,
             seconds=one.seconds,
+            loss=one.loss.value,
+            low=one.loss.low,
+            high=one.loss.high,
             agreement=one.agreement,
         )
 
     def _fewer(self) -> Message:
         one = self.sweep.cheapest
-        return Message.of(Code.FEWER, **self._priced(one), experts=self._named(one.experts))
+        return Message.of(
+            Code.FEWER,
+            experts=self._named(one.experts),
+            preset=one.preset,
+            samples=one.samples,
+            level=self._level(one),
+            calls=one.calls,
+            loss=one.loss.value,
+            low=one.loss.low,
+            high=one.loss.high,
+        )
 
-    def _priced(self, one: Setting) -> dict[str, Any]:
-        return {
-            "preset": one.preset,
-            "samples": one.samples,
-            "level": self.record.about.levels[one.level].name(),
-            "calls": one.calls,
-            "loss": one.loss.value,
-            "low": one.loss.low,
-            "high": one.loss.high,
-        }
+    def _level(self, one: Setting) -> str:
+        return self.record.about.levels[one.level].name()
 
     def tables(self) -> tuple[tuple[Sequence[str], list[list[str]], list[bool]], ...]:
         """Two tables, each with its head, its rows, and which of them count: the sets, and the settings."""
