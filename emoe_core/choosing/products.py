@@ -8,8 +8,9 @@ less each channel's mean over places. With D dimensions, G_ij = <f_i, f_j> / D a
 so a set of experts, or of noise samples, needs only its own rows and columns.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -33,6 +34,8 @@ FEATURES = {
 }
 #: Dimensions that are multiplied at once: more would not stay in a processor's cache in double precision.
 _AT_ONCE = 1 << 14
+#: Squared distance over that to the first expert, below which products of differences lose too many digits.
+_CLOSE = 1e-5
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,16 +139,30 @@ def products(features: Iterable[Floats]) -> Products:
 
 
 def _products(features: Floats) -> tuple[Floats, Floats]:
-    """In double precision, some dimensions at a time, so that a wide layer is never copied whole."""
+    """In double precision, some dimensions at a time, so that a wide layer is never copied whole.
+
+    Distances come from products of the differences from the first expert. Where that loses digits, as for near copies that are
+    far from the first, they come from the difference itself, so that copies are exactly 0 apart.
+    """
     experts, dimensions = features.shape
-    square, apart = np.zeros(experts), np.zeros((experts, experts))
-    for start in range(0, dimensions, _AT_ONCE):
-        part = np.asarray(features[:, start : start + _AT_ONCE], dtype=np.float64)
+    square, inner = np.zeros(experts), np.zeros((experts, experts))
+    for part in _parts(features):
         square += np.einsum("id,id->i", part, part)
-        for i in range(experts - 1):
-            difference = part[i + 1 :] - part[i]
-            apart[i, i + 1 :] += np.einsum("id,id->i", difference, difference)
-    return square / dimensions, (apart + apart.T) / dimensions
+        part -= part[:1].copy()
+        inner += part @ part.T
+    size = np.diag(inner)
+    both = size[:, None] + size[None]
+    apart = np.maximum(both - inner - inner.T, 0.0)
+    near = [(i, j) for i, j in combinations(range(experts), 2) if apart[i, j] <= _CLOSE * both[i, j]]
+    for i, j in near:
+        apart[i, j] = apart[j, i] = sum(float(np.square(part[i] - part[j]).sum()) for part in _parts(features))
+    np.fill_diagonal(apart, 0.0)
+    return square / dimensions, apart / dimensions
+
+
+def _parts(features: Floats) -> Iterator[Floats]:
+    for start in range(0, features.shape[1], _AT_ONCE):
+        yield np.array(features[:, start : start + _AT_ONCE], dtype=np.float64)
 
 
 def measured_products(measured: "Measured", features: Sequence[str]) -> dict[str, Products]:

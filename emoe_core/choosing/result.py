@@ -17,9 +17,9 @@ from ..trial.look import REFERENCE
 from ..trial.store import Contents
 from .kin import left_out
 from .record import Level, Record
-from .select import GAIN_AT_LEAST, MOST, Selection, select
-from .sweep import LOSS, Sweep, alone, sweep
-from .tasks import Split, of_trial, split
+from .select import GAIN_AT_LEAST, MOST, Selection, Step, select
+from .sweep import LOSS, Setting, Sweep, alone, sweep
+from .tasks import Interval, Split, of_trial, split
 
 _SCORE, _LOAD, _LOAD_EXPERTS, _ADD = "EMoE_Score", "EMoE_LoadCalibration", "EMoE_LoadExperts", "EMoE_AddExpert"
 
@@ -55,7 +55,8 @@ class Choice:
             )
         ]
         for before, step in zip(picked.steps, picked.steps[1:], strict=False):
-            found.append(self._further(before.experts, step))
+            if step.gain is not None:
+                found.append(self._further(before.experts, step, step.gain))
             if not step.kept:
                 break
         every = picked.all_experts
@@ -82,15 +83,16 @@ class Choice:
     def _named(self, experts: Sequence[int]) -> list[Message]:
         return [Message.of(Code.EXPERT, name=self.record.about.experts[number].name) for number in experts]
 
-    def _further(self, before: Sequence[int], step: Any) -> Message:
+    def _further(self, before: Sequence[int], step: Step, gain: Interval) -> Message:
         new = next((number for number in step.experts if number not in before), step.experts[-1])
-        expert, gain = self.record.about.experts[new].name, step.gain
+        name = self.record.about.experts[new].name
         if not step.kept:
-            least = GAIN_AT_LEAST
-            return Message.of(Code.STOPPED, expert=expert, gain=gain.value, low=gain.low, high=gain.high, least=least)
+            return Message.of(
+                Code.STOPPED, expert=name, gain=gain.value, low=gain.low, high=gain.high, least=GAIN_AT_LEAST
+            )
         return Message.of(
             Code.ADDS,
-            expert=expert,
+            expert=name,
             gain=gain.value,
             low=gain.low,
             high=gain.high,
@@ -108,13 +110,13 @@ class Choice:
         one = self.sweep.advised
         return Message.of(
             Code.ADVISED,
+            allowed=self.sweep.allowed,
             preset=one.preset,
             samples=one.samples,
-            level=self.record.about.levels[one.level].name(),
+            level=self._level(one),
             calls=one.calls,
             dearest=self.sweep.dearest.calls,
             seconds=one.seconds,
-            allowed=self.sweep.allowed,
             loss=one.loss.value,
             low=one.loss.low,
             high=one.loss.high,
@@ -128,12 +130,15 @@ class Choice:
             experts=self._named(one.experts),
             preset=one.preset,
             samples=one.samples,
-            level=self.record.about.levels[one.level].name(),
+            level=self._level(one),
             calls=one.calls,
             loss=one.loss.value,
             low=one.loss.low,
             high=one.loss.high,
         )
+
+    def _level(self, one: Setting) -> str:
+        return self.record.about.levels[one.level].name()
 
     def tables(self) -> tuple[tuple[Sequence[str], list[list[str]], list[bool]], ...]:
         """Two tables, each with its head, its rows, and which of them count: the sets, and the settings."""

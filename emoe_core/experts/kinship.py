@@ -52,6 +52,8 @@ _COARSE_BITS = 7
 _ROUNDING = {8: 0.01, 6: 0.03, 5: 0.06, 4: 0.12, 3: 0.22, 2: 0.4, 1: 0.6}
 #: The same for 8-bit floats, whose error is a share of each number.
 _FLOAT8 = {"e4m3": 0.0265, "e5m2": 0.053, "mxfp8": 0.0265}
+#: Share of the tensors that a merge must differ in from its nearest parent, by more than rounding.
+_TOUCHED = 0.1
 #: Tensors whose squared distances are less than this many times their rounding count for less.
 _PRECISE = 100
 _FINE = ("", "float64", "float32", "bfloat16", "float16")
@@ -423,13 +425,19 @@ class _Family:
                 return
 
     def _over_rounding(self, child: int, parents: tuple[int, ...]) -> float:
-        """The squared distance to the nearest parent over what the child's rounding adds to it, in the median tensor."""
+        """The squared distance to the nearest parent over what the child's rounding adds to it.
+
+        The median of the tensors where it is more, since a merge by blocks may have whole blocks of a parent; 0 where hardly
+        any tensor has more.
+        """
         nearest = min(parents, key=lambda parent: float(self.apart[child, parent]))
         noise = self.rounding[:, child]
         alive = (self.scales > 0) & (noise > 0)
         if not alive.any():
             return float("inf")
-        return float(np.median(self.distances[alive, child, nearest] / noise[alive]))
+        ratio = self.distances[alive, child, nearest] / noise[alive]
+        far = ratio[ratio >= 1]
+        return float(np.median(far)) if len(far) >= _TOUCHED * len(ratio) else 0.0
 
     def _merge(self, child: int, parents: tuple[int, ...]) -> Merge | None:
         over = self._over_rounding(child, parents)

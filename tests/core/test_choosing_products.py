@@ -11,7 +11,7 @@ from emoe_core.errors import EMoEError
 from emoe_core.scoring.estimators import ESTIMATORS, Measured
 from emoe_core.stats.evaluation import Floats
 
-EXPERTS, SAMPLES, PLACES = 5, 3, 40_000
+EXPERTS, SAMPLES, PLACES = 5, 2, 20_000
 
 
 def measured(seed: int = 0, twin: float = 0.0) -> Measured:
@@ -41,12 +41,11 @@ def by_estimator(one: Measured, name: str, experts: tuple[int, ...], samples: in
 def test_every_subset_scores_as_the_estimator_does(name: str) -> None:
     one = measured()
     found = of(one)[FEATURES[name]]
-    for size in (2, 3, EXPERTS):
-        for experts in itertools.permutations(range(EXPERTS), size):
-            for samples in (1, SAMPLES):
-                (value,) = found.of(experts, samples).scores(name)
-                if experts == tuple(sorted(experts)) or samples == 1:
-                    assert value == pytest.approx(by_estimator(one, name, experts, samples), rel=1e-6)
+    sets = [*itertools.combinations(range(EXPERTS), 2), (4, 1, 2), (3, 0, 1, 2), tuple(range(EXPERTS))]
+    for experts in sets:
+        for samples in (1, SAMPLES):
+            (value,) = found.of(experts, samples).scores(name)
+            assert value == pytest.approx(by_estimator(one, name, experts, samples), rel=1e-6)
 
 
 @pytest.mark.parametrize("twin", [1e-2, 1e-4])
@@ -64,8 +63,10 @@ def test_a_copy_scores_exactly_zero() -> None:
     one = measured(2)
     assert one.empty is not None
     one.prompt[3], one.empty[3] = one.prompt[0], one.empty[0]
+    one.prompt[4], one.empty[4] = one.prompt[1], one.empty[1]
     for name in ("centred_layout", "centred_relative", "relative"):
-        assert of(one)[FEATURES[name]].of((0, 3)).scores(name) == [0.0]
+        for pair in ((0, 3), (1, 4)):
+            assert of(one)[FEATURES[name]].of(pair).scores(name) == [0.0]
 
 
 def test_the_products_are_those_of_the_features() -> None:

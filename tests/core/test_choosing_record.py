@@ -9,6 +9,7 @@ import pytest
 from emoe_testing.choices import Pool, about, pool, spent
 
 from emoe_core.choosing.record import About, Block, Kept, read
+from emoe_core.choosing.result import choose
 from emoe_core.errors import EMoEError
 
 POOL = pool(0, experts=4, pairs=10, dimensions=40, samples=2)
@@ -119,3 +120,12 @@ def test_what_is_no_choice_is_one_sentence(tmp_path: Path, content: str, said: s
         read(tmp_path / "missing")
     with pytest.raises(EMoEError, match="cannot be read"):
         read(tmp_path)
+
+
+def test_a_file_of_version_1_stays_readable() -> None:
+    found = read(Path(__file__).parents[1] / "data" / "choice_1.choice.jsonl")
+    assert (found.done, found.about.samples, found.share) == (36, 1, 0.4)
+    chosen = choose(found)
+    assert chosen.selection.chosen == (1, 2)
+    assert [(one.expert, one.of) for one in chosen.selection.redundant] == [(3, (0,))]
+    assert chosen.selection.all_experts.value == pytest.approx(0.625)

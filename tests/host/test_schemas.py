@@ -146,6 +146,7 @@ def test_the_gate_is_an_output_node_for_both_ways_the_host_asks(node_classes: di
         "EMoE_DisagreementMap",
         "EMoE_ExpertDiagnostics",
         "EMoE_Gate",
+        "EMoE_ChooseExperts",
         "EMoE_KnownOrUnknown",
         "EMoE_KeepForTrial",
         "EMoE_JudgeTrial",

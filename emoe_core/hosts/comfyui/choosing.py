@@ -44,7 +44,7 @@ from .prompts import conditioning as cond
 from .prompts.encoding import encode_many
 from .scoring.probe import ComfyProbe, common_taps
 from .scoring.progress import show_text
-from .scoring.score import PROMPTS_A_BLOCK, Run
+from .scoring.score import PROMPTS_A_BLOCK, Run, latent_samples
 from .user_files import named_file
 
 FOLDER = "emoe_choices"
@@ -160,7 +160,7 @@ def _check(experts: ExpertSet, latent: dict[str, Any]) -> None:
         raise EMoEError(
             f"Choose Experts takes {FEWEST_EXPERTS} to {MOST_EXPERTS} experts and has {len(experts)}; change the list."
         )
-    if latent["samples"].shape[0] != 1:
+    if len(latent_samples(experts.experts[0].model, latent)) != 1:
         raise EMoEError("Choose Experts' latent_image is a batch; set its batch_size to 1.")
 
 
