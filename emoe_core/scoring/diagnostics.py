@@ -1,7 +1,7 @@
 """What a set of experts is good for: kinship, copies, and which taps and estimators are meaningful."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Any
 
@@ -14,6 +14,7 @@ from ..records.report import Report
 from .comparable import check_comparable
 from .estimators import ESTIMATORS
 from .presets import DEFAULT, MIDDLE, NOISE_PRED, PRESETS, is_hidden, listed, resolve_tap
+from .savings import Price
 
 #: Weights that correlate more than this were hardly fine-tuned apart: such a pair adds cost and no disagreement.
 NEARLY_SAME_WEIGHTS = 0.9999
@@ -32,6 +33,7 @@ class Diagnosis:
             None where no prompts were scored.
         preset: the preset that suits the set, or None where no ensemble score does.
         lines: all of it, for a person.
+        price: what a score costs; None where that was not asked.
     """
 
     names: tuple[str, ...]
@@ -39,6 +41,11 @@ class Diagnosis:
     distance: tuple[tuple[float, ...], ...] | None
     preset: str | None
     lines: tuple[str, ...]
+    price: Price | None = None
+
+    def with_price(self, price: Price) -> "Diagnosis":
+        """The same with a price, said last."""
+        return replace(self, price=price, lines=(*self.lines, *price.lines()))
 
     def as_dict(self) -> dict[str, Any]:
         """Ready for JSON."""
@@ -48,6 +55,7 @@ class Diagnosis:
             "distance": None if self.distance is None else [list(row) for row in self.distance],
             "preset": self.preset,
             "lines": list(self.lines),
+            "price": None if self.price is None else self.price.as_dict(),
         }
 
 

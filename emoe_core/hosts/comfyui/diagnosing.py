@@ -9,10 +9,12 @@ from torch import Tensor
 from ...charts import as_array, matrix, stack
 from ...errors import EMoEError
 from ...experts.sets import ExpertSet
+from ...mixture.experts import MixtureSet
 from ...prompts import check_text
 from ...scoring.diagnostics import Diagnosis, diagnose, suitable_preset
 from ...scoring.presets import CUSTOM, DEFAULT, PRESETS, ScoreOptions
 from .prompts.conditioning import encoded
+from .scoring.prices import price
 from .scoring.probe import common_taps
 from .scoring.score import score_prompts
 
@@ -30,6 +32,12 @@ def look_at(experts: ExpertSet, prompts: str, latent: dict[str, Any] | None, cli
     Raises:
         EMoEError: no experts, prompts without a latent, too many prompts, or bad input to the score.
     """
+    found = _look_at(experts, prompts, latent, clip)
+    # A mixture is one network, whose passes cannot be left out one by one.
+    return found if isinstance(experts, MixtureSet) else found.with_price(price(experts, found.preset))
+
+
+def _look_at(experts: ExpertSet, prompts: str, latent: dict[str, Any] | None, clip: Any) -> Diagnosis:
     check_text(prompts, "Expert Diagnostics' prompts")
     texts = list(dict.fromkeys(line.strip() for line in prompts.splitlines() if line.strip()))
     taps = common_taps(experts) if len(experts) else ()
