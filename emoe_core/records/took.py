@@ -7,6 +7,21 @@ from ..io.console import duration
 
 
 @dataclass(frozen=True)
+class Share:
+    """What one expert took of it.
+
+    Attributes:
+        expert: the beginning of its identity; copies count together.
+        calls, inside, around: as in `Took`.
+    """
+
+    expert: str
+    calls: int
+    inside: float
+    around: float
+
+
+@dataclass(frozen=True)
 class Took:
     """What it took to score one prompt, or prompts that were scored together. Proofs of calibrations are not counted.
 
@@ -19,6 +34,7 @@ class Took:
         inside: seconds inside the networks.
         around: seconds in which the host read, loaded and prepared models for them.
         expected: what the same is expected to take next time, at least and at most; None where nothing was measured.
+        each: the experts' shares.
     """
 
     seconds: float
@@ -29,11 +45,12 @@ class Took:
     inside: float
     around: float
     expected: tuple[float, float] | None = None
+    each: tuple[Share, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """Ready for JSON."""
-        rounded = {name: round(value, 4) if isinstance(value, float) else value for name, value in asdict(self).items()}
-        return rounded | {"expected": None if self.expected is None else [round(one, 4) for one in self.expected]}
+        expected = None if self.expected is None else [round(one, 4) for one in self.expected]
+        return _rounded(asdict(self)) | {"expected": expected, "each": [_rounded(asdict(one)) for one in self.each]}
 
     def line(self) -> str:
         """For a person."""
@@ -48,6 +65,10 @@ class Took:
             return told
         low, high = (one / self.prompts for one in self.expected)
         return f"{told}; expected next: {between(low, high)}{each}"
+
+
+def _rounded(values: dict[str, Any]) -> dict[str, Any]:
+    return {name: round(value, 4) if isinstance(value, float) else value for name, value in values.items()}
 
 
 def in_words(seconds: float) -> str:

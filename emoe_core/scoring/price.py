@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from ..io.json_text import parse
-from ..records.took import Took
+from ..records.took import Share, Took
 from .presets import NOISE_PRED
 
 #: How many prices are kept; the least recently measured goes first.
@@ -22,7 +22,7 @@ ENSEMBLE = "ensemble"
 
 
 @dataclass
-class Share:
+class _Counted:
     """What one expert took of a run.
 
     Attributes:
@@ -45,11 +45,11 @@ class Share:
 class Meter:
     """Counts calls and seconds while a run is made; every run has its own."""
 
-    experts: dict[str, Share] = field(default_factory=dict)
+    experts: dict[str, _Counted] = field(default_factory=dict)
 
     def called(self, who: str, units: int, inside: float, around: float, empty: bool, once: bool) -> None:
         """One network call of an expert; `once` if the next run will not make it."""
-        share = self.experts.setdefault(_short(who), Share())
+        share = self.experts.setdefault(_short(who), _Counted())
         share.calls += 1
         share.units += units
         share.empty += empty
@@ -59,7 +59,7 @@ class Meter:
 
     def read(self, who: str, seconds: float) -> None:
         """An expert was read from its file."""
-        self.experts.setdefault(_short(who), Share()).around += seconds
+        self.experts.setdefault(_short(who), _Counted()).around += seconds
 
     def again(self) -> dict[str, int]:
         """The units of each expert that the same run would ask for once more."""
@@ -77,6 +77,7 @@ class Meter:
             inside=sum(one.inside for one in shares),
             around=sum(one.around for one in shares),
             expected=expected,
+            each=tuple(Share(who, one.calls, one.inside, one.around) for who, one in self.experts.items()),
         )
 
 

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from ..errors import EMoEError
-from ..records.took import counts, in_words
+from ..records.took import between, counts, in_words
 from .presets import NOISE_PRED, PRESETS, resolve_tap
 from .price import Found, Record, planned
 from .stages import FEWEST_EXPERTS, FEWEST_SAMPLES
@@ -51,6 +51,8 @@ class Price:
         preset: what was last measured, or else the set's own preset.
         noise_samples, passes: its noise samples and passes through a network, the empty prompt's not counted.
         seconds: what was measured; None where nothing was.
+        first: the first score after a start, which loads the experts; None where that was not measured.
+        each: seconds of one pass of each expert, in their order; () without a measurement.
         shape, device: the latents' shape and the device that it was measured with; () and "" without a measurement.
     """
 
@@ -58,6 +60,8 @@ class Price:
     noise_samples: int
     passes: int
     seconds: float | None
+    first: float | None
+    each: tuple[float, ...]
     shape: tuple[int, ...]
     device: str
     savings: tuple[Saving, ...]
@@ -73,8 +77,10 @@ class Price:
             first = f"price: {how}; nothing was measured with this set yet, so score a prompt first to see seconds"
         else:
             size = "x".join(map(str, self.shape[1:]))
-            first = f"price: {in_words(self.seconds)} per prompt on {self.device}, latents of {size} ({how})"
-        return [first, *(f"- {one.line}" for one in self.savings)]
+            each = between(min(self.each), max(self.each))
+            first = f"price: {in_words(self.seconds)} per prompt on {self.device}, latents of {size} ({how} of {each})"
+        loading = [] if self.first is None else [f"- the first score after a start: {in_words(self.first)}"]
+        return [first, *loading, *(f"- {one.line}" for one in self.savings)]
 
 
 def price_of(
@@ -108,7 +114,13 @@ def price_of(
         *_bytes(held, slim_bits),
     ]
     shape, device = (kind.shape, kind.device) if kind else ((), "")
-    return Price(chosen, samples, passes, seconds, shape, device, tuple(ways))
+    first: float | None = None
+    each: tuple[float, ...] = ()
+    if record is not None and seconds is not None:
+        inside = record.inside(planned(identities, samples))
+        first = None if record.first is None or inside is None else inside + record.first
+        each = tuple(record.units[who] for one in identities for who in planned([one], 1))
+    return Price(chosen, samples, passes, seconds, first, each, shape, device, tuple(ways))
 
 
 def _named(tap: str, estimator: str, taps: Sequence[str]) -> str:

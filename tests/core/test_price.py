@@ -36,7 +36,8 @@ def test_a_run_is_counted_and_said() -> None:
     )
     assert replace(took, empty=0, expected=(2.6, 2.6)).line() == "took 2.8 s (4 experts, 8 calls); expected next: 2.6 s"
     assert replace(took, expected=None).line().endswith("empty prompt)")  # nothing is said where nothing was measured
-    assert json.loads(json.dumps(took.as_dict()))["expected"] == [1.3, 2.6]
+    told = json.loads(json.dumps(took.as_dict()))
+    assert told["expected"] == [1.3, 2.6] and [one["around"] for one in told["each"]] == [0.12] * 4
 
 
 def test_a_list_is_said_per_prompt() -> None:
@@ -145,7 +146,8 @@ def test_savings_of_measured_seconds_and_shares() -> None:
     prices.add(replace(KIND, tap="mid_out"), run(0.1), 0.6, "relative", 2)
     said = price_of(WHO, UNET, "layout", prices.latest(reversed(WHO), "cpu"), held, 2)
     assert said.lines() == [
-        "price: 1.2 s per prompt on cpu, latents of 4x16x16 (preset layout with 2 noise samples, 8 network passes)",
+        "price: 1.2 s per prompt on cpu, latents of 4x16x16 (preset layout with 2 noise samples, 8 network passes of 0.12 s)",
+        "- the first score after a start: 5.0 s",
         "- preset fast or paper: 0.6 s per prompt, 50 % less (measured)",
         "- preset thorough: the same passes, saves nothing",
         "- one noise sample less: saves 50 % of the passes, about 0.5 s",
