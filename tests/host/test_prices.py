@@ -96,6 +96,22 @@ def test_the_node_says_what_it_took_and_what_is_next(host: Any, own: Any, score:
     assert str(file.parent) not in text and "expert 0" not in text and len(text) < 2000
 
 
+def test_a_long_score_tells_how_long_it_goes_on(
+    host: Any, own: Any, score: Any, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(host.scoring.prices, "show_text", said.append)
+    experts = own(0, 1)
+    positive = host.prompts.conditioning.encode_for_experts(experts, WORDS)
+    for _ in range(2):
+        score(experts, positive, "fast")
+    assert said == []  # it is over before anybody has read it
+    monkeypatch.setattr(host.scoring.prices, "WORTH_TELLING", 0.0)
+    line = score(experts, positive, "fast").args[1].took.line()
+    assert said[0].startswith("expected: ") and said[-1] == line and len(said) == 3
+    assert said[1].startswith(("about ", "longer than expected"))
+
+
 def test_another_start_reads_the_file_and_a_broken_one_is_left(
     host: Any, own: Any, score: Any, file: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -83,8 +83,8 @@ def told(tell: Progress, expected: tuple[float, float] | None) -> Progress:
     def watched(done: int, total: int, expert: str) -> None:
         tell(done, total, expert)
         left = expected[1] * (1 - done / total) if total else 0.0
-        if expert and expert != latest[0] and done:
-            latest[0] = expert
+        before, latest[0] = latest[0], expert
+        if before and expert not in ("", before):
             late = time.monotonic() - begun > expected[1]
             show_text(f"longer than expected ({in_words(expected[1])})" if late else f"about {in_words(left)} left")
 
