@@ -135,10 +135,10 @@ class Gate(io.ComfyNode):
         if ledger:
             kept["ledger"], warning = record(verdict)
             kept["warnings"] += [] if warning is None else [warning]
-        saved = save_json({**kept, "report": report.as_dict()}, filename_prefix, "Confidence Gate")
+        saved = save_json({**kept, "report": report.as_told()}, filename_prefix, "Confidence Gate")
         page = for_page(cls.hidden)
         drawn, said = card_ui(card(report, verdict), picture=page)
-        told = {} if page else {"emoe_report": [report.as_dict()]}  # a Score may leave it to its Gate
+        told = {} if page else {"emoe_report": [report.as_told()]}  # a Score may leave it to its Gate
         ui = {**text_ui(verdict.line(), *said), "emoe": [kept], "files": [saved], **told, **drawn}
         return io.NodeOutput(
             verdict.passed, verdict.verdict, _number(verdict.percentile), _number(verdict.p_value), ui=ui

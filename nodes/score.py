@@ -12,6 +12,7 @@ from ..emoe_core.hosts.comfyui.files import card_ui
 from ..emoe_core.hosts.comfyui.scoring.score import every_preset as readings_of_presets
 from ..emoe_core.hosts.comfyui.scoring.score import score_list, score_prompt
 from ..emoe_core.records.calibration import Calibration
+from ..emoe_core.records.report import Report
 from ..emoe_core.scoring.score import Scored
 from ..emoe_core.scoring.variance import PIXELS_A_LATENT
 from ..emoe_core.show.card import card
@@ -192,10 +193,14 @@ def _told(
     shown = card(report, None, fitting(report, report.calibrations))
     drawn, said = card_ui(shown, picture=for_page(hidden))
     return made, {
-        **text_ui(*report.lines(), *settings.used_line(calibration), *said),
-        "emoe_report": [report.as_dict()],
+        **text_ui(*report.lines(), *_price(report), *settings.used_line(calibration), *said),
+        "emoe_report": [report.as_told()],
         **drawn,
     }
+
+
+def _price(report: Report) -> list[str]:
+    return [] if report.took is None else [report.took.line()]
 
 
 def _left_to_gates(hidden: io.HiddenHolder | None) -> bool:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from .calibration import Calibration
     from .proof import Proof
+    from .took import Took
 
 #: Version 2 added items[].all to version 1.
 REPORT_SCHEMA = 2
@@ -100,6 +101,7 @@ class Report:
         proofs: whether calibrations made by other digests hold for these models.
         alike: pairs of experts, by their places, that gave the same latents but for rounding.
         stage: what a staged score took; None for any other.
+        took: seconds and calls; no part of the stored report, since the same score takes another time elsewhere.
     """
 
     settings: Settings
@@ -116,6 +118,7 @@ class Report:
     proofs: tuple[Proof, ...] = ()
     alike: tuple[tuple[int, int], ...] = ()
     stage: StageCalls | None = None
+    took: Took | None = field(default=None, compare=False, repr=False)
 
     @property
     def score(self) -> float:
@@ -160,7 +163,7 @@ class Report:
         )
 
     def as_dict(self) -> dict[str, Any]:
-        """Everything but the calibrations, ready for JSON."""
+        """Everything but the calibrations and what it took, ready for JSON."""
         return {
             "schema": self.schema,
             "score": self.score,
@@ -178,6 +181,10 @@ class Report:
             **({} if self.routing is None else {"routing": self.routing.as_dict()}),
             **({} if self.stage is None else {"stage": asdict(self.stage)}),
         }
+
+    def as_told(self) -> dict[str, Any]:
+        """`as_dict`, with what it took at the end."""
+        return self.as_dict() | ({} if self.took is None else {"took": self.took.as_dict()})
 
 
 @dataclass(frozen=True, eq=False)

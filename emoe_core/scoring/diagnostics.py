@@ -1,7 +1,7 @@
 """What a set of experts is good for: kinship, copies, and which taps and estimators are meaningful."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Any
 
@@ -17,6 +17,7 @@ from ..stats.effective import Interval
 from .comparable import check_comparable
 from .estimators import ESTIMATORS
 from .presets import DEFAULT, MIDDLE, NOISE_PRED, PRESETS, is_hidden, listed, resolve_tap
+from .savings import Price
 
 #: Share of the latent's mean square below which two experts hardly disagree.
 NEARLY_SAME_LATENTS = 1e-4
@@ -36,6 +37,7 @@ class Diagnosis:
         kin: who descends from whom, merges, and the effective number of experts by their weights.
         answers: the effective number of experts by their answers to the prompts; None where none were asked.
         findings: what the set gets wrong.
+        price: what a score costs; None where that was not asked.
     """
 
     names: tuple[str, ...]
@@ -46,6 +48,11 @@ class Diagnosis:
     kin: Kin
     answers: Interval | None = None
     findings: tuple[Message, ...] = ()
+    price: Price | None = None
+
+    def with_price(self, price: Price) -> "Diagnosis":
+        """The same with a price, said last."""
+        return replace(self, price=price, lines=(*self.lines, *price.lines()))
 
     def as_dict(self) -> dict[str, Any]:
         """Ready for JSON."""
@@ -58,6 +65,7 @@ class Diagnosis:
             "kin": self.kin.as_dict(),
             "answers": None if self.answers is None else self.answers.as_dict(),
             "findings": dump_all(self.findings),
+            "price": None if self.price is None else self.price.as_dict(),
         }
 
 

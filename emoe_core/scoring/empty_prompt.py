@@ -1,36 +1,37 @@
 """The empty prompt, with which some estimators compare: a cache of its latents, and prompts that equal it.
 
 The latents depend only on the expert and on noise, size and step. The latter make the key, and the latents live as long
-as the expert.
+as the host's model: experts in another order, or one more of them, are new experts of the same models.
 """
 
 import weakref
 from collections import OrderedDict
+from typing import Any
 
 from ..errors import EMoEError
 from ..experts.sets import Expert
 from .probe import Latents
 
-#: Limit for one expert's latents; the latest are kept even if they exceed it.
+#: Limit for one model's latents; the latest are kept even if they exceed it.
 MOST_BYTES = 128 * 2**20
 
-_kept: weakref.WeakKeyDictionary[Expert, OrderedDict[str, Latents]] = weakref.WeakKeyDictionary()
+_kept: weakref.WeakKeyDictionary[Any, OrderedDict[tuple[str, str], Latents]] = weakref.WeakKeyDictionary()
 
 
 def recall(expert: Expert, key: str) -> Latents | None:
     """The latents kept under this key, or None."""
-    kept = _kept.get(expert)
-    if kept is None or key not in kept:
+    kept, own = _kept.get(expert.model), (expert.identity, key)
+    if kept is None or own not in kept:
         return None
-    kept.move_to_end(key)
-    return kept[key]
+    kept.move_to_end(own)
+    return kept[own]
 
 
 def keep(expert: Expert, key: str, latents: Latents) -> None:
-    """Keeps these latents, and drops the least recently used ones beyond the limit."""
-    kept = _kept.setdefault(expert, OrderedDict())
-    kept[key] = latents
-    kept.move_to_end(key)
+    """Keeps these latents, and drops the least recently used ones of the model beyond the limit."""
+    kept, own = _kept.setdefault(expert.model, OrderedDict()), (expert.identity, key)
+    kept[own] = latents
+    kept.move_to_end(own)
     while len(kept) > 1 and sum(map(_bytes, kept.values())) > MOST_BYTES:
         kept.popitem(last=False)
 

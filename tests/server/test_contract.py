@@ -162,6 +162,17 @@ def test_a_cached_score_is_told_where_the_host_can(default_server: Any, tag: str
         assert again.outputs["score"]["emoe_report"] == first.outputs["score"]["emoe_report"]
 
 
+def test_a_second_score_of_the_same_costs_nothing(default_server: Any, tag: str) -> None:
+    """ComfyUI keeps results by what went in: a measured time that comes twice was taken once."""
+    graph = scored(prompt=tag)
+    graph["twin"] = node("EMoE_Score", **graph["score"]["inputs"])
+    for name in ("score", "twin"):
+        graph[f"seen {name}"] = node("PreviewAny", source=[name, 0])
+    result = default_server.run(graph)
+    one, other = (result.outputs[name]["emoe_report"][0] for name in ("score", "twin"))
+    assert one == other and one["took"]["seconds"] > 0
+
+
 @pytest.fixture(scope="module")
 def three(servers: Callable[[str], Any]) -> tuple[str, float]:
     """Three prompts, the middle one with the highest score, and a limit that blocks it alone."""

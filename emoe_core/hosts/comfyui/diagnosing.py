@@ -24,6 +24,7 @@ from ...scoring.diagnostics import Diagnosis, diagnose, suitable_preset
 from ...scoring.presets import CUSTOM, DEFAULT, NOISE_PRED, PRESETS, ScoreOptions
 from .experts.slim import with_difference
 from .prompts.conditioning import encoded
+from .scoring.prices import price
 from .scoring.probe import common_taps
 from .scoring.score import Run, score_prompts
 
@@ -41,6 +42,12 @@ def look_at(experts: ExpertSet, prompts: str, latent: dict[str, Any] | None, cli
     Raises:
         EMoEError: no experts, prompts without a latent, too many prompts, or bad input to the score.
     """
+    found = _look_at(experts, prompts, latent, clip)
+    # A mixture is one network, whose passes cannot be left out one by one.
+    return found if isinstance(experts, MixtureSet) else found.with_price(price(experts, found.preset))
+
+
+def _look_at(experts: ExpertSet, prompts: str, latent: dict[str, Any] | None, clip: Any) -> Diagnosis:
     check_text(prompts, "Expert Diagnostics' prompts")
     texts = list(dict.fromkeys(line.strip() for line in prompts.splitlines() if line.strip()))
     taps = common_taps(experts) if len(experts) else ()

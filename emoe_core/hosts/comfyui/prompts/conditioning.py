@@ -7,6 +7,7 @@ would reach only the first expert, and are refused.
 """
 
 import hashlib
+import weakref
 from typing import Any
 
 import torch
@@ -162,8 +163,19 @@ def empty_for_experts(experts: ExpertSet, given: Conditioning | None, prompt: Co
                 "This preset compares the prompt with the empty prompt, and no expert has a text encoder to make one; "
                 "connect an empty CLIPTextEncode to Uncertainty Score's input 'empty_prompt', or choose the preset fast."
             )
-        given = encode_for_experts(experts, "")
+        given = merged([_encoded_empty(clip) for clip in _clips(experts)], "", encoders(experts))
     return [with_beside(one, prompt) for one in split(given, experts)]
+
+
+#: The empty prompt's encoding, as long as its text encoder lives: nodes that change a CLIP change a clone of it.
+_empty: weakref.WeakKeyDictionary[Any, Conditioning] = weakref.WeakKeyDictionary()
+
+
+def _encoded_empty(clip: CLIP) -> Conditioning:
+    """The empty prompt through a text encoder, which is loaded only the first time."""
+    if clip not in _empty:
+        _empty[clip] = encode(clip, "")
+    return [[tensor, dict(options)] for tensor, options in _empty[clip]]
 
 
 def same_words(a: Conditioning, b: Conditioning) -> bool:

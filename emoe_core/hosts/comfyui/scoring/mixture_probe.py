@@ -13,6 +13,7 @@ from ....errors import EMoEError
 from ....experts.sets import ExpertSet
 from ....mixture.experts import MixtureSet
 from ....mixture.sparse import Assignment, RoutingRecorder
+from ....scoring.price import Meter
 from ....scoring.probe import Answer, Request
 from ..mixture.layers import scoring
 from ..prompts import conditioning as cond
@@ -32,6 +33,7 @@ class MixtureProbe:
         seeds: list[int],
         sigmas: Tensor,
         empty_key: str,
+        meter: Meter | None = None,
     ) -> None:
         """
         Args:
@@ -48,6 +50,7 @@ class MixtureProbe:
             seeds,
             sigmas,
             empty_key,
+            meter=meter or Meter(),
         )
         #: All paths' answers, by request: the network is called for all of them at once.
         self._answers: dict[tuple[bool, tuple[str, ...]], Answer] = {}

@@ -4,8 +4,10 @@
 to the host; the user's model is never touched. Prompts and noise samples share calls (batching.py).
 """
 
+import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import comfy.model_management
@@ -20,6 +22,7 @@ from ....experts.sets import Expert, ExpertSet
 from ....io.log import log
 from ....scoring import empty_prompt
 from ....scoring.presets import NOISE_PRED, listed
+from ....scoring.price import Meter
 from ....scoring.probe import Answer, Latents, Request
 from ..experts.partial import complete
 from ..prompts.conditioning import Conditioning, check_width, digest
@@ -42,6 +45,7 @@ class ComfyProbe:
         sigmas: the schedule from the scored step on; the first is the scored noise level.
         empty_key: digest of everything that the empty pass depends on, beside expert and CONDITIONING.
         apart: every prompt and noise sample gets a call of its own, so that its company does not even change the rounding.
+        meter: counts calls and seconds.
     """
 
     experts: ExpertSet
@@ -53,6 +57,7 @@ class ComfyProbe:
     sigmas: Tensor
     empty_key: str
     apart: bool = False
+    meter: Meter = field(default_factory=Meter)
 
     @property
     def taps(self) -> tuple[str, ...]:
@@ -63,7 +68,9 @@ class ComfyProbe:
         """See `emoe_core.scoring.probe.Probe.latents`."""
         expert = self.experts.experts[request.expert]
         if not request.empty:
-            return self._measure(expert, [prompt[request.expert] for prompt in self.prompts], request.taps, advance)
+            counted = partial(self.meter.called, expert.identity, empty=False, once=False)
+            prompts = [prompt[request.expert] for prompt in self.prompts]
+            return self._measure(expert, prompts, request.taps, advance, counted)
         if self.empties is None:
             raise EMoEError("The empty prompt is wanted and was not given.")
         what = digest(self.empties[request.expert])
@@ -72,7 +79,8 @@ class ComfyProbe:
             log.debug("EMoE: the empty prompt of '%s' is known from an earlier score", expert.name)
             advance(len(self.noises))
             return Answer([kept])
-        answer = self._measure(expert, [self.empties[request.expert]], request.taps, advance)
+        counted = partial(self.meter.called, expert.identity, empty=True, once=key is not None)
+        answer = self._measure(expert, [self.empties[request.expert]], request.taps, advance, counted)
         if key is not None:
             empty_prompt.keep(expert, key, answer.latents[0])
         return answer
@@ -83,6 +91,7 @@ class ComfyProbe:
         prompts: list[Conditioning],
         wanted: tuple[str, ...],
         advance: Callable[[int], None],
+        counted: "_Counted",
     ) -> Answer:
         has = taps.taps_of(expert.model)
         if missing := [tap for tap in wanted if tap not in has]:
@@ -91,7 +100,9 @@ class ComfyProbe:
             )
         for prompt in prompts:
             check_width(prompt, expert)
-        tapped = _tapped_model(expert, wanted)
+        begun = time.perf_counter()
+        tapped = _tapped_model(expert, wanted, counted)
+        self.meter.read(expert.identity, time.perf_counter() - begun)
         found: dict[tuple[int, int], Latents] = {}
         denoised: dict[int, Tensor] = {}
         for units in self._calls(expert, prompts):
@@ -141,6 +152,7 @@ class ComfyProbe:
         noise = torch.cat([self.noises[k] for _, k in units])
         latent = torch.cat([self.latent] * len(units))
         step, seed = _OneStep(), self.seeds[units[0][1]]
+        begun = time.perf_counter()
         try:
             with drawing_from(seed):
                 guider.sample(noise, latent, step, self.sigmas, disable_pbar=True, seed=seed)
@@ -153,6 +165,7 @@ class ComfyProbe:
                 *self._call(tapped, prompts, units[:half], wanted),
                 *self._call(tapped, prompts, units[half:], wanted),
             ]
+        tapped.counted(len(units), step.seconds, time.perf_counter() - begun - step.seconds)
         if not step.active:
             raise EMoEError(
                 "No part of the conditioning is active at this step and place; check its timestep range, mask and at_step."
@@ -173,6 +186,10 @@ class ComfyProbe:
         ]
 
 
+#: Called for each network call, with its units, the seconds inside the network, and those around it.
+_Counted = Callable[[int, float, float], None]
+
+
 @dataclass(frozen=True, eq=False)
 class _Tapped:
     """A private clone of an expert with taps on it, and what they recorded."""
@@ -180,16 +197,17 @@ class _Tapped:
     name: str
     model: ModelPatcher
     captured: list[tuple[str, Any, Tensor]]
+    counted: _Counted
 
 
-def _tapped_model(expert: Expert, wanted: tuple[str, ...]) -> _Tapped:
+def _tapped_model(expert: Expert, wanted: tuple[str, ...], counted: _Counted) -> _Tapped:
     if NOISE_PRED in wanted:
         complete(expert.model)
     model = expert.model.clone()
     without_guidance(model)
     captured: list[tuple[str, Any, Tensor]] = []
     taps.place(model, wanted, lambda *found: captured.append(found))
-    return _Tapped(expert.name, model, captured)
+    return _Tapped(expert.name, model, captured, counted)
 
 
 def common_taps(experts: ExpertSet) -> tuple[str, ...]:
@@ -207,9 +225,11 @@ class _OneStep(comfy.samplers.Sampler):
         order: ids of the conditioning entries in the user's order.
         active: whether any entry counts at this step, at any place. If none does, the host predicts nothing, which would
             be the same for every prompt.
+        seconds: inside the network, with the way back to the processor.
     """
 
     def __init__(self) -> None:
+        self.seconds = 0.0
         self.prediction: Tensor | None = None
         self.denoised: Tensor | None = None
         self.order: list[Any] = []
@@ -231,9 +251,11 @@ class _OneStep(comfy.samplers.Sampler):
         entries, level = model_wrap.conds["positive"], sigmas[0].expand(x.shape[0])
         self.order = [entry["uuid"] for entry in entries]
         self.active = any(_has_a_say(entry, level[0]) for entry in entries)
+        begun = time.perf_counter()
         denoised = model_wrap(x, level, **extra_args)
         self.denoised = denoised.float().cpu()
         self.prediction = ((x.float() - denoised.float()) / sigmas[0].float()).cpu()
+        self.seconds = time.perf_counter() - begun
         return x  # type: ignore[no-any-return]
 
 

@@ -2,7 +2,10 @@
 
 import hashlib
 import itertools
+import math
+import time
 import weakref
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -23,17 +26,19 @@ from ....records.calibration import Calibration
 from ....records.message import Code, Message
 from ....records.report import Report, StageCalls
 from ....records.settings import SHARED, Settings
+from ....records.took import Took
 from ....scoring.collect import Progress, Reading, Taken, collect
 from ....scoring.comparable import check_comparable
 from ....scoring.empty_prompt import says_nothing
 from ....scoring.estimators import estimator
 from ....scoring.presets import PRESETS, ScoreOptions, resolve_tap
+from ....scoring.price import ENSEMBLE, Kind, Meter, planned, short
 from ....scoring.score import Scored, score_many
 from ....scoring.stages import FEWEST_EXPERTS, FEWEST_SAMPLES, Stages, joined
 from ..experts.patchers import on_processor, sampled_shape
 from ..prompts import conditioning as cond
 from ..prompts.checks import check_areas
-from . import batching, patches
+from . import batching, patches, prices
 from .mixture_probe import MixtureProbe
 from .probe import ComfyProbe, common_taps
 from .proving import Prover
@@ -81,11 +86,14 @@ def score_prompt(
     prover = run.prover(positive, empty_prompt)
     waiting = prover.waiting(candidates)
     shares = [prover.cost(one) for one in waiting]
-    tell = progress or _node_progress()
+    expected = run.expected()
+    tell = progress or prices.told(_node_progress(), expected)
     for place, one in enumerate(waiting):
         prover.proofs([one], _part_of(tell, sum(shares[:place]), shares[place], sum(shares) + 1))
     proofs = prover.proofs(candidates)
     (scored,) = run.score([positive], empty_prompt, _part_of(tell, sum(shares), 1, sum(shares) + 1))
+    if progress is None:
+        prices.finished(scored.report.took, expected)
     return replace(scored, report=replace(scored.report, calibrations=candidates, proofs=proofs))
 
 
@@ -113,12 +121,17 @@ def score_list(
     if not all(prompts):
         raise _no_prompt()
     run, candidates = Run.of(experts, latent, options, also), _candidates(experts, calibration)
-    bar = comfy.utils.ProgressBar(len(prompts))
+    bar, size = comfy.utils.ProgressBar(len(prompts)), min(run.prompts_a_block(), len(prompts))
+    expected = prices.times(run.expected(size), math.ceil(len(prompts) / size))
+    tell = prices.told(lambda *_: None, expected)
     proofs = [run.prover(prompt, empty_prompt).proofs(candidates) for prompt in prompts]  # made once, and then known
     found = []
     for one, proved in zip(run.in_blocks(prompts, empty_prompt), proofs, strict=True):
         found.append(replace(one, report=replace(one.report, calibrations=candidates, proofs=proved)))
         bar.update(1)
+        tell(len(found), len(prompts), str(len(found)))
+    if found:
+        prices.finished(found[-1].report.took, expected)
     return found
 
 
@@ -287,6 +300,7 @@ class Run:
         brief: bool = False,
     ) -> list[Scored]:
         """Scores one block of prompts."""
+        meter, begun = Meter(), time.perf_counter()
         if not all(prompts):
             raise _no_prompt()
         names = [self.estimator, *(name for _, name in self.also)]
@@ -306,18 +320,63 @@ class Run:
         with torch.no_grad():
             given = self.given()
             if self.stages is not None:
-                found = self._in_stages(self.stages, own, empties, settings, texts, progress, brief)
+                found = self._in_stages(self.stages, own, empties, settings, texts, progress, brief, meter)
             elif not isinstance(self.experts, MixtureSet):
-                probe = ComfyProbe(self.experts, own, empties, *given)
+                probe = ComfyProbe(self.experts, own, empties, *given, meter=meter)
                 found = score_many(probe, self.experts, settings, texts, progress, self.also, brief)
             else:
                 found = []
                 for number, prompt in enumerate(own):  # its batch is full of paths already
-                    mixture = MixtureProbe(self.experts, prompt, empties, *given)
+                    mixture = MixtureProbe(self.experts, prompt, empties, *given, meter)
                     one = slice(number, number + 1)
                     found += score_many(mixture, self.experts, settings[one], texts[one], progress, self.also, brief)
         said = (*self.said, *patches.messages(self.experts))
-        return [_with_messages(scored, said) for scored in found]
+        took = self._took(meter, time.perf_counter() - begun, len(prompts))
+        return [_with_messages(scored, said, took) for scored in found]
+
+    def expected(self, prompts: int = 1) -> tuple[float, float] | None:
+        """Seconds that so many prompts together will take, at least and at most; None where nothing was measured."""
+        kind, known = self._price_kind(prompts), prices.known()
+        if self.stages is not None:
+            return self._expected_in_stages(kind, prompts)
+        names = [self.estimator, *(name for _, name in self.also)]
+        empty = known.is_first(kind) and any(estimator(name).needs_empty for name in names)
+        return known.expected(kind, planned(self._asked(), len(self.noises) * (prompts + empty)))
+
+    def _expected_in_stages(self, kind: Kind, prompts: int) -> tuple[float, float] | None:
+        """The least where the first stage decides everything, the most where it decides nothing."""
+        middle, early, who = len(self.experts) // 2, len(self.noises) // 2, self._asked()
+        first = planned(who[:middle], early * prompts)
+        second = planned(who[middle:], (len(self.noises) - early) * prompts)
+        found = [prices.known().expected(kind, units) for units in (first, dict(Counter(first) + Counter(second)))]
+        return None if found[0] is None or found[1] is None else (found[0][0], found[1][1])
+
+    def _asked(self) -> list[str]:
+        """Identities of the networks that are called."""
+        experts = (self.experts.network,) if isinstance(self.experts, MixtureSet) else self.experts.experts
+        return [expert.identity for expert in experts]
+
+    def _price_kind(self, prompts: int) -> Kind:
+        """What the price depends on."""
+        first, has = self.experts.experts[0], common_taps(self.experts)
+        staged = self.stages is not None
+        return Kind(
+            experts=short(self._asked()),
+            tap=max((self.tap, *(tap for tap, _ in self.also)), key=has.index),
+            shape=tuple(self.samples.shape),
+            dtype=first.dtype,
+            device=prices.device_of(first.model),
+            mode="staged" if staged else MODE if isinstance(self.experts, MixtureSet) else ENSEMBLE,
+            listed=prompts > 1,
+        )
+
+    def _took(self, meter: Meter, seconds: float, prompts: int) -> Took:
+        """What this run took, which is remembered for the next."""
+        kind = self._price_kind(prompts)
+        prices.measured(kind, meter, seconds, self.estimator, len(self.noises))
+        staged = self.stages is not None
+        expected = self._expected_in_stages(kind, prompts) if staged else prices.known().expected(kind, meter.again())
+        return meter.took(seconds, prompts, expected)
 
     def _in_stages(
         self,
@@ -328,6 +387,7 @@ class Run:
         texts: list[str],
         progress: Progress,
         brief: bool,
+        meter: Meter,
     ) -> list[Scored]:
         """The prompts' staged scores; the second half of the experts is only asked where the first stage does not decide."""
         middle, early = len(self.experts) // 2, len(self.noises) // 2
@@ -342,6 +402,7 @@ class Run:
                 None if empties is None else empties[experts],
                 *run.given(),
                 apart=True,
+                meter=meter,
             )
             # Of the settings, scoring reads tap, estimator and noise samples; the joined report has the whole score's.
             halved = [replace(settings[number], noise_samples=len(run.noises)) for number in which]
@@ -423,8 +484,8 @@ def _no_prompt() -> EMoEError:
     return EMoEError("Uncertainty Score's conditioning is empty; connect a prompt to the input 'positive'.")
 
 
-def _with_messages(scored: Scored, messages: tuple[Message, ...]) -> Scored:
-    return replace(scored, report=replace(scored.report, messages=(*scored.report.messages, *messages)))
+def _with_messages(scored: Scored, messages: tuple[Message, ...], took: Took) -> Scored:
+    return replace(scored, report=replace(scored.report, messages=(*scored.report.messages, *messages), took=took))
 
 
 def _part_of(tell: Progress, before: int, share: int, whole: int) -> Progress:
