@@ -118,7 +118,7 @@ def test_planted_copies_and_merges_are_not_taken(host: Any, pack: Any, demo: Any
     text, table = out.result[1], out.result[2]
     assert text.startswith(f"Take {len(names)} of 6 experts: ")
     assert "'copy' answers as 'expert_3' does and is left out" in text
-    assert "'merge' answers as a mean of 'expert_1' (50%) and 'expert_2' does and is left out" in text
+    assert "'merge' answers as a mean of 'expert_1', 'expert_2' does (share of the first: 50%) and is left out" in text
     assert table.shape[0] == 1 and table.shape[-1] == 3
     told = out.ui["emoe_choice"][0]["selection"]
     assert [names.index(f"expert_{number + 1}") for number in told["chosen"]] == list(range(len(names)))
