@@ -212,6 +212,7 @@ def kinship(experts: Sequence[Expert]) -> Kin:
     between: list[int] = []
     unsure: set[int] = set()
     parts: list[Interval] = []
+    is_blurred = False
     for group in groups:
         twins = {one.other: one.one for one in reversed(copies) if one.one in group}
         apart = [place for place in group if place not in twins]
@@ -228,8 +229,9 @@ def kinship(experts: Sequence[Expert]) -> Kin:
         tree += [replace(one, one=places[one.one], other=places[one.other]) for one in family.tree(own)]
         between += [places[place] for place in family.between(own)]
         unsure |= {places[place] for place in family.unsure() if place not in children}
+        is_blurred |= any(family.is_blurred(place) for place in range(len(places)))
         parts.append(family.effective())
-    number = None if unread or patched or not parts else _summed(parts)
+    number = None if unread or patched or is_blurred or not parts else _summed(parts)
     order = sorted(copies, key=lambda one: (one.one, one.other))
     names = tuple(one.name for one in experts)
     return Kin(
@@ -553,11 +555,11 @@ class _Family:
 
     def unsure(self) -> list[int]:
         """Those that were rounded in a way that is not known well enough to see a merge."""
-        return [
-            place
-            for place, one in enumerate(self.experts)
-            if (self.coarse[place] and not self.rounding[:, place].any()) or one.file.endswith(SLIM)
-        ]
+        return [place for place, one in enumerate(self.experts) if self.is_blurred(place) or one.file.endswith(SLIM)]
+
+    def is_blurred(self, place: int) -> bool:
+        """Whether an expert was rounded coarsely, and by how much is unknown."""
+        return len(self.experts) > 1 and bool(self.coarse[place]) and not self.rounding[:, place].any()
 
     def effective(self) -> Interval:
         """The effective number of these experts; each trained tensor is a unit."""

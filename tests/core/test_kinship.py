@@ -170,6 +170,7 @@ def test_what_differs_by_rounding_is_a_copy_and_no_merge(shipped: list[Weights],
 def test_a_sibling_in_four_bits_is_no_copy(shipped: list[Weights]) -> None:
     found = kin(shipped[0], in_four_bits(shipped[1]), shipped[2], stored=["float16", "Q4_0"])
     assert not found.copies and found.unsure == (1,) and "nearest" in found.lines()[1]
+    assert found.effective is None  # by how much rounding sets it apart is unknown
 
 
 def test_fine_tunes_in_four_bits_are_not_one_model(shipped: list[Weights]) -> None:
