@@ -47,8 +47,8 @@ _NEAR = 0.05**2
 _BETWEEN = 0.1
 #: Numbers with fewer significant bits than this are coarse: rounding to them may exceed what a fine-tune changes.
 _COARSE_BITS = 7
-#: Root mean square error of rounding by bits of a number with scales of its own, over the weights' size; twice that is
-#: allowed, because scales differ.
+#: Root mean square error of rounding by bits of a number with scales of its own, over the weights' size; half as much
+#: again is allowed, because scales differ.
 _ROUNDING = {8: 0.01, 6: 0.03, 5: 0.06, 4: 0.12, 3: 0.22, 2: 0.4, 1: 0.6}
 #: The same for 8-bit floats, whose error is a share of each number.
 _FLOAT8 = {"e4m3": 0.0265, "e5m2": 0.053, "mxfp8": 0.0265}
@@ -214,6 +214,7 @@ def kinship(experts: Sequence[Expert]) -> Kin:
     between: list[int] = []
     unsure: set[int] = set()
     parts: list[Interval] = []
+    is_blurred = False
     for group in groups:
         twins = {one.other: one.one for one in reversed(copies) if one.one in group}
         apart = [place for place in group if place not in twins]
@@ -230,8 +231,9 @@ def kinship(experts: Sequence[Expert]) -> Kin:
         tree += [replace(one, one=places[one.one], other=places[one.other]) for one in family.tree(own)]
         between += [places[place] for place in family.between(own)]
         unsure |= {places[place] for place in family.unsure() if place not in children}
+        is_blurred |= any(family.is_blurred(place) for place in range(len(places)))
         parts.append(family.effective())
-    number = None if unread or patched or not parts else _summed(parts)
+    number = None if unread or patched or is_blurred or not parts else _summed(parts)
     order = sorted(copies, key=lambda one: (one.one, one.other))
     names = tuple(one.name for one in experts)
     return Kin(
@@ -338,7 +340,7 @@ class _Family:
 
     def copies(self) -> list[Copy]:
         """Pairs of one expert and a near copy of it. The finer one comes first; each is a copy once."""
-        count = len(self.experts)
+        count = len(self.experts) if self.size.any() else 0
         order = sorted(range(count), key=lambda place: (bool(self.coarse[place]), place))
         found: list[Copy] = []
         for place, j in enumerate(order):
@@ -357,13 +359,9 @@ class _Family:
         # in most tensors, because those that no fine-tune changes are equal but for rounding in any two
         if self.coarse[j] and float(np.mean(raw <= 1.5 * noise)) > 0.9:
             return "rounding"
-        about = _share_of_rounding(self.experts[j].weights)
-        if (
-            self.coarse[j]
-            and about is not None
-            and float(np.median(relative)) <= (2 * about) ** 2
-            and not self._leans(i, j)
-        ):
+        # One model in one format is the same file twice, so two of one format that differ are two models.
+        about = None if self.coarse[i] == self.coarse[j] else _share_of_rounding(self.experts[j].weights)
+        if about is not None and float(np.median(relative)) <= (1.5 * about) ** 2 and not self._leans(i, j):
             return "rounding"
         alike = relatedness(self.experts[i].signature, self.experts[j].signature) or 0.0
         pairs = list(combinations(range(len(self.experts)), 2))
@@ -391,7 +389,7 @@ class _Family:
     def merges(self) -> list[Merge]:
         """What is made of what. Children whose parents are made of others themselves are told by those others."""
         places = range(len(self.experts))
-        if len(places) < 3:
+        if len(places) < 3 or not self.scales.any():
             return []
         candidates = {child: list(self._candidates(child)) for child in places}
         children = {child for child, found in candidates.items() if any(one.decided for one in found)}
@@ -515,7 +513,7 @@ class _Family:
         nearest = min(
             float((grams[:, k, k] + grams[:, -1, -1] - 2 * grams[:, k, -1]).sum()) for k in range(len(parents))
         )
-        explained = 1 - max(float(left.sum()), 0.0) / nearest if nearest > 0 else 0.0
+        explained = 1 - float(left.clip(min=0).sum()) / nearest if nearest > 0 else 0.0
         return _Fit(np.concatenate([found, 1 - found.sum(axis=1, keepdims=True)], axis=1), explained)
 
     @cached_property
@@ -565,11 +563,11 @@ class _Family:
 
     def unsure(self) -> list[int]:
         """Those that were rounded in a way that is not known well enough to see a merge."""
-        return [
-            place
-            for place, one in enumerate(self.experts)
-            if (self.coarse[place] and not self.rounding[:, place].any()) or one.file.endswith(SLIM)
-        ]
+        return [place for place, one in enumerate(self.experts) if self.is_blurred(place) or one.file.endswith(SLIM)]
+
+    def is_blurred(self, place: int) -> bool:
+        """Whether an expert was rounded coarsely, and by how much is unknown."""
+        return len(self.experts) > 1 and bool(self.coarse[place]) and not self.rounding[:, place].any()
 
     def effective(self) -> Interval:
         """The effective number of these experts; each trained tensor is a unit."""

@@ -159,7 +159,8 @@ def _effective(kin: Kin, answers: Interval | None) -> list[str]:
     if kin.effective is not None:
         lines = [f"effective number of experts by their weights: {kin.effective} of {count}"]
     else:
-        why = "some weights cannot be read" if kin.unread else "what patches (LoRAs) change is not read"
+        patched = any(one.kind == "patches" for one in kin.copies)
+        why = "what patches (LoRAs) change is not read" if patched else "some weights cannot be read exactly"
         lines = [f"effective number of experts by their weights: unknown, since {why}"]
     if answers is not None:
         lines.append(f"effective number of experts by their answers: {answers} of {count}, {answers.units} prompts")

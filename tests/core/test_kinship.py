@@ -170,6 +170,13 @@ def test_what_differs_by_rounding_is_a_copy_and_no_merge(shipped: list[Weights],
 def test_a_sibling_in_four_bits_is_no_copy(shipped: list[Weights]) -> None:
     found = kin(shipped[0], in_four_bits(shipped[1]), shipped[2], stored=["float16", "Q4_0"])
     assert not found.copies and found.unsure == (1,) and "nearest" in found.lines()[1]
+    assert found.effective is None  # by how much rounding sets it apart is unknown
+
+
+def test_fine_tunes_in_four_bits_are_not_one_model(shipped: list[Weights]) -> None:
+    light = [{n: (w.float() + (o[n].float() - w.float()) / 4).half() for n, w in shipped[0].items()} for o in shipped]
+    found = kin(*map(in_four_bits, light[1:]), stored=["Q4_0"] * 3)
+    assert not found.copies and not found.merges and found.unsure == (0, 1, 2)
 
 
 def test_near_copies_and_the_same_model_and_patches(shipped: list[Weights]) -> None:

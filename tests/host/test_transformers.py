@@ -219,3 +219,9 @@ def test_prompts_share_calls_and_items_of_a_batch_have_their_own_scores(
             for one, other in zip(report.items, alone.items, strict=True):
                 assert one.score == pytest.approx(other.score, rel=1e-4)
         assert len({item.score for report in together for item in report.items}) == 12
+
+
+def test_diagnostics_name_models_that_take_the_guidance_as_an_input(pack: ModuleType, sd3: Any, flux: Any) -> None:
+    look = pack.emoe_core.hosts.comfyui.diagnosing.look_at
+    assert [one.code.value for one in look(flux, "", None, None).findings] == ["guidance_input"]
+    assert look(sd3, "", None, None).findings == () and look(sd3, "", None, None).kin.groups == ((0, 1),)
