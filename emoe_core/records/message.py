@@ -56,6 +56,8 @@ class Code(str, Enum):
     ROUNDING = "rounding"
     ROUNDED = "rounded"
     TAKE = "take"
+    CHANCE = "chance"
+    EASY = "easy"
     EVERY = "every"
     ADDS = "adds"
     STOPPED = "stopped"
