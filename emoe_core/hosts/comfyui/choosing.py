@@ -23,7 +23,7 @@ from ...choosing.record import ENDING, About, Asked, Block, Candidate, Kept, Lev
 from ...choosing.result import Choice, choose, presets
 from ...choosing.tasks import of_rows, of_trial, twins
 from ...errors import EMoEError
-from ...experts.sets import ExpertSet
+from ...experts.sets import Expert, ExpertSet
 from ...io.console import duration
 from ...mixture.experts import MixtureSet
 from ...prompts import check_text
@@ -39,6 +39,7 @@ from ...scoring.variance import PIXELS_A_LATENT
 from ...trial.store import Contents
 from . import trials
 from .auditing import names
+from .experts.partial import complete
 from .input_files import input_file
 from .prompts import conditioning as cond
 from .prompts.encoding import encode_many
@@ -215,10 +216,16 @@ def _candidates(experts: ExpertSet, prompt: cond.Conditioning) -> tuple[Candidat
             one.identity,
             one.text_encoder_identity() if own else SHARED[0],
             one.dtype,
-            int(one.model.model_size()),
+            _bytes(one),
         )
         for one in experts.experts
     )
+
+
+def _bytes(expert: Expert) -> int:
+    """What its weights take in memory; all of them are needed, so what is still in its file is read."""
+    complete(expert.model)
+    return int(expert.model.model_size())
 
 
 def _kin(experts: ExpertSet) -> tuple[Redundant, ...]:
