@@ -252,7 +252,7 @@ class Kept:
             self._file.append(body)
             return
         for part, name in {**_PARTS, "samples": "settings", "preset": "settings"}.items():
-            if self._first.get(part) != body[part]:
+            if _lasting(self._first.get(part)) != _lasting(body[part]):
                 self.close()
                 raise EMoEError(
                     f"The choice '{path.name.removesuffix(ENDING)}' was begun with other {name}; give another name, or delete "
@@ -287,6 +287,13 @@ class Kept:
     def close(self) -> None:
         """Closes and unlocks the file."""
         self._file.close()
+
+
+def _lasting(part: Any) -> Any:
+    """A part of the first line without the memory that experts took, which may differ from run to run."""
+    if not isinstance(part, list):
+        return part
+    return [{**one, "size": None} if isinstance(one, dict) and "identity" in one else one for one in part]
 
 
 def read(path: Path) -> Record:

@@ -23,6 +23,9 @@ from .tasks import Interval, Split, of_trial, split
 
 _SCORE, _LOAD, _LOAD_EXPERTS, _ADD = "EMoE_Score", "EMoE_LoadCalibration", "EMoE_LoadExperts", "EMoE_AddExpert"
 
+#: An AUROC that says nothing, and one above which a pair tells all prompts apart.
+_CHANCE, _ALL = 0.5, 0.9995
+
 
 @dataclass(frozen=True, eq=False)
 class Choice:
@@ -54,6 +57,10 @@ class Choice:
                 high=chosen.value.high,
             )
         ]
+        if chosen.value.low <= _CHANCE:
+            found.append(Message.of(Code.CHANCE))
+        if picked.steps[0].chosen > _ALL:
+            found.append(Message.of(Code.EASY))
         for before, step in zip(picked.steps, picked.steps[1:], strict=False):
             if step.gain is not None:
                 found.append(self._further(before.experts, step, step.gain))

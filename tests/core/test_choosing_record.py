@@ -72,6 +72,7 @@ def test_other_experts_settings_or_prompts_are_refused(tmp_path: Path) -> None:
     ):
         with pytest.raises(EMoEError, match=f"'mine' was begun with other {what}"):
             Kept(path, other)
+    Kept(path, replace(made, experts=tuple(replace(one, size=1) for one in made.experts))).close()
     assert read(path).done == 30
 
 

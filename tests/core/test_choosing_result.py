@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from emoe_testing.choices import about, pool, spent
+from numpy.typing import NDArray
 
 from emoe_core.choosing.asking import candidates, choose_graph, file_of
 from emoe_core.choosing.record import Block, Kept, Record, read
@@ -18,7 +20,7 @@ from emoe_core.choosing.sweep import LOSS
 from emoe_core.cli.main import main
 from emoe_core.errors import EMoEError
 from emoe_core.records.calibration import Calibration
-from emoe_core.stats.evaluation import spearman
+from emoe_core.stats.evaluation import Floats, spearman
 from emoe_core.trial.store import Drawn, Trial
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -240,3 +242,17 @@ def test_marks_of_a_trial_may_choose(
 
 def test_sizes_are_short() -> None:
     assert [size_text(one) for one in (900, 22_100_000, 6_900_000_000)] == ["0.9 kB", "22.1 MB", "6.9 GB"]
+
+
+def test_prompts_that_say_nothing_are_named(record: Record) -> None:
+    def said(change: Callable[[Floats, NDArray[np.bool_]], Floats]) -> str:
+        known = np.array([one.kind == "reference" for one in record.prompts])
+        parts = {key: replace(one, apart=change(one.apart, known)) for key, one in record.products.items()}
+        return "\n".join(map(str, choose(replace(record, products=parts)).messages()))
+
+    easy = said(lambda apart, known: np.where(known[:, None, None, None], apart / 100, apart))
+    assert "cannot say which set is better" in easy and "includes chance" not in easy
+    noise = np.random.default_rng(0).uniform(1, 2, len(record.prompts))[:, None, None, None]
+    one = record.products[0, "layout"].apart[:1] / record.products[0, "layout"].square.mean()
+    nothing = said(lambda apart, known: one * noise)
+    assert "includes chance" in nothing and "cannot say which set is better" not in nothing

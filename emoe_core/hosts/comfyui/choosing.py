@@ -16,14 +16,14 @@ from torch import Tensor
 
 from ...audit.plan import read_plan
 from ...charts import as_array, stack, table
-from ...choosing.kin import by_weights
+from ...choosing.kin import Redundant, by_weights
 from ...choosing.products import LAYOUT, PROMPT, SHIFT, Products, joined, measured_products
 from ...choosing.record import ENDING, About, Asked, Block, Candidate, Kept, Level, Record, Spent, read
 from ...choosing.result import Choice, choose, presets
 from ...choosing.tasks import of_rows, of_trial, twins
 from ...errors import EMoEError
 from ...experts.kinship import kinship
-from ...experts.sets import ExpertSet
+from ...experts.sets import Expert, ExpertSet
 from ...io.console import duration
 from ...mixture.experts import MixtureSet
 from ...prompts import check_text
@@ -39,6 +39,7 @@ from ...scoring.variance import PIXELS_A_LATENT
 from ...trial.store import Contents
 from . import trials
 from .auditing import names
+from .experts.partial import complete
 from .input_files import input_file
 from .prompts import conditioning as cond
 from .prompts.encoding import encode_many
@@ -185,7 +186,7 @@ def _measured(
         tuple(prompts),
         options.noise_samples,
         options.preset,
-        by_weights(kinship(experts.experts)),
+        _by_weights(experts),
     )
     kept = Kept(path, about)
     try:
@@ -220,10 +221,23 @@ def _candidates(experts: ExpertSet, prompt: cond.Conditioning) -> tuple[Candidat
             one.identity,
             one.text_encoder_identity() if own else SHARED[0],
             one.dtype,
-            int(one.model.model_size()),
+            _bytes(one),
         )
         for one in experts.experts
     )
+
+
+def _bytes(expert: Expert) -> int:
+    """What its weights take in memory; all of them are needed, so what is still in its file is read."""
+    complete(expert.model)
+    return int(expert.model.model_size())
+
+
+def _by_weights(experts: ExpertSet) -> tuple[Redundant, ...]:
+    """What the weights say of experts without patches: those of others are not all in their weights."""
+    patched = {place for place, one in enumerate(experts.experts) if one.model.patches}
+    found = by_weights(kinship(experts.experts))
+    return tuple(one for one in found if not patched & {one.expert, *one.of})
 
 
 def _runs(experts: ExpertSet, tried: Tried, latent: dict[str, Any], options: ScoreOptions) -> list[tuple[int, Run]]:
