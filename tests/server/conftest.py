@@ -97,6 +97,13 @@ def default_server(servers: Callable[[str], LiveServer]) -> LiveServer:
     return servers("default")
 
 
+@pytest.fixture(scope="session")
+def own(host: Host) -> Iterator[LiveServer]:
+    """A server for the tests that kill one (`own.server.kill()`) and start it again (`own.server.again()`)."""
+    with Server(host, packs={"recorder": RECORDER}) as server:
+        yield LiveServer(server)
+
+
 @pytest.fixture
 def run(server: LiveServer) -> Callable[..., Result]:
     """`run(graph) -> Result` on `server`."""
