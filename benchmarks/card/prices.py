@@ -98,11 +98,6 @@ class Bench:
             row["error"] = (result.error_line or "no success")[:300]
         return row
 
-    def between(self) -> None:
-        """Frees before what is to be measured cold; a brief setup measures nothing."""
-        if not self.setup.brief:
-            self.free()
-
     def free(self) -> int | None:
         """ComfyUI gives back the models and what it kept of earlier graphs; returns the card's use afterwards."""
         self.server.post("/free", {"unload_models": True, "free_memory": True})
@@ -169,13 +164,13 @@ def _first_rows(bench: Bench) -> None:
     """An image, scores and gated images with the two presets that matter most."""
     sizes, most = bench.sizes, min(4, len(bench.sizes.files))
     bench.run("image", graphs.image(sizes, bench.text(), 1), 3, steps=sizes.steps)
-    bench.between()
+    bench.free()
     for preset in ("layout", "fast"):
         about = {"experts": most, "preset": preset}
         bench.run("score, cold", graphs.score(sizes, bench.text(), most, preset), **about)
         bench.run("score", graphs.score(sizes, bench.text(), most, preset), 3, **about)
         bench.run("gated image", graphs.gated(sizes, bench.text(), most, preset, 5), 2, **about)
-        bench.between()
+        bench.free()
 
 
 def _extra_rows(bench: Bench) -> None:

@@ -87,7 +87,7 @@ def servers(host: Host, models: Path) -> Iterator[Callable[[str], LiveServer]]:
 
 @pytest.fixture(params=list(CACHE_MODES))
 def server(request: pytest.FixtureRequest, servers: Callable[[str], LiveServer]) -> LiveServer:
-    """A live server; the test runs once a cache mode (default, LRU, none)."""
+    """A live server, for tests in whose outcome caching has a part: they run once per cache mode (default, LRU, none)."""
     return servers(request.param)
 
 
