@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from emoe_host.browser import press_run
-from emoe_testing.frontend import EVERYWHERE
+from emoe_testing.frontend import DRAWN
 from playwright.sync_api import Locator, expect
 
 GOLDEN = Path(__file__).resolve().parents[1] / "host" / "golden_schemas.json"
@@ -45,7 +45,7 @@ def widgets(frontend: Any, node: int) -> list[str]:
     return [name for name in found if not name.startswith(("emoe_", "$"))]
 
 
-@pytest.mark.run_in(EVERYWHERE, "only some renderers fold inputs")
+@pytest.mark.run_in(DRAWN, "only some renderers fold inputs")
 def test_a_new_node_shows_what_an_artist_needs_and_the_rest_when_asked(frontend: Any) -> None:
     page = frontend.page
     frontend.open(BLANK, "folded")
@@ -81,7 +81,7 @@ def test_a_new_node_shows_what_an_artist_needs_and_the_rest_when_asked(frontend:
     assert frontend.complaints == []
 
 
-@pytest.mark.run_in(EVERYWHERE, "only some renderers fold inputs")
+@pytest.mark.run_in(DRAWN, "only some renderers fold inputs")
 def test_a_folded_value_is_sent_and_kept(frontend: Any) -> None:
     page = frontend.page
     frontend.open(FIRST)
@@ -97,7 +97,7 @@ def test_a_folded_value_is_sent_and_kept(frontend: Any) -> None:
     assert frontend.complaints == []
 
 
-@pytest.mark.run_in(EVERYWHERE, "only some renderers fold inputs")
+@pytest.mark.run_in(DRAWN, "only some renderers fold inputs")
 def test_nodes_saved_with_room_for_every_input_give_it_to_the_card(frontend: Any) -> None:
     """Their size was chosen for all widgets; folded or not, nothing lies over anything."""
     page = frontend.page

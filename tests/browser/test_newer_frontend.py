@@ -58,47 +58,49 @@ def results(page: Page) -> list[str]:
     return [str(re.findall(r"filename=([^&]+)", source)[0]) for source in sources if "filename=" in source]
 
 
-def test_app_mode_shows_the_verdict_as_a_picture(newer: Server, browser: Browser) -> None:
+@pytest.mark.run_in(NEWER[1:], "only newer frontends have an app mode")
+def test_app_mode_shows_the_verdict_as_a_picture(frontend: Frontend) -> None:
     """App mode has no widgets of the pack: what it shows are the nodes' own results."""
-    with open_page(browser, newer.url) as page:
-        one = Frontend(page, "nodes2", newer)
-        one.open(FIRST)
-        open_app_mode(page)
-        assert run_app(page, "snail") == "success"
-        names = results(page)
-        assert any(name.startswith("emoe_card") for name in names)
-        assert any(name.startswith("image_") for name in names)  # the one that was drawn
-        toggle_app_mode(page)
-        one.open(FIRST)
-        open_app_mode(page)
-        assert run_app(page, UNKNOWN) == "success"
-        own = [
-            name for name in results(page) if name not in names
-        ]  # newer hosts show the workflow's earlier results too
-        assert any(name.startswith("emoe_card") for name in own)
-        assert not any(name.startswith("image_") for name in own)
-        assert one.complaints == []
+    page = frontend.page
+    frontend.open(FIRST)
+    open_app_mode(page)
+    assert run_app(page, "snail") == "success"
+    names = results(page)
+    assert any(name.startswith("emoe_card") for name in names)
+    assert any(name.startswith("image_") for name in names)  # the one that was drawn
+    toggle_app_mode(page)
+    frontend.open(FIRST)
+    open_app_mode(page)
+    assert run_app(page, UNKNOWN) == "success"
+    own = [name for name in results(page) if name not in names]  # newer hosts show the workflow's earlier results too
+    assert any(name.startswith("emoe_card") for name in own)
+    assert not any(name.startswith("image_") for name in own)
+    toggle_app_mode(page)
+    assert frontend.complaints == []
 
 
-@pytest.mark.parametrize(
-    ("language", "title", "label", "setting"),
-    [
-        ("ja", "不確かさスコア", "プリセット", "ゲートがプロンプトをブロックしたら知らせる"),
-        ("zh", "不确定性分数", "预设", "闸门拦截提示词时通知我"),
-    ],
-)
-def test_the_nodes_speak_the_users_language(
-    newer: Server, browser: Browser, language: str, title: str, label: str, setting: str
-) -> None:
-    """The older frontend loads its own texts over those of packs."""
-    change_settings(newer.url, {"Comfy.Locale": language})
+def test_the_nodes_speak_the_users_language(newer: Server, browser: Browser) -> None:
+    """The older frontend loads its own texts over those of packs. What the page makes of one language it makes of every other."""
+    title, label = "不確かさスコア", "プリセット"
+    told = {language: texts["nodeDefs"]["EMoE_Score"] for language, texts in newer.get("/i18n").items()}
+    assert told["ja"]["display_name"] == title and told["zh"]["display_name"] == "不确定性分数"
+    change_settings(newer.url, {"Comfy.Locale": "ja"})
     try:
         with open_page(browser, newer.url) as page:
             made = page.evaluate(
                 "() => { const node = LiteGraph.createNode('EMoE_Score'); return [node.title, node.widgets[0].label]; }"
             )
             assert made == [title, label]
-            assert page.evaluate("() => app.ui.settings.settingsLookup['EMoE.SayWhenBlocked'].name") == setting
+            setting = page.evaluate("() => app.ui.settings.settingsLookup['EMoE.SayWhenBlocked'].name")
+            assert setting == "ゲートがプロンプトをブロックしたら知らせる"
+            words = page.evaluate(
+                """async () => {
+                    const { say, speak } = await import("/extensions/emoe/words.js");
+                    speak("zh");
+                    return say("setting");
+                }"""
+            )
+            assert words == "闸门拦截提示词时通知我"
     finally:
         change_settings(newer.url, {"Comfy.Locale": "en"})
 

@@ -6,43 +6,24 @@ import contextlib
 import json
 import re
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from emoe_host.browser import SETTINGS, change_settings, go, open_page, wait_until_ready
-from emoe_host.prepare import Host, newer_frontend
+from emoe_host.browser import go, wait_until_ready
 from emoe_host.server import Server
-from emoe_testing.frontend import EVERYWHERE, FRONTENDS, NEWER, RENDERERS, complaints
+from emoe_testing.frontend import EACH_ONCE, FRONTENDS, Frontend, complaints
 from emoe_testing.packages import node_modules
 from emoe_testing.verdicts import SETTINGS as SCORED
 from PIL import Image, ImageDraw
-from playwright.sync_api import Browser, Locator, Page, expect
+from playwright.sync_api import Locator, Page, expect
 
 from emoe_core.trial.store import Drawn, Reading, Trial
 
 AXE = Path(__file__).parent / "axe"
 TAB = ".emoe-review-tab-button, [data-testid='emoe-review-tab-button']"
 PICTURES = 40
-
-
-@pytest.fixture(scope="module")
-def servers(host: Host) -> Iterator[Callable[[bool], Server]]:
-    """A server of this module's own for each frontend, since one is killed."""
-    with contextlib.ExitStack() as running:
-        known: dict[bool, Server] = {}
-
-        def get(newer: bool) -> Server:
-            if newer not in known:
-                more = ["--front-end-root", str(newer_frontend(host.python))] if newer else []
-                known[newer] = running.enter_context(Server(host, more))
-                change_settings(known[newer].url, SETTINGS)
-            if not known[newer].alive():  # a test failed after it had killed it
-                known[newer].again()
-            return known[newer]
-
-        yield get
 
 
 class Reviewed:
@@ -150,20 +131,20 @@ def fill(trial: Trial, output: Path, name: str, count: int = PICTURES) -> None:
 
 
 @pytest.fixture
-def reviewed(request: pytest.FixtureRequest, servers: Callable[[bool], Server], browser: Browser) -> Iterator[Reviewed]:
-    server = servers(request.param in NEWER)
-    change_settings(server.url, {"Comfy.VueNodes.Enabled": RENDERERS[request.param.removeprefix("newer-")]})
-    with open_page(browser, server.url) as page:
-        yield Reviewed(server, page, " ".join((*request.node.originalname.split("_")[1:4], request.param)))
+def reviewed(request: pytest.FixtureRequest, frontend: Frontend) -> Iterator[Reviewed]:
+    """A trial of the test's own, in the page of its place; the tab is closed again."""
+    page, server = frontend.page, frontend.server
+    if not server.alive():  # a test failed after it had killed it
+        server.again()
+    place = request.node.callspec.params["frontend"]
+    yield Reviewed(server, page, " ".join((*request.node.originalname.split("_")[1:4], place)))
+    page.evaluate("() => document.querySelector('dialog.emoe-review-large')?.close()")
+    if page.locator(".emoe-review").count():
+        page.locator(TAB).click()
+    expect(page.locator(".emoe-review")).to_have_count(0)
 
 
-def in_places(places: list[str], why: str) -> Any:
-    """As the mark `run_in`, on servers of this module's own."""
-    assert why
-    return pytest.mark.parametrize("reviewed", places, indirect=True)
-
-
-@in_places(EVERYWHERE, "the frontend has keys and an undo of its own, and both renderers listen to them")
+@pytest.mark.run_in(EACH_ONCE, "the frontend has keys and an undo of its own, and both renderers listen to them")
 def test_thirty_marks_by_keys_alone_survive_all_that_happens(reviewed: Reviewed) -> None:
     page, server = reviewed.page, reviewed.server
     wrong = complaints(page)
@@ -238,7 +219,7 @@ SERIOUS = """async (source) => {
 }"""
 
 
-@in_places(FRONTENDS, "each frontend has colours of its own, and the tab stands among what it draws")
+@pytest.mark.run_in(FRONTENDS, "each frontend has colours of its own, and the tab stands among what it draws")
 def test_people_with_assistive_technology_can_use_it(reviewed: Reviewed) -> None:
     page, source = reviewed.page, (node_modules(AXE) / "axe-core" / "axe.min.js").read_text("utf-8")
     tab = reviewed.open(page)
@@ -279,7 +260,7 @@ def test_people_with_assistive_technology_can_use_it(reviewed: Reviewed) -> None
     expect(page.locator(".emoe-review [data-act='skip']")).to_be_focused()
 
 
-@in_places(FRONTENDS, "the frontend's own keys must stay its own")
+@pytest.mark.run_in(FRONTENDS, "the frontend's own keys must stay its own")
 def test_keys_belong_to_the_tab_only_while_the_focus_is_in_it(reviewed: Reviewed) -> None:
     page = reviewed.page
     tab = reviewed.open(page)
@@ -301,7 +282,6 @@ def test_keys_belong_to_the_tab_only_while_the_focus_is_in_it(reviewed: Reviewed
     expect(tab).to_contain_text("1 of 40 marked")
 
 
-@in_places([EVERYWHERE[0]], "touch is the page's own")
 def test_a_swipe_marks(reviewed: Reviewed) -> None:
     page = reviewed.page
     tab = reviewed.open(page)
@@ -320,7 +300,6 @@ def test_a_swipe_marks(reviewed: Reviewed) -> None:
         expect(tab).to_contain_text(said)
 
 
-@in_places([EVERYWHERE[0]], "what cannot be shown is the page's own")
 def test_what_cannot_be_seen_is_said_in_a_sentence_and_can_only_be_skipped(reviewed: Reviewed) -> None:
     page = reviewed.page
     odd = Trial(reviewed.trial.path.with_name("odd.sqlite3"))

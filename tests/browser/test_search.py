@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 import pytest
-from emoe_testing.frontend import EVERYWHERE
+from emoe_testing.frontend import EACH_ONCE
 from playwright.sync_api import expect
 
 #: A word that people type, and the node that it should lead to.
@@ -22,7 +22,7 @@ WORDS = {
 
 
 @pytest.mark.run_in(
-    EVERYWHERE, "the search is the frontend's, and newer ones place the node that was chosen in the renderer"
+    EACH_ONCE, "the search is the frontend's, and newer ones place the node that was chosen in the renderer"
 )
 def test_the_search_finds_the_nodes_and_adds_the_chosen_one(frontend: Any) -> None:
     page = frontend.page

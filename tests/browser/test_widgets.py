@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from emoe_host.browser import end_of_run, press_run, reload, start_run
-from emoe_testing.frontend import EVERYWHERE, FRONTENDS, template
+from emoe_testing.frontend import DRAWN, EACH_ONCE, FRONTENDS, template
 from playwright.sync_api import Page, expect
 
 OLD = Path(__file__).resolve().parents[1] / "data" / "workflows"
@@ -43,7 +43,7 @@ def come_near(frontend: Any, node: int) -> None:
     frontend.wait_until_still()
 
 
-@pytest.mark.run_in(EVERYWHERE, "the page hands pointer and keys to a widget, and draws it anew after an undo")
+@pytest.mark.run_in(EACH_ONCE, "the page hands pointer and keys to a widget, and draws it anew after an undo")
 def test_a_dragged_threshold_changes_the_next_verdict(frontend: Any) -> None:
     page = frontend.page
     frontend.open(FIRST)
@@ -95,7 +95,7 @@ def test_a_dragged_threshold_changes_the_next_verdict(frontend: Any) -> None:
     assert frontend.complaints == []
 
 
-@pytest.mark.run_in(EVERYWHERE, "each renderer puts the widgets of new nodes into the page in a way of its own")
+@pytest.mark.run_in(DRAWN, "each renderer puts the widgets of new nodes into the page in a way of its own")
 def test_after_an_undo_the_widgets_live_on(frontend: Any) -> None:
     """An undo makes new nodes with the same ids; Nodes 2.0 goes on with what it drew for the old ones."""
     page = frontend.page
@@ -122,7 +122,7 @@ def test_after_an_undo_the_widgets_live_on(frontend: Any) -> None:
     assert frontend.complaints == []
 
 
-@pytest.mark.run_in(EVERYWHERE, "wheel and middle button reach the canvas by another way in each renderer")
+@pytest.mark.run_in(DRAWN, "wheel and middle button reach the canvas by another way in each renderer")
 def test_over_a_card_the_canvas_still_zooms_and_moves(frontend: Any) -> None:
     page = frontend.page
     view = "() => JSON.stringify([app.canvas.ds.scale, ...app.canvas.ds.offset])"
@@ -153,7 +153,7 @@ def test_over_a_card_the_canvas_still_zooms_and_moves(frontend: Any) -> None:
 
 
 @pytest.mark.run_in(
-    EVERYWHERE, "the copy is loaded twice, as each frontend does, and its widgets are those of new nodes"
+    EACH_ONCE, "the copy is loaded twice, as each frontend does, and its widgets are those of new nodes"
 )
 def test_a_second_copy_of_a_workflow_has_results_of_its_own(frontend: Any) -> None:
     page = frontend.page
@@ -213,7 +213,7 @@ def skipped(page: Page) -> list[int]:
     return sorted(ids)
 
 
-@pytest.mark.run_in(EVERYWHERE, "outlines are the renderer's, notices the frontend's")
+@pytest.mark.run_in(EACH_ONCE, "outlines are the renderer's, notices the frontend's")
 def test_a_blocked_branch_is_marked_and_told_and_the_notice_leads_to_the_gate(frontend: Any) -> None:
     page = frontend.page
     frontend.open("reroute_blocked_prompt")
@@ -318,7 +318,7 @@ def test_a_block_right_after_another_is_told_too(frontend: Any) -> None:
     assert frontend.complaints == []
 
 
-@pytest.mark.run_in(EVERYWHERE, "frontends keep subgraphs, and renderers draw them, each in its own way")
+@pytest.mark.run_in(EACH_ONCE, "frontends keep subgraphs, and renderers draw them, each in its own way")
 def test_the_widgets_work_inside_a_subgraph(frontend: Any) -> None:
     page = frontend.page
     frontend.open(FIRST)
@@ -386,7 +386,7 @@ def hard_to_read(page: Page, *parts: str, passes: int) -> list[str]:
     return [v["id"] for v in found["violations"] if v["impact"] in ("serious", "critical")]
 
 
-@pytest.mark.run_in(EVERYWHERE, "the colours are the frontend's, the rules for text around a widget the renderer's")
+@pytest.mark.run_in(EACH_ONCE, "the colours are the frontend's, the rules for text around a widget the renderer's")
 def test_everybody_can_read_the_coloured_words(frontend: Any) -> None:
     page = frontend.page
     frontend.open("which_word_is_unknown")
@@ -402,7 +402,7 @@ def test_everybody_can_read_the_coloured_words(frontend: Any) -> None:
     assert frontend.complaints == []
 
 
-@pytest.mark.run_in(EVERYWHERE, "the colours are the frontend's, the rules for text around a widget the renderer's")
+@pytest.mark.run_in(EACH_ONCE, "the colours are the frontend's, the rules for text around a widget the renderer's")
 def test_everybody_can_read_the_widgets(frontend: Any) -> None:
     page = frontend.page
     frontend.open(FIRST)
@@ -483,7 +483,7 @@ def test_a_score_from_the_cache_stands_once_in_the_history(frontend: Any) -> Non
     assert frontend.complaints == []
 
 
-@pytest.mark.run_in(EVERYWHERE, "the rules for text around a widget are the renderer's")
+@pytest.mark.run_in(DRAWN, "the rules for text around a widget are the renderer's")
 def test_nothing_on_a_card_is_cut_off_at_any_size(frontend: Any) -> None:
     """From one line with the verdict to a large card: what has no room is left out, the rest is whole."""
     page = frontend.page
@@ -507,7 +507,7 @@ def test_nothing_on_a_card_is_cut_off_at_any_size(frontend: Any) -> None:
     assert frontend.complaints == []
 
 
-@pytest.mark.run_in(EVERYWHERE, "a widget's room is the renderer's")
+@pytest.mark.run_in(DRAWN, "a widget's room is the renderer's")
 def test_a_new_node_has_room_for_the_gauge(frontend: Any) -> None:
     page = frontend.page
     frontend.open({"last_node_id": 0, "last_link_id": 0, "nodes": [], "links": [], "version": 0.4}, "new")
@@ -526,7 +526,7 @@ def test_a_new_node_has_room_for_the_gauge(frontend: Any) -> None:
         page.wait_for_function("(root) => root.clientHeight > 140", arg=card.element_handle())
 
 
-@pytest.mark.run_in(EVERYWHERE, "a widget's room is the renderer's")
+@pytest.mark.run_in(DRAWN, "a widget's room is the renderer's")
 def test_a_new_route_shows_its_whole_mark(frontend: Any) -> None:
     """In a node that is as wide as the host makes it, and in one that is made smaller than its mark's words."""
     page = frontend.page
@@ -561,7 +561,7 @@ def test_a_new_route_shows_its_whole_mark(frontend: Any) -> None:
     assert frontend.complaints == []
 
 
-@pytest.mark.run_in(EVERYWHERE, "a node's size is the renderer's")
+@pytest.mark.run_in(DRAWN, "a node's size is the renderer's")
 def test_no_node_grows_because_of_a_run(frontend: Any) -> None:
     """The widgets have their room from the start. In a workflow that was saved before they were there they take little."""
     page = frontend.page

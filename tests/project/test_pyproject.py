@@ -45,6 +45,9 @@ def test_the_registry_gets_the_pack_and_nothing_else() -> None:
         *("docs", "README.md", "README.ja.md", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "pyproject.toml"),
         *(".comfyignore", ".gitignore"),
     }
+    assert not [name for name in ignored if name.startswith(("emoe_core/", "nodes/", "web/"))], (
+        "the pack reads its own files"
+    )
 
 
 def test_every_data_file_goes_into_the_wheel() -> None:

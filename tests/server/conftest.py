@@ -87,7 +87,7 @@ def servers(host: Host, models: Path) -> Iterator[Callable[[str], LiveServer]]:
 
 @pytest.fixture(params=list(CACHE_MODES))
 def server(request: pytest.FixtureRequest, servers: Callable[[str], LiveServer]) -> LiveServer:
-    """A live server; the test runs once a cache mode (default, LRU, none)."""
+    """A live server, for tests in whose outcome caching has a part: they run once per cache mode (default, LRU, none)."""
     return servers(request.param)
 
 
@@ -95,6 +95,13 @@ def server(request: pytest.FixtureRequest, servers: Callable[[str], LiveServer])
 def default_server(servers: Callable[[str], LiveServer]) -> LiveServer:
     """The live server with ComfyUI's default caching only, for tests that caching cannot touch."""
     return servers("default")
+
+
+@pytest.fixture(scope="session")
+def own(host: Host) -> Iterator[LiveServer]:
+    """A server for the tests that kill one (`own.server.kill()`) and start it again (`own.server.again()`)."""
+    with Server(host, packs={"recorder": RECORDER}) as server:
+        yield LiveServer(server)
 
 
 @pytest.fixture

@@ -14,16 +14,12 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from emoe_host.prepare import Host
-from emoe_host.server import Server
 
 ROOT = Path(__file__).resolve().parents[2]
-RECORDER = Path(__file__).parent / "recorder_nodes"
 ROWS = 12
 SETS = ("prompt=Prompt.value", "prompt=Loader.tag", "prompt=Count.tag", "limit=Gate.threshold", "step=Score.at_step")
 
@@ -50,21 +46,6 @@ def workflow() -> dict[str, Any]:
         "10": node("RecorderSink", "Count", tag="x", anything=["11", 0]),
         "11": node("RecorderWait", "Work", anything=["6", 0], seconds=0.25),  # a row lasts, however fast the machine
     }
-
-
-class OwnServer(Server):
-    """A server that nobody else uses: it is killed and started again."""
-
-    def called(self, tag: str) -> list[str]:
-        log = self.base / "user" / "recorder.jsonl"
-        lines = [json.loads(line) for line in log.read_text().splitlines()] if log.is_file() else []
-        return [line["class"] for line in lines if line["tag"] == tag]
-
-
-@pytest.fixture(scope="module")
-def own(host: Host) -> Iterator[OwnServer]:
-    with OwnServer(host, packs={"recorder": RECORDER}) as server:
-        yield server
 
 
 class Batch:
@@ -211,13 +192,13 @@ def test_ctrl_c_lets_running_rows_end_and_the_rest_for_later(default_server: Any
     assert all(sorted(default_server.called(p)) == batch.expected_calls(p) for p in batch.prompts)
 
 
-def test_the_server_is_killed_and_started_again(own: OwnServer, batch: Batch) -> None:
+def test_the_server_is_killed_and_started_again(own: Any, batch: Batch) -> None:
     process = batch.start(own.url, "--in-flight", "3", "--json")
     batch.wait_for(random.randint(2, 6), process)
     time.sleep(random.uniform(0, 0.5))
-    own.kill()
+    own.server.kill()
     before = len(batch.lines)
-    own.again()
+    own.server.again()
     code, out, err = batch.end(process)
     assert code == 0, err
     batch.check_lines()
@@ -229,7 +210,7 @@ def test_the_server_is_killed_and_started_again(own: OwnServer, batch: Batch) ->
     assert again <= 1  # the run that the kill interrupted may have come as far as its sink
 
 
-def test_two_servers_share_the_rows(own: OwnServer, default_server: Any, batch: Batch) -> None:
+def test_two_servers_share_the_rows(own: Any, default_server: Any, batch: Batch) -> None:
     code, _, err = batch.run(f"{own.url},{default_server.url}")
     assert code == 0, err
     batch.check_lines()

@@ -74,7 +74,7 @@ def test_every_workflow_has_a_twin_and_a_picture() -> None:
     assert [p.name for p in WORKFLOWS] == [p.name for p in TWINS]
     for path in WORKFLOWS:
         picture = path.with_suffix(".jpg").read_bytes()
-        assert picture.startswith(b"\xff\xd8\xff") and len(picture) < 100_000
+        assert picture.startswith(b"\xff\xd8\xff") and len(picture) < 60_000
 
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda p: p.stem)

@@ -120,10 +120,10 @@ def test_a_client_without_a_socket_finds_the_verdict_too(run: Run, tag: str) -> 
     assert result.outputs["gate"]["emoe"][0]["verdict"] == "pass" and result.files("files")
 
 
-def test_observe_records_a_block_and_lets_it_pass(run: Run, tag: str) -> None:
+def test_observe_records_a_block_and_lets_it_pass(default_server: Any, tag: str) -> None:
     graph = gated(BLOCK, tag)
     graph["gate"]["inputs"]["mode"] = "observe"
-    result = run(graph)
+    result = default_server.run(graph)
     verdict = result.outputs["gate"]["emoe"][0]
     assert len(result.images) == 1 and (verdict["verdict"], verdict["passed"]) == ("block", True)
 
@@ -180,18 +180,18 @@ def test_filter_list_keeps_lists_aligned_and_bears_an_empty_side(server: Any, ru
     assert texts("count") == [str(sum(flags))] and len(result.images) == sum(flags)
 
 
-def test_progress_counts_every_model_call(run: Run, tag: str) -> None:
-    result = run({**scored(prompt=tag, noise_samples=3), "gate": gate(PASS)})
+def test_progress_counts_every_model_call(default_server: Any, tag: str) -> None:
+    result = default_server.run({**scored(prompt=tag, noise_samples=3), "gate": gate(PASS)})
     told = [(p["value"], p["max"]) for p in result.progress if p["node"] == "score"]
     assert told and told[-1] == (12, 12) and told == sorted(told)
 
 
-def test_a_batch_has_a_score_an_item_and_one_verdict(run: Run, tag: str) -> None:
-    verdict = run({**scored(prompt=tag, batch=3), "gate": gate(PASS)}).outputs["gate"]["emoe"][0]
+def test_a_batch_has_a_score_an_item_and_one_verdict(default_server: Any, tag: str) -> None:
+    verdict = default_server.run({**scored(prompt=tag, batch=3), "gate": gate(PASS)}).outputs["gate"]["emoe"][0]
     scores = [item["score"] for item in verdict["items"]]
     assert len(set(scores)) == 3 and verdict["score"] == max(scores)
     middle = sorted(scores)[1]
-    again = run({**scored(prompt=tag, batch=3), "gate": gate(middle)}).outputs["gate"]["emoe"][0]
+    again = default_server.run({**scored(prompt=tag, batch=3), "gate": gate(middle)}).outputs["gate"]["emoe"][0]
     assert again["verdict"] == "block" and sorted(i["verdict"] for i in again["items"]) == ["block", "pass", "pass"]
 
 
@@ -236,7 +236,7 @@ def test_two_scores_with_other_experts_in_one_graph(run: Run, tag: str) -> None:
     assert "All 2 experts are the same model" in str(result.error) and "gate2" not in result.outputs
 
 
-def test_a_checkpoint_scores_the_same_by_both_roads(server: Any, run: Run, models: Path, tag: str) -> None:
+def test_a_checkpoint_scores_the_same_by_both_roads(default_server: Any, models: Path, tag: str) -> None:
     """Load Experts, and CheckpointLoaderSimple with Add Expert, on a cut-down SD1.5."""
     base = models / "checkpoints" / "road_base.safetensors"
     if not base.exists():
@@ -261,7 +261,7 @@ def test_a_checkpoint_scores_the_same_by_both_roads(server: Any, run: Run, model
         graph[f"score_{road}"] = node("EMoE_Score", **inputs)
         graph[f"gate_{road}"] = gate(PASS)
         graph[f"gate_{road}"]["inputs"]["report"] = [f"score_{road}", 1]
-    result = run(graph)
+    result = default_server.run(graph)
     assert result.ok, result.error
     own_verdict, stock_verdict = (result.outputs[f"gate_{road}"]["emoe"][0] for road in ("own", "stock"))
     assert own_verdict["score"] == stock_verdict["score"] > 0
@@ -282,13 +282,13 @@ def test_a_checkpoint_scores_the_same_by_both_roads(server: Any, run: Run, model
         ({"scheduler": "mine"}, "Uncertainty Score's scheduler is 'mine'"),
     ],
 )
-def test_bad_settings_end_in_one_sentence(run: Run, tag: str, change: dict[str, Any], said: str) -> None:
+def test_bad_settings_end_in_one_sentence(default_server: Any, tag: str, change: dict[str, Any], said: str) -> None:
     """Such as another node hands on: what comes over a link is checked by no host."""
     graph = {**scored(prompt=tag), "gate": gate(PASS)}
     for name, value in change.items():
         graph[f"given_{name}"] = node("RecorderPass", tag=tag, anything=value)
         graph["score"]["inputs"][name] = [f"given_{name}", 0]
-    result = run(graph)
+    result = default_server.run(graph)
     assert result.status == "error" and result.error is not None
     assert said in result.error and "\n" not in result.error
 
@@ -304,11 +304,11 @@ def test_bad_settings_end_in_one_sentence(run: Run, tag: str, change: dict[str, 
         ("scheduler", "mine"),
     ],
 )
-def test_a_bad_setting_is_named_by_whoever_finds_it(run: Run, tag: str, name: str, value: Any) -> None:
+def test_a_bad_setting_is_named_by_whoever_finds_it(default_server: Any, tag: str, name: str, value: Any) -> None:
     """By the host, before anything runs (newer ones check menus themselves), or by the node."""
     change = {name: value} if name not in ("tap", "estimator") else {"preset": "custom", name: value}
     try:
-        result = run({**scored(prompt=tag, **change), "gate": gate(PASS)})
+        result = default_server.run({**scored(prompt=tag, **change), "gate": gate(PASS)})
     except GraphRefused as refused:
         said = str(refused)
         assert f"node score (EMoE_Score): Value not in list ({name}: " in said
@@ -319,11 +319,11 @@ def test_a_bad_setting_is_named_by_whoever_finds_it(run: Run, tag: str, name: st
     assert (repr(value) if isinstance(value, str) else f" {value}, ") in said
 
 
-def test_a_policy_without_calibration_is_an_error_and_never_a_pass(run: Run, tag: str) -> None:
+def test_a_policy_without_calibration_is_an_error_and_never_a_pass(default_server: Any, tag: str) -> None:
     graph = gated(PASS, tag)
     graph["gate"]["inputs"]["policy"] = "false_block_rate"
     graph["score"]["inputs"]["noise_seed"] = 12345
-    result = run(graph)
+    result = default_server.run(graph)
     assert result.status == "error" and not result.images and not result.was_announced("sampler")
     assert result.error is not None and "calibration" in result.error
 
@@ -375,11 +375,11 @@ def test_a_calibration_that_is_not_there_is_refused_before_anything_runs(default
         default_server.run(graph)
 
 
-def test_one_expert_only(run: Run, tag: str) -> None:
+def test_one_expert_only(default_server: Any, tag: str) -> None:
     graph = {**scored(prompt=tag), "gate": gate(PASS)}
     graph["single"] = node("EMoE_AddExpert", model=["experts", 1], name="", clip=["experts", 2])
     graph["text"]["inputs"]["experts"] = graph["score"]["inputs"]["experts"] = ["single", 0]
-    assert "add at least 1 more" in (run(graph).error or "")
+    assert "add at least 1 more" in (default_server.run(graph).error or "")
 
 
 def test_a_missing_file_is_refused_before_anything_runs(default_server: Any) -> None:

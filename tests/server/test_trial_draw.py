@@ -9,21 +9,18 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from emoe_host.graphs import load
-from emoe_host.prepare import Host
-from emoe_host.server import Server
 from PIL import Image
 
 from emoe_core.trial.record import TrialRecord
 from emoe_core.trial.store import Contents, Trial, TrialError
 
 ROOT = Path(__file__).resolve().parents[2]
-RECORDER = Path(__file__).parent / "recorder_nodes"
 ROWS = 4
 PRESETS = ["fast", "thorough", "paper", "one_model", "layout"]
 
@@ -118,19 +115,6 @@ def drawing(tmp_path: Path, tag: str) -> Drawing:
     return Drawing(tmp_path, tag)
 
 
-@pytest.fixture(scope="module")
-def own(host: Host) -> Iterator[Server]:
-    """A server that nobody else uses: it is killed and started again."""
-    with Server(host, packs={"recorder": RECORDER}) as server:
-        yield server
-
-
-def called(server: Server) -> Callable[[str], int]:
-    log = server.base / "user" / "recorder.jsonl"
-    lines = [json.loads(line) for line in log.read_text().splitlines()] if log.is_file() else []
-    return lambda tag: sum(line["tag"] == tag for line in lines)
-
-
 def test_every_prompt_is_read_in_every_way_and_drawn_twice(default_server: Any, drawing: Drawing) -> None:
     code, said, err = drawing.run(default_server.url, "--pictures", "2", "--dry-run")
     assert code == 0 and not drawing.path.exists(), err
@@ -185,7 +169,7 @@ def test_killed_half_way_and_started_again(default_server: Any, drawing: Drawing
     code, said, err = drawing.run(default_server.url, "--pictures", "2")
     assert code == 0 and "Going on" in err, err
     drawing.check(2, default_server.output)
-    assert [called(default_server.server)(prompt) for prompt in drawing.prompts] == [2] * ROWS
+    assert [len(default_server.called(prompt)) for prompt in drawing.prompts] == [2] * ROWS
     assert json.loads(drawing.path.with_name("mine.sqlite3.state").read_text())["flights"] == {}
     before = drawing.contents
     code, said, err = drawing.run(default_server.url, "--pictures", "2")  # nothing is left to do
@@ -202,27 +186,27 @@ def test_more_pictures_later_adds_only_those(default_server: Any, drawing: Drawi
     found = drawing.contents
     assert before <= {picture.id for prompt in found.prompts for picture in prompt.pictures}
     assert found.facts["pictures"] == 3
-    assert [called(default_server.server)(prompt) for prompt in drawing.prompts] == [3] * ROWS
+    assert [len(default_server.called(prompt)) for prompt in drawing.prompts] == [3] * ROWS
 
 
-def test_the_server_is_killed_and_started_again(own: Server, drawing: Drawing) -> None:
+def test_the_server_is_killed_and_started_again(own: Any, drawing: Drawing) -> None:
     process = drawing.start(own.url, "--pictures", "2", "--in-flight", "2")
     drawing.wait_for(3, process)
-    own.kill()
+    own.server.kill()
     before = drawing.drawn
-    own.again()
+    own.server.again()
     code, said, err = drawing.end(process)
     assert code == 0, err
     drawing.check(2, own.output)
     assert before < 2 * ROWS and said["requeued"] >= 1
-    again = sum(called(own)(prompt) - 2 for prompt in drawing.prompts)
+    again = sum(len(own.called(prompt)) - 2 for prompt in drawing.prompts)
     assert 0 <= again <= 1  # the run that the kill interrupted may have come as far as its picture
 
 
-def test_two_servers_share_the_pictures(own: Server, default_server: Any, drawing: Drawing) -> None:
+def test_two_servers_share_the_pictures(own: Any, default_server: Any, drawing: Drawing) -> None:
     code, _, err = drawing.run(f"{own.url},{default_server.url}", "--pictures", "2")
     assert code == 0, err
-    drawing.check(2, own.output, Path(default_server.output))
+    drawing.check(2, own.output, default_server.output)
     shares = Counter(p.server for prompt in drawing.contents.prompts for p in prompt.pictures)
     assert set(shares) == {own.url, default_server.url}
 
@@ -298,7 +282,7 @@ def test_bad_input_is_one_sentence_before_anything_is_queued(
     assert code == 2 and not drawing.path.exists()
 
     assert re.search(said, answer["error"]), answer
-    assert err.count("\n") == 1 and not any(called(default_server.server)(prompt) for prompt in drawing.prompts)
+    assert err.count("\n") == 1 and not any(len(default_server.called(prompt)) for prompt in drawing.prompts)
 
 
 def test_another_workflow_or_another_command_is_refused(default_server: Any, drawing: Drawing) -> None:

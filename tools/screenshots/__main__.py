@@ -26,11 +26,12 @@ import browser  # noqa: E402
 from emoe_host.browser import SETTINGS, change_settings, open_browser, open_page  # noqa: E402
 from emoe_host.prepare import prepare  # noqa: E402
 from emoe_host.server import Server, stopped_by_sigterm  # noqa: E402
+from keeping import save_photo  # noqa: E402
 from layouts import LAYOUTS, Layout, Picture  # noqa: E402
 from PIL import Image  # noqa: E402
 
 WORKFLOWS = ROOT / "example_workflows"
-THUMBNAIL_WIDTH, THUMBNAIL_BYTES = 1000, 100_000
+THUMBNAIL_WIDTH = 1000
 NOTICES = "EMoE.SayWhenBlocked"
 
 
@@ -69,10 +70,7 @@ def take(page: Any, name: str, layout: Layout, picture: Picture, run: bool) -> s
     photo = Image.open(io.BytesIO(browser.photograph(page, layout))).convert("RGB")
     target = ROOT / picture.file
     photo = photo.resize((THUMBNAIL_WIDTH, round(photo.height * THUMBNAIL_WIDTH / photo.width)), Image.LANCZOS)
-    for quality in range(88, 30, -4):
-        photo.save(target, quality=quality, optimize=True)
-        if target.stat().st_size < THUMBNAIL_BYTES:
-            break
+    save_photo(photo, target)
     return f"{picture.file}: {state}, {photo.width}x{photo.height}, {target.stat().st_size / 1000:.0f} kB"
 
 

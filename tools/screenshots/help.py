@@ -18,6 +18,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "scripts"))
 
 from emoe_host.browser import SETTINGS, change_settings, open_browser, open_page  # noqa: E402
+from keeping import save_photo  # noqa: E402
 from PIL import Image  # noqa: E402
 
 WIDTH = 1000  # pixels of the widest picture
@@ -203,7 +204,7 @@ def take(page: Any, name: str) -> str:
     if photo.width > WIDTH:
         photo = photo.resize((WIDTH, round(photo.height * WIDTH / photo.width)), Image.Resampling.LANCZOS)
     target = ROOT / "web" / "docs" / f"{name}.jpg"
-    photo.save(target, quality=72, optimize=True)
+    save_photo(photo, target)
     return f"{target.name}: success, {photo.width}x{photo.height}, {target.stat().st_size / 1000:.0f} kB"
 
 

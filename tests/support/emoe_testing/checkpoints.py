@@ -183,12 +183,3 @@ def scaled_fp8(layer: str, weight: torch.Tensor) -> dict[str, torch.Tensor]:
     """A weight in 8-bit floats with one scale, as older files have it. They have an empty `scaled_fp8` too."""
     scale = weight.abs().max() / 448
     return {"weight": (weight / scale).to(torch.float8_e4m3fn), "scale_weight": scale}
-
-
-def make_clip_l(path: Path, seed: int = 0) -> Path:
-    """Writes a CLIP-L text encoder for CLIPLoader (type stable_diffusion): one file serves every checkpoint without
-    one.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    save_file(random_weights(clip_l_shapes(), seed), path)
-    return path

@@ -15,10 +15,12 @@ RENDERERS = {"classic": False, "nodes2": True}
 NEWER = [f"newer-{renderer}" for renderer in RENDERERS]
 #: Where every test runs: the host's own frontend, in the renderer that it starts with.
 HOME = "classic"
-#: Places for tests in whose outcome the renderer has a part, and for those in which only the frontend has.
-EVERYWHERE = [*RENDERERS, *NEWER]
-ELSEWHERE = [place for place in EVERYWHERE if place != HOME]
+#: Places for tests in whose outcome the renderer has a part. The newer frontend's canvas is HOME's; Nodes 2.0 is another in each.
+DRAWN = [*RENDERERS, NEWER[1]]
+ELSEWHERE = DRAWN[1:]
+#: For tests in which the frontend has a part, and those in which frontend and renderer have a part of its own each.
 FRONTENDS = [HOME, NEWER[0]]
+EACH_ONCE = [HOME, NEWER[1]]
 
 
 def template(name: str) -> dict[str, Any]:
