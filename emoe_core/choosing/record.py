@@ -256,7 +256,7 @@ class Kept:
                 self.close()
                 raise EMoEError(
                     f"The choice '{path.name.removesuffix(ENDING)}' was begun with other {name}; give another name, or delete "
-                    f"'{path}'."
+                    f"the file '{path.name}'."
                 )
 
     def _take(self, line: bytes) -> bool:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from emoe_core.charts import Mark, Series, as_array, bars, histogram, line_chart, matrix, stack
+from emoe_core.charts import Mark, Series, as_array, bars, histogram, line_chart, matrix, stack, table
 from emoe_core.charts import text as lettering
 from emoe_core.charts.canvas import label_of, ticks
 from emoe_core.charts.theme import THEMES, readable_on
@@ -27,6 +27,7 @@ def pictures(theme: str, size: tuple[int, int] = (480, 320)) -> dict[str, Image.
     words: dict[str, str] = {"title": LONG, "x_label": LONG}
     return {
         "line": line_chart(lines, y_label=STRANGE, marks=marks, size=size, theme=theme, **words),
+        "table": table([LONG, STRANGE], [[STRANGE, LONG], ["", "x"]], title=LONG, highlight=[True, False], theme=theme),
         "histogram": histogram(
             {LONG: [1, 2, 3], STRANGE: [1e9], "none": []}, marks=marks[:2], size=size, theme=theme, **words
         ),
@@ -177,3 +178,16 @@ def test_bad_input_is_named() -> None:
     ):
         with pytest.raises(EMoEError, match=said):
             wrong()
+
+
+def test_a_table_is_as_wide_as_its_texts_and_marks_a_row() -> None:
+    head, rows = ("experts", "gain"), [["one + another", "+0.01"], ["one", ""]]
+    plain, marked = table(head, rows), table(head, rows, title="What each adds", highlight=[True, False])
+    wide = table(head, [["one + another " * 3, "+0.01"], ["one", ""]])
+    assert plain.width < wide.width and plain.height < table(head, rows * 4).height
+    assert plain.tobytes() == table(head, rows).tobytes()
+    colours = {one for _, one in marked.getcolors(1 << 20) or ()}
+    assert colours - {one for _, one in table(head, rows, title="What each adds").getcolors(1 << 20) or ()}
+    for wrong in ([], [["one"]]):
+        with pytest.raises(EMoEError, match="a text for every column"):
+            table(head, wrong)
