@@ -34,6 +34,8 @@ _TAG_WORDS = 3
 _SHARE = 0.15
 _WORDING = 1.5
 _ERRORS = 4.0
+#: What the experts' answers show, and their weights do not.
+BY_ANSWERS = frozenset({Code.STANDS_ALONE, Code.STRONG, Code.WEAK, Code.WORDING, Code.SPLIT})
 _WORD = re.compile(r"[^\W\d_]{2,}")
 
 

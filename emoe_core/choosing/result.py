@@ -13,9 +13,12 @@ from ..records.calibration import Calibration
 from ..records.message import Code, Message, dump_all
 from ..remote.workflow import is_link
 from ..scoring.presets import PRESETS
+from ..stats.effective import Interval as EffectiveNumber
 from ..trial.look import REFERENCE
 from ..trial.store import Contents
+from .effective import effective_number
 from .kin import left_out
+from .products import LAYOUT
 from .record import Level, Record
 from .select import GAIN_AT_LEAST, MOST, Selection, Step, select
 from .sweep import LOSS, Setting, Sweep, alone, sweep
@@ -40,6 +43,12 @@ class Choice:
     split: Split
     selection: Selection
     sweep: Sweep
+
+    @property
+    def number(self) -> EffectiveNumber:
+        """How many independent experts the candidates make, by their answers; copies count once."""
+        same = [(*one.of, one.expert) for one in self.selection.redundant if len(one.of) == 1]
+        return effective_number(self.record.products[0, LAYOUT].values, same)
 
     def messages(self) -> list[Message]:
         """What was found, a sentence each."""
@@ -78,6 +87,9 @@ class Choice:
                 found.append(
                     Message.of(Code.MERGE_OF, expert=names[one.expert], parents=self._named(one.of), share=one.weight)
                 )
+        number = self.number
+        low, high = (number.value if end is None else end for end in (number.low, number.high))
+        found.append(Message.of(Code.EFFECTIVE, candidates=len(names), value=number.value, low=low, high=high))
         found.append(self._advice())
         if self.sweep.cheapest.calls < self.sweep.advised.calls:
             found.append(self._fewer())
@@ -202,6 +214,7 @@ class Choice:
                 for n, one in enumerate(about.experts)
             ],
             "levels": [{"step": one.step, "steps": one.steps, "size": list(one.size)} for one in about.levels],
+            "effective_number": self.number.as_dict(),
             "prompts": {
                 "measured": self.record.done,
                 "asked": len(about.prompts),
@@ -334,7 +347,7 @@ def choose(
     ]
     usable = np.all([np.isfinite(one) for one in scores], axis=0)
     halves = split(record.prompts, usable)
-    kin = left_out(about.redundant, record.products[0, "layout"])
+    kin = left_out(about.redundant, record.products[0, LAYOUT])
     picked = select(lambda chosen: record.scores(0, about.preset, chosen), halves, len(every), most, kin)
     sets = [one.experts for one in picked.steps if one.kept]
     return Choice(record, usable, halves, picked, sweep(record, halves, sets, usable, loss))

@@ -63,6 +63,7 @@ class Code(str, Enum):
     STOPPED = "stopped"
     COPY_OF = "copy_of"
     MERGE_OF = "merge_of"
+    EFFECTIVE = "effective"
     ADVISED = "advised"
     FEWER = "fewer"
     SCORELESS = "scoreless"

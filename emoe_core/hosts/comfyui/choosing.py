@@ -16,13 +16,14 @@ from torch import Tensor
 
 from ...audit.plan import read_plan
 from ...charts import as_array, stack, table
+from ...choosing.findings import BY_ANSWERS, findings
 from ...choosing.kin import Redundant, by_weights
 from ...choosing.products import LAYOUT, PROMPT, SHIFT, Products, joined, measured_products
 from ...choosing.record import ENDING, About, Asked, Block, Candidate, Kept, Level, Record, Spent, read
 from ...choosing.result import Choice, choose, presets
 from ...choosing.tasks import of_rows, of_trial, twins
 from ...errors import EMoEError
-from ...experts.kinship import kinship
+from ...experts.kinship import Kin, kinship
 from ...experts.sets import Expert, ExpertSet
 from ...io.console import duration
 from ...mixture.experts import MixtureSet
@@ -30,16 +31,19 @@ from ...prompts import check_text
 from ...prompts.sets import EVERYDAY
 from ...prompts.sets import Choice as Chosen
 from ...records.calibration import Calibration
+from ...records.message import Message
 from ...records.settings import SHARED
 from ...scoring.collect import checked, measured_of
 from ...scoring.comparable import check_comparable
 from ...scoring.presets import MIDDLE, NOISE_PRED, PRESETS, BadOption, ScoreOptions, is_hidden, resolve_tap
 from ...scoring.probe import Request
 from ...scoring.variance import PIXELS_A_LATENT
+from ...trial.look import REFERENCE
 from ...trial.store import Contents
 from . import trials
 from .auditing import names
 from .experts.partial import complete
+from .experts.slim import with_difference
 from .input_files import input_file
 from .prompts import conditioning as cond
 from .prompts.encoding import encode_many
@@ -233,10 +237,23 @@ def _bytes(expert: Expert) -> int:
     return int(expert.model.model_size())
 
 
+def _kin(experts: ExpertSet) -> Kin:
+    return kinship(tuple(map(with_difference, experts.experts)))
+
+
+def wrong(experts: ExpertSet, choice: Choice) -> list[Message]:
+    """What these experts get wrong as a set, by their answers to the known prompts; copies and merges are said elsewhere."""
+    known = [place for place, one in enumerate(choice.record.prompts) if choice.usable[place] and one.kind == REFERENCE]
+    layout = choice.record.products[0, LAYOUT].at(known)
+    texts = [choice.record.prompts[place].text for place in known]
+    found = findings(experts.experts, _kin(experts), layout, texts=texts)
+    return [one for one in found if one.code in BY_ANSWERS]
+
+
 def _by_weights(experts: ExpertSet) -> tuple[Redundant, ...]:
     """What the weights say of experts without patches: those of others are not all in their weights."""
     patched = {place for place, one in enumerate(experts.experts) if one.model.patches}
-    found = by_weights(kinship(experts.experts))
+    found = by_weights(_kin(experts))
     return tuple(one for one in found if not patched & {one.expert, *one.of})
 
 
