@@ -16,7 +16,7 @@ def effective_number(values: Floats, same: Sequence[Sequence[int]] = ()) -> Inte
 
     Args:
         values: inner products of the experts' answers, [prompts, noise samples, experts, experts], of the layout feature.
-        same: groups of copies, by the experts' places (`experts.kinship.Kin.same`); each group counts once, by its first.
+        same: groups of copies, by the experts' places (`experts.kin.Kin.same`); each group counts once, by its first.
     """
     copies = {one for group in same for one in group[1:]}
     chosen = [place for place in range(values.shape[2]) if place not in copies]

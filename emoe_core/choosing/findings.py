@@ -10,7 +10,7 @@ from itertools import combinations
 
 import numpy as np
 
-from ..experts.kinship import Kin
+from ..experts.kin import Kin
 from ..experts.sets import Expert
 from ..records.message import Code, Message
 from ..stats.evaluation import Floats, spearman

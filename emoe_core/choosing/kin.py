@@ -14,7 +14,7 @@ from ..stats.evaluation import Floats
 from .products import Products
 
 if TYPE_CHECKING:
-    from ..experts.kinship import Kin
+    from ..experts.kin import Kin
 
 #: Squared distance of a copy, over the median of all pairs; and what a mean of two others leaves of a merge, over its squared
 #: distance to the nearer one. Independent fine-tunes of one base leave three quarters, and their base a half.

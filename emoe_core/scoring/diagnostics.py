@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from ..errors import BRIEF, EMoEError, plain
-from ..experts.kinship import Kin, kinship
+from ..experts.kin import Kin
+from ..experts.kinship import kinship
 from ..experts.sets import Expert, ExpertSet
 from ..experts.signature import RELATED, relatedness
 from ..records.message import Code, Message, dump_all

@@ -11,7 +11,7 @@ from emoe_core.choosing.record import Asked
 from emoe_core.choosing.select import Selection, select
 from emoe_core.choosing.tasks import DRAWS, Interval, of_rows, split, twins
 from emoe_core.errors import EMoEError
-from emoe_core.experts.kinship import Copy, Kin, Merge
+from emoe_core.experts.kin import Copy, Kin, Merge
 from emoe_core.prompts import PromptRow
 from emoe_core.stats.evaluation import auroc
 

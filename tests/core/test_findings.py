@@ -10,7 +10,7 @@ import pytest
 
 from emoe_core.choosing.findings import FEWEST_PAIRS, findings, pairs_of_wording
 from emoe_core.choosing.products import Products, joined, products
-from emoe_core.experts.kinship import Copy, Kin, Merge
+from emoe_core.experts.kin import Copy, Kin, Merge
 from emoe_core.experts.sets import Expert
 from emoe_core.experts.signature import Signature
 from emoe_core.records.message import Code, Message

@@ -12,7 +12,8 @@ from safetensors.torch import load_file
 
 from emoe_core.choosing.effective import effective_number
 from emoe_core.demo import expert_files
-from emoe_core.experts.kinship import Kin, kinship
+from emoe_core.experts.kin import Kin
+from emoe_core.experts.kinship import kinship
 from emoe_core.experts.sets import Expert
 from emoe_core.experts.signature import Unread, signature
 from emoe_core.stats.effective import effective

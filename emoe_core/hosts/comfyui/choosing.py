@@ -23,7 +23,8 @@ from ...choosing.record import ENDING, About, Asked, Block, Candidate, Kept, Lev
 from ...choosing.result import Choice, choose, presets
 from ...choosing.tasks import of_rows, of_trial, twins
 from ...errors import EMoEError
-from ...experts.kinship import Kin, kinship
+from ...experts.kin import Kin
+from ...experts.kinship import kinship
 from ...experts.sets import Expert, ExpertSet
 from ...io.console import duration
 from ...mixture.experts import MixtureSet

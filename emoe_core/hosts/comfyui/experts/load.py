@@ -15,7 +15,7 @@ from comfy.model_patcher import ModelPatcher
 from safetensors import SafetensorError
 
 from ....errors import EMoEError, first_line
-from ....experts.kinship import SLIM as SLIM_MARK
+from ....experts.family import SLIM as SLIM_MARK
 from ....experts.sets import Expert, ExpertSet
 from ....io.files import file_sha256, state_of
 from ....io.log import timed
