@@ -1,6 +1,6 @@
 """What is known of the kinship of a set's experts: copies, merges, and the tree of relatives."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
