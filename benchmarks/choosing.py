@@ -7,7 +7,8 @@ Four parts, on experts whose training is known:
     sets      sets as users have them: fine-tunes, merges, quantised copies, differences of low rank, and in the worlds other
               styles, LoRAs and a distilled expert. For each: mean AUROC of `layout` over the groups of prompts that the
               experts were hardly or never shown, the same for the score's numerator (disagreement) and for one over its
-              denominator (the guidance's size) alone, the effective number of experts, and the Gate's promise.
+              denominator (the guidance's size) alone, the effective number of experts (copies
+              count once), and the Gate's promise.
     pools     pools of 8 with planted near copies and merges. `planted_kept_share`: in which share of the draws a planted
               expert was kept beside those that it was made from. `auroc_below_best_four`: how far the chosen four are below
               the best four of the pool, found by trying all; the mean over the draws. Both without and with labels.
@@ -88,11 +89,11 @@ def main() -> int:
     from choice.sets import Measured
     from known_truth import pools
 
+    import emoe_core.choosing.effective
     import emoe_core.choosing.select
     import emoe_core.choosing.sweep
     import emoe_core.demo
     import emoe_core.experts.kinship
-    import emoe_core.stats.effective
     import emoe_core.trial.look
 
     started, most = time.monotonic(), QUICK_PROMPTS if options.quick else PROMPTS

@@ -18,7 +18,9 @@ def expert(core: ModuleType, name: str, weights: Any) -> Any:
     """What the U-Net's weights tell, as of an expert that was loaded."""
     unet = {key.removeprefix("unet."): weight for key, weight in weights.items() if not key.startswith("text.")}
     mark = core.experts.signature.signature(unet.items())
-    return core.experts.sets.Expert(name, None, None, mark, mark.digest, "", "small", "EPS", "float32")
+    return core.experts.sets.Expert(
+        name, None, None, mark, mark.digest, "", "small", "EPS", "float32", "", getattr(weights, "kind", "")
+    )
 
 
 class Measured:
@@ -71,8 +73,8 @@ def worth(measured: Measured, experts: Sequence[Any], splits: int, full: Any | N
     found = measured.layout(experts)
     score = found.scores(SCORE)
     numerator, denominator = found.numerator().mean(axis=1), found.denominator().mean(axis=1)
-    scaled = found.values.mean(axis=1) / found.denominator().mean(axis=1)[:, None, None]
-    number = measured.core.stats.effective.effective(scaled)
+    kin = measured.core.experts.kinship.kinship([expert(measured.core, str(n), one) for n, one in enumerate(experts)])
+    number = measured.core.choosing.effective.effective_number(found.values, kin.same())
     return {
         "experts": len(experts),
         "effective_number": number.value,

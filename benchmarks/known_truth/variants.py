@@ -9,6 +9,16 @@ import torch
 from torch import Tensor
 
 Weights = dict[str, Tensor]
+
+
+class Stored(dict[str, Tensor]):
+    """Weights as a file of this type holds them."""
+
+    def __init__(self, weights: Weights, kind: str) -> None:
+        super().__init__(weights)
+        self.kind = kind
+
+
 #: Values of one scale in the 4- and 8-bit block formats of GGUF (Q4_0, Q8_0).
 BLOCK = 32
 
@@ -33,10 +43,11 @@ ENCODER_AND_DECODER = {"input_blocks": 0.0, "middle_block": 0.5, "output_blocks"
 
 def rounded(weights: Weights, how: Callable[[Tensor], Tensor]) -> Weights:
     """Every matrix and kernel in another precision."""
-    return {
+    found = {
         name: how(weight) if weight.dim() >= 2 and "embedding" not in name else weight
         for name, weight in weights.items()
     }
+    return Stored(found, KINDS[how])
 
 
 def fp8(weight: Tensor) -> Tensor:
@@ -66,6 +77,10 @@ def _in_blocks(weight: Tensor, scale: Callable[[Tensor], Tensor], low: int, high
     step = scale(part).half().float()
     step = torch.where(step == 0, torch.ones_like(step), step)
     return ((part / step).round().clamp(low, high) * step).flatten()[: len(flat)].view_as(weight)
+
+
+#: As an expert that was loaded from such a file names its type.
+KINDS = {fp8: "scaled float8_e4m3fn", q8_0: "Q8_0", q4_0: "Q4_0"}
 
 
 def noisy(weights: Weights, size: float, seed: int) -> Weights:
