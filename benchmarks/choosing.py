@@ -81,6 +81,7 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help="fewer prompts, sets and planted experts")
     parser.add_argument("--json", type=Path, metavar="FILE", help="where the figures go, after every part")
     parser.add_argument("--worlds", type=Path, metavar="CACHE", help="also measure the worlds trained in CACHE")
+    parser.add_argument("--document", type=Path, metavar="FILE", help="write the table of sets into this document")
     parser.add_argument("--part", choices=list(PARTS), action="append", help="only this part (repeatable)")
     options = parser.parse_args()
     from common import enter_host, write
@@ -106,6 +107,11 @@ def main() -> int:
         figures |= PARTS[part](every, options.quick)
         figures["seconds"] = round(time.monotonic() - started)
         write(options.json, figures)
+    if options.document:
+        from choice.sets import realistic
+        from known_truth.document import update
+
+        update(figures, options.document, {"realistic": realistic})
     return 0
 
 

@@ -132,3 +132,30 @@ def line(name: str, one: dict[str, Any]) -> str:
         f"{one['auroc_of_denominator']:.3f}), effective number {one['effective_number']:.2f}, blocked: known "
         f"{one['promise']['blocked']:.3f}{'' if one['promise']['holds'] else ' BROKEN'}, unknown {one['blocked_unknown']:.3f}"
     )
+
+
+def realistic(found: dict[str, Any]) -> list[str]:
+    """All sets as a table of docs/validity.md."""
+    from known_truth.document import table
+
+    rows = []
+    for source, every in found.get("sets", {}).items():
+        for name, one in every.items():
+            low, high = one["interval"]
+            span = "" if low is None else f" ({low:.2f} to {high:.2f})"
+            promise = one["promise"]
+            rows.append(
+                [
+                    source,
+                    name,
+                    f"{one['auroc']:.3f}",
+                    f"{one['auroc_of_numerator']:.2f}",
+                    f"{one['auroc_of_denominator']:.3f}",
+                    f"{one['rank_correlation']:.2f}",
+                    f"{one['effective_number']:.2f}{span}",
+                    f"{100 * promise['blocked']:.1f} %{'' if promise['holds'] else ' (broken)'}",
+                    f"{100 * one['blocked_unknown']:.0f} %",
+                ]
+            )
+    head = ["experts", "set", "AUROC", "numerator", "denominator", "rank corr.", "effective number", "known", "unknown"]
+    return table(head, rows) if rows else []

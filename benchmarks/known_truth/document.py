@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,10 +31,10 @@ LABELS = {
 }
 
 
-def update(found: Found, path: Path) -> None:
+def update(found: Found, path: Path, tables: Mapping[str, Callable[[Found], list[str]]] | None = None) -> None:
     """Fills every mark that the figures have a table for."""
     text = path.read_text("utf-8")
-    for name, make in TABLES.items():
+    for name, make in (TABLES if tables is None else tables).items():
         rows = make(found)
         if not rows:
             continue
@@ -51,7 +51,7 @@ def _cell(figure: dict[str, float], digits: int = 2) -> str:
     return f"{figure['value']:.{digits}f} ({figure['low']:.{digits}f} to {figure['high']:.{digits}f})"
 
 
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     return ["| " + " | ".join(row) + " |" for row in (head, ["---"] * len(head), *rows)]
 
 
@@ -72,7 +72,7 @@ def tasks(found: Found) -> list[str]:
         ("thing never shown against thing shown seldom", found["held_out_against_under_sampled"]),
         ("rank correlation of a language's share and its median", found["spearman_share_score"]),
     )
-    return _table(["AUROC of", *SHOWN], rows + [[title, *_shown(row)] for title, row in extra if row])
+    return table(["AUROC of", *SHOWN], rows + [[title, *_shown(row)] for title, row in extra if row])
 
 
 def everything(found: Found) -> list[str]:
@@ -99,7 +99,7 @@ def everything(found: Found) -> list[str]:
             rows.append(
                 [end, "", "", "", "", *(f"{found[area][end]['value']:.3f}" for area in ("aurc", "augrc", "auarc"))]
             )
-    return _table(
+    return table(
         [
             "number",
             "mean AUROC",
@@ -123,7 +123,7 @@ def failures(found: Found) -> list[str]:
                 name: column["fail_auroc"] for name, column in entry["columns"].items() if "fail_auroc" in column
             }
             rows.append([NAMES[f"failure_{label}"], str(entry["prompts"]), f"{entry['failed']:.0%}", *_shown(figures)])
-    return _table(["prompts", "how many", "bad", *SHOWN], rows) if rows else []
+    return table(["prompts", "how many", "bad", *SHOWN], rows) if rows else []
 
 
 def quartiles(found: Found) -> list[str]:
@@ -131,7 +131,7 @@ def quartiles(found: Found) -> list[str]:
     rows = []
     for measure, presets in found["quality_by_quartile"].items():
         rows += [[measure, f"`{preset}`", *(_cell(part) for part in parts)] for preset, parts in presets.items()]
-    return _table(["measure", "preset", *QUARTERS], rows)
+    return table(["measure", "preset", *QUARTERS], rows)
 
 
 def gain(found: Found) -> list[str]:
@@ -145,7 +145,7 @@ def gain(found: Found) -> list[str]:
         )
     head = ["task", "best single-model number", *(f"`{preset}` over it" for preset in COMPARED)]
     head += [f"`{preset}` over the mean guidance" for preset in COMPARED]
-    return _table([*head, "`fast` over the better text length"], rows)
+    return table([*head, "`fast` over the better text length"], rows)
 
 
 def ablations(found: Found) -> list[str]:
@@ -154,7 +154,7 @@ def ablations(found: Found) -> list[str]:
     for case, presets in found["ablations"].items():
         cells = [f"{presets[p]['mean_auroc']:.2f} ({presets[p]['rank_correlation']:.2f})" for p in PRESETS]
         rows.append([case, *cells])
-    return _table(["case", *(f"`{p}`" for p in PRESETS)], rows)
+    return table(["case", *(f"`{p}`" for p in PRESETS)], rows)
 
 
 def regression(found: Found) -> list[str]:
@@ -164,7 +164,7 @@ def regression(found: Found) -> list[str]:
     rows = [
         [cause.replace("_", " "), *(_cell(found["regression"][c][cause]) for c in names.values())] for cause in causes
     ]
-    return _table(["standardised weight of", *names], rows)
+    return table(["standardised weight of", *names], rows)
 
 
 def worlds(found: Found) -> list[str]:
@@ -199,7 +199,7 @@ def worlds(found: Found) -> list[str]:
         "mean",
         "bad picture",
     ]
-    return _table(head, rows) if rows else []
+    return table(head, rows) if rows else []
 
 
 WORLD_TASKS = ("unseen_language", "held_out_concept", "under_sampled", "nonsense", "word_salad", "typo")
@@ -217,7 +217,7 @@ def within(found: Found) -> list[str]:
         ]
         rows.append([name, *cells])
     head = ["experts", *(f"`{preset}`" for preset in COMPARED), "`guidance`", "`tokens`"]
-    return _table([*head, *(f"`{preset}`: weights of exposure and of tokens" for preset in COMPARED)], rows)
+    return table([*head, *(f"`{preset}`: weights of exposure and of tokens" for preset in COMPARED)], rows)
 
 
 def sets(found: Found) -> list[str]:
@@ -233,7 +233,7 @@ def sets(found: Found) -> list[str]:
             ]
             if any(cells):
                 rows.append([title, f"`{preset}`", *cells])
-    return _table(["experts", "preset", *columns], rows)
+    return table(["experts", "preset", *columns], rows)
 
 
 def languages(found: Found) -> list[str]:
@@ -246,7 +246,7 @@ def languages(found: Found) -> list[str]:
             of = [figures["spearman_share_score"][PRESETS[preset]], *(limits[name][preset][key] for key in told)]
             rows.append([name if preset == TOLD else "", f"`{preset}`", *(_cell(one) for one in of)])
     head = ["experts", "preset", "rank correlation, all nine", "the five shown most"]
-    return _table([*head, "never shown against shown well", "never shown against shown seldom"], rows)
+    return table([*head, "never shown against shown well", "never shown against shown seldom"], rows)
 
 
 def own_seeds(found: Found) -> list[str]:
@@ -256,7 +256,7 @@ def own_seeds(found: Found) -> list[str]:
         for name, world in found.get("worlds", {}).items()
         if "own_seeds" in world
     ]
-    return _table(["world", *(NAMES[task] for task in WORLD_TASKS), "mean over all tasks"], rows) if rows else []
+    return table(["world", *(NAMES[task] for task in WORLD_TASKS), "mean over all tasks"], rows) if rows else []
 
 
 def choice(found: Found) -> list[str]:
@@ -267,7 +267,7 @@ def choice(found: Found) -> list[str]:
     means = chosen["mean_auroc"]
     order = sorted(means["chosen_on"], key=lambda name: -means["chosen_on"][name])
     kept = [name for name in order if name in order[:10] or name in chosen["reported"]]
-    return _table(
+    return table(
         ["number", "split 0, where the choice was made", "the other splits"],
         [[f"`{name}`", f"{means['chosen_on'][name]:.3f}", f"{means['reported_on'][name]:.3f}"] for name in kept],
     )
@@ -286,7 +286,7 @@ def again(found: Found) -> list[str]:
     rows.append(["an AUROC of 0.90 is found again between", *(_span(told["reach"][name]) for name in numbers)])
     shares = [" of ".join(map(str, told["left_out"].get(name, []))) for name in numbers]
     rows.append(["figures of the last training within", *shares])
-    return _table(["world", *(f"`{name}`" for name in numbers)], rows)
+    return table(["world", *(f"`{name}`" for name in numbers)], rows)
 
 
 def _span(ends: Sequence[float]) -> str:
