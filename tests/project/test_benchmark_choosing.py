@@ -84,7 +84,7 @@ def test_sets_are_worth_what_their_answers_are() -> None:
     half = measured.auroc(-measured.layout(experts).denominator().mean(axis=1), unseen=True)
     assert half == pytest.approx(found["auroc_of_denominator"], abs=0.05)
     table = sets.realistic({"sets": {"made up": {"four": found}}})
-    assert len(table) == 3 and table[2].startswith("| made up | four | 0.9") and "broken" not in table[2]
+    assert len(table) == 3 and table[2].startswith("| made up | four | 1.000 | 0.5") and "broken" not in table[2]
 
 
 def test_products_are_those_that_choose_experts_keeps() -> None:
