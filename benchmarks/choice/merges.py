@@ -26,12 +26,12 @@ class Family:
         from known_truth import variants
 
         one, other, third = (list(self.experts)[place] for place in rng.permutation(len(self.experts))[:3])
-        shares = rng.uniform(0.1, 0.9, 3 if by_block else 1)
+        planted = rng.uniform(0.1, 0.9, 3 if by_block else 1)
         if by_block:
-            by_name = dict(zip(("input_blocks", "output_blocks", ""), shares.tolist(), strict=True))
+            by_name = dict(zip(("input_blocks", "output_blocks", ""), planted.tolist(), strict=True))
             made = variants.by_block(self.experts[one], self.experts[other], by_name)
         else:
-            made = variants.merge(self.experts[one], self.experts[other], float(shares[0]))
+            made = variants.merge(self.experts[one], self.experts[other], float(planted[0]))
         every = [self.known[one], self.known[other], self.known[third], expert(self.core, "merge", variants.half(made))]
         order = rng.permutation(4).tolist()
         found = self.core.experts.kinship.kinship([every[place] for place in order])
@@ -39,14 +39,15 @@ class Family:
         if merge is None or {order[place] for place in merge.parents} != {0, 1}:
             return 1.0
         of_other = [order[place] for place in merge.parents].index(1)
-        told = [weights[of_other] for _, weights in merge.blocks] if by_block else [merge.weights[of_other]]
+        # Shares that hardly differ are told as one.
+        told = [shares[of_other] for _, shares in merge.blocks] or [merge.weights[of_other]]
         if by_block:
             # Every planted share must be found, and no other one.
             return max(
-                max((min(abs(share - one) for one in told) for share in shares), default=1.0),
-                max((min(abs(share - one) for share in shares) for one in told), default=1.0),
+                max(min(abs(share - one) for one in told) for share in planted),
+                max(min(abs(share - one) for share in planted) for one in told),
             )
-        return abs(told[0] - float(shares[0]))
+        return abs(told[0] - float(planted[0]))
 
     def alarms(self) -> tuple[int, int]:
         """Among the fine-tunes themselves: merges that were found, and triples of a child and two parents that were tried."""
