@@ -235,7 +235,7 @@ class Family:
         for finer, fit in (("blocks", self._fit(child, parents, "blocks", whole.weights[0])), ("tensors", fine)):
             left = 1 - chosen.explained
             better = left > _WHOLE and 1 - fit.explained < _BETTER * left
-            if better and np.ptp(fit.weights, axis=0).max() > 2 * LEAST:
+            if better and np.ptp(fit.weights, axis=0).max() > LEAST:
                 chosen, level = fit, finer
         if chosen.explained < MERGED:
             return None
