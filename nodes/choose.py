@@ -214,7 +214,7 @@ class ChooseExperts(io.ComfyNode):
         wanted = choosing.Wanted(pairs, prompts, prompt_file, groups, most_rows, trial)
         tried = choosing.Tried(try_steps, try_sizes)
         found, place = choosing.run(experts, wanted, tried, latent_image, how, clip, name, most, loss)
-        lines = [str(one) for one in (*found.messages(), *choosing.wrong(experts, found))]
+        lines = [str(one) for one in found.messages(choosing.wrong(experts, found))]
         image = choosing.picture(found)
         drawn, said = decoration(lambda: dict(ui.PreviewImage(image, cls=cls).as_dict()))
         shown = {**drawn, **text_ui(*lines, *said), "emoe_choice": [choosing.told(found, place)]}
