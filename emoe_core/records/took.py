@@ -60,11 +60,19 @@ class Took:
         each, whole = (
             (" per prompt", f"{in_words(self.seconds)} for {self.prompts}; ") if self.prompts > 1 else ("", "")
         )
-        told = f"took {in_words(self.seconds / self.prompts)}{each} ({whole}{counted})"
+        told = f"took {self.brief()}{each} ({whole}{counted})"
+        return told if self.expected is None else f"{told}; expected next: {self.brief_expected()}{each}"
+
+    def brief(self) -> str:
+        """The seconds per prompt."""
+        return in_words(self.seconds / self.prompts)
+
+    def brief_expected(self) -> str:
+        """The seconds per prompt that are expected next; "" where nothing was measured."""
         if self.expected is None:
-            return told
+            return ""
         low, high = (one / self.prompts for one in self.expected)
-        return f"{told}; expected next: {between(low, high)}{each}"
+        return between(low, high)
 
 
 def _rounded(values: dict[str, Any]) -> dict[str, Any]:
