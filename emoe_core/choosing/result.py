@@ -315,8 +315,8 @@ def _keep_only(graph: dict[str, Any], source: str, chosen: Sequence[int], candid
         here = graph[here[0]]["inputs"].get("experts")
     if here is not None or len(chain) != candidates:
         raise EMoEError(
-            "The workflow's experts do not come from one Load Experts or a chain of Add Expert with these candidates, so which "
-            "to leave out is not plain; set your own by the list."
+            "The workflow's experts do not come from one Load Experts or a chain of Add Expert with these candidates, so they "
+            "cannot be set in it; set them by hand."
         )
     before: str | None = None
     own = [copy.deepcopy(graph[chain[number]]["inputs"]) for number in chosen]
