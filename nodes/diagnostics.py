@@ -31,8 +31,8 @@ class ExpertDiagnostics(io.ComfyNode):
                     default="",
                     multiline=True,
                     optional=True,
-                    tooltip="Some prompts, one per line, to see how far the experts lie apart. A ranking takes at least 8. Empty: "
-                    "weights only.",
+                    tooltip="Some prompts, one per line, to see how far the experts lie apart. A ranking takes at least 8. "
+                    "Empty: weights only.",
                 ),
                 io.Latent.Input(
                     "latent_image", optional=True, tooltip="Size for the prompts; only needed with prompts."
@@ -47,8 +47,8 @@ class ExpertDiagnostics(io.ComfyNode):
                 io.String.Output(display_name="text", tooltip="Everything that was found, what matters most first."),
                 io.Image.Output(
                     display_name="matrix",
-                    tooltip="How alike the weights of each pair are. With prompts, how far their latents are apart. For each merge, "
-                    "its parents' shares.",
+                    tooltip="How alike the weights of each pair are. With prompts, how far their latents are apart. For each "
+                    "merge, its parents' shares.",
                 ),
             ],
             is_output_node=True,
