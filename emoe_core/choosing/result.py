@@ -27,6 +27,9 @@ from .tasks import Interval, Split, of_trial, split
 
 _SCORE, _LOAD, _LOAD_EXPERTS, _ADD = "EMoE_Score", "EMoE_LoadCalibration", "EMoE_LoadExperts", "EMoE_AddExpert"
 
+#: What `Choice.tables` show.
+TITLES = "What each further expert adds", "What each setting costs and loses"
+
 #: An AUROC that says nothing, and one above which a pair tells all prompts apart.
 _CHANCE, _ALL = 0.5, 0.9995
 
