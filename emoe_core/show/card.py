@@ -48,7 +48,7 @@ def card(report: Report, verdict: Verdict | None = None, calibration: Calibratio
         names = ("verdict", "passed", "mode", "policy", "alpha", "threshold", "reason", "percentile", "p_value")
         found |= {name: told[name] for name in names}
     if report.took is not None:
-        found |= {"took": report.took.brief(), "expected": report.took.brief_expected()}
+        found |= {"took": report.took.brief(), "expected": report.took.next()}
     return found
 
 

@@ -35,6 +35,7 @@ def test_a_run_is_counted_and_said() -> None:
         took.line() == "took 2.8 s (4 experts, 8 calls, 4 of them for the empty prompt); expected next: 1.3 s to 2.6 s"
     )
     assert replace(took, empty=0, expected=(2.6, 2.6)).line() == "took 2.8 s (4 experts, 8 calls); expected next: 2.6 s"
+    assert took.next() == ["1.3 s", "2.6 s"] and replace(took, expected=None).next() == []
     assert replace(took, expected=None).line().endswith("empty prompt)")  # nothing is said where nothing was measured
     told = json.loads(json.dumps(took.as_dict()))
     assert told["expected"] == [1.3, 2.6] and [one["around"] for one in told["each"]] == [0.12] * 4
