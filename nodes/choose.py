@@ -38,8 +38,8 @@ class ChooseExperts(io.ComfyNode):
                 "cheapest settings",
             ),
             description=(
-                "Says which of your checkpoints to take as experts, and the cheapest settings, without an image. "
-                "Every candidate answers known and unknown prompts once; every subset is then scored from that. Copies and "
+                "Says which of your checkpoints to take as experts, and which settings are the cheapest. No image is drawn. "
+                "Every candidate answers known and unknown prompts once, and every subset is scored from that. Copies and "
                 "merges are left out, and an expert stays only if it pays. An interrupted run goes on where it stopped."
             ),
             inputs=[
@@ -92,11 +92,9 @@ class ChooseExperts(io.ComfyNode):
                     default=MOST,
                     min=2,
                     max=choosing.MOST_EXPERTS,
-                    tooltip="The largest set that is looked for.",
+                    tooltip="The largest set that you would take.",
                 ),
-                inputs.rate(
-                    "loss", LOSS, tooltip="What the cheapest settings may lose of the AUROC of the dearest ones."
-                ),
+                inputs.rate("loss", LOSS, tooltip="How much AUROC the cheapest settings may lose."),
                 io.Int.Input(
                     "pairs",
                     default=PAIRS,
@@ -135,7 +133,7 @@ class ChooseExperts(io.ComfyNode):
                     min=0,
                     max=100000,
                     optional=True,
-                    tooltip="At most so many prompts of that file, evenly spaced through it. 0: all.",
+                    tooltip="At most this many prompts of that file, evenly spaced. 0: all.",
                     **ADVANCED,
                 ),
                 io.String.Input(
@@ -152,19 +150,19 @@ class ChooseExperts(io.ComfyNode):
                     "try_steps",
                     default="",
                     optional=True,
-                    tooltip="Other steps to try, with commas between, as in 2, 5. Each costs as much as at_step.",
+                    tooltip="Other steps to try, with commas between: 2, 5. Each costs as much as at_step.",
                 ),
                 io.String.Input(
                     "try_sizes",
                     default="",
                     optional=True,
-                    tooltip="Other sizes to try, with commas between, as in 512x512. Empty: only that of latent_image.",
+                    tooltip="Other sizes to try, with commas between: 512x512, 768x768. Empty: only that of latent_image.",
                 ),
                 inputs.clip(),
             ],
             outputs=[
                 Experts.Output(display_name="experts", tooltip="The chosen experts, in the order they were chosen."),
-                io.String.Output(display_name="text", tooltip="What was found, a line each."),
+                io.String.Output(display_name="text", tooltip="What was found, what matters most first."),
                 io.Image.Output(
                     display_name="table", tooltip="What each further expert adds, and what each setting costs."
                 ),
@@ -214,7 +212,7 @@ class ChooseExperts(io.ComfyNode):
         wanted = choosing.Wanted(pairs, prompts, prompt_file, groups, most_rows, trial)
         tried = choosing.Tried(try_steps, try_sizes)
         found, place = choosing.run(experts, wanted, tried, latent_image, how, clip, name, most, loss)
-        lines = [str(one) for one in (*found.messages(), *choosing.wrong(experts, found))]
+        lines = [str(one) for one in found.messages(choosing.wrong(experts, found))]
         image = choosing.picture(found)
         drawn, said = decoration(lambda: dict(ui.PreviewImage(image, cls=cls).as_dict()))
         shown = {**drawn, **text_ui(*lines, *said), "emoe_choice": [choosing.told(found, place)]}

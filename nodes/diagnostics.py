@@ -20,10 +20,9 @@ class ExpertDiagnostics(io.ComfyNode):
         return io.Schema(
             **named("EMoE_ExpertDiagnostics", "Expert Diagnostics", "compare models", "lineage", "similar checkpoints"),
             description=(
-                "What a set of experts is good for: who descends from whom (lineage), which are copies or merges of others and "
-                "how many experts that leaves, what they predict, and which taps, estimators and preset make sense for their "
-                "uncertainty. With prompts it also measures how far their answers lie apart, and says what disagrees for "
-                "other reasons than knowledge."
+                "What a set of experts is good for: who descends from whom (lineage), which are copies or merges of others, "
+                "how many experts that leaves, which preset makes sense, and what a score costs. With prompts it also measures "
+                "how far their answers lie apart, and says which experts disagree for reasons other than knowledge."
             ),
             inputs=[
                 Experts.Input("experts", tooltip="The experts to look at."),
@@ -32,8 +31,8 @@ class ExpertDiagnostics(io.ComfyNode):
                     default="",
                     multiline=True,
                     optional=True,
-                    tooltip="Some prompts, one per line, to see how far the experts lie apart: 8 or more for a ranking. Empty: "
-                    "weights only.",
+                    tooltip="Some prompts, one per line, to see how far the experts lie apart. A ranking takes at least 8. "
+                    "Empty: weights only.",
                 ),
                 io.Latent.Input(
                     "latent_image", optional=True, tooltip="Size for the prompts; only needed with prompts."
@@ -45,11 +44,11 @@ class ExpertDiagnostics(io.ComfyNode):
                 ),
             ],
             outputs=[
-                io.String.Output(display_name="text", tooltip="All that was found, a line each."),
+                io.String.Output(display_name="text", tooltip="Everything that was found, what matters most first."),
                 io.Image.Output(
                     display_name="matrix",
-                    tooltip="For each pair how alike their weights are, and with prompts how far their latents are apart; for "
-                    "each merge its parents' shares.",
+                    tooltip="How alike the weights of each pair are. With prompts, how far their latents are apart. For each "
+                    "merge, its parents' shares.",
                 ),
             ],
             is_output_node=True,

@@ -67,8 +67,8 @@ function details(card) {
   if (names.length > 5) table.querySelectorAll("td").forEach((cell) => Object.assign(cell.style, { fontSize: "0", minWidth: "10px" }));
   const seed = card.seed_variance === null ? say("unmeasured") : short(card.seed_variance, 2);
   const list = element("dl");
-  for (const [name, value] of [["models", short(card.epistemic, 2)], ["seed", seed], ["response", short(card.response, 3)]])
-    list.append(element("dt", {}, say(name)), element("dd", {}, value));
+  for (const [name, value] of [["models", short(card.epistemic, 2)], ["seed", seed], ["response", short(card.response, 3)], ["took", card.took], ["expected", card.expected?.join("–")]])
+    if (value) list.append(element("dt", {}, say(name)), element("dd", {}, value));
   return [table, list];
 }
 

@@ -23,7 +23,7 @@ def table(
     theme: str = "light",
     scale: float = 1.0,
 ) -> Image.Image:
-    """Rows of texts under a head; columns are as wide as they need to be, and all but the first stand at the right.
+    """Rows of texts under a head; columns are as wide as they need to be, and all but the first are aligned at the right.
 
     Args:
         highlight: rows on a ground of their own.

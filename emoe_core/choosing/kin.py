@@ -1,4 +1,4 @@
-"""Copies and merges among candidates: they say what the experts they are made of say.
+"""Copies and merges among candidates: the experts that they are made of say the same.
 
 The weights tell with certainty. Where they cannot be read, or patches change them, the answers tell.
 """

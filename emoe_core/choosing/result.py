@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import EMoEError
+from ..io.console import size_text
 from ..records.calibration import Calibration
 from ..records.message import Code, Message, dump_all
 from ..remote.workflow import is_link
@@ -25,6 +26,9 @@ from .sweep import LOSS, Setting, Sweep, alone, sweep
 from .tasks import Interval, Split, of_trial, split
 
 _SCORE, _LOAD, _LOAD_EXPERTS, _ADD = "EMoE_Score", "EMoE_LoadCalibration", "EMoE_LoadExperts", "EMoE_AddExpert"
+
+#: What `Choice.tables` show.
+TITLES = "What each further expert adds", "What each setting costs and loses"
 
 #: An AUROC that says nothing, and one above which a pair tells all prompts apart.
 _CHANCE, _ALL = 0.5, 0.9995
@@ -50,8 +54,12 @@ class Choice:
         same = [(*one.of, one.expert) for one in self.selection.redundant if len(one.of) == 1]
         return effective_number(self.record.products[0, LAYOUT].values, same)
 
-    def messages(self) -> list[Message]:
-        """What was found, a sentence each."""
+    def messages(self, wrong: Sequence[Message] = ()) -> list[Message]:
+        """What was found, what matters most first.
+
+        Args:
+            wrong: what is wrong with the candidates as a set, where that is known.
+        """
         about, picked = self.record.about, self.selection
         names = [one.name for one in about.experts]
         chosen = [one for one in picked.steps if one.kept][-1]
@@ -66,10 +74,15 @@ class Choice:
                 high=chosen.value.high,
             )
         ]
+        if self.record.done < len(about.prompts):
+            found.append(Message.of(Code.MEASURED, done=self.record.done, total=len(about.prompts)))
         if chosen.value.low <= _CHANCE:
             found.append(Message.of(Code.CHANCE))
         if picked.steps[0].chosen > _ALL:
             found.append(Message.of(Code.EASY))
+        found.append(self._advice())
+        if self.sweep.cheapest.calls < self.sweep.advised.calls:
+            found.append(self._fewer())
         for before, step in zip(picked.steps, picked.steps[1:], strict=False):
             if step.gain is not None:
                 found.append(self._further(before.experts, step, step.gain))
@@ -87,16 +100,13 @@ class Choice:
                 found.append(
                     Message.of(Code.MERGE_OF, expert=names[one.expert], parents=self._named(one.of), share=one.weight)
                 )
+        found += wrong
         number = self.number
         low, high = (number.value if end is None else end for end in (number.low, number.high))
         found.append(Message.of(Code.EFFECTIVE, candidates=len(names), value=number.value, low=low, high=high))
-        found.append(self._advice())
-        if self.sweep.cheapest.calls < self.sweep.advised.calls:
-            found.append(self._fewer())
         if lost := int((~self.usable).sum()):
             found.append(Message.of(Code.SCORELESS, count=lost))
-        if self.record.done < len(about.prompts):
-            found.append(Message.of(Code.MEASURED, done=self.record.done, total=len(about.prompts)))
+        found.append(Message.of(Code.FIGURES))
         return found
 
     def _named(self, experts: Sequence[int]) -> list[Message]:
@@ -127,6 +137,16 @@ class Choice:
 
     def _advice(self) -> Message:
         one = self.sweep.advised
+        if one == self.sweep.dearest:
+            return Message.of(
+                Code.NONE_CHEAPER,
+                allowed=self.sweep.allowed,
+                preset=one.preset,
+                samples=one.samples,
+                level=self._level(one),
+                calls=one.calls,
+                seconds=one.seconds,
+            )
         return Message.of(
             Code.ADVISED,
             allowed=self.sweep.allowed,
@@ -139,7 +159,6 @@ class Choice:
             loss=one.loss.value,
             low=one.loss.low,
             high=one.loss.high,
-            agreement=one.agreement,
         )
 
     def _fewer(self) -> Message:
@@ -183,7 +202,7 @@ class Choice:
             [
                 f"{one.preset}, {one.samples} x {len(one.experts)}, {self.record.about.levels[one.level].name()}",
                 f"{one.value:.3f}",
-                one.loss.text(sign=True),
+                "" if one == self.sweep.dearest else one.loss.text(sign=True),
                 f"{one.agreement:.2f}",
                 f"{one.calls:.3g}",
                 f"{one.seconds:.3g}",
@@ -299,8 +318,8 @@ def _keep_only(graph: dict[str, Any], source: str, chosen: Sequence[int], candid
         here = graph[here[0]]["inputs"].get("experts")
     if here is not None or len(chain) != candidates:
         raise EMoEError(
-            "The workflow's experts do not come from one Load Experts or a chain of Add Expert with these candidates, so which "
-            "to leave out is not plain; set your own by the list."
+            "The workflow's experts do not come from one Load Experts or a chain of Add Expert with these candidates, so they "
+            "cannot be set in it; set them by hand."
         )
     before: str | None = None
     own = [copy.deepcopy(graph[chain[number]]["inputs"]) for number in chosen]
@@ -359,14 +378,6 @@ def _marked(record: Record, marks: Contents, labels: str) -> Record:
     if all(one.bad is None for one in prompts[: record.done]):
         raise EMoEError("None of the choice's prompts is marked in this trial; measure with the trial's prompts first.")
     return replace(record, about=replace(record.about, prompts=prompts))
-
-
-def size_text(size: int) -> str:
-    """Bytes for a person."""
-    for unit, one in (("GB", 10**9), ("MB", 10**6)):
-        if size >= one:
-            return f"{size / one:.3g} {unit}"
-    return f"{size / 1000:.3g} kB"
 
 
 def presets() -> list[str]:

@@ -1,7 +1,7 @@
 """Which experts to take: the best pair of all, then one after the other, and no more than pay for themselves.
 
-Sets are chosen on one half of the prompts and reported on the other. Copies and merges are found from the answers and left out
-first: what they say is said by the experts that they are made of.
+Sets are chosen on one half of the prompts and reported on the other. Copies and merges are left out first: the experts that they
+are made of say the same.
 """
 
 from collections.abc import Callable, Sequence

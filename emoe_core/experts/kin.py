@@ -120,7 +120,7 @@ class Kin:
             return
         nearest = min(own, key=lambda one: one.distance)
         yield f"nearest '{self.names[nearest.one if nearest.other == place else nearest.other]}'"
-        yield f"{100 * nearest.distance:.3g} % of the weights' size away"
+        yield f"the weights differ by {100 * nearest.distance:.3g} %"
         if place in self.between:
             yield "no change of its own: others descend from it, or it lies on the way between them"
 

@@ -136,6 +136,14 @@ def duration(seconds: float) -> str:
     return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60:02d} min"
 
 
+def size_text(size: float) -> str:
+    """Bytes as 900 kB, 22.1 MB or 6.9 GB."""
+    for unit, one in (("GB", 10**9), ("MB", 10**6)):
+        if size >= one:
+            return f"{size / one:.3g} {unit}"
+    return f"{size / 1000:.3g} kB"
+
+
 @dataclass
 class Totals:
     """Rows by outcome."""

@@ -60,11 +60,16 @@ class Took:
         each, whole = (
             (" per prompt", f"{in_words(self.seconds)} for {self.prompts}; ") if self.prompts > 1 else ("", "")
         )
-        told = f"took {in_words(self.seconds / self.prompts)}{each} ({whole}{counted})"
-        if self.expected is None:
-            return told
-        low, high = (one / self.prompts for one in self.expected)
-        return f"{told}; expected next: {between(low, high)}{each}"
+        told = f"took {self.brief()}{each} ({whole}{counted})"
+        return told if self.expected is None else f"{told}; expected next: {' to '.join(self.next())}{each}"
+
+    def brief(self) -> str:
+        """The seconds per prompt."""
+        return in_words(self.seconds / self.prompts)
+
+    def next(self) -> list[str]:
+        """The seconds per prompt that are expected next: none where nothing was measured, one, or both ends of a range."""
+        return [] if self.expected is None else _ends(*(one / self.prompts for one in self.expected))
 
 
 def _rounded(values: dict[str, Any]) -> dict[str, Any]:
@@ -80,8 +85,11 @@ def in_words(seconds: float) -> str:
 
 def between(low: float, high: float) -> str:
     """A range for a person; one number where both read alike."""
-    first, last = in_words(low), in_words(high)
-    return first if first == last else f"{first} to {last}"
+    return " to ".join(_ends(low, high))
+
+
+def _ends(low: float, high: float) -> list[str]:
+    return list(dict.fromkeys((in_words(low), in_words(high))))
 
 
 def counts(number: int, what: str) -> str:

@@ -20,6 +20,10 @@ from .estimators import ESTIMATORS
 from .presets import DEFAULT, MIDDLE, NOISE_PRED, PRESETS, is_hidden, listed, resolve_tap
 from .savings import Price
 
+#: `_copies` says these, with how it knows.
+_COPIES = frozenset({Code.COPIES, Code.NEAR_COPIES})
+#: Said last: they ask for nothing to be done about the set.
+_LATER = frozenset({Code.SPLIT, Code.WORDING_UNKNOWN})
 #: Share of the latent's mean square below which two experts hardly disagree.
 NEARLY_SAME_LATENTS = 1e-4
 
@@ -34,7 +38,8 @@ class Diagnosis:
         distance: the mean squared distance of each pair's latents over the mean square, mean over the prompts, [M, M];
             None where no prompts were scored.
         preset: the preset that suits the set, or None where no ensemble score does.
-        lines: all of it, for a person.
+        said, details: what was found, for a person, and what else is known of the experts; `lines` is all of it, with what
+            matters most first.
         kin: who descends from whom, merges, and the effective number of experts by their weights.
         answers: the effective number of experts by their answers to the prompts; None where none were asked.
         findings: what the set gets wrong.
@@ -45,15 +50,20 @@ class Diagnosis:
     kinship: tuple[tuple[float | None, ...], ...]
     distance: tuple[tuple[float, ...], ...] | None
     preset: str | None
-    lines: tuple[str, ...]
+    said: tuple[str, ...]
+    details: tuple[str, ...]
     kin: Kin
     answers: Interval | None = None
     findings: tuple[Message, ...] = ()
     price: Price | None = None
 
+    @property
+    def lines(self) -> tuple[str, ...]:
+        return (*self.said, *(() if self.price is None else self.price.lines()), *self.details)
+
     def with_price(self, price: Price) -> "Diagnosis":
-        """The same with a price, said last."""
-        return replace(self, price=price, lines=(*self.lines, *price.lines()))
+        """The same with a price."""
+        return replace(self, price=price)
 
     def as_dict(self) -> dict[str, Any]:
         """Ready for JSON."""
@@ -106,24 +116,26 @@ def diagnose(
         distance = tuple(tuple(float(value) for value in row) for row in mean)
     preset = suitable_preset(experts, taps)
     kin = kinship(all_of_them) if kin is None else kin
-    lines = [
+    said = [
+        _advice(len(experts), preset),
+        *(str(one) for one in findings if one.code not in (*_COPIES, *_LATER)),
+        *_copies(all_of_them, correlation, kin, distance),
         f"{len(experts)} experts of family {all_of_them[0].family}",
-        *(f"- {_about(expert)}" for expert in all_of_them),
         *_lineage(all_of_them, correlation),
         *_tree(kin),
         *_effective(kin, answers),
-        *_copies(all_of_them, correlation, kin, distance),
+        *_nearest(all_of_them, distance),
+        *(str(one) for one in findings if one.code in _LATER),
+    ]
+    details = [
+        "details:",
+        *(f"- {_about(expert)}" for expert in all_of_them),
         *_taps(experts, taps),
         *_estimators(all_of_them),
-        *(
-            f"prompt '{plain(report.prompt, BRIEF)}': {report.line()}, response {report.items[0].response:.4g}"
-            for report in reports
-        ),
-        *(str(one) for one in findings if one.code not in (Code.COPIES, Code.NEAR_COPIES)),
-        _advice(len(experts), preset),
+        *_scores(reports),
     ]
     names = tuple(expert.name for expert in all_of_them)
-    return Diagnosis(names, correlation, distance, preset, tuple(lines), kin, answers, tuple(findings))
+    return Diagnosis(names, correlation, distance, preset, tuple(said), tuple(details), kin, answers, tuple(findings))
 
 
 def _about(expert: Expert) -> str:
@@ -191,12 +203,31 @@ def _copies(
             found.append(
                 f"near-identical: the weights of {pair} correlate by {kinship[i][j]:.6f}; they will hardly disagree"
             )
-    if distance is not None and len(experts) > 2:
-        pairs = list(combinations(range(len(experts)), 2))
-        near, far = (choose(pairs, key=lambda p: distance[p[0]][p[1]]) for choose in (min, max))
-        for word, (i, j) in (("closest", near), ("farthest", far)):
-            found.append(f"{word} pair: '{experts[i].name}' and '{experts[j].name}' ({distance[i][j]:.3g})")
     return found
+
+
+def _nearest(experts: Sequence[Expert], distance: Sequence[Sequence[float]] | None) -> list[str]:
+    if distance is None or len(experts) < 3:
+        return []
+    pairs = list(combinations(range(len(experts)), 2))
+    near, far = (choose(pairs, key=lambda p: distance[p[0]][p[1]]) for choose in (min, max))
+    return [
+        f"{word} pair by their latents: '{experts[i].name}' and '{experts[j].name}' ({distance[i][j]:.3g})"
+        for word, (i, j) in (("closest", near), ("farthest", far))
+    ]
+
+
+def _scores(reports: Sequence[Report]) -> list[str]:
+    if not reports:
+        return []
+    how = reports[0].settings
+    return [
+        f"uncertainty of each prompt ({how.estimator} at {how.tap}, {how.noise_samples} noise samples), highest first:",
+        *(
+            f"- '{plain(one.prompt, BRIEF)}': {one.score:.3g}, response {one.items[0].response:.3g}"
+            for one in sorted(reports, key=lambda one: -one.score)
+        ),
+    ]
 
 
 def _refusal(experts: ExpertSet, taps: Sequence[str], tap: str) -> str | None:

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from ..errors import EMoEError
+from ..io.console import size_text
 from ..records.took import between, counts, in_words
 from .presets import NOISE_PRED, PRESETS, resolve_tap
 from .price import Found, Record, planned
@@ -74,7 +75,7 @@ class Price:
         """For a person."""
         how = f"preset {self.preset} with {_samples(self.noise_samples)}, {self.passes} network passes"
         if self.seconds is None:
-            first = f"price: {how}; nothing was measured with this set yet, so score a prompt first to see seconds"
+            first = f"price: {how}; nothing was measured with this set yet: score a prompt to see seconds"
         else:
             size = "x".join(map(str, self.shape[1:]))
             each = between(min(self.each), max(self.each))
@@ -167,7 +168,7 @@ def _other_presets(
         other = " or ".join(others)
         preset = f"preset {other}"
         if tap == here:
-            made.append(Saving(other, 0.0, None, 0.0, f"{preset}: the same passes, saves nothing"))
+            made.append(Saving(other, 0.0, None, 0.0, f"{preset}: costs the same"))
             continue
         known = _seconds(found[tap][1], identities, samples) if tap in found else None
         if known is not None and seconds:
@@ -176,12 +177,10 @@ def _other_presets(
             line = f"{preset}: {in_words(known)} per prompt, {word} (measured)"
             made.append(Saving(other, None, None, less, line))
         elif tap != NOISE_PRED:
-            line = f"{preset}: as many passes, each ends at the middle of the network; not measured with this set yet"
+            line = f"{preset}: passes end at the middle of the network, which costs less (not measured yet)"
             made.append(Saving(other, None, None, None, line))
         else:
-            line = (
-                f"{preset}: as many passes, each through the whole network; costs more, not measured with this set yet"
-            )
+            line = f"{preset}: passes go through the whole network, which costs more (not measured yet)"
             made.append(Saving(other, None, None, None, line))
     return made
 
@@ -221,12 +220,12 @@ def _bytes(held: Sequence[Held], slim_bits: int) -> list[Saving]:
     slim = held[0].bytes + sum(one.values * slim_bits / 8 for one in held[1:])
     eight = float(sum(one.values for one in held))
     for what, size, note in (
-        ("slim (Load Experts)", slim, "merging costs time whenever an expert is loaded"),
-        ("files in 8 bits", eight, "if ComfyUI keeps them so; a call is faster only where the card computes in 8 bits"),
+        ("slim (Load Experts)", slim, "loading takes longer"),
+        ("files in 8 bits", eight, "a call is faster only where the card computes in 8 bits"),
     ):
         if size < 0.95 * total:
             share = 1 - size / total
-            line = f"{what}: saves {_share(share)} of the weights' {total / 1e9:.3g} GB; {note} (not measured here)"
+            line = f"{what}: saves {_share(share)} of the weights' {size_text(total)}; {note} (not measured)"
             ways.append(Saving(what, None, share, None, line))
     return ways
 

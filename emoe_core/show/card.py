@@ -47,6 +47,8 @@ def card(report: Report, verdict: Verdict | None = None, calibration: Calibratio
         told = verdict.as_dict()
         names = ("verdict", "passed", "mode", "policy", "alpha", "threshold", "reason", "percentile", "p_value")
         found |= {name: told[name] for name in names}
+    if report.took is not None:
+        found |= {"took": report.took.brief(), "expected": report.took.next()}
     return found
 
 

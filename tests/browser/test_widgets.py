@@ -417,7 +417,7 @@ def test_everybody_can_read_the_widgets(frontend: Any) -> None:
             button.focus()
             expect(table).to_be_visible()
             expect(table.locator("td[style]")).to_have_count(12)  # 4 experts: every pair, both ways
-            expect(card.locator("dd")).to_have_count(3)
+            expect(card.locator("dd")).to_have_count(5)
             assert frontend.cut_off(card) == []
             assert hard_to_read(page, ".emoe-card", ".emoe-mark", passes=5) == [], palette
             page.keyboard.press("Escape")

@@ -35,6 +35,7 @@ def test_a_run_is_counted_and_said() -> None:
         took.line() == "took 2.8 s (4 experts, 8 calls, 4 of them for the empty prompt); expected next: 1.3 s to 2.6 s"
     )
     assert replace(took, empty=0, expected=(2.6, 2.6)).line() == "took 2.8 s (4 experts, 8 calls); expected next: 2.6 s"
+    assert took.next() == ["1.3 s", "2.6 s"] and replace(took, expected=None).next() == []
     assert replace(took, expected=None).line().endswith("empty prompt)")  # nothing is said where nothing was measured
     told = json.loads(json.dumps(took.as_dict()))
     assert told["expected"] == [1.3, 2.6] and [one["around"] for one in told["each"]] == [0.12] * 4
@@ -149,14 +150,13 @@ def test_savings_of_measured_seconds_and_shares() -> None:
         "price: 1.2 s per prompt on cpu, latents of 4x16x16 (preset layout with 2 noise samples, 8 network passes of 0.12 s)",
         "- the first score after a start: 5.0 s",
         "- preset fast or paper: 0.6 s per prompt, 50 % less (measured)",
-        "- preset thorough: the same passes, saves nothing",
+        "- preset thorough: costs the same",
         "- one noise sample less: saves 50 % of the passes, about 0.5 s",
         "- two stages (a calibration made with staged): saves 50 % to 75 % of the passes, about 0.5 s or more",
         "- preset one_model with the first expert alone: saves 75 % of the passes, about 0.75 s; no ensemble",
-        "- slim (Load Experts): saves 66 % of the weights' 8e-06 GB; merging costs time whenever an expert is loaded "
-        "(not measured here)",
-        "- files in 8 bits: saves 50 % of the weights' 8e-06 GB; if ComfyUI keeps them so; a call is faster "
-        "only where the card computes in 8 bits (not measured here)",
+        "- slim (Load Experts): saves 66 % of the weights' 8 kB; loading takes longer (not measured)",
+        "- files in 8 bits: saves 50 % of the weights' 8 kB; a call is faster only where the card computes in 8 bits "
+        "(not measured)",
     ]
     assert json.loads(json.dumps(said.as_dict()))["savings"][2]["passes"] == 0.5
     assert prices.latest(WHO, "cuda:0") == {} and prices.latest(WHO[:3], "cpu") == {}

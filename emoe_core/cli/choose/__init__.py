@@ -1,11 +1,11 @@
 """`python -m emoe_core choose`: which checkpoints to take as experts, and with which settings."""
 
 DESCRIPTION = (
-    "Which of your checkpoints to take as experts, at which price, and the cheapest settings: measured on a server without an "
-    "image, and shown again from the file without one."
+    "Says which of your checkpoints to take as experts, what each adds and costs, and which settings are the cheapest. A server "
+    "measures it and draws no image."
 )
 EPILOG = "exit codes: 0 done; 2 something could not be done; 130 stopped by Ctrl-C"
 ACTIONS: dict[str, str] = {
-    "run": "let a server measure the candidates, and fetch what it found; goes on where it stopped",
-    "show": "show a saved choice again, with another largest set, loss or marks",
+    "run": "let a server measure the candidates, and fetch what it found; an interrupted run goes on",
+    "show": "show a saved choice again, without a server; with another largest set, loss or marks",
 }

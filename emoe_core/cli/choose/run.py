@@ -31,13 +31,11 @@ _OPTIONS = ("noise_seed", "noise_samples", "steps", "scheduler", "at_step")
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--server", required=True, metavar="URL", help="a ComfyUI server, e.g. http://127.0.0.1:8188")
-    add(
-        "--name", default="my choice", help="of the choice, here and on the server, which goes on with it (%(default)s)"
-    )
+    add("--name", default="my choice", help="the choice's name; a run with the same name goes on (%(default)s)")
     add("--out", default=".", metavar="DIR", help="where the choice's file, settings and workflow go (%(default)s)")
     who = parser.add_argument_group("the candidates")
     who.add_argument("--checkpoints", nargs="+", metavar="MODEL", help="two or more of the server's model files")
-    who.add_argument("--workflow", metavar="FILE", help="or a workflow in API format whose Score has them")
+    who.add_argument("--workflow", metavar="FILE", help="or a workflow in API format whose Uncertainty Score has them")
     what = parser.add_argument_group("the prompts")
     add = what.add_argument
     add(

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ...charts import stack, table
-from ...choosing.result import Choice
+from ...choosing.result import TITLES, Choice
 from ...choosing.select import MOST
 from ...choosing.sweep import LOSS
 from ...errors import EMoEError
@@ -76,7 +76,8 @@ def _workflow(found: Choice, graph: Mapping[str, Any], settings: str, target: Pa
 
 
 def _picture(found: Choice, path: Path) -> str:
-    made = stack([table(head, rows, highlight=marked) for head, rows, marked in found.tables()])
+    tables = zip(TITLES, found.tables(), strict=True)
+    made = stack([table(head, rows, title=title, highlight=marked) for title, (head, rows, marked) in tables])
     with explained(f"The picture '{path}' cannot be written", "choose another folder"), replacing(path) as part:
         made.save(part, "PNG")
     return str(path)

@@ -20,7 +20,7 @@ from ...choosing.findings import BY_ANSWERS, findings
 from ...choosing.kin import Redundant, by_weights
 from ...choosing.products import LAYOUT, PROMPT, SHIFT, Products, joined, measured_products
 from ...choosing.record import ENDING, About, Asked, Block, Candidate, Kept, Level, Record, Spent, read
-from ...choosing.result import Choice, choose, presets
+from ...choosing.result import TITLES, Choice, choose, presets
 from ...choosing.tasks import of_rows, of_trial, twins
 from ...errors import EMoEError
 from ...experts.kin import Kin
@@ -462,10 +462,9 @@ def settings(found: Choice, name: str) -> Calibration:
 
 def picture(found: Choice) -> Tensor:
     """Both tables as a ComfyUI image [1, height, width, 3]."""
-    titles = ("What each further expert adds", "What each setting costs and loses")
     made = [
         table(head, rows, title=title, highlight=marked)
-        for title, (head, rows, marked) in zip(titles, found.tables(), strict=True)
+        for title, (head, rows, marked) in zip(TITLES, found.tables(), strict=True)
     ]
     return torch.from_numpy(as_array(stack(made)))
 
