@@ -80,6 +80,17 @@ class Choice:
             found.append(Message.of(Code.CHANCE))
         if picked.steps[0].chosen > _ALL:
             found.append(Message.of(Code.EASY))
+        if (single := self.sweep.better_alone) is not None:
+            found.append(
+                Message.of(
+                    Code.STYLES,
+                    expert=names[single.experts[0]],
+                    alone=single.value,
+                    together=self.sweep.dearest.value,
+                    low=-single.loss.high,
+                    high=-single.loss.low,
+                )
+            )
         found.append(self._advice())
         if self.sweep.cheapest.calls < self.sweep.advised.calls:
             found.append(self._fewer())

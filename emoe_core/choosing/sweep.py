@@ -72,6 +72,16 @@ class Sweep:
         """Ready for JSON."""
         return asdict(self)
 
+    @property
+    def better_alone(self) -> Setting | None:
+        """One expert's guidance, where it surely does better than the chosen experts together.
+
+        Experts of different styles do that, and a distilled model beside its base: they disagree most about what they know
+        (docs/validity.md, realistic sets).
+        """
+        better = [one for one in self.settings if alone(one.preset) and one.loss.high < 0]
+        return min(better, key=lambda one: one.loss.value, default=None)
+
     def shown(self) -> tuple[Setting, ...]:
         """Those worth showing: each is the best for its price, or dearest or advised."""
         found: list[Setting] = []
@@ -79,7 +89,7 @@ class Sweep:
             if (
                 not found
                 or one.chosen > max(other.chosen for other in found)
-                or one in (self.advised, self.cheapest, self.dearest)
+                or one in (self.advised, self.cheapest, self.dearest, self.better_alone)
             ):
                 found.append(one)
         return tuple(found)
@@ -134,7 +144,7 @@ def sweep(
         )
     dearest = made[top]
     found = sorted(made.values(), key=lambda one: (one.calls, -one.chosen, one.level, one.preset))
-    good = [one for one in found if one.at_most <= allowed and one.calls <= dearest.calls]
+    good = [one for one in found if one == dearest or (one.at_most <= allowed and one.calls < dearest.calls)]
     advised = next((one for one in good if one.experts == chosen), dearest)
     return Sweep(tuple(found), dearest, advised, next(iter(good), dearest), allowed)
 

@@ -65,6 +65,7 @@ class Code(str, Enum):
     MERGE_OF = "merge_of"
     EFFECTIVE = "effective"
     ADVISED = "advised"
+    STYLES = "styles"
     NONE_CHEAPER = "none_cheaper"
     FEWER = "fewer"
     SCORELESS = "scoreless"

@@ -14,6 +14,7 @@ from emoe_testing.choices import about, pool, spent
 from numpy.typing import NDArray
 
 from emoe_core.choosing.asking import candidates, choose_graph, file_of
+from emoe_core.choosing.products import joined, products
 from emoe_core.choosing.record import Block, Kept, Record, read
 from emoe_core.choosing.result import Choice, choose
 from emoe_core.choosing.sweep import LOSS
@@ -21,6 +22,7 @@ from emoe_core.cli.main import main
 from emoe_core.errors import EMoEError
 from emoe_core.io.console import size_text
 from emoe_core.records.calibration import Calibration
+from emoe_core.records.message import Code
 from emoe_core.stats.evaluation import Floats, spearman
 from emoe_core.trial.store import Drawn, Trial
 
@@ -59,6 +61,26 @@ def test_it_says_which_experts_and_which_settings_in_two_languages(found: Choice
     assert body["warnings"] == list(map(str, messages))
     for head, rows, marked in found.tables():
         assert all(len(row) == len(head) for row in rows) and sum(marked) == 1 and len(marked) == len(rows)
+
+
+def test_one_expert_that_does_better_alone_is_named(tmp_path: Path, record: Record, found: Choice) -> None:
+    """Styles: each expert draws what it knows its own way, and all of them do next to nothing where they know nothing."""
+    assert found.sweep.better_alone is None and not any(one.code is Code.STYLES for one in found.messages())
+    chance, parts = np.random.default_rng(0), []
+    for one in POOL.prompts:
+        known = one.kind == "reference"
+        size, apart = (1.0, 0.9) if known else (0.3, 0.1)
+        shared = chance.normal(size=200)
+        parts.append(products([size * (shared + apart * chance.normal(size=(4, 200))) for _ in range(2)]))
+    of = replace(POOL, products=joined(parts))
+    kept = Kept(tmp_path / "styles.choice.jsonl", about(of))
+    kept.add(Block(({"layout": of.products, "shift": of.products, "prompt": of.products},), (spent(4, 360),), 0.4))
+    kept.close()
+    styles = choose(read(tmp_path / "styles.choice.jsonl"))
+    better = styles.sweep.better_alone
+    assert better is not None and len(better.experts) == 1 and better.value > 0.95 > 0.1 > styles.sweep.dearest.value
+    (said,) = (one for one in styles.messages() if one.code is Code.STYLES)
+    assert "alone does better than the chosen experts together" in str(said) and better in styles.sweep.shown()
 
 
 def test_settings_are_compared_with_the_dearest(found: Choice, record: Record) -> None:
