@@ -257,7 +257,7 @@ def test_what_the_experts_are_is_told_in_the_graph(node_classes: dict[str, type]
     output = node_classes["EMoE_ExpertDiagnostics"].execute(demo, "rainbow\nhorse", where)
     text, picture = output.result
     assert "lineage: all descend from one base" in text and "advice: preset layout" in text
-    assert "farthest pair" in text and "prompt 'horse'" in text and "relative at mid_out" in text
+    assert "farthest pair" in text and "- 'horse': " in text and "relative at mid_out" in text
     assert "near-identical" not in text
     assert picture.ndim == 4 and picture.shape[-1] == 3 and float(picture.std()) > 0
     assert output.ui["emoe_diagnosis"][0]["distance"][0][1] > 0
