@@ -17,8 +17,9 @@ the full score's network calls, of known and of unknown prompts; the empty promp
 counted. `auroc_difference` is the full score's mean AUROC over the groups minus that of the other. A promise is broken where the
 number of blocked known prompts, one per split, is above the 99.9 % quantile of its binomial distribution.
 
-A set as it comes could be lucky, so the staged score is also measured over random orders of its experts and noise samples.
---worlds adds the small worlds that `python -m tools.worlds` has trained in CACHE.
+A set as it comes could be lucky, so all ways are also measured over random orders of its experts and noise samples.
+--worlds adds the four fine-tunes of each small world that `python -m tools.worlds` has trained in CACHE. --document writes the
+table of all sets into a document.
 """
 
 from __future__ import annotations
@@ -48,6 +49,10 @@ KNOWN = ("calibration", "fresh")
 QUICK_PROMPTS = 60
 BLOCK = 12
 SAMPLES = 2
+#: The staged score, among the ways to score.
+STAGED = "staged"
+#: The set of a world that is measured.
+FOUR = "base_4"
 Products = Any  # [prompts, noise samples, experts, experts]
 
 
@@ -195,20 +200,25 @@ def _lost(case: Case, score: Callable[[Products], Any]) -> float:
 
 
 def orders(case: Case, count: int, splits: int) -> dict[str, Any]:
-    """The staged score over random orders of experts and noise samples."""
+    """All ways over random orders of experts and noise samples."""
     rng, rows = np.random.default_rng(1), []
     experts, samples = case.known.shape[2], case.known.shape[1]
     for number in range(count):
         turned = case.of(rng.permutation(experts), rng.permutation(samples))
-        rows.append({**staged(turned, splits, number), "both": plain(turned)["both halves"]["auroc_difference"]})
-    lost = [row["auroc_difference"] for row in rows]
+        told = staged(turned, splits, number)
+        mine = {"cost_share": told["cost_share"], "auroc_difference": told["auroc_difference"]}
+        rows.append({STAGED: mine, **plain(turned)})
+    return {"orders": count, "ways": {name: _over(rows, name) for name in rows[0]}}
+
+
+def _over(rows: Sequence[dict[str, dict[str, float]]], way: str) -> dict[str, float]:
+    """What one way costs and loses, over all orders."""
+    lost = [row[way]["auroc_difference"] for row in rows]
     return {
-        "orders": count,
-        "cost_share": float(np.mean([row["cost_share"] for row in rows])),
+        "cost_share": float(np.mean([row[way]["cost_share"] for row in rows])),
         "auroc_difference": float(np.mean(lost)),
         "standard_deviation": float(np.std(lost)),
         "within": float(np.mean([one <= MOST_LOSS for one in lost])),
-        "both_halves": float(np.mean([row["both"] for row in rows])),
     }
 
 
@@ -243,7 +253,7 @@ def known_and_others(found: dict[str, Products]) -> tuple[Products, dict[str, Pr
 
 
 def worlds(core: ModuleType, cache: Path, most: int | None) -> list[Case]:
-    """Every set of experts of the trained worlds."""
+    """The four fine-tunes of each trained world."""
     from types import SimpleNamespace
 
     import torch
@@ -252,15 +262,17 @@ def worlds(core: ModuleType, cache: Path, most: int | None) -> list[Case]:
     cases = []
     for place in trained(cache):
         source = WorldSource(core, place)
+        if FOUR not in source.sets():
+            continue
         lists = {group: texts if group in KNOWN else texts[:most] for group, texts in source.lists.items() if texts}
         asked: Any = [SimpleNamespace(text=text) for texts in lists.values() for text in texts]
-        for label, names in source.sets().items():
-            taken = torch.stack([source.passes(name, asked).latents["noise_pred"] for name in names], dim=1)
-            every = products(taken[:-1], taken[-1])
-            ends = np.cumsum([len(texts) for texts in lists.values()])[:-1]
-            found = dict(zip(lists, np.split(every, ends), strict=True))
-            cases.append(Case(f"{source.name}: {label}", *known_and_others(found)))
-            print(f"  {cases[-1].name}", file=sys.stderr, flush=True)
+        names = source.sets()[FOUR]
+        taken = torch.stack([source.passes(name, asked).latents["noise_pred"] for name in names], dim=1)
+        every = products(taken[:-1], taken[-1])
+        ends = np.cumsum([len(texts) for texts in lists.values()])[:-1]
+        found = dict(zip(lists, np.split(every, ends), strict=True))
+        cases.append(Case(source.name, *known_and_others(found)))
+        print(f"  {source.name}", file=sys.stderr, flush=True)
     return cases
 
 
@@ -282,7 +294,7 @@ def line(found: dict[str, Any]) -> str:
     """For a person."""
     told = [f"{name} {one['cost_share']:.2f}, {one['auroc_difference']:+.4f}" for name, one in found["plain"].items()]
     if "cost_share" in found:
-        every = found["any_order"]
+        every = found["any_order"]["ways"][STAGED]
         said = (
             f"staged {found['cost_share']:.3f}, {found['auroc_difference']:+.4f} {'holds' if holds(found) else 'FAILS'}"
         )
@@ -290,11 +302,45 @@ def line(found: dict[str, Any]) -> str:
     return f"{found['set']:24} {'; '.join(told)}"
 
 
+def holds_together(sets: Sequence[dict[str, Any]]) -> bool:
+    """Whether the limits are kept in the mean over sets and orders, and every promise by itself."""
+    mean, kept = summary(sets)[STAGED], all(each["holds"] for one in sets for each in one["promise"])
+    return bool(kept and mean["cost_share"] <= MOST_COST and mean["auroc_difference"] <= MOST_LOSS)
+
+
+def summary(sets: Sequence[dict[str, Any]]) -> dict[str, dict[str, float]]:
+    """What each way costs and loses in the mean over all sets, each over its random orders."""
+    ways = [one["any_order"]["ways"] for one in sets]
+    return {
+        name: {key: float(np.mean([one[name][key] for one in ways])) for key in ("cost_share", "auroc_difference")}
+        for name in ways[0]
+    }
+
+
+def table(figures: dict[str, Any]) -> list[str]:
+    """All sets as a table: what each way loses over random orders, and what the staged score costs."""
+    from known_truth.document import table as lines
+
+    ways = (STAGED, "both halves", "one noise sample", "half the experts")
+    rows = []
+    for one in figures["sets"]:
+        told, kept = one["any_order"]["ways"], all(each["holds"] for each in one["promise"])
+        rows.append([one["set"], f"{100 * told[STAGED]['cost_share']:.0f} %"])
+        rows[-1] += [f"{told[way]['auroc_difference']:.4f} ± {told[way]['standard_deviation']:.4f}" for way in ways]
+        rows[-1].append("yes" if kept else "no")
+    mean = figures["mean"]
+    rows.append(["**mean**", f"**{100 * mean[STAGED]['cost_share']:.0f} %**"])
+    rows[-1] += [f"**{mean[way]['auroc_difference']:.4f}**" for way in ways] + [""]
+    head = ["experts", "calls of staged", *(f"{way} loses" for way in ways), "promise kept"]
+    return lines(head, rows)
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help=f"at most {QUICK_PROMPTS} prompts of a group")
     parser.add_argument("--json", type=Path, metavar="FILE", help="where the figures go")
     parser.add_argument("--worlds", type=Path, metavar="CACHE", help="also measure the worlds trained in CACHE")
+    parser.add_argument("--document", type=Path, metavar="FILE", help="write the table of sets into this document")
     parser.add_argument("--splits", type=int, default=2000, help="random splits of the known prompts (default 2000)")
     options = parser.parse_args()
     from common import comfyui, enter_host, write
@@ -312,8 +358,16 @@ def main() -> int:
         figures["sets" if "cost_share" in found else "too_few_experts"].append(found)
         print(line(found), flush=True)
         write(options.json, figures)
-    figures["holds"], figures["seconds"] = all(map(holds, figures["sets"])), round(time.monotonic() - started)
+    figures |= {
+        "mean": summary(figures["sets"]),
+        "holds": holds_together(figures["sets"]),
+        "seconds": round(time.monotonic() - started),
+    }
     write(options.json, figures)
+    if options.document:
+        from known_truth.document import update
+
+        update(figures, options.document, {"adaptive": table})
     print(f"{figures['seconds']} s")
     return 0 if figures["holds"] else 1
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -18,8 +20,14 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(scope="module")
-def adaptive() -> ModuleType:
-    return script(ROOT / "benchmarks" / "adaptive.py", "adaptive_benchmark")
+def adaptive() -> Iterator[ModuleType]:
+    before, others = list(sys.path), set(sys.modules)
+    sys.path.insert(0, str(ROOT / "benchmarks"))
+    yield script(ROOT / "benchmarks" / "adaptive.py", "adaptive_benchmark")
+    sys.path[:] = before
+    for name in set(sys.modules) - others:
+        if name.startswith("known_truth"):
+            del sys.modules[name]
 
 
 def predictions(prompts: int, spread: float, seed: int = 0) -> tuple[Any, Any]:
@@ -68,6 +76,24 @@ def test_plain_cases_cost_little_and_lose_nothing(adaptive: ModuleType) -> None:
     assert found["blocked_unknown"] == {"full": 1.0, "staged": 1.0}
     assert set(found["plain"]) == {"one noise sample", "half the experts", "both halves"}
     assert "holds" in adaptive.line(found)
+    ways = found["any_order"]["ways"]
+    assert set(ways) == {"staged", *found["plain"]} and ways["half the experts"]["cost_share"] == 0.5
+
+
+def of_orders(lost: float, promise: bool = True) -> dict[str, Any]:
+    """Figures of a set whose ways all lose the same."""
+    way = {"cost_share": 0.4, "auroc_difference": lost, "standard_deviation": 0.0, "within": 1.0}
+    names = ("staged", "both halves", "one noise sample", "half the experts")
+    return {"set": f"loses {lost}", "any_order": {"ways": dict.fromkeys(names, way)}, "promise": [{"holds": promise}]}
+
+
+def test_the_limits_are_for_the_mean_and_the_promise_for_each(adaptive: ModuleType) -> None:
+    assert adaptive.holds_together([of_orders(0.001), of_orders(0.008)])
+    assert not adaptive.holds_together([of_orders(0.003), of_orders(0.008)])
+    assert not adaptive.holds_together([of_orders(0.001), of_orders(0.001, promise=False)])
+    sets = [of_orders(0.001), of_orders(0.008)]
+    rows = adaptive.table({"sets": sets, "mean": adaptive.summary(sets)})
+    assert len(rows) == 5 and "| 40 % | 0.0080 ± 0.0000 |" in rows[3] and "**0.0045**" in rows[4]
 
 
 def test_two_experts_have_no_stages(adaptive: ModuleType) -> None:
