@@ -103,6 +103,17 @@ class Products:
         found: Floats = form(self).mean(axis=1)
         return found
 
+    def scores_in_halves(self, estimator: str) -> Floats:
+        """The mean of two small scores, [prompts]: each half of the experts on its half of the noise samples.
+
+        That is a score in two stages (`scoring.stages`) whose second stage is always needed.
+        """
+        experts, samples = self.experts // 2, self.samples // 2
+        first = self.of(range(experts), samples)
+        second = Products(self.square[:, samples:, experts:], self.apart[:, samples:, experts:, experts:])
+        found: Floats = (first.scores(estimator) + second.scores(estimator)) / 2
+        return found
+
 
 def _ratio(one: Products) -> Floats:
     with np.errstate(divide="ignore", invalid="ignore"):

@@ -227,6 +227,11 @@ class Record:
         name = PRESETS[preset].estimator
         return self.products[level, FEATURES[name]].of(experts, samples).scores(name)
 
+    def scores_in_halves(self, level: int, preset: str, experts: Sequence[int]) -> Floats:
+        """The same in two stages, where both are always needed, on all noise samples."""
+        name = PRESETS[preset].estimator
+        return self.products[level, FEATURES[name]].of(experts).scores_in_halves(name)
+
     def seconds(self, level: int, preset: str, experts: Sequence[int], samples: int) -> float:
         """What a prompt's score takes: the calls of these experts, without loading and without the empty prompt's."""
         asked = experts[:1] if PRESETS[preset].estimator == "guidance" else experts

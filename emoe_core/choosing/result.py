@@ -94,6 +94,17 @@ class Choice:
         found.append(self._advice())
         if self.sweep.cheapest.calls < self.sweep.advised.calls:
             found.append(self._fewer())
+        if (staged := self.sweep.staged) is not None:
+            found.append(
+                Message.of(
+                    Code.STAGED,
+                    calls=staged.calls,
+                    dearest=self.sweep.dearest.calls,
+                    loss=staged.loss.value,
+                    low=staged.loss.low,
+                    high=staged.loss.high,
+                )
+            )
         for before, step in zip(picked.steps, picked.steps[1:], strict=False):
             if step.gain is not None:
                 found.append(self._further(before.experts, step, step.gain))
@@ -211,7 +222,7 @@ class Choice:
             kept.append(False)
         settings = [
             [
-                f"{one.preset}, {one.samples} x {len(one.experts)}, {self.record.about.levels[one.level].name()}",
+                f"{one.preset}{', staged' * one.staged}, {one.samples} x {len(one.experts)}, {self._level(one)}",
                 f"{one.value:.3f}",
                 "" if one == self.sweep.dearest else one.loss.text(sign=True),
                 f"{one.agreement:.2f}",

@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..scoring.presets import PRESETS
-from ..stats.evaluation import spearman
+from ..scoring.stages import FEWEST_EXPERTS, FEWEST_SAMPLES
+from ..stats.evaluation import Floats, spearman
 from .products import FEATURES, PROMPT
 from .record import Record
 from .tasks import Interval, Split
@@ -37,6 +38,8 @@ class Setting:
         chosen: on the half that chooses.
         at_most: the upper end of its loss on that half: what it may lose is judged by that.
         loss: the dearest setting's value minus this one's, on the half that reports.
+        staged: each half of the experts on its half of the noise samples, as Calibrate Gate's `staged` has it. Calls and loss are
+            those of prompts that need both stages.
     """
 
     level: int
@@ -50,6 +53,7 @@ class Setting:
     at_most: float
     value: float
     loss: Interval
+    staged: bool = False
 
 
 @dataclass(frozen=True)
@@ -60,6 +64,7 @@ class Sweep:
         dearest: what all others are compared with: all chosen experts on all noise samples at the largest size.
         advised: the cheapest one of all chosen experts that loses at most `allowed`.
         cheapest: the cheapest one that does, with fewer experts too.
+        staged: the dearest one in two stages; None where the experts or noise samples are too few for that.
     """
 
     settings: tuple[Setting, ...]
@@ -67,6 +72,7 @@ class Sweep:
     advised: Setting
     cheapest: Setting
     allowed: float
+    staged: Setting | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Ready for JSON."""
@@ -92,7 +98,9 @@ class Sweep:
                 or one in (self.advised, self.cheapest, self.dearest, self.better_alone)
             ):
                 found.append(one)
-        return tuple(found)
+        if self.staged is not None:
+            found.append(self.staged)
+        return tuple(sorted(found, key=lambda one: one.calls))
 
 
 def sweep(
@@ -123,30 +131,39 @@ def sweep(
     scores = {way: record.scores(way[0], way[1], way[3], way[2]) for way in ways}
     value, draws = split.report.value(scores[top]), split.report.draws(scores[top])
     best, best_draws = split.choose.value(scores[top]), split.choose.draws(scores[top])
-    made = {}
-    for way, own in scores.items():
-        if not np.isfinite(own[usable]).all():
-            continue
+
+    def setting(way: tuple[int, str, int, tuple[int, ...]], own: Floats, share: float = 1.0) -> Setting:
         number, name, samples, experts = way
         here, chooses = split.report.value(own), split.choose.value(own)
-        made[way] = Setting(
+        return Setting(
             number,
             name,
             samples,
             experts,
-            calls(record, number, name, samples, experts),
-            record.seconds(number, name, experts, samples),
+            share * calls(record, number, name, samples, experts),
+            share * record.seconds(number, name, experts, samples),
             spearman(own[usable], scores[top][usable]),
             chooses,
-            0.0 if way == top else split.choose.interval(best - chooses, best_draws - split.choose.draws(own)).high,
+            0.0
+            if own is scores[top]
+            else split.choose.interval(best - chooses, best_draws - split.choose.draws(own)).high,
             here,
             split.report.interval(value - here, draws - split.report.draws(own)),
+            share != 1,
         )
-    dearest = made[top]
+
+    made = {way: setting(way, own) for way, own in scores.items() if np.isfinite(own[usable]).all()}
+    dearest, staged = made[top], None
+    if len(chosen) >= FEWEST_EXPERTS and about.samples >= FEWEST_SAMPLES:
+        experts, samples = len(chosen), about.samples
+        middle, early = experts // 2, samples // 2
+        share = (middle * early + (experts - middle) * (samples - early)) / (experts * samples)
+        own = record.scores_in_halves(level, preset, chosen)
+        staged = setting(top, own, share) if np.isfinite(own[usable]).all() else None
     found = sorted(made.values(), key=lambda one: (one.calls, -one.chosen, one.level, one.preset))
     good = [one for one in found if one == dearest or (one.at_most <= allowed and one.calls < dearest.calls)]
     advised = next((one for one in good if one.experts == chosen), dearest)
-    return Sweep(tuple(found), dearest, advised, next(iter(good), dearest), allowed)
+    return Sweep(tuple(found), dearest, advised, next(iter(good), dearest), allowed, staged)
 
 
 def alone(preset: str) -> bool:

@@ -68,6 +68,7 @@ class Code(str, Enum):
     STYLES = "styles"
     NONE_CHEAPER = "none_cheaper"
     FEWER = "fewer"
+    STAGED = "staged"
     SCORELESS = "scoreless"
     MEASURED = "measured"
     FIGURES = "figures"

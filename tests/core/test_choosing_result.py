@@ -14,10 +14,10 @@ from emoe_testing.choices import about, pool, spent
 from numpy.typing import NDArray
 
 from emoe_core.choosing.asking import candidates, choose_graph, file_of
-from emoe_core.choosing.products import joined, products
+from emoe_core.choosing.products import Products, joined, products
 from emoe_core.choosing.record import Block, Kept, Record, read
 from emoe_core.choosing.result import Choice, choose
-from emoe_core.choosing.sweep import LOSS
+from emoe_core.choosing.sweep import LOSS, sweep
 from emoe_core.cli.main import main
 from emoe_core.errors import EMoEError
 from emoe_core.io.console import size_text
@@ -110,6 +110,27 @@ def test_the_advised_setting_is_the_cheapest_that_loses_little(record: Record) -
         assert swept.advised.calls == min(one.calls for one in good) and swept.advised.experts == chosen
         assert swept.cheapest.calls <= swept.advised.calls
         assert swept.advised in swept.shown() and swept.dearest in swept.shown()
+
+
+def test_two_stages_of_four_experts_are_compared_too(found: Choice, record: Record) -> None:
+    assert found.sweep.staged is None and "In two stages" not in "\n".join(
+        map(str, found.messages())
+    )  # too few were chosen
+    four, usable = (3, 0, 2, 1), np.ones(len(record.prompts), dtype=bool)
+    swept = sweep(record, found.split, [four], usable)
+    one = swept.staged
+    assert one is not None and one.staged and one not in swept.settings and one in swept.shown()
+    assert (one.calls, one.seconds) == (pytest.approx(4), pytest.approx(2)) and swept.dearest.calls == 8
+    layout = record.products[0, "layout"]
+    halves = [layout.of(four[:2], 1), Products(layout.square[:, 1:], layout.apart[:, 1:]).of(four[2:])]
+    own = sum(half.scores("centred_layout") for half in halves) / 2
+    full = record.scores(0, "layout", four)
+    assert one.loss.value == pytest.approx(found.split.report.value(full) - found.split.report.value(own))
+    assert one.agreement == pytest.approx(spearman(own, full)) and one.agreement < 1
+    both = replace(found, sweep=swept)
+    (said,) = (message for message in both.messages() if message.code is Code.STAGED)
+    assert "at most 4 network calls instead of 8" in str(said)
+    assert any(row[0] == "layout, staged, 2 x 4, step 0 of 20, 512x512" for row in both.tables()[1][1])
 
 
 def test_the_settings_are_a_calibration(found: Choice, tmp_path: Path) -> None:

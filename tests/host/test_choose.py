@@ -65,7 +65,7 @@ def planted(host: Any, pack: Any, folder: Path, name: str, shares: dict[int, flo
 def test_products_give_what_the_score_gives_for_every_subset_and_preset(
     host: Any, pack: Any, demo: Any, chosen: Any
 ) -> None:
-    demo = replace(demo, experts=demo.experts[:3], calibrations=())
+    demo = replace(demo, calibrations=())
     out = chosen(demo, name="exact", noise_samples=2, at_step=6, try_sizes="64x96")
     record = pack.emoe_core.choosing.record.read(host.choosing.path_of("exact"))
     assert [(one.step, one.size) for one in record.about.levels] == [(6, (128, 128)), (6, (64, 96))]
@@ -98,6 +98,13 @@ def test_products_give_what_the_score_gives_for_every_subset_and_preset(
                 assert found[place] == pytest.approx(
                     report.items[0].all[settings.tap][settings.estimator].score, rel=2e-5
                 )
+    encoded = [host.prompts.conditioning.encode_for_experts(demo, text) for text in texts]
+    always = pack.emoe_core.scoring.stages.Stages(-1.0, 1e9)  # both stages
+    for preset in ("layout", "thorough"):
+        found = record.scores_in_halves(0, preset, range(4))
+        how = {"preset": preset, "noise_seed": 5, "noise_samples": 2, "at_step": 6, "stages": always}
+        for place, one in enumerate(score_prompts(host, demo, encoded, LATENT, **how)):
+            assert found[place] == pytest.approx(one.report.score, rel=2e-5)
     made = out.result[3]
     assert made.settings.noise_samples in (1, 2) and len(made.scores) == PAIRS
     assert out.ui["emoe_choice"][0]["file"] == {
