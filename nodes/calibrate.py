@@ -51,7 +51,7 @@ class Calibrate(io.ComfyNode):
                     "prompts",
                     multiline=True,
                     tooltip=(
-                        "Reference prompts that your models draw well, one a line. At least 19 for alpha 0.05, 99 for "
+                        "Reference prompts that your models draw well, one per line. At least 19 for alpha 0.05, 99 for "
                         "0.01. A leading ! marks one that comes out wrong, # starts a comment. May be empty with a prompt_file."
                     ),
                 ),
