@@ -97,8 +97,8 @@ class Calibrate(io.ComfyNode):
                     optional=True,
                     tooltip=(
                         "Score in two stages: half of the experts first, the others only where that leaves doubt. It takes at "
-                        "most half of the network calls. Needs four experts, two noise samples and 60 prompts, of which every "
-                        "third is only learnt from."
+                        "most half of the network calls. Needs four experts, two noise samples and 60 prompts. Every third "
+                        "prompt serves only to learn when there is doubt."
                     ),
                 ),
             ],
