@@ -17,7 +17,8 @@ Four parts, on experts whose training is known:
               taken for a merge.
     settings  what `choose` recommends on some prompts (with --worlds: on split 0), measured on others (on splits 1 and 2).
 
---worlds adds the small worlds that `python -m tools.worlds` has trained in CACHE.
+--worlds adds the small worlds that `python -m tools.worlds` has trained in CACHE. Their styles, LoRAs and distilled expert are
+its part 3: `python -m tools.worlds --cache CACHE --world B --split 0 --part 0 --part 3`.
 """
 
 from __future__ import annotations

@@ -53,7 +53,7 @@ class Audit(io.ComfyNode):
                     "prompts",
                     multiline=True,
                     default="",
-                    tooltip="Without a file: one prompt a line, or a table whose first line is like: prompt,language,id",
+                    tooltip="Without a file: one prompt per line, or a table whose first line is like: prompt,language,id",
                 ),
                 io.String.Input("name", default="audit", tooltip="Begins the name of the audit's folder."),
                 io.String.Input(
@@ -78,7 +78,7 @@ class Audit(io.ComfyNode):
                 inputs.rate(
                     "alpha",
                     ALPHA,
-                    tooltip="With a calibration: the share of each group that a Gate with this alpha blocks.",
+                    tooltip="With a calibration: the audit says what share of each group a Gate with this alpha would block.",
                     **ADVANCED,
                 ),
                 *settings.all_inputs(),

@@ -43,7 +43,7 @@ class AuditReport(io.ComfyNode):
             ],
             outputs=[
                 io.Image.Output(
-                    display_name="priorities", tooltip="What to collect first, a chart for each group column."
+                    display_name="priorities", tooltip="What to collect first: one chart per group column."
                 ),
                 io.Image.Output(
                     display_name="distributions",

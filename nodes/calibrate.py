@@ -51,7 +51,7 @@ class Calibrate(io.ComfyNode):
                     "prompts",
                     multiline=True,
                     tooltip=(
-                        "Reference prompts that your models draw well, one a line. At least 19 for alpha 0.05, 99 for "
+                        "Reference prompts that your models draw well, one per line. At least 19 for alpha 0.05, 99 for "
                         "0.01. A leading ! marks one that comes out wrong, # starts a comment. May be empty with a prompt_file."
                     ),
                 ),
@@ -97,8 +97,8 @@ class Calibrate(io.ComfyNode):
                     optional=True,
                     tooltip=(
                         "Score in two stages: half of the experts first, the others only where that leaves doubt. It takes at "
-                        "most half of the network calls. Needs four experts, two noise samples and 60 prompts, of which every "
-                        "third is only learnt from."
+                        "most half of the network calls. Needs four experts, two noise samples and 60 prompts. Every third "
+                        "prompt serves only to learn when there is doubt."
                     ),
                 ),
             ],

@@ -62,7 +62,7 @@ class ChooseExperts(io.ComfyNode):
                     default=PLAIN.steps,
                     min=1,
                     max=10000,
-                    tooltip="Steps of the schedule at_step counts in.",
+                    tooltip="The schedule's number of steps; at_step is one of them.",
                     **ADVANCED,
                 ),
                 io.Combo.Input(

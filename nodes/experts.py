@@ -53,7 +53,7 @@ class AddExpert(io.ComfyNode):
             **named("EMoE_AddExpert", "Add Expert", "ensemble", "model to expert"),
             description=(
                 "Adds a MODEL, with whatever LoRA and patches it carries, to the experts whose disagreement is the "
-                "uncertainty. Chain one node an expert. Experts should be fine-tunes of one base model."
+                "uncertainty. Chain one node per expert. Experts should be fine-tunes of one base model."
             ),
             inputs=[
                 io.Model.Input(
@@ -179,7 +179,7 @@ class ExpertsFromLoras(io.ComfyNode):
                 ),
                 *pairs,
             ],
-            outputs=[Experts.Output(display_name="experts", tooltip="One expert a LoRA.")],
+            outputs=[Experts.Output(display_name="experts", tooltip="One expert per LoRA.")],
         )
 
     @classmethod

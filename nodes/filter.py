@@ -20,7 +20,7 @@ class FilterList(io.ComfyNode):
             io.AnyType.Input(
                 name,
                 optional=name != _LISTS[0],
-                tooltip="A list with one item a prompt: prompts, conditionings, latents, images, seeds, anything.",
+                tooltip="A list with one item per prompt: prompts, conditionings, latents, images, seeds, anything.",
             )
             for name in _LISTS
         ]
@@ -40,7 +40,7 @@ class FilterList(io.ComfyNode):
                 "its seed. An empty side lets the nodes after it rest instead of ending the run with an error."
             ),
             inputs=[
-                io.Boolean.Input("passed", force_input=True, tooltip="One decision a prompt, from Confidence Gate."),
+                io.Boolean.Input("passed", force_input=True, tooltip="One decision per prompt, from Confidence Gate."),
                 *lists,
             ],
             outputs=[
@@ -83,14 +83,14 @@ class PromptList(io.ComfyNode):
         return io.Schema(
             **named("EMoE_PromptList", "Prompt List", "prompts from text", "prompt lines", "batch prompts"),
             description=(
-                "Makes a ComfyUI list of prompts from a text with one prompt a line: every node after it runs once a prompt, "
+                "Makes a ComfyUI list of prompts from a text with one prompt per line. Every node after it runs once per prompt, "
                 "and Filter List by Gate keeps those that the Gate passed."
             ),
             inputs=[
                 io.String.Input(
                     "prompts",
                     multiline=True,
-                    tooltip="One prompt a line; blank lines and lines that start with # are not.",
+                    tooltip="One prompt per line. Blank lines and lines that start with # are left out.",
                 )
             ],
             outputs=[

@@ -56,7 +56,7 @@ class JudgeTrial(io.ComfyNode):
                     default=TOP,
                     min=1,
                     max=OTHERS,
-                    tooltip="With clip: a picture is good if its own prompt is among the k of a hundred and one that fit best.",
+                    tooltip="With clip: a picture is good if its own prompt is among the top_k that fit it best, out of 101.",
                     **ADVANCED,
                 ),
                 io.Float.Input(

@@ -84,7 +84,7 @@ class KnownOrUnknown(io.ComfyNode):
                     min=0,
                     max=100000,
                     optional=True,
-                    tooltip="At most so many prompts of that file, evenly spaced through it. 0: all.",
+                    tooltip="At most this many prompts of that file, evenly spaced through it. 0: all.",
                     **ADVANCED,
                 ),
                 io.String.Input(
@@ -101,7 +101,7 @@ class KnownOrUnknown(io.ComfyNode):
                 settings.sampler_name(),
             ],
             outputs=[
-                io.String.Output(display_name="text", tooltip="What was found, a line each."),
+                io.String.Output(display_name="text", tooltip="What was found, one finding per line."),
                 io.Boolean.Output(display_name="controls_passed", tooltip="False when a control of the set failed."),
                 io.Image.Output(display_name="chart", tooltip="How well each kind of unknown prompt is told apart."),
             ],

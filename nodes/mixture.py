@@ -13,7 +13,7 @@ from .api import ADVANCED, named
 from .shown import refused
 from .types import Experts
 
-_MIXTURE = "The mixture's paths, one an expert: for Encode for Experts, Uncertainty Score and Calibrate Gate."
+_MIXTURE = "The mixture's paths, one per expert: for Encode for Experts, Uncertainty Score and Calibrate Gate."
 _MODEL = "The mixture as one model: for KSampler."
 
 
@@ -35,13 +35,15 @@ class BuildMixture(io.ComfyNode):
                     "positive_prompts",
                     multiline=True,
                     default="",
-                    tooltip="One line an expert, in their order: a prompt for what it is good at. Its gate is made of it.",
+                    tooltip=(
+                        "One line per expert, in their order: a prompt for what the expert is good at. Its gate is made from it."
+                    ),
                 ),
                 io.String.Input(
                     "negative_prompts",
                     multiline=True,
                     default="",
-                    tooltip="What each expert avoids while it draws that prompt: one line an expert, one for all, or none.",
+                    tooltip="What each expert avoids while it draws that prompt: one line per expert, one for all, or none.",
                 ),
                 io.Latent.Input(
                     "latent_image", tooltip="Size at which the gates are made; take the size that you draw."

@@ -56,7 +56,7 @@ def all_inputs() -> list[Any]:
             default=PLAIN.steps,
             min=1,
             max=10000,
-            tooltip="Steps of the schedule at_step counts in.",
+            tooltip="The schedule's number of steps; at_step is one of them.",
             **ADVANCED,
         ),
         io.Combo.Input(
@@ -71,7 +71,7 @@ def all_inputs() -> list[Any]:
             default=PLAIN.at_step,
             min=0,
             max=9999,
-            tooltip="The step that is scored. 0 is pure noise, the paper's; later steps gate in mid-generation.",
+            tooltip="The step that is scored. 0 is pure noise, as in the paper. Later steps gate in mid-generation.",
             **ADVANCED,
         ),
         io.Int.Input(
@@ -79,7 +79,9 @@ def all_inputs() -> list[Any]:
             default=PLAIN.noise_samples,
             min=1,
             max=MOST_NOISE_SAMPLES,
-            tooltip="Noise samples to average over: seed, seed + 1, ... More is steadier and costs as much more.",
+            tooltip=(
+                "Noise samples to average over: seed, seed + 1, ... Twice as many cost twice as much, and the score is steadier."
+            ),
         ),
         io.Combo.Input(
             "tap", options=list(TAPS), default=PLAIN.tap, tooltip=f"With preset {CUSTOM}: {taps}.", **ADVANCED

@@ -36,7 +36,7 @@ class WordAttribution(io.ComfyNode):
             ),
             description=(
                 "Shows which words of a prompt raise its uncertainty: the prompt is scored whole and with each word left "
-                "out. Words that the models do not know stand out in orange. Costs one score a word."
+                "out. Words that the models do not know stand out in orange. Costs one score per word."
             ),
             inputs=[
                 Experts.Input("experts", tooltip="Two or more experts."),
@@ -53,7 +53,9 @@ class WordAttribution(io.ComfyNode):
                 settings.sampler_name(),
             ],
             outputs=[
-                io.String.Output(display_name="words", tooltip="A line a word with what it adds, the strongest first."),
+                io.String.Output(
+                    display_name="words", tooltip="One line per word with what it adds, the strongest first."
+                ),
                 io.Image.Output(
                     display_name="picture",
                     tooltip="The prompt, each word coloured: orange raises the uncertainty, blue lowers it.",

@@ -14,7 +14,7 @@ import { api } from "../../scripts/api.js";
  */
 
 export const ROUTE = "/emoe/review";
-/** One entry a mark: two tabs never write the same entry. Several servers may lie under one origin, at paths of their own. */
+/** One entry per mark: two tabs never write the same entry. Several servers may lie under one origin, at paths of their own. */
 const PREFIX = `emoe.mark ${location.pathname} `;
 const PATIENCE = 30000;
 const PAUSE = { first: 500, longest: 8000 };

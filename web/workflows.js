@@ -1,5 +1,5 @@
 // @ts-check
-/** The open workflows, one a tab, as the host keeps them. */
+/** The open workflows, one per tab, as the host keeps them. */
 import { app } from "../../scripts/app.js";
 import { rootGraph, workflowId } from "./results.js";
 

@@ -1,7 +1,7 @@
 """The difference of two weights in a few bits per number.
 
 Every row of a matrix (for a convolution: every output channel) gets an even grid with a step of its own, and no zero on it:
-with one bit a number keeps its sign, with two its sign and whether it is large. Rounding to a grid keeps nearly the same share
+with one bit per number keeps its sign, with two its sign and whether it is large. Rounding to a grid keeps nearly the same share
 of any difference, whatever it is like, because it needs no structure in it: about 0.63 of the squared difference with one bit,
 0.88 with two, 0.988 with four (normal numbers; Max, "Quantizing for minimum distortion", 1960). A product of two thin matrices
 (LoRA) keeps as much as the difference has of low rank.

@@ -33,12 +33,12 @@ PRESETS: dict[str, Preset] = {
     "fast": Preset(
         MIDDLE,
         "relative",
-        "middle of the network, scale-free variance: the cheapest, a third to a half of one network call an expert",
+        "middle of the network, scale-free variance: the cheapest, a third to a half of one network call per expert",
     ),
     "thorough": Preset(
         NOISE_PRED,
         "centred_relative",
-        "as layout, with even shifts of brightness and colour counted too; one network call an expert",
+        "as layout, with even shifts of brightness and colour counted too; one network call per expert",
     ),
     "paper": Preset("mid_out", "variance", "the published score, plain variance at the middle block"),
     "one_model": Preset(
@@ -49,8 +49,8 @@ PRESETS: dict[str, Preset] = {
     "layout": Preset(
         NOISE_PRED,
         "centred_layout",
-        "the best founded: noise prediction minus the empty prompt's, of what the prompt changes from place to place; one "
-        "network call an expert",
+        "the best founded: noise prediction minus the empty prompt's, without even shifts of brightness and colour; one "
+        "network call per expert",
     ),
 }
 CUSTOM = "custom"

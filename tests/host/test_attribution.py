@@ -46,7 +46,7 @@ def test_the_figures_are_scores_own(pack: ModuleType, node_classes: dict[str, An
 def test_its_prompts_share_network_calls(
     pack: ModuleType, node_classes: dict[str, Any], experts: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Six prompts, a call an expert: not six."""
+    """Six prompts take one call per expert, not six."""
     counted: list[int] = []
     network = experts.experts[0].model.model
     forward = network.apply_model

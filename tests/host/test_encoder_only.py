@@ -114,7 +114,7 @@ def test_only_the_bytes_that_are_needed_are_read(
 ) -> None:
     import folder_paths
 
-    load("sd15")  # whatever is read once a process is read now
+    load("sd15")  # whatever is read once per process is read now
     size = Path(folder_paths.get_full_path_or_raise("checkpoints", stand_in("sd15"))).stat().st_size
     before = bytes_read()
     part = load("sd15")

@@ -25,7 +25,7 @@ FORMATS = (
     "convrot_w4a4",
     "asym_w4a8_int8",
 )
-#: Hosts tell a family by the shape of some layers, so files leave those alone where numbers are packed two a byte.
+#: Hosts tell a family by the shape of some layers, so files leave those alone where numbers are packed two per byte.
 PACKED = ("nvfp4", "convrot_w4a4", "asym_w4a8_int8")
 #: Rows are turned by groups of these many columns: a power of four that divides every width of the stand-ins.
 TURNED = {"convrot_w4a4": 64, "asym_w4a8_int8": 64, "int8_convrot": 64}
@@ -49,7 +49,7 @@ TEXT = [
 
 @pytest.fixture(scope="module")
 def load(host: Any, stand_in: Callable[[str], str]) -> Callable[..., Any]:
-    """`load(name, part)`: through Load Experts, once a name."""
+    """`load(name, part)`: through Load Experts, once per name."""
     made: dict[Any, Any] = {}
 
     def one(name: str, part: bool = False) -> Any:

@@ -407,7 +407,7 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"where": {"samples": torch.zeros(4)}}, "has 1 dimensions"),
     ({"where": {"samples": torch.ones(1, 16, 8, 8)}}, "has 16 channels and the experts want 4"),
     ({"where": {"samples": torch.full((1, 4, 8, 8), torch.nan)}}, "NaN or infinite"),
-    ({"positive": prompt(width=1024)}, "1024 numbers a token and expert 'one' wants 768"),
+    ({"positive": prompt(width=1024)}, "1024 numbers per token and expert 'one' wants 768"),
     ({"tap": "noise_pred", "estimator": "centred_relative"}, "no expert has a text encoder"),
     ({"positive": prompt(0, start_percent=0.5, end_percent=1.0)}, "No part of the conditioning is active"),
 ]

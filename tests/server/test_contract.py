@@ -50,7 +50,7 @@ KINDS = {
 
 
 def graph_of(kind: str, limit: float, tag: str, prompts: str | None = None) -> Graph:
-    """A recorder stands for the generation. With `prompts`, they are a list, one a line."""
+    """A recorder stands for the generation. With `prompts`, they are a list, one per line."""
     graph = {
         **scored(prompt="rainbow"),
         "gate": gate(limit, filename_prefix=f"{tag}/verdict", mode="observe" if kind == "observe" else "decide"),

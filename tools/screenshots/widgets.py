@@ -171,7 +171,7 @@ def take_all(page: Any, end: str) -> None:
     load(page, "gate_before_generation", PROMPTS)
     sheet(page, f"widget_score_and_gate{end}.png", [(node_id(page, SCORE), None), (node_id(page, GATE), None)])
     mark_details(page, node_id(page, GATE))
-    sheet(page, f"widget_experts{end}.png", [(node_id(page, GATE), "[data-shown] .emoe-more")])
+    sheet(page, f"widget_experts{end}.png", [(node_id(page, GATE), "[data-shown] .emoe-more")], only="[data-shown]")
     load(page, "gate_before_generation", ("sunflower",), policy="raw_threshold", threshold=0.4)
     sheet(page, f"widget_threshold{end}.png", [(node_id(page, GATE), None)])
     load(page, "which_word_is_unknown")
@@ -199,7 +199,10 @@ def mark_details(page: Any, node: int) -> None:
 
 
 def toast(page: Any) -> None:
-    """The blocked branch and the notice, as a user sees them right after the run."""
+    """The blocked branch and the notice, as a user sees them right after the run.
+
+    Taken in a newer frontend: older ones lay a banner of their own over the notice's title.
+    """
     page.evaluate(
         "async ([w, n]) => { await app.loadGraphData(w, true, true, n); }",
         [workflow("reroute_blocked_prompt"), "toast"],

@@ -1,7 +1,8 @@
 """One command from packages to worlds: ``python -m tools.worlds --cache DIR``. It may be stopped at any time and resumes.
 
 Every world and split first gets its base and four experts, and only then the rest. So a run that was stopped early has
-measured many worlds rather than one.
+measured many worlds rather than one. Part 3 (other styles, LoRAs, a distilled expert) needs more than half as many
+training steps again and serves one table only. So it is trained where it is asked for, after part 0: ``--part 3``.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from pathlib import Path
 import torch
 
 from . import design
-from .pipeline import PARTS, median_tokens, place_of, prepare_shared, run
+from .pipeline import PARTS, USUAL, median_tokens, place_of, prepare_shared, run
 
 
 def main() -> int:
@@ -28,7 +29,14 @@ def main() -> int:
         help="only this world (repeatable; default A, B and C)",
     )
     parser.add_argument("--split", type=int, action="append", help="only this split (repeatable; default 0, 1 and 2)")
-    parser.add_argument("--part", type=int, choices=PARTS, action="append", help="only this part (default all)")
+    parser.add_argument(
+        "--part",
+        type=int,
+        choices=PARTS,
+        action="append",
+        help="only this part (repeatable; default 0, 1 and 2). 0: base and four experts; 1: four more; 2: experts of their own "
+        "seeds; 3: other styles, LoRAs and a distilled expert, more than half as many steps again, after part 0",
+    )
     parser.add_argument("--jobs", type=int, default=1, help="worlds to train side by side, each with one thread")
     parser.add_argument("--threads", type=int, default=0, help="CPU threads of a single job (0: torch's own choice)")
     options = parser.parse_args()
@@ -42,7 +50,7 @@ def main() -> int:
         print(f"  median tokens {median_tokens(place)}", flush=True)
         prepare_shared(place)
     with ProcessPoolExecutor(options.jobs, multiprocessing.get_context("spawn"), max_tasks_per_child=1) as pool:
-        for part in options.part or PARTS:
+        for part in options.part or USUAL:
             jobs = [pool.submit(run, options.cache, world, split, part, threads) for world, split in places]
             for job in jobs:
                 job.result()

@@ -22,6 +22,8 @@ from . import design, kinds, pretrain, words
 
 VAE = Path(__file__).resolve().parents[2] / "emoe_core" / "demo" / "weights" / "vae.safetensors"
 PARTS = (0, 1, 2, 3)
+#: Without the experts of other kinds, which take more than half as many training steps again and serve one table.
+USUAL = PARTS[:3]
 
 
 def autoencoder() -> Autoencoder:
@@ -153,7 +155,7 @@ def run(cache: Path, world: str, split: int, part: int, threads: int = 0) -> Non
     """
     if threads:
         torch.set_num_threads(threads)
-    print(f"world {world}, split {split}, part {part + 1} of {len(PARTS)}", flush=True)
+    print(f"world {world}, split {split}, part {part}", flush=True)
     place = place_of(cache, world, split)
     if part == 3:
         kinds.train(place)

@@ -120,7 +120,7 @@ class RecorderBlock:
 
 
 class RecorderBooleans:
-    """A list of booleans, one a word ("yes no yes"): for what happens an item at a time."""
+    """A list of booleans, one per word ("yes no yes"): for what happens item by item."""
 
     INPUT_TYPES = classmethod(lambda cls: {"required": {"tag": TAG, "words": ("STRING", {})}})
     RETURN_TYPES = ("BOOLEAN",)
@@ -134,7 +134,7 @@ class RecorderBooleans:
 
 
 class RecorderStrings:
-    """A list of strings, one a line."""
+    """A list of strings, one per line."""
 
     INPUT_TYPES = classmethod(lambda cls: {"required": {"tag": TAG, "lines": ("STRING", {"multiline": True})}})
     RETURN_TYPES = ("STRING",)

@@ -23,7 +23,7 @@ SETTINGS = Settings(
 
 
 def verdict(prompt: str, *scores: float, limit: float = 0.5, settings: Settings = SETTINGS, **how: Any) -> Verdict:
-    """One item a score; with a raw threshold unless `how` says otherwise."""
+    """One item per score; with a raw threshold unless `how` says otherwise."""
     items = tuple(ItemScore(score, None, score, None, 1.0, None) for score in scores)
     report = Report(settings, items, ("x", "y"), ("", ""), ((0.0, 1.0), (1.0, 0.0)), prompt=prompt)
     return decide(report, **{"policy": "raw_threshold", "threshold": limit, **how})

@@ -97,7 +97,7 @@ FROM_LORAS = Layout(
     ),
     groups=(
         Group("Prompt, model and size", GREY, (1, 2, 4)),
-        Group("One model, one expert a LoRA", AMBER, (12, 13)),
+        Group("One model, one expert per LoRA", AMBER, (12, 13)),
         Group("Score and decide", BLUE, (3, 5, 6, 101, 102, 103)),
         Group("Generate with the plain model only if passed", GREEN, (14, 7, 8, 9, 10, 11)),
     ),
@@ -121,7 +121,7 @@ FROM_LORAS = Layout(
 CALIBRATED = Layout(
     boxes={
         **LEFT,
-        7: (720, 0, 320, 506),  # Calibrate
+        7: (720, 0, 320, 544),  # Calibrate
         8: (1120, 0, 290, 82),  # Save Calibration
         5: at(720, 640, SCORE),
         6: at(1120, 640, GATE),
@@ -140,7 +140,7 @@ CALIBRATED = Layout(
         "1. Press **Run**. **Calibrate Gate** scores 24 names that the demo experts were taught, and **Save Calibration** keeps "
         "the result in ComfyUI's user directory.\n"
         "2. The Gate below decides by it at once. In other graphs, **Load Calibration** brings it to the Gate.\n"
-        "3. For your own models: 50 to 200 prompts that they draw well, one a line; a leading `!` marks one that comes out "
+        "3. For your own models: 50 to 200 prompts that they draw well, one per line; a leading `!` marks one that comes out "
         "wrong. Calibrate Gate and Uncertainty Score must have the same settings.\n\n"
         "An interrupted calibration goes on where it stopped."
     ),

@@ -279,6 +279,6 @@ def check_width(conditioning: Conditioning, expert: Expert) -> None:
             check_values(tensor)
         if expected and isinstance(tensor, torch.Tensor) and tensor.shape[-1] != expected:
             raise EMoEError(
-                f"The conditioning has {tensor.shape[-1]} numbers a token and expert '{expert.name}' wants {expected}: it "
+                f"The conditioning has {tensor.shape[-1]} numbers per token and expert '{expert.name}' wants {expected}: it "
                 "was made by the text encoder of another model family; encode it with the experts' own CLIP."
             )
