@@ -1,6 +1,7 @@
 """What a choice's file says: which experts, at which price, with which settings."""
 
 import copy
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -92,6 +93,8 @@ class Choice:
                 )
             )
         found.append(self._advice())
+        if (doubtful := self.sweep.doubtful) is not None:
+            found.append(self._more_prompts(doubtful))
         if self.sweep.cheapest.calls < self.sweep.advised.calls:
             found.append(self._fewer())
         for before, step in zip(picked.steps, picked.steps[1:], strict=False):
@@ -172,6 +175,19 @@ class Choice:
             high=one.loss.high,
         )
 
+    def _more_prompts(self, one: Setting) -> Message:
+        count = len({prompt.pair for prompt, usable in zip(self.record.prompts, self.usable, strict=True) if usable})
+        return Message.of(
+            Code.MORE_PROMPTS,
+            preset=one.preset,
+            samples=one.samples,
+            level=self._level(one),
+            calls=one.calls,
+            count=count,
+            missed=one.at_most,
+            needed=math.ceil(count * self.sweep.more),
+        )
+
     def _fewer(self) -> Message:
         one = self.sweep.cheapest
         return Message.of(
@@ -214,7 +230,7 @@ class Choice:
                 f"{one.preset}, {one.samples} x {len(one.experts)}, {self.record.about.levels[one.level].name()}",
                 f"{one.value:.3f}",
                 "" if one == self.sweep.dearest else one.loss.text(sign=True),
-                f"{one.agreement:.2f}",
+                "" if one.agreement is None else f"{one.agreement:.2f}",
                 f"{one.calls:.3g}",
                 f"{one.seconds:.3g}",
             ]

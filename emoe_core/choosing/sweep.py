@@ -3,6 +3,7 @@
 The cheapest setting whose loss is small enough is chosen on one half of the prompts, and its loss is reported on the other.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -14,7 +15,7 @@ from ..scoring.presets import PRESETS
 from ..stats.evaluation import spearman
 from .products import FEATURES, PROMPT
 from .record import Record
-from .tasks import Interval, Split
+from .tasks import Interval, Split, differ, prompts_for
 
 #: What the cheapest setting may lose of the value, unless another figure is given.
 LOSS = 0.02
@@ -32,7 +33,8 @@ class Setting:
         calls: calls of a network per prompt, the empty prompt's left out, which are made once; a pass to the middle counts as its
             share of a whole one, and a size as its share of the first level's.
         seconds: the same as measured, without loading.
-        agreement: rank correlation with the dearest setting over all prompts.
+        agreement: rank correlation with the dearest setting over all prompts; None where one of them ranks nothing, as the
+            scores of copies.
         value: mean AUROC of the tasks, on the half of the prompts that reports.
         chosen: on the half that chooses.
         at_most: the upper end of its loss on that half: what it may lose is judged by that.
@@ -45,7 +47,7 @@ class Setting:
     experts: tuple[int, ...]
     calls: float
     seconds: float
-    agreement: float
+    agreement: float | None
     chosen: float
     at_most: float
     value: float
@@ -60,6 +62,9 @@ class Sweep:
         dearest: what all others are compared with: all chosen experts on all noise samples at the largest size.
         advised: the cheapest one of all chosen experts that loses at most `allowed`.
         cheapest: the cheapest one that does, with fewer experts too.
+        doubtful: a cheaper one than `advised` of all chosen experts, of which the half that chooses shows no loss, but has too few
+            prompts to be sure; None if there is none.
+        more: how many times as many prompts would be sure of it.
     """
 
     settings: tuple[Setting, ...]
@@ -67,6 +72,8 @@ class Sweep:
     advised: Setting
     cheapest: Setting
     allowed: float
+    doubtful: Setting | None = None
+    more: float = 1.0
 
     def as_dict(self) -> dict[str, Any]:
         """Ready for JSON."""
@@ -123,12 +130,13 @@ def sweep(
     scores = {way: record.scores(way[0], way[1], way[3], way[2]) for way in ways}
     value, draws = split.report.value(scores[top]), split.report.draws(scores[top])
     best, best_draws = split.choose.value(scores[top]), split.choose.draws(scores[top])
-    made = {}
+    made, unseen = {}, set[Setting]()
     for way, own in scores.items():
         if not np.isfinite(own[usable]).all():
             continue
         number, name, samples, experts = way
         here, chooses = split.report.value(own), split.choose.value(own)
+        lost, rank = best_draws - split.choose.draws(own), spearman(own[usable], scores[top][usable])
         made[way] = Setting(
             number,
             name,
@@ -136,17 +144,25 @@ def sweep(
             experts,
             calls(record, number, name, samples, experts),
             record.seconds(number, name, experts, samples),
-            spearman(own[usable], scores[top][usable]),
+            rank if math.isfinite(rank) else None,
             chooses,
-            0.0 if way == top else split.choose.interval(best - chooses, best_draws - split.choose.draws(own)).high,
+            0.0 if way == top else split.choose.interval(best - chooses, lost).high,
             here,
             split.report.interval(value - here, draws - split.report.draws(own)),
         )
+        if best == chooses and not differ(lost[np.isfinite(lost)]):
+            unseen.add(made[way])
     dearest = made[top]
     found = sorted(made.values(), key=lambda one: (one.calls, -one.chosen, one.level, one.preset))
     good = [one for one in found if one == dearest or (one.at_most <= allowed and one.calls < dearest.calls)]
     advised = next((one for one in good if one.experts == chosen), dearest)
-    return Sweep(tuple(found), dearest, advised, next(iter(good), dearest), allowed)
+    doubtful = next(
+        (one for one in found if one in unseen and one.experts == chosen and one.calls < advised.calls), None
+    )
+    more = prompts_for(allowed) / split.choose.prompts
+    if not math.isfinite(more):  # no number of prompts shows that nothing at all is lost
+        doubtful, more = None, 1.0
+    return Sweep(tuple(found), dearest, advised, next(iter(good), dearest), allowed, doubtful, more)
 
 
 def alone(preset: str) -> bool:
