@@ -21,9 +21,9 @@ from ..trial.store import Contents
 from .effective import effective_number
 from .kin import left_out
 from .products import LAYOUT
-from .record import Level, Record
+from .record import Level, Record, alone
 from .select import GAIN_AT_LEAST, MOST, Selection, Step, select
-from .sweep import LOSS, Setting, Sweep, alone, sweep
+from .sweep import LOSS, Setting, Sweep, sweep
 from .tasks import Interval, Split, of_trial, split
 
 _SCORE, _LOAD, _LOAD_EXPERTS, _ADD = "EMoE_Score", "EMoE_LoadCalibration", "EMoE_LoadExperts", "EMoE_AddExpert"

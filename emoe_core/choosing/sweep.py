@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from ..scoring.presets import PRESETS
 from ..stats.evaluation import spearman
 from .products import FEATURES, PROMPT
-from .record import Record
+from .record import Record, alone
 from .tasks import Interval, Split, differ, prompts_for
 
 #: What the cheapest setting may lose of the value, unless another figure is given.
@@ -62,8 +62,8 @@ class Sweep:
         dearest: what all others are compared with: all chosen experts on all noise samples at the largest size.
         advised: the cheapest one of all chosen experts that loses at most `allowed`.
         cheapest: the cheapest one that does, with fewer experts too.
-        doubtful: a cheaper one than `advised` of all chosen experts, of which the half that chooses shows no loss, but has too few
-            prompts to be sure; None if there is none.
+        doubtful: a cheaper one of all chosen experts than `advised`: the half that chooses shows no loss, but has too few prompts
+            to be sure. None if there is none.
         more: how many times as many prompts would be sure of it.
     """
 
@@ -163,11 +163,6 @@ def sweep(
     if not math.isfinite(more):  # no number of prompts shows that nothing at all is lost
         doubtful, more = None, 1.0
     return Sweep(tuple(found), dearest, advised, next(iter(good), dearest), allowed, doubtful, more)
-
-
-def alone(preset: str) -> bool:
-    """Whether a preset asks one expert only."""
-    return PRESETS[preset].estimator == "guidance"
 
 
 def calls(record: Record, level: int, preset: str, samples: int, experts: Sequence[int]) -> float:
