@@ -10,7 +10,7 @@ from ..remote.workflow import Graph, ObjectInfo, input_spec
 from ..scoring.presets import DEFAULT, ScoreOptions
 from ..trial.looking import graph_in_place_of_score
 
-CHOOSE = "EMoE_ChooseExperts"
+CHOOSE, SCORE = "EMoE_ChooseExperts", "EMoE_Score"
 _LOAD, _ADD, _FILE = "EMoE_LoadExperts", "EMoE_AddExpert", "CheckpointLoaderSimple"
 #: What one Load Experts takes.
 _TOGETHER = 8
@@ -52,8 +52,18 @@ def candidates(models: Sequence[str], info: ObjectInfo, size: tuple[int, int]) -
     score: dict[str, Any] = {"experts": [last, 0], "positive": ["2", 0], "latent_image": ["3", 0], "preset": DEFAULT}
     score |= {"add_noise": "enable", "tap": plain.tap, "estimator": plain.estimator}
     score |= {name: getattr(plain, name) for name in ("noise_seed", "steps", "scheduler", "at_step", "noise_samples")}
-    graph["4"] = _node("EMoE_Score", score)
+    graph["4"] = _node(SCORE, score)
     return graph
+
+
+def scheduled(graph: Graph, scheduler: str | None) -> Graph:
+    """The workflow with this schedule in its Scores: settings that were chosen on it hold for no other. None: its own."""
+    if scheduler is None:
+        return graph
+    return {
+        name: {**node, "inputs": {**node["inputs"], "scheduler": scheduler}} if node["class_type"] == SCORE else node
+        for name, node in graph.items()
+    }
 
 
 def _node(class_type: str, inputs: Mapping[str, Any]) -> dict[str, Any]:

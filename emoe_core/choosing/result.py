@@ -303,7 +303,7 @@ class Choice:
         scores = [node for node in made.values() if node["class_type"] == _SCORE]
         if not scores:
             raise EMoEError("The workflow has no Uncertainty Score to set; give one that has.")
-        new = str(max((int(name) for name in made if name.isdigit()), default=0) + 1)
+        new = _free(made)
         made[new] = {"class_type": _LOAD, "inputs": {"name": calibration}, "_meta": {"title": "Load Calibration"}}
         one = self.sweep.advised
         level = self.record.about.levels[one.level]
@@ -313,12 +313,13 @@ class Choice:
         for node in scores:
             node["inputs"] |= {
                 "preset": one.preset,
+                "noise_seed": level.settings.noise_seed,
                 "noise_samples": one.samples,
                 "at_step": level.step,
                 "steps": level.steps,
                 "calibration": [new, 0],
             }
-            _resize(made, node["inputs"].get("latent_image"), level)
+            _resize(made, node["inputs"], level)
         return made
 
 
@@ -360,11 +361,24 @@ def _keep_only(graph: dict[str, Any], source: str, chosen: Sequence[int], candid
         del graph[name]
 
 
-def _resize(graph: dict[str, Any], link: Any, level: Level) -> None:
-    """Sets the size of an empty latent that has one."""
-    inputs = graph[link[0]]["inputs"] if is_link(link) and link[0] in graph else {}
-    if all(isinstance(inputs.get(name), int) for name in ("width", "height")):
-        inputs |= {"width": level.size[0], "height": level.size[1]}
+def _resize(graph: dict[str, Any], score: dict[str, Any], level: Level) -> None:
+    """Sets the size of a Score's empty latent. Where the latent is also drawn on, the Score gets one of its own."""
+    link: Any = score.get("latent_image")
+    latent = graph.get(link[0]) if is_link(link) else None
+    if latent is None or not all(isinstance(latent["inputs"].get(name), int) for name in ("width", "height")):
+        return
+    size = {"width": level.size[0], "height": level.size[1]}
+    users = [node for node in graph.values() if link in node["inputs"].values()]
+    if any(node["class_type"] != _SCORE for node in users) and latent["inputs"] | size != latent["inputs"]:
+        new = _free(graph)
+        graph[new] = latent = copy.deepcopy(latent)
+        score["latent_image"] = [new, *link[1:]]
+    latent["inputs"] |= size
+
+
+def _free(graph: Mapping[str, Any]) -> str:
+    """A name that no node has."""
+    return str(max((int(name) for name in graph if name.isdecimal()), default=0) + 1)
 
 
 def choose(

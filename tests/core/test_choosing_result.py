@@ -13,11 +13,12 @@ import pytest
 from emoe_testing.choices import about, pool, spent
 from numpy.typing import NDArray
 
-from emoe_core.choosing.asking import candidates, choose_graph, file_of
+from emoe_core.choosing.asking import candidates, choose_graph, file_of, scheduled
 from emoe_core.choosing.products import joined, products
 from emoe_core.choosing.record import Block, Kept, Record, read
 from emoe_core.choosing.result import Choice, choose
 from emoe_core.choosing.sweep import LOSS
+from emoe_core.cli.arguments import one_per_line
 from emoe_core.cli.main import main
 from emoe_core.errors import EMoEError
 from emoe_core.io.console import size_text
@@ -199,9 +200,26 @@ def test_models_are_found_by_name_and_the_chosen_ones_stay_in_the_workflow(count
         assert (score["preset"], score["noise_samples"]) == (one.preset, one.samples)
         assert done[score["calibration"][0]]["inputs"] == {"name": "mine"}
         assert done["3"]["inputs"]["width"] == 512 and graph["3"]["inputs"]["width"] == 64
+        graph["4"]["inputs"]["noise_seed"] = 7  # the settings hold for the seed that was measured with
+        assert found.workflow(graph, "mine")["4"]["inputs"]["noise_seed"] == 0
+        on_another = scheduled(graph, "karras")
+        assert on_another["4"]["inputs"]["scheduler"] == "karras" and graph["4"]["inputs"]["scheduler"] == "normal"
+        assert scheduled(graph, None) is graph
     else:
         with pytest.raises(EMoEError, match="cannot be set in it"):
             found.workflow(graph, "mine")
+
+
+def test_the_size_of_what_is_drawn_stays(found: Choice) -> None:
+    graph = candidates([f"m{number}" for number in range(2, 7)], _info(), (1024, 64))
+    graph["9"] = {"class_type": "KSampler", "inputs": {"latent_image": ["3", 0]}}
+    done = found.workflow(graph, "mine")
+    own = done["4"]["inputs"]["latent_image"][0]
+    assert done["9"]["inputs"]["latent_image"] == ["3", 0] and done["3"]["inputs"]["width"] == 1024
+    assert done[own]["inputs"] == {"width": 512, "height": 512, "batch_size": 1} and len(done) == len(graph) + 2
+    same = candidates([f"m{number}" for number in range(2, 7)], _info(), (512, 512))
+    same["9"] = graph["9"]
+    assert found.workflow(same, "mine")["4"]["inputs"]["latent_image"] == ["3", 0]
 
 
 def test_a_chain_of_add_expert_keeps_its_end(found: Choice) -> None:
@@ -290,6 +308,11 @@ def test_marks_of_a_trial_may_choose(
     assert main(["choose", "show", str(path), "--trial", str(trial.path)]) == 0
     with pytest.raises(EMoEError, match="No picture of the trial is judged"):
         choose(record, marks=trial.contents(), labels="judge:x")
+
+
+def test_known_prompts_of_several_lines_stay_one_prompt(tmp_path: Path) -> None:
+    (tmp_path / "known.csv").write_text('prompt\n"a cat\non a mat"\na dog\n')
+    assert one_per_line(str(tmp_path / "known.csv")) == "a cat on a mat\na dog" and one_per_line(None) == ""
 
 
 def test_sizes_are_short() -> None:

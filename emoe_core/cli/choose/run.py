@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from ...batch.engine import START_PATIENCE, object_infos
-from ...choosing.asking import candidates, choose_graph, file_of
+from ...choosing.asking import candidates, choose_graph, file_of, scheduled
 from ...choosing.record import ENDING, read
 from ...choosing.result import choose, presets
 from ...errors import EMoEError
 from ...hosts.comfyui.user_files import named_file
 from ...io.console import Console
 from ...io.files import explained, write_whole
-from ...prompts import PromptRow, load_prompts
+from ...prompts import PromptRow
 from ...remote.driver import Driver, Gone
 from ...remote.server import Job, Link, Refused, new_session, normal_url
 from ...remote.workflow import Graph, load_workflow
@@ -22,7 +22,7 @@ from ...scoring.presets import ScoreOptions
 from ...trial.look import PAIRS
 from ...trial.pictures import NoPicture, fetch
 from ...trial.store import Picture
-from ..arguments import picture_size
+from ..arguments import one_per_line, picture_size
 from . import shown
 
 _OPTIONS = ("noise_seed", "noise_samples", "steps", "scheduler", "at_step")
@@ -76,13 +76,12 @@ def run(args: argparse.Namespace) -> int:
     if bool(args.checkpoints) == bool(args.workflow):
         raise EMoEError("The candidates are not said: give --checkpoints, or --workflow with the Score that has them.")
     target = named_file(Path(args.out), args.name, ENDING, "choice")
-    known = "\n".join(row.prompt for row in load_prompts(args.known)[0]) if args.known else ""
     wanted = {
         "name": args.name,
         "most": args.most,
         "loss": args.loss,
         "pairs": args.pairs,
-        "prompts": known,
+        "prompts": one_per_line(args.known),
         "prompt_file": args.prompt_file,
         "groups": args.groups,
         "most_rows": args.most_rows,
@@ -107,6 +106,7 @@ async def _run(args: argparse.Namespace, wanted: Mapping[str, Any]) -> tuple[Gra
         infos = await object_infos([link], console, min(args.give_up, START_PATIENCE))
         info = infos[link.url]
         graph = candidates(args.checkpoints, info, args.size or (512, 512)) if given is None else given
+        graph = scheduled(graph, args.scheduler)
         made, node = choose_graph(graph, info, wanted)
         job = Job(PromptRow(0, 0, ""), "choose")
         job.begin(link.url)

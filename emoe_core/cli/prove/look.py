@@ -6,13 +6,14 @@ import asyncio
 from ...batch.engine import START_PATIENCE, object_infos
 from ...errors import EMoEError
 from ...io.console import Console, out, out_json
-from ...prompts import PromptRow, load_prompts
+from ...prompts import PromptRow
 from ...remote.driver import Driver, Gone
 from ...remote.server import Job, Link, Refused, new_session, normal_url
 from ...remote.workflow import load_workflow
 from ...trial.look import LANGUAGES, NAMES, PAIRS, look_at
 from ...trial.looking import keep, look_graph
 from ...trial.store import Trial
+from ..arguments import one_per_line
 from .place import ENDING, HELP, trial_path
 
 
@@ -52,14 +53,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """The action; returns its exit code."""
     trial = Trial(trial_path(args.trial))
-    known = "\n".join(row.prompt for row in load_prompts(args.known)[0]) if args.known else ""
     wanted = {
         # A named trial lies with the server where that is the ComfyUI around this pack, and an interrupted run goes on there.
         "trial": "" if args.trial.endswith(ENDING) else args.trial,
         "pairs": args.pairs,
         "languages": args.languages,
         "names": args.names,
-        "prompts": known,
+        "prompts": one_per_line(args.known),
         "prompt_file": args.rated,
         "most_rated": args.most_rated,
     }
