@@ -268,7 +268,7 @@ class Kept:
         self.done = 0
         self._first: dict[str, Any] | None = None
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = ResultsFile(path, self._take, "choice")
+        self._file = ResultsFile(path, self._take, "choice", "give another name")
         try:
             if self._first is None:
                 self._file.append(about.as_dict())

@@ -53,7 +53,7 @@ def test_an_unfinished_file_is_gone_on_with(tmp_path: Path) -> None:
     assert read(path).done == 10
     kept = Kept(path, about(POOL))
     assert kept.done == 10
-    with pytest.raises(EMoEError, match="Another choice is writing"):
+    with pytest.raises(EMoEError, match="Another choice is writing .*; wait for it or give another name"):
         Kept(path, about(POOL))
     kept.add(block(POOL, 10, 30))
     kept.close()

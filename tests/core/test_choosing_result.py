@@ -292,6 +292,20 @@ def test_the_command_writes_settings_and_workflow(
     assert "no file that Choose Experts wrote" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["show", "x.choice.jsonl", "--labels", "marks"], "--labels goes with --trial"),
+        (["show", "x.choice.jsonl", "--workflow", "w.json"], "--workflow goes with --out"),
+        (["run", "--server", "x", "--workflow", "w.json", "--size", "64x64"], "--size goes with --checkpoints"),
+    ],
+)
+def test_what_would_count_for_nothing_is_refused(
+    words: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["choose", *words]) == 2 and said in capsys.readouterr().err
+
+
 def test_marks_of_a_trial_may_choose(
     record: Record, path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

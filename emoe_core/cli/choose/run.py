@@ -70,6 +70,8 @@ def run(args: argparse.Namespace) -> int:
     """The action; returns its exit code."""
     if bool(args.checkpoints) == bool(args.workflow):
         raise EMoEError("The candidates are not said: give --checkpoints, or --workflow with the Score that has them.")
+    if args.size and args.workflow:
+        raise EMoEError("--size goes with --checkpoints; a --workflow has the size of its latent.")
     target = named_file(Path(args.out), args.name, ENDING, "choice")
     wanted = {
         "name": args.name,
