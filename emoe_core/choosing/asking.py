@@ -11,7 +11,7 @@ from ..scoring.presets import DEFAULT, ScoreOptions
 from ..trial.looking import graph_in_place_of_score
 
 CHOOSE, SCORE = "EMoE_ChooseExperts", "EMoE_Score"
-_LOAD, _ADD, _FILE = "EMoE_LoadExperts", "EMoE_AddExpert", "CheckpointLoaderSimple"
+LOAD_EXPERTS, ADD_EXPERT, _FILE = "EMoE_LoadExperts", "EMoE_AddExpert", "CheckpointLoaderSimple"
 #: What one Load Experts takes.
 _TOGETHER = 8
 
@@ -26,7 +26,7 @@ def candidates(models: Sequence[str], info: ObjectInfo, size: tuple[int, int]) -
         EMoEError: fewer than two, or one that the server does not have.
     """
     few = len(models) <= _TOGETHER
-    spec = input_spec(info, _LOAD, "expert_1") if few else input_spec(info, _FILE, "ckpt_name")
+    spec = input_spec(info, LOAD_EXPERTS, "expert_1") if few else input_spec(info, _FILE, "ckpt_name")
     listed = [] if spec is None else spec[1].get("options") or spec[0]
     known = [str(one) for one in listed] if isinstance(listed, (list, tuple)) else []
     files = [_found(model, known) for model in models]
@@ -35,7 +35,7 @@ def candidates(models: Sequence[str], info: ObjectInfo, size: tuple[int, int]) -
     graph: Graph = {}
     if few:
         chosen = {f"expert_{place}": file for place, file in enumerate(files, start=1)}
-        graph["1"] = _node(_LOAD, chosen)
+        graph["1"] = _node(LOAD_EXPERTS, chosen)
         last = "1"
     else:
         last = ""
@@ -43,7 +43,7 @@ def candidates(models: Sequence[str], info: ObjectInfo, size: tuple[int, int]) -
             loader, adder = str(101 + 2 * place), str(102 + 2 * place)
             graph[loader] = _node(_FILE, {"ckpt_name": file})
             inputs: dict[str, Any] = {"model": [loader, 0], "clip": [loader, 1], "name": file.rsplit(".", 1)[0]}
-            graph[adder] = _node(_ADD, {**inputs, "experts": [last, 0]} if last else inputs)
+            graph[adder] = _node(ADD_EXPERT, {**inputs, "experts": [last, 0]} if last else inputs)
             last = adder
     plain = ScoreOptions()
     width, height = size
