@@ -20,7 +20,7 @@ from .effective import effective_number
 from .kin import left_out
 from .products import LAYOUT
 from .record import Record, alone
-from .select import GAIN_AT_LEAST, MOST, Selection, Step, select
+from .select import GAIN_AT_LEAST, MOST, Selection, Step, pool_of, select
 from .sweep import LOSS, Setting, Sweep, sweep
 from .tasks import Interval, Split, of_trial, split
 from .workflow import advised
@@ -324,12 +324,20 @@ def choose(
         for preset in record.presets(level)
         if not alone(preset)
     ]
-    usable = np.all([np.isfinite(one) for one in scores], axis=0)
-    halves = split(record.prompts, usable)
     kin = left_out(about.redundant, record.products[0, LAYOUT])
+    usable = np.all([np.isfinite(one) for one in scores], axis=0) & _told(record, pool_of(len(every), kin))
+    halves = split(record.prompts, usable)
     picked = select(lambda chosen: record.scores(0, about.preset, chosen), halves, len(every), most, kin)
     sets = [one.experts for one in picked.steps if one.kept]
     return Choice(record, usable, halves, picked, sweep(record, halves, sets, usable, loss))
+
+
+def _told(record: Record, pool: Sequence[int]) -> NDArray[np.bool_]:
+    """The prompts that say something to each pair of these experts: to all of them but one at most."""
+    chosen = list(pool)
+    heard = [(one.square[:, :, chosen] > 0).sum(axis=2).min(axis=1) for one in record.products.values()]
+    found: NDArray[np.bool_] = np.min(heard, axis=0) >= len(chosen) - 1
+    return found
 
 
 def _marked(record: Record, marks: Contents, labels: str) -> Record:

@@ -164,6 +164,21 @@ def test_prompts_without_a_score_are_left_out(record: Record) -> None:
     assert all(one.agreement is not None for one in found.sweep.settings)
 
 
+def test_a_prompt_that_two_experts_do_not_read_has_no_score(record: Record) -> None:
+    """Their own text encoders may leave out words that another's knows, and then that pair has nothing to compare."""
+    chosen = choose(record).selection.chosen
+    products = {
+        key: replace(one, square=one.square.copy(), apart=one.apart.copy()) for key, one in record.products.items()
+    }
+    for one in products.values():
+        for number in chosen:
+            one.square[0, :, number] = 0
+            one.apart[0, :, number, :] = one.apart[0, :, :, number] = one.square[0]
+    found = choose(replace(record, products=products), most=len(chosen))
+    assert list(np.flatnonzero(~found.usable)) == [0] and found.selection.chosen == chosen
+    assert np.isfinite(found.calibration("x").scores).all()
+
+
 def _info() -> dict[str, Any]:
     files = [f"folder/m{number}.safetensors" for number in range(12)]
     score = {name: ["X"] for name in ("experts", "latent_image", "preset", "noise_seed", "steps")}
