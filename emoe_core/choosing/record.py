@@ -44,7 +44,7 @@ class Candidate:
     """An expert that may be chosen.
 
     Attributes:
-        file, identity, text_encoder, dtype: as `experts.sets.Expert` has them; text_encoder "" where all share one.
+        file, identity, text_encoder, dtype: as `experts.sets.Expert` has them; text_encoder "shared" where all share one.
         size: bytes of its weights in memory.
     """
 

@@ -113,12 +113,12 @@ def sweep(
         allowed: what the advised setting may lose.
     """
     about, chosen = record.about, tuple(sets[-1])
-    # At equal sizes the first level, and the preset that was asked for. One that reads a single model is no reference.
+    # At equal sizes the first level; and the preset that was asked for, where it can be read there.
     level = max(
         range(len(about.levels)),
         key=lambda number: (about.levels[number].size[0] * about.levels[number].size[1], -number),
     )
-    preset = about.preset if about.preset in record.presets(level) and not alone(about.preset) else "layout"
+    preset = about.preset if about.preset in record.presets(level) else "layout"
     top = (level, preset, about.samples, chosen)
     ways = [
         (number, name, samples, experts)
