@@ -143,7 +143,7 @@ def test_what_is_measured_after_a_restart_is_written_in_the_end(
     prices._written.pop(file)
     score(experts, positive, "fast")
     assert file.read_text(encoding="utf-8") == first  # not on every run
-    monkeypatch.setattr(prices, "_EVERY", 0.0)
+    monkeypatch.setattr(prices, "_EVERY", 1e-9)
     score(experts, positive, "fast")
     assert file.read_text(encoding="utf-8") != first
 
