@@ -11,12 +11,11 @@ from ..emoe_core.experts.sets import ExpertSet
 from ..emoe_core.hosts.comfyui import choosing
 from ..emoe_core.hosts.comfyui.files import decoration
 from ..emoe_core.hosts.comfyui.input_files import state_if_named
-from ..emoe_core.hosts.comfyui.scoring.score import SCHEDULERS
 from ..emoe_core.scoring.presets import MOST_NOISE_SAMPLES, PRESETS
 from ..emoe_core.trial.look import PAIRS
 from . import inputs
 from .api import ADVANCED, named
-from .settings import PLAIN
+from .settings import PLAIN, schedule
 from .shown import joined, text_ui
 from .types import CalibrationType, Experts
 
@@ -57,21 +56,7 @@ class ChooseExperts(io.ComfyNode):
                     tooltip=f"What the experts are chosen by. {told}.",
                 ),
                 inputs.seed("noise_seed", "Seed of the noise all experts get."),
-                io.Int.Input(
-                    "steps",
-                    default=PLAIN.steps,
-                    min=1,
-                    max=10000,
-                    tooltip="The schedule's number of steps; at_step is one of them.",
-                    **ADVANCED,
-                ),
-                io.Combo.Input(
-                    "scheduler",
-                    options=SCHEDULERS,
-                    default=PLAIN.scheduler,
-                    tooltip="Schedule of noise levels, as in KSampler.",
-                    **ADVANCED,
-                ),
+                *schedule(),
                 io.Int.Input(
                     "at_step",
                     default=PLAIN.at_step,

@@ -51,21 +51,7 @@ def all_inputs() -> list[Any]:
         inputs.seed(
             "noise_seed", "Seed of the noise all experts get. Keep it fixed: a calibration holds for one seed."
         ),
-        io.Int.Input(
-            "steps",
-            default=PLAIN.steps,
-            min=1,
-            max=10000,
-            tooltip="The schedule's number of steps; at_step is one of them.",
-            **ADVANCED,
-        ),
-        io.Combo.Input(
-            "scheduler",
-            options=SCHEDULERS,
-            default=PLAIN.scheduler,
-            tooltip="Schedule of noise levels, as in KSampler.",
-            **ADVANCED,
-        ),
+        *schedule(),
         io.Int.Input(
             "at_step",
             default=PLAIN.at_step,
@@ -91,6 +77,27 @@ def all_inputs() -> list[Any]:
             options=list(ESTIMATORS),
             default=PLAIN.estimator,
             tooltip=f"With preset {CUSTOM}: {estimators}.",
+            **ADVANCED,
+        ),
+    ]
+
+
+def schedule() -> list[Any]:
+    """The noise levels that at_step counts in."""
+    return [
+        io.Int.Input(
+            "steps",
+            default=PLAIN.steps,
+            min=1,
+            max=10000,
+            tooltip="The schedule's number of steps; at_step is one of them.",
+            **ADVANCED,
+        ),
+        io.Combo.Input(
+            "scheduler",
+            options=SCHEDULERS,
+            default=PLAIN.scheduler,
+            tooltip="Schedule of noise levels, as in KSampler.",
             **ADVANCED,
         ),
     ]

@@ -10,8 +10,8 @@ from ..remote.workflow import Graph, ObjectInfo, input_spec
 from ..scoring.presets import DEFAULT, ScoreOptions
 from ..trial.looking import graph_in_place_of_score
 
-CHOOSE = "EMoE_ChooseExperts"
-_LOAD, _ADD, _FILE = "EMoE_LoadExperts", "EMoE_AddExpert", "CheckpointLoaderSimple"
+CHOOSE, SCORE = "EMoE_ChooseExperts", "EMoE_Score"
+LOAD_EXPERTS, ADD_EXPERT, _FILE = "EMoE_LoadExperts", "EMoE_AddExpert", "CheckpointLoaderSimple"
 #: What one Load Experts takes.
 _TOGETHER = 8
 
@@ -26,7 +26,7 @@ def candidates(models: Sequence[str], info: ObjectInfo, size: tuple[int, int]) -
         EMoEError: fewer than two, or one that the server does not have.
     """
     few = len(models) <= _TOGETHER
-    spec = input_spec(info, _LOAD, "expert_1") if few else input_spec(info, _FILE, "ckpt_name")
+    spec = input_spec(info, LOAD_EXPERTS, "expert_1") if few else input_spec(info, _FILE, "ckpt_name")
     listed = [] if spec is None else spec[1].get("options") or spec[0]
     known = [str(one) for one in listed] if isinstance(listed, (list, tuple)) else []
     files = [_found(model, known) for model in models]
@@ -35,7 +35,7 @@ def candidates(models: Sequence[str], info: ObjectInfo, size: tuple[int, int]) -
     graph: Graph = {}
     if few:
         chosen = {f"expert_{place}": file for place, file in enumerate(files, start=1)}
-        graph["1"] = _node(_LOAD, chosen)
+        graph["1"] = _node(LOAD_EXPERTS, chosen)
         last = "1"
     else:
         last = ""
@@ -43,7 +43,7 @@ def candidates(models: Sequence[str], info: ObjectInfo, size: tuple[int, int]) -
             loader, adder = str(101 + 2 * place), str(102 + 2 * place)
             graph[loader] = _node(_FILE, {"ckpt_name": file})
             inputs: dict[str, Any] = {"model": [loader, 0], "clip": [loader, 1], "name": file.rsplit(".", 1)[0]}
-            graph[adder] = _node(_ADD, {**inputs, "experts": [last, 0]} if last else inputs)
+            graph[adder] = _node(ADD_EXPERT, {**inputs, "experts": [last, 0]} if last else inputs)
             last = adder
     plain = ScoreOptions()
     width, height = size
@@ -52,8 +52,18 @@ def candidates(models: Sequence[str], info: ObjectInfo, size: tuple[int, int]) -
     score: dict[str, Any] = {"experts": [last, 0], "positive": ["2", 0], "latent_image": ["3", 0], "preset": DEFAULT}
     score |= {"add_noise": "enable", "tap": plain.tap, "estimator": plain.estimator}
     score |= {name: getattr(plain, name) for name in ("noise_seed", "steps", "scheduler", "at_step", "noise_samples")}
-    graph["4"] = _node("EMoE_Score", score)
+    graph["4"] = _node(SCORE, score)
     return graph
+
+
+def scheduled(graph: Graph, scheduler: str | None) -> Graph:
+    """The workflow with this schedule in its Scores: settings that were chosen on it hold for no other. None: its own."""
+    if scheduler is None:
+        return graph
+    return {
+        name: {**node, "inputs": {**node["inputs"], "scheduler": scheduler}} if node["class_type"] == SCORE else node
+        for name, node in graph.items()
+    }
 
 
 def _node(class_type: str, inputs: Mapping[str, Any]) -> dict[str, Any]:

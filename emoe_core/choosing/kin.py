@@ -16,8 +16,8 @@ from .products import Products
 if TYPE_CHECKING:
     from ..experts.kin import Kin
 
-#: Squared distance of a copy, over the median of all pairs; and what a mean of two others leaves of a merge, over its squared
-#: distance to the nearer one. Independent fine-tunes of one base leave three quarters, and their base a half.
+#: Squared distance of a copy, over the median of the pairs that differ at all; and what a mean of two others leaves of a merge,
+#: over its squared distance to the nearer one. Independent fine-tunes of one base leave three quarters, and their base a half.
 COPY_BELOW, MERGE_BELOW = 0.1, 0.35
 
 
@@ -52,7 +52,8 @@ def by_answers(products: Products) -> tuple[Redundant, ...]:
     if not len(every):
         return ()
     far, count = every.mean(axis=(0, 1)), products.experts
-    usual = float(np.median(far[np.triu_indices(count, 1)]))
+    pairs = far[np.triu_indices(count, 1)]
+    usual = float(np.median(pairs[pairs > 0])) if pairs.any() else 1.0  # many copies of one are not the usual
     found: dict[int, Redundant] = {}
     for one in range(1, count):
         nearest = min((other for other in range(one) if other not in found), key=lambda other: float(far[one, other]))

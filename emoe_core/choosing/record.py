@@ -9,7 +9,6 @@ import base64
 import binascii
 import itertools
 import json
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -30,7 +29,14 @@ CHOICE_SCHEMA = 1
 ENDING = ".choice.jsonl"
 _DAMAGED = "is damaged; delete it and measure again"
 #: How the parts of the first line are called when another run's differ.
-_PARTS = {"experts": "experts", "levels": "settings", "prompts": "prompts"}
+_PARTS = {
+    "experts": "experts",
+    "levels": "settings",
+    "prompts": "prompts",
+    "samples": "settings",
+    "preset": "settings",
+    "beside": "inputs (clip or latent_image)",
+}
 
 
 @dataclass(frozen=True)
@@ -38,7 +44,7 @@ class Candidate:
     """An expert that may be chosen.
 
     Attributes:
-        file, identity, text_encoder, dtype: as `experts.sets.Expert` has them; text_encoder "" where all share one.
+        file, identity, text_encoder, dtype: as `experts.sets.Expert` has them; text_encoder "shared" where all share one.
         size: bytes of its weights in memory.
     """
 
@@ -147,6 +153,7 @@ class About:
         samples: the number of noise samples.
         preset: the one that was asked for.
         redundant: what the candidates' weights say, see `kin.by_weights`.
+        beside: a digest of what else the answers depend on, "" for nothing: one text encoder for all, an image in the latent.
     """
 
     experts: tuple[Candidate, ...]
@@ -155,6 +162,7 @@ class About:
     samples: int
     preset: str
     redundant: tuple[Redundant, ...] = ()
+    beside: str = ""
 
     def as_dict(self) -> dict[str, Any]:
         """Ready for JSON."""
@@ -175,12 +183,22 @@ class About:
         )
         experts = tuple(Candidate(**one) for one in body["experts"])
         prompts = tuple(Asked(**one) for one in body["prompts"])
-        if not (experts and levels and prompts) or type(body["samples"]) is not int or body["samples"] < 1:
+        preset, samples = body["preset"], body["samples"]
+        if not (experts and levels and prompts) or type(samples) is not int or samples < 1:
+            raise ValueError
+        beside = body.get("beside", "")
+        if not isinstance(beside, str) or not all(
+            [*map(_is_candidate, experts), *map(_is_asked, prompts), *map(_is_level, levels)]
+        ):
+            raise ValueError
+        if alone(preset) or FEATURES[PRESETS[preset].estimator] not in levels[0].features:
             raise ValueError
         kin = tuple(Redundant(one["expert"], tuple(one["of"]), one["weight"], one["left"]) for one in body["redundant"])
         if any(not 0 <= number < len(experts) for one in kin for number in (one.expert, *one.of)):
             raise ValueError
-        return cls(experts, levels, prompts, body["samples"], str(body["preset"]), kin)
+        if not all(one.of and _is_figure(one.weight) and _is_figure(one.left) for one in kin):
+            raise ValueError
+        return cls(experts, levels, prompts, samples, preset, kin, beside)
 
     def settings(self, level: int, preset: str, experts: Sequence[int], samples: int) -> Settings:
         """Everything that the score of some experts depends on, as a calibration keeps it."""
@@ -234,9 +252,14 @@ class Record:
 
     def seconds(self, level: int, preset: str, experts: Sequence[int], samples: int) -> float:
         """What a prompt's score takes: the calls of these experts, without loading and without the empty prompt's."""
-        asked = experts[:1] if PRESETS[preset].estimator == "guidance" else experts
+        asked = experts[:1] if alone(preset) else experts
         share = (self.share or 1.0) if FEATURES[PRESETS[preset].estimator] == PROMPT else 1.0
         return share * samples * sum(self.spent[level][number].a_unit for number in asked)
+
+
+def alone(preset: str) -> bool:
+    """Whether a preset asks one expert only."""
+    return PRESETS[preset].estimator == "guidance"
 
 
 class Kept:
@@ -247,22 +270,18 @@ class Kept:
         Raises:
             EMoEError: it is there with other experts, settings or prompts, is damaged, or cannot be written.
         """
-        self._about, self._blocks = about, 0
         self.done = 0
         self._first: dict[str, Any] | None = None
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = ResultsFile(path, self._take, "choice")
-        body = about.as_dict()
-        if self._first is None:
-            self._file.append(body)
-            return
-        for part, name in {**_PARTS, "samples": "settings", "preset": "settings"}.items():
-            if _lasting(self._first.get(part)) != _lasting(body[part]):
-                self.close()
-                raise EMoEError(
-                    f"The choice '{path.name.removesuffix(ENDING)}' was begun with other {name}; give another name, or delete "
-                    f"the file '{path.name}'."
-                )
+        self._file = ResultsFile(path, self._take, "choice", "give another name")
+        try:
+            if self._first is None:
+                self._file.append(about.as_dict())
+            else:
+                _check_same(self._first, about.as_dict(), path.name)
+        except BaseException:
+            self.close()  # and so unlocked: the next run may have another name or more room
+            raise
 
     def _take(self, line: bytes) -> bool:
         try:
@@ -292,6 +311,15 @@ class Kept:
     def close(self) -> None:
         """Closes and unlocks the file."""
         self._file.close()
+
+
+def _check_same(begun: Mapping[str, Any], asked: Mapping[str, Any], file: str) -> None:
+    for part, name in _PARTS.items():
+        if _lasting(begun.get(part, "")) != _lasting(asked[part]):
+            raise EMoEError(
+                f"The choice '{file.removesuffix(ENDING)}' was begun with other {name}; give another name, or delete the file "
+                f"'{file}'."
+            )
 
 
 def _lasting(part: Any) -> Any:
@@ -369,9 +397,28 @@ def _block(body: Mapping[str, Any], about: About) -> Block:
     if len(spent) != len(levels) or any(len(here) != experts for here in spent):
         raise ValueError
     share = body["share"]
-    if share is not None and not (isinstance(share, (int, float)) and math.isfinite(share)):
+    figures = [figure for here in spent for one in here for figure in vars(one).values()]
+    if not all(map(_is_figure, figures if share is None else [*figures, share])):
         raise ValueError
     return Block(tuple(levels), spent, share)
+
+
+def _is_figure(value: Any) -> bool:
+    return type(value) in (int, float) and 0 <= value < 1e12
+
+
+def _is_candidate(one: Candidate) -> bool:
+    texts = (one.name, one.file, one.identity, one.text_encoder, one.dtype)
+    return all(isinstance(text, str) for text in texts) and type(one.size) is int and one.size >= 0
+
+
+def _is_level(one: Level) -> bool:
+    return all(0 < side < 1 << 20 for side in one.size)
+
+
+def _is_asked(one: Asked) -> bool:
+    texts = (one.kind, one.pair, one.text, *one.groups, *one.groups.values())
+    return all(isinstance(text, str) for text in texts) and one.bad in (None, True, False)
 
 
 def _triangle(apart: Floats) -> Floats:

@@ -1,6 +1,6 @@
 """What a choice's file says: which experts, at which price, with which settings."""
 
-import copy
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -12,7 +12,6 @@ from ..errors import EMoEError
 from ..io.console import size_text
 from ..records.calibration import Calibration
 from ..records.message import Code, Message, dump_all
-from ..remote.workflow import is_link
 from ..scoring.presets import PRESETS
 from ..stats.effective import Interval as EffectiveNumber
 from ..trial.look import REFERENCE
@@ -20,12 +19,11 @@ from ..trial.store import Contents
 from .effective import effective_number
 from .kin import left_out
 from .products import LAYOUT
-from .record import Level, Record
-from .select import GAIN_AT_LEAST, MOST, Selection, Step, select
-from .sweep import LOSS, Setting, Sweep, alone, sweep
+from .record import Record, alone
+from .select import GAIN_AT_LEAST, MOST, Selection, Step, pool_of, select
+from .sweep import LOSS, Setting, Sweep, sweep
 from .tasks import Interval, Split, of_trial, split
-
-_SCORE, _LOAD, _LOAD_EXPERTS, _ADD = "EMoE_Score", "EMoE_LoadCalibration", "EMoE_LoadExperts", "EMoE_AddExpert"
+from .workflow import advised
 
 #: What `Choice.tables` show.
 TITLES = "What each further expert adds", "What each setting costs and loses"
@@ -92,6 +90,8 @@ class Choice:
                 )
             )
         found.append(self._advice())
+        if (doubtful := self.sweep.doubtful) is not None:
+            found.append(self._more_prompts(doubtful))
         if self.sweep.cheapest.calls < self.sweep.advised.calls:
             found.append(self._fewer())
         if (staged := self.sweep.staged) is not None:
@@ -183,6 +183,19 @@ class Choice:
             high=one.loss.high,
         )
 
+    def _more_prompts(self, one: Setting) -> Message:
+        count = len({prompt.pair for prompt, usable in zip(self.record.prompts, self.usable, strict=True) if usable})
+        return Message.of(
+            Code.MORE_PROMPTS,
+            preset=one.preset,
+            samples=one.samples,
+            level=self._level(one),
+            calls=one.calls,
+            count=count,
+            missed=one.at_most,
+            needed=math.ceil(count * self.sweep.more),
+        )
+
     def _fewer(self) -> Message:
         one = self.sweep.cheapest
         return Message.of(
@@ -225,7 +238,7 @@ class Choice:
                 f"{one.preset}{', staged' * one.staged}, {one.samples} x {len(one.experts)}, {self._level(one)}",
                 f"{one.value:.3f}",
                 "" if one == self.sweep.dearest else one.loss.text(sign=True),
-                f"{one.agreement:.2f}",
+                "" if one.agreement is None else f"{one.agreement:.2f}",
                 f"{one.calls:.3g}",
                 f"{one.seconds:.3g}",
             ]
@@ -294,72 +307,8 @@ class Choice:
         Raises:
             EMoEError: it has no Uncertainty Score, or its experts do not come from Load Experts or Add Expert.
         """
-        made: dict[str, Any] = copy.deepcopy(dict(graph))
-        scores = [node for node in made.values() if node["class_type"] == _SCORE]
-        if not scores:
-            raise EMoEError("The workflow has no Uncertainty Score to set; give one that has.")
-        new = str(max((int(name) for name in made if name.isdigit()), default=0) + 1)
-        made[new] = {"class_type": _LOAD, "inputs": {"name": calibration}, "_meta": {"title": "Load Calibration"}}
-        one = self.sweep.advised
-        level = self.record.about.levels[one.level]
-        sources = {str(node["inputs"]["experts"][0]) for node in scores if is_link(node["inputs"].get("experts"))}
-        for source in sources:
-            _keep_only(made, source, self.selection.chosen, len(self.record.about.experts))
-        for node in scores:
-            node["inputs"] |= {
-                "preset": one.preset,
-                "noise_samples": one.samples,
-                "at_step": level.step,
-                "steps": level.steps,
-                "calibration": [new, 0],
-            }
-            _resize(made, node["inputs"].get("latent_image"), level)
-        return made
-
-
-def _keep_only(graph: dict[str, Any], source: str, chosen: Sequence[int], candidates: int) -> None:
-    """Leaves the chosen experts in a workflow, in their order.
-
-    Raises:
-        EMoEError: where the experts come from is not plain.
-    """
-    node = graph.get(source, {"class_type": "", "inputs": {}})
-    if node["class_type"] == _LOAD_EXPERTS:
-        inputs = node["inputs"]
-        names = [(name, inputs[name]) for name in sorted(inputs) if name.startswith("expert_")]
-        files = [file for _, file in names if isinstance(file, str) and file and file != "none"]
-        if len(files) == candidates:
-            for name, _ in names:
-                del inputs[name]
-            inputs |= {f"expert_{place}": files[number] for place, number in enumerate(chosen, start=1)}
-            return
-    chain: list[str] = []
-    here: Any = [source, 0]
-    while is_link(here) and graph.get(here[0], {}).get("class_type") == _ADD and here[0] not in chain:
-        chain.insert(0, here[0])
-        here = graph[here[0]]["inputs"].get("experts")
-    if here is not None or len(chain) != candidates:
-        raise EMoEError(
-            "The workflow's experts do not come from one Load Experts or a chain of Add Expert with these candidates, so they "
-            "cannot be set in it; set them by hand."
-        )
-    before: str | None = None
-    own = [copy.deepcopy(graph[chain[number]]["inputs"]) for number in chosen]
-    # The last node of the chain is what others are connected to, so the last of the chosen takes its place.
-    places = [*(chain[:-1][: len(chosen) - 1]), chain[-1]]
-    for place, inputs in zip(places, own, strict=True):
-        inputs.pop("experts", None)
-        graph[place]["inputs"] = inputs if before is None else {**inputs, "experts": [before, 0]}
-        before = place
-    for name in set(chain) - set(places):
-        del graph[name]
-
-
-def _resize(graph: dict[str, Any], link: Any, level: Level) -> None:
-    """Sets the size of an empty latent that has one."""
-    inputs = graph[link[0]]["inputs"] if is_link(link) and link[0] in graph else {}
-    if all(isinstance(inputs.get(name), int) for name in ("width", "height")):
-        inputs |= {"width": level.size[0], "height": level.size[1]}
+        one, about = self.sweep.advised, self.record.about
+        return advised(graph, calibration, one, about.levels[one.level], self.selection.chosen, len(about.experts))
 
 
 def choose(
@@ -386,12 +335,20 @@ def choose(
         for preset in record.presets(level)
         if not alone(preset)
     ]
-    usable = np.all([np.isfinite(one) for one in scores], axis=0)
-    halves = split(record.prompts, usable)
     kin = left_out(about.redundant, record.products[0, LAYOUT])
+    usable = np.all([np.isfinite(one) for one in scores], axis=0) & _told(record, pool_of(len(every), kin))
+    halves = split(record.prompts, usable)
     picked = select(lambda chosen: record.scores(0, about.preset, chosen), halves, len(every), most, kin)
     sets = [one.experts for one in picked.steps if one.kept]
     return Choice(record, usable, halves, picked, sweep(record, halves, sets, usable, loss))
+
+
+def _told(record: Record, pool: Sequence[int]) -> NDArray[np.bool_]:
+    """The prompts that say something to each pair of these experts: to all of them but one at most."""
+    chosen = list(pool)
+    heard = [(one.square[:, :, chosen] > 0).sum(axis=2).min(axis=1) for one in record.products.values()]
+    found: NDArray[np.bool_] = np.min(heard, axis=0) >= len(chosen) - 1
+    return found
 
 
 def _marked(record: Record, marks: Contents, labels: str) -> Record:

@@ -79,10 +79,9 @@ def select(
     """
     if experts < 2 or most < 2:
         raise EMoEError(f"A choice takes at least two experts; there are {experts}, and at most {most} are wanted.")
-    out = {one.expert for one in redundant}
-    pool = [one for one in range(experts) if one not in out]
-    if len(pool) < 2:
-        pool, redundant = list(range(experts)), ()
+    pool = pool_of(experts, redundant)
+    if len(pool) == experts:
+        redundant = ()
     known: dict[tuple[int, ...], float] = {}
 
     def value(chosen: Sequence[int]) -> float:
@@ -102,6 +101,13 @@ def select(
         _interval(split, scorer(range(experts))),
         split.report.names,
     )
+
+
+def pool_of(experts: int, redundant: Sequence[Redundant]) -> list[int]:
+    """Those that are chosen from: without the redundant ones, unless hardly any other is left."""
+    out = {one.expert for one in redundant}
+    pool = [one for one in range(experts) if one not in out]
+    return pool if len(pool) >= 2 else list(range(experts))
 
 
 def _exchanged(

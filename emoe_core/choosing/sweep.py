@@ -3,6 +3,7 @@
 The cheapest setting whose loss is small enough is chosen on one half of the prompts, and its loss is reported on the other.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -14,8 +15,8 @@ from ..scoring.presets import PRESETS
 from ..scoring.stages import FEWEST_EXPERTS, FEWEST_SAMPLES
 from ..stats.evaluation import Floats, spearman
 from .products import FEATURES, PROMPT
-from .record import Record
-from .tasks import Interval, Split
+from .record import Record, alone
+from .tasks import Interval, Split, differ, prompts_for
 
 #: What the cheapest setting may lose of the value, unless another figure is given.
 LOSS = 0.02
@@ -33,7 +34,8 @@ class Setting:
         calls: calls of a network per prompt, the empty prompt's left out, which are made once; a pass to the middle counts as its
             share of a whole one, and a size as its share of the first level's.
         seconds: the same as measured, without loading.
-        agreement: rank correlation with the dearest setting over all prompts.
+        agreement: rank correlation with the dearest setting over all prompts; None where one of them ranks nothing, as the
+            scores of copies.
         value: mean AUROC of the tasks, on the half of the prompts that reports.
         chosen: on the half that chooses.
         at_most: the upper end of its loss on that half: what it may lose is judged by that.
@@ -48,7 +50,7 @@ class Setting:
     experts: tuple[int, ...]
     calls: float
     seconds: float
-    agreement: float
+    agreement: float | None
     chosen: float
     at_most: float
     value: float
@@ -62,9 +64,13 @@ class Sweep:
 
     Attributes:
         dearest: what all others are compared with: all chosen experts on all noise samples at the largest size.
-        advised: the cheapest one of all chosen experts that loses at most `allowed`.
+        advised: the cheapest one of all chosen experts that loses at most `allowed`. A preset that takes as many calls as the
+            dearest one's is not advised in its place.
         cheapest: the cheapest one that does, with fewer experts too.
         staged: the dearest one in two stages; None where the experts or noise samples are too few for that.
+        doubtful: a cheaper one of all chosen experts than `advised`: the half that chooses shows no loss, but has too few prompts
+            to be sure. None if there is none.
+        more: how many times as many prompts would be sure of it.
     """
 
     settings: tuple[Setting, ...]
@@ -73,6 +79,8 @@ class Sweep:
     cheapest: Setting
     allowed: float
     staged: Setting | None = None
+    doubtful: Setting | None = None
+    more: float = 1.0
 
     def as_dict(self) -> dict[str, Any]:
         """Ready for JSON."""
@@ -114,12 +122,12 @@ def sweep(
         allowed: what the advised setting may lose.
     """
     about, chosen = record.about, tuple(sets[-1])
-    # At equal sizes the first level, and the preset that was asked for. One that reads a single model is no reference.
+    # At equal sizes the first level; and the preset that was asked for, where it can be read there.
     level = max(
         range(len(about.levels)),
         key=lambda number: (about.levels[number].size[0] * about.levels[number].size[1], -number),
     )
-    preset = about.preset if about.preset in record.presets(level) and not alone(about.preset) else "layout"
+    preset = about.preset if about.preset in record.presets(level) else "layout"
     top = (level, preset, about.samples, chosen)
     ways = [
         (number, name, samples, experts)
@@ -132,43 +140,55 @@ def sweep(
     value, draws = split.report.value(scores[top]), split.report.draws(scores[top])
     best, best_draws = split.choose.value(scores[top]), split.choose.draws(scores[top])
 
-    def setting(way: tuple[int, str, int, tuple[int, ...]], own: Floats, share: float = 1.0) -> Setting:
+    def setting(way: tuple[int, str, int, tuple[int, ...]], own: Floats, share: float = 1.0) -> tuple[Setting, bool]:
         number, name, samples, experts = way
         here, chooses = split.report.value(own), split.choose.value(own)
-        return Setting(
+        lost, rank = best_draws - split.choose.draws(own), spearman(own[usable], scores[top][usable])
+        made = Setting(
             number,
             name,
             samples,
             experts,
             share * calls(record, number, name, samples, experts),
             share * record.seconds(number, name, experts, samples),
-            spearman(own[usable], scores[top][usable]),
+            rank if math.isfinite(rank) else None,
             chooses,
-            0.0
-            if own is scores[top]
-            else split.choose.interval(best - chooses, best_draws - split.choose.draws(own)).high,
+            0.0 if own is scores[top] else split.choose.interval(best - chooses, lost).high,
             here,
             split.report.interval(value - here, draws - split.report.draws(own)),
             share != 1,
         )
+        return made, best == chooses and not differ(lost[np.isfinite(lost)])
 
     made = {way: setting(way, own) for way, own in scores.items() if np.isfinite(own[usable]).all()}
-    dearest, staged = made[top], None
+    unseen = {one for one, same in made.values() if same}
+    dearest, staged = made[top][0], None
     if len(chosen) >= FEWEST_EXPERTS and about.samples >= FEWEST_SAMPLES:
         experts, samples = len(chosen), about.samples
         middle, early = experts // 2, samples // 2
         share = (middle * early + (experts - middle) * (samples - early)) / (experts * samples)
         own = record.scores_in_halves(level, preset, chosen)
-        staged = setting(top, own, share) if np.isfinite(own[usable]).all() else None
-    found = sorted(made.values(), key=lambda one: (one.calls, -one.chosen, one.level, one.preset))
-    good = [one for one in found if one == dearest or (one.at_most <= allowed and one.calls < dearest.calls)]
-    advised = next((one for one in good if one.experts == chosen), dearest)
-    return Sweep(tuple(found), dearest, advised, next(iter(good), dearest), allowed, staged)
+        staged = setting(top, own, share)[0] if np.isfinite(own[usable]).all() else None
+    found = sorted((one for one, _ in made.values()), key=lambda one: (one.calls, -one.chosen, one.level, one.preset))
+    cheap = [one for one in found if one.calls < dearest.calls and _saves(record, one, preset)]
+    good = [*(one for one in cheap if one.at_most <= allowed), dearest]
+    advised = next(one for one in good if one.experts == chosen)
+    doubtful = next(
+        (one for one in cheap if one in unseen and one.experts == chosen and one.calls < advised.calls), None
+    )
+    more = prompts_for(allowed) / split.choose.prompts
+    if not math.isfinite(more):  # no number of prompts shows that nothing at all is lost
+        doubtful, more = None, 1.0
+    return Sweep(tuple(found), dearest, advised, good[0], allowed, staged, doubtful, more)
 
 
-def alone(preset: str) -> bool:
-    """Whether a preset asks one expert only."""
-    return PRESETS[preset].estimator == "guidance"
+def _saves(record: Record, one: Setting, preset: str) -> bool:
+    """Whether another preset than the dearest setting's takes fewer calls than that one would, all else equal.
+
+    Where it takes as many, only these prompts speak for it. Such presets, chosen on one set of experts, lost more on others.
+    """
+    same = calls(record, one.level, preset, one.samples, one.experts)
+    return one.preset == preset or alone(one.preset) or one.calls < same
 
 
 def calls(record: Record, level: int, preset: str, samples: int, experts: Sequence[int]) -> float:

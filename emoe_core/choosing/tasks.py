@@ -4,6 +4,7 @@ Half of the prompts choose and the other half report, so that no figure flatters
 unknown twins stay together, in the halves and in the bootstrap.
 """
 
+import math
 import random
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -24,6 +25,8 @@ from .record import Asked
 FEWEST = 4
 MARKED = "marked"
 DRAWS = 1000
+#: How often a larger difference than the interval's end may stay unseen.
+_UNSEEN = 0.025
 Places = NDArray[np.intp]
 
 
@@ -76,12 +79,11 @@ class Interval:
     high: float
 
     @classmethod
-    def of(cls, value: float, draws: Floats, pairs: int) -> "Interval":
-        """From the bootstrap's draws. Where none differs, what so many pairs could have missed: (1 - p)^pairs = 0.025."""
+    def of(cls, value: float, draws: Floats, prompts: float) -> "Interval":
+        """From the bootstrap's draws; where none differs, from what so many prompts could have missed."""
         draws = draws[np.isfinite(draws)]
-        if not len(draws) or float(np.ptp(draws)) < 1e-12:
-            missed = 1 - 0.025 ** (1 / max(1, pairs))
-            return cls(value, value - missed, value + missed)
+        if not differ(draws):
+            return cls(value, value - missed(prompts), value + missed(prompts))
         low, high = np.quantile(draws, (0.025, 0.975))
         return cls(value, float(low), float(high))
 
@@ -93,6 +95,25 @@ class Interval:
         """For a table."""
         form = "+.3f" if sign else ".3f"
         return f"{self.value:{form}} ({self.low:{form}} to {self.high:{form}})"
+
+
+def differ(draws: Floats) -> bool:
+    """Whether the bootstrap's draws tell how sure a figure is."""
+    return len(draws) > 0 and float(np.ptp(draws)) >= 1e-12
+
+
+def missed(prompts: float) -> float:
+    """The largest loss of AUROC that so many prompts of a kind miss in one of forty cases.
+
+    A way of scoring may fail at a share p of all prompts. None of n prompts is one of them with probability (1 - p)^n. A prompt
+    at which it fails scores like one of the other kind, so it loses half of its comparisons, and the loss is p / 2.
+    """
+    return float(1 - _UNSEEN ** (1 / max(1.0, prompts))) / 2
+
+
+def prompts_for(loss: float) -> float:
+    """How many prompts of a kind do not miss a larger loss than this one: the inverse of `missed`."""
+    return math.log(_UNSEEN) / math.log(1 - 2 * loss) if 0 < loss < 0.5 else math.inf if loss <= 0 else 1.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,9 +152,21 @@ class Tasks:
     def _pairs(self) -> Places:
         return np.unique(self.cluster[np.concatenate([np.concatenate([one.low, one.high]) for one in self.each])])
 
+    @cached_property
+    def prompts(self) -> float:
+        """How many prompts of a kind the value rests on: one over the largest share that a single prompt has in it.
+
+        With four bad prompts among a hundred good ones it is four.
+        """
+        share = np.zeros(len(self.cluster))
+        for one in self.each:
+            for side in (one.low, one.high):
+                share[side] += 1 / (len(side) * len(self.each))
+        return float(1 / share.max())
+
     def interval(self, value: float, draws: Floats) -> Interval:
         """A figure with its interval, from draws of these tasks."""
-        return Interval.of(value, draws, len(self._pairs))
+        return Interval.of(value, draws, self.prompts)
 
     @cached_property
     def _weights(self) -> Floats:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ..errors import EMoEError
+from ..prompts import load_prompts
 from ..prompts.sets import Choice
 from ..remote.server import normal_url
 from ..scoring.presets import CUSTOM, DEFAULT, PRESETS, ScoreOptions
@@ -17,6 +18,11 @@ def at_least_one(text: str) -> int:
     if not text.isdigit() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"'{text}' is not a whole number of at least 1")
     return int(text)
+
+
+def one_per_line(path: str | None) -> str:
+    """The prompts of a file as a node takes them, one per line; "" without a file."""
+    return "\n".join(" ".join(row.prompt.splitlines()) for row in load_prompts(path)[0]) if path else ""
 
 
 def add_queue(add: Callable[..., Any], rows: str = "rows") -> None:

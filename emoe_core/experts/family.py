@@ -1,19 +1,10 @@
-"""Who descends from whom, which experts are merges of others, and how many experts that leaves, from the sampled weights.
-
-A merge C = a A + b B with a + b = 1 lies on the line through A and B, so C - B is a multiple of A - B up to rounding. The
-differences of two independent fine-tunes from a third lie at an angle, because of what the third learned alone: no point of
-their line is much nearer to it than they are. The explained share is how much of the squared distance between C and its
-nearest parent disappears in the nearest point of the parents' line or plane. It is 1 for a merge. For fine-tunes of one base
-it is about a quarter, and at most two thirds, which is what three parents explain of their own base.
-
-Merges are fitted once for all weights, then with other shares for each block of the network, then for each tensor.
+"""The sampled weights of relatives: how far apart they are, which are copies, and the tree of them.
 
 Rounding is no kinship. The grid of a tensor shows in its values, and what rounding to it adds to a squared distance is known.
 """
 
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from functools import cached_property
 from itertools import combinations
 
@@ -22,42 +13,21 @@ from numpy.typing import NDArray
 
 from ..stats.effective import Interval, effective
 from ..stats.evaluation import Floats
-from .kin import LEAST, Branch, Copy, Merge
-from .rounding import coarse_type, grids_of, is_on_grid, rounding_of, share_of_rounding
+from .kin import Branch, Copy
+from .rounding import rounding_of, share_of_rounding
 from .sets import Expert
-from .signature import relatedness
+from .signature import Signature, relatedness
 
 #: Weights that correlate more than this were hardly fine-tuned apart.
 NEARLY_SAME_WEIGHTS = 0.9999
-#: Share of the squared distance to the nearest parent from which on an expert is a merge.
-MERGED = 0.9
-#: For relations that may be a merge in either direction, or a sum and a difference.
-_EXACT = 0.97
-MOST_PARENTS = 3
-#: Of the residue of fewer parents or of one share for all blocks: what more of them must leave at most.
-_BETTER = 0.2
-#: How far rounding may move a share, times the root of what the distances are over rounding.
-_PULL = 0.3
-#: What may be left for rounding, and for shares that differ by no more than a hundredth or two from block to block.
-_WHOLE = 0.002
 #: Largest squared distance of a near copy, over that of the set's most distant relatives: a merge with 95 % of one parent.
 _NEAR = 0.05**2
 #: How far an expert may lie from the place where others' paths meet and still be that place, in squared distances.
 _BETWEEN = 0.1
-#: Share of the tensors that a merge must differ in from its nearest parent, by more than rounding.
-_TOUCHED = 0.1
 #: Tensors whose squared distances are less than this many times their rounding count for less.
 _PRECISE = 100
 #: How the remark on an expert's file ends if only its difference from the first one is held.
 SLIM = ", slim"
-
-
-@dataclass(frozen=True, eq=False)
-class _Fit:
-    """Shares of the parents in each part of the network, [parts, parents], and how much they explain."""
-
-    weights: Floats
-    explained: float
 
 
 class Family:
@@ -65,31 +35,25 @@ class Family:
 
     Squared distances are counted in each tensor's mean squared distance between two relatives, so that every tensor that was
     trained has its say.
+
+    Attributes:
+        blocks: the block of the network of each tensor that can be read in all of them, such as "input_blocks.4".
+        size: mean of the tensor's sum of squares, [tensors].
+        grams: inner products of the differences from the first of them, [tensors, M, M].
+        rounding: what each one's rounding adds to a squared distance, [tensors, M].
+        coarse: the type that each one was coarsely rounded to, "" for none.
     """
 
     def __init__(self, experts: Sequence[Expert]) -> None:
         self.experts = tuple(experts)
-        signatures = [one.signature for one in experts]
-        read = np.setdiff1d(np.arange(len(signatures[0].rows)), np.concatenate([[], *(s.unread for s in signatures)]))
-        rows = np.stack([s.rows[read.astype(int)] for s in signatures])
-        rows = np.nan_to_num(rows, posinf=0.0, neginf=0.0)
-        names = signatures[0].names or tuple(map(str, range(len(signatures[0].rows))))
-        self.blocks = [_block(names[int(place)]) for place in read]
+        self.blocks, rows = _read_of_all([one.signature for one in experts])
         values = rows.astype(np.float64)
-        self.size = np.square(values).sum(axis=2).mean(axis=0)  # [tensors]
+        self.size = np.square(values).sum(axis=2).mean(axis=0)
         apart = values - values[:1]
         self.grams: Floats = np.einsum("itv,jtv->tij", apart, apart)
-        grids = [grids_of(one) for one in rows]
-        self.rounding: Floats = np.stack(
-            [rounding_of(one, grid) for one, grid in zip(rows, grids, strict=True)], axis=1
-        )
-        #: By expert: the type that it was coarsely rounded to, "" for none.
-        self.coarse = [coarse_type(one, grid) for one, grid in zip(experts, grids, strict=True)]
-        for place, one in enumerate(experts):
-            if self.coarse[place] and not is_on_grid(grids[place]):  # scales hide the grid
-                is_float = "float8" in one.weights or "mxfp8" in one.weights
-                share = share_of_rounding(one.weights) if is_float else None
-                self.rounding[:, place] = (share or 0.0) ** 2 * np.square(values[place]).sum(axis=1)
+        rounded = [rounding_of(one, own) for one, own in zip(experts, rows, strict=True)]
+        self.coarse = [kind for kind, _ in rounded]
+        self.rounding: Floats = np.stack([added for _, added in rounded], axis=1)
 
     def of(self, places: Sequence[int]) -> "Family":
         """Some of the relatives."""
@@ -167,154 +131,6 @@ class Family:
                 return True
         return False
 
-    # --- merges -------------------------------------------------------------------------------------------------------
-
-    def merges(self) -> list[Merge]:
-        """What is made of what. Children whose parents are made of others themselves are told by those others."""
-        places = range(len(self.experts))
-        if len(places) < 3 or not self.scales.any():
-            return []
-        candidates = {child: list(self._candidates(child)) for child in places}
-        children = {child for child, found in candidates.items() if any(one.decided for one in found)}
-        merges: list[Merge] = []
-        for child in sorted(children):
-            own = [one for one in candidates[child] if one.decided]
-            original = [one for one in own if not children & set(one.parents)]
-            merges.append(_best(original or own))
-        told = [{one.child, *one.parents} for one in merges]
-        for child in places:
-            for one in candidates[child]:
-                members = {one.child, *one.parents}
-                if child not in children and not one.decided and not children & members and members not in told:
-                    told.append(members)
-                    merges.append(one)
-        return merges
-
-    def _candidates(self, child: int) -> Iterator[Merge]:
-        others = [place for place in range(len(self.experts)) if place != child]
-        if self._fit(child, tuple(others), "tensors").explained < MERGED:
-            return  # nor do a few of them explain it
-        for count in range(2, MOST_PARENTS + 1):
-            exact = False
-            for parents in combinations(others, count):
-                found = self._merge(child, parents)
-                if found is not None:
-                    exact |= 1 - found.explained < _WHOLE
-                    if found.decided or count > 2:  # of three on a line, the one between is found as a child itself
-                        yield found
-            if exact:
-                return
-
-    def _over_rounding(self, child: int, parents: tuple[int, ...]) -> float:
-        """The squared distance to the nearest parent over what the child's rounding adds to it.
-
-        The median of the tensors where it is more, since a merge by blocks may have whole blocks of a parent; 0 where hardly
-        any tensor has more.
-        """
-        nearest = min(parents, key=lambda parent: float(self.apart[child, parent]))
-        noise = self.rounding[:, child]
-        alive = (self.scales > 0) & (noise > 0)
-        if not alive.any():
-            return float("inf")
-        ratio = self.distances[alive, child, nearest] / noise[alive]
-        far = ratio[ratio >= 1]
-        return float(np.median(far)) if len(far) >= _TOUCHED * len(ratio) else 0.0
-
-    def _merge(self, child: int, parents: tuple[int, ...]) -> Merge | None:
-        over = self._over_rounding(child, parents)
-        if over < 1:
-            return None  # hidden by rounding
-        whole = self._fit(child, parents, "whole")
-        # shares for each tensor explain the most; three parents explain half of nearly any merge by blocks
-        if len(parents) > 2 and whole.explained < 0.5:
-            return None
-        fine = self._fit(child, parents, "tensors", whole.weights[0])
-        if fine.explained < MERGED:
-            return None
-        chosen, level = whole, "whole"
-        for finer, fit in (("blocks", self._fit(child, parents, "blocks", whole.weights[0])), ("tensors", fine)):
-            left = 1 - chosen.explained
-            better = left > _WHOLE and 1 - fit.explained < _BETTER * left
-            if better and np.ptp(fit.weights, axis=0).max() > LEAST:
-                chosen, level = fit, finer
-        if chosen.explained < MERGED:
-            return None
-        trained = self.scales > 0
-        by_tensor = chosen.weights[self._levels[level][0]][trained]
-        weights = by_tensor.mean(axis=0)
-        inside = float(np.mean((by_tensor > -2 * LEAST) & (by_tensor < 1 + 2 * LEAST))) > 0.95
-        decided = inside and bool((weights > -LEAST).all())
-        if bool((np.abs(weights) < LEAST).any()):
-            return None  # fewer parents do
-        if not decided and chosen.explained < _EXACT:
-            return None
-        # Rounding to the grid that the parents are on too pulls each number to the nearer of them.
-        error = LEAST if self.coarse[child] else max(LEAST, min(0.25, _PULL / over**0.5))
-        return Merge(
-            child,
-            parents,
-            tuple(float(w) for w in weights),
-            float(chosen.explained),
-            () if level == "whole" else self._by_block(by_tensor),
-            decided,
-            error,
-        )
-
-    def _by_block(self, by_tensor: Floats) -> tuple[tuple[str, tuple[float, ...]], ...]:
-        trained = [name for name, scale in zip(self.blocks, self.scales, strict=True) if scale > 0]
-        found = []
-        for block in sorted(set(trained), key=_in_order):
-            own = [place for place, name in enumerate(trained) if name == block]
-            found.append((block, tuple(float(w) for w in by_tensor[own].mean(axis=0))))
-        return tuple(found)
-
-    def _fit(self, child: int, parents: tuple[int, ...], level: str, near: Floats | None = None) -> _Fit:
-        """Least squares with shares that sum to 1, in each part of the network.
-
-        Rounding of coarse parents is taken off, because merges are made from what they were before.
-
-        Args:
-            near: the shares of parts that do not tell.
-        """
-        *first, last = parents
-        chosen = [*first, last, child]
-        _, all_grams, rounding = self._levels[level]
-        grams, noise = all_grams[:, chosen][:, :, chosen], rounding[:, chosen]
-        for place, one in enumerate(chosen[:-1]):
-            if not self.coarse[one]:
-                noise[:, place] = 0
-        grams = grams - noise[:, :, None] * np.eye(len(chosen))
-        origin = len(first)
-        shifted = grams - grams[:, origin : origin + 1] - grams[:, :, origin : origin + 1]
-        shifted = shifted + grams[:, origin, origin][:, None, None]
-        free = list(range(origin))
-        a, b, c = shifted[:, free][:, :, free], shifted[:, free, -1], shifted[:, -1, -1]
-        start = np.zeros(origin) if near is None else near[:-1]
-        ridge = 1e-9 * max(float(np.trace(grams.sum(axis=0))), 1e-300) * np.eye(origin)
-        found = start + np.linalg.solve(a + ridge, (b - a @ start)[:, :, None])[:, :, 0]
-        left = c - 2 * np.einsum("pk,pk->p", found, b) + np.einsum("pk,pkl,pl->p", found, a, found)
-        nearest = min(
-            float((grams[:, k, k] + grams[:, -1, -1] - 2 * grams[:, k, -1]).sum()) for k in range(len(parents))
-        )
-        explained = 1 - float(left.clip(min=0).sum()) / nearest if nearest > 0 else 0.0
-        return _Fit(np.concatenate([found, 1 - found.sum(axis=1, keepdims=True)], axis=1), explained)
-
-    @cached_property
-    def _levels(self) -> dict[str, tuple[NDArray[np.intp], Floats, Floats]]:
-        """Coarse to fine: each tensor's part of the network, and the parts' inner products and rounding."""
-        found = {}
-        for level, parts in (
-            ("whole", np.zeros(len(self.scales), dtype=np.intp)),
-            ("blocks", np.unique(self.blocks, return_inverse=True)[1]),
-            ("tensors", np.arange(len(self.scales))),
-        ):
-            count = int(parts.max()) + 1
-            grams, rounding = np.zeros((count, *self.grams.shape[1:])), np.zeros((count, len(self.experts)))
-            np.add.at(grams, parts, self.grams * self.scales[:, None, None])
-            np.add.at(rounding, parts, self.rounding * self.scales[:, None])
-            found[level] = (parts, grams, rounding)
-        return found
-
     # --- the tree -----------------------------------------------------------------------------------------------------
 
     def tree(self, places: Sequence[int]) -> list[Branch]:
@@ -362,13 +178,13 @@ class Family:
         return effective(grams[trained] * self.scales[trained, None, None])
 
 
-def _best(merges: Sequence[Merge]) -> Merge:
-    """With the fewest parents, unless more of them leave much less unexplained."""
-    chosen = max((one for one in merges if len(one.parents) == len(merges[0].parents)), key=lambda m: m.explained)
-    for one in merges:
-        if len(one.parents) > len(chosen.parents) and 1 - one.explained < _BETTER * (1 - chosen.explained):
-            chosen = one
-    return chosen
+def _read_of_all(signatures: Sequence[Signature]) -> tuple[list[str], NDArray[np.float32]]:
+    """The blocks and the sampled values of the tensors that can be read in all of them, [M, tensors, values]."""
+    first = signatures[0]
+    unread = {place for one in signatures for place in one.unread}
+    read = [place for place in range(len(first.rows)) if place not in unread]
+    rows = np.nan_to_num(np.stack([one.rows[read] for one in signatures]), posinf=0.0, neginf=0.0)
+    return [_block(first.names[place] if first.names else str(place)) for place in read], rows
 
 
 _NUMBERED = re.compile(r"(?:diffusion_model\.|model\.)*([^.]+)(\.\d+)?")
@@ -378,8 +194,3 @@ def _block(name: str) -> str:
     """The part of the network that a tensor belongs to, such as "input_blocks.4" or "middle_block"."""
     found = _NUMBERED.match(name)
     return "".join(part or "" for part in found.groups()) if found else name
-
-
-def _in_order(block: str) -> tuple[str, int]:
-    name, _, number = block.partition(".")
-    return name, int(number or -1)

@@ -7,6 +7,7 @@ from itertools import combinations
 from ..stats.effective import Interval
 from .family import Family
 from .kin import Branch, Copy, Kin, Merge, joined
+from .merges import merges_of
 from .sets import Expert
 from .signature import RELATED, Signature, relatedness
 
@@ -14,8 +15,8 @@ from .signature import RELATED, Signature, relatedness
 def kinship(experts: Sequence[Expert]) -> Kin:
     """How these experts are related. It reads the signatures only, so it takes no time to speak of."""
     count = len(experts)
-    unread = [place for place, one in enumerate(experts) if not _is_readable(one.signature)]
-    known = [place for place in range(count) if place not in unread]
+    known = _readable([one.signature for one in experts])
+    unread = [place for place in range(count) if place not in known]
     copies = [
         Copy(i, j, "same" if experts[i].identity == experts[j].identity else "patches")
         for i, j in combinations(range(count), 2)
@@ -43,7 +44,7 @@ def kinship(experts: Sequence[Expert]) -> Kin:
         alone = [place for place in range(len(apart)) if place not in {one.other for one in found}]
         family = family.of(alone)
         places = [apart[place] for place in alone]
-        made = family.merges()
+        made = merges_of(family)
         merges += [replace(one, child=places[one.child], parents=tuple(places[p] for p in one.parents)) for one in made]
         children = {one.child for one in made if one.decided}
         own = [place for place in range(len(places)) if place not in children]
@@ -68,8 +69,20 @@ def kinship(experts: Sequence[Expert]) -> Kin:
     )
 
 
-def _is_readable(one: Signature) -> bool:
-    return len(one.rows) > 0 and 2 * len(one.unread) <= len(one.rows)
+def _readable(signatures: Sequence[Signature]) -> list[int]:
+    """Those that can be compared: at least half of their tensors can be read in all others of their architecture as well.
+
+    Those that most can be read of come first.
+    """
+    found: list[int] = []
+    unread: dict[str, set[int]] = {}
+    for place in sorted(range(len(signatures)), key=lambda place: len(signatures[place].unread)):
+        one = signatures[place]
+        together = unread.get(one.layout, set()) | set(one.unread)
+        if len(one.rows) > 0 and 2 * len(together) <= len(one.rows):
+            unread[one.layout] = together
+            found.append(place)
+    return sorted(found)
 
 
 def _summed(parts: Sequence[Interval]) -> Interval:

@@ -21,7 +21,26 @@ _FLOAT8 = {"e4m3": 0.0265, "e5m2": 0.053, "mxfp8": 0.0265}
 _FINE = ("", "float64", "float32", "bfloat16", "float16")
 
 
-def grids_of(rows: NDArray[np.float32]) -> tuple[NDArray[np.intp], Floats]:
+def rounding_of(expert: Expert, rows: NDArray[np.float32]) -> tuple[str, Floats]:
+    """The type that an expert was coarsely rounded to, "" for none; and what that adds to a squared distance, [tensors].
+
+    Of a coarse type whose scales hide the grid, what it adds is known for floats only, and 0 for others.
+
+    Args:
+        rows: sampled values, [tensors, values].
+    """
+    bits, finest = _grids(rows)
+    is_on_grid = bool(np.median(bits) < _COARSE_BITS)
+    kind = expert.weights if expert.weights not in _FINE else "8 bits" if is_on_grid else ""
+    if not kind or is_on_grid:
+        return kind, _to_grid(rows, bits, finest)
+    is_float = "float8" in kind or "mxfp8" in kind
+    share = share_of_rounding(kind) if is_float else None
+    found: Floats = (share or 0.0) ** 2 * np.square(rows.astype(np.float64)).sum(axis=1)
+    return kind, found
+
+
+def _grids(rows: NDArray[np.float32]) -> tuple[NDArray[np.intp], Floats]:
     """Of each tensor's values: the significant bits that they need, and the finest step between them, [tensors] each."""
     bits = rows.astype(np.float32).view(np.uint32) & 0x7FFFFF
     lowest = (bits & (~bits + 1)).astype(np.float64)
@@ -32,23 +51,12 @@ def grids_of(rows: NDArray[np.float32]) -> tuple[NDArray[np.intp], Floats]:
     return needed, np.where(np.isfinite(place), np.exp2(np.where(np.isfinite(place), place, 0)), 0.0)
 
 
-def is_on_grid(grids: tuple[NDArray[np.intp], Floats]) -> bool:
-    """Whether most tensors show a coarse grid: no scales hide it."""
-    return bool(np.median(grids[0]) < _COARSE_BITS)
-
-
-def rounding_of(rows: NDArray[np.float32], grids: tuple[NDArray[np.intp], Floats]) -> Floats:
+def _to_grid(rows: NDArray[np.float32], bits: NDArray[np.intp], finest: Floats) -> Floats:
     """What rounding to the grid adds to a tensor's squared distance: a twelfth of the squared step, summed, [tensors]."""
     exponent = np.frexp(np.abs(rows))[1] - 1
-    steps = np.maximum(np.exp2(exponent - grids[0][:, None].astype(np.float64)), grids[1][:, None])
-    found: Floats = (np.where(rows != 0, steps, grids[1][:, None]) ** 2 / 12).sum(axis=1)
+    steps = np.maximum(np.exp2(exponent - bits[:, None].astype(np.float64)), finest[:, None])
+    found: Floats = (np.where(rows != 0, steps, finest[:, None]) ** 2 / 12).sum(axis=1)
     return found
-
-
-def coarse_type(expert: Expert, grids: tuple[NDArray[np.intp], Floats]) -> str:
-    if expert.weights not in _FINE:
-        return expert.weights
-    return "8 bits" if is_on_grid(grids) else ""
 
 
 def share_of_rounding(stored: str) -> float | None:

@@ -119,11 +119,12 @@ def relatedness(a: Signature, b: Signature) -> float | None:
     if 2 * len(read) < len(a.rows):
         return None
     rows_a, rows_b = a.rows[read], b.rows[read]
-    x = rows_a - rows_a.mean(axis=1, keepdims=True)
-    y = rows_b - rows_b.mean(axis=1, keepdims=True)
-    scale = np.sqrt((x * x).sum(axis=1) * (y * y).sum(axis=1))
-    alive = scale > 0
-    if not alive.any():
-        return 1.0 if np.array_equal(rows_a, rows_b) else 0.0
-    correlation = (x * y).sum(axis=1)[alive] / scale[alive]
+    with np.errstate(invalid="ignore", over="ignore"):
+        x = rows_a - rows_a.mean(axis=1, keepdims=True)
+        y = rows_b - rows_b.mean(axis=1, keepdims=True)
+        scale = np.sqrt((x * x).sum(axis=1) * (y * y).sum(axis=1))
+        alive = scale > 0
+        if not alive.any():
+            return 1.0 if np.array_equal(rows_a, rows_b) else 0.0
+        correlation = (x * y).sum(axis=1)[alive] / scale[alive]
     return float(np.median(np.nan_to_num(correlation)))

@@ -15,18 +15,19 @@ _LOCK_OFFSET = 1 << 40  # far beyond any line: on Windows others cannot read a l
 class ResultsFile:
     """The file, open and locked while it is in use."""
 
-    def __init__(self, path: Path, read: Callable[[bytes], bool], of: str) -> None:
+    def __init__(self, path: Path, read: Callable[[bytes], bool], of: str, other: str = "give another --out") -> None:
         """Opens it, reads its lines, and cuts off a half-written last line.
 
         Args:
             read: takes a line of an earlier run; says whether it is a result.
-            of: what writes the file, for messages: "batch" or "command".
+            of: what writes the file, for messages: "batch" or "choice".
+            other: how a user names another file.
 
         Raises:
             EMoEError: the file cannot be written, another command has it, or a line is no result.
         """
         self.path = path
-        self._of = of
+        self._of, self._other = of, other
         self._file = self._open()
         try:
             self._take_up(read)
@@ -59,7 +60,7 @@ class ResultsFile:
 
     def _open(self) -> IO[bytes]:
         if self.path.exists() and not self.path.is_file():  # a device may be read until memory ends
-            raise EMoEError(f"The results file '{self.path}' is no regular file; give another --out.")
+            raise EMoEError(f"The results file '{self.path}' is no regular file; {self._other}.")
         try:
             file = open(self.path, "ab+")  # noqa: SIM115 (open, and so locked, while it is in use)
         except OSError as error:
@@ -68,9 +69,7 @@ class ResultsFile:
             lock(file)
         except OSError as error:
             file.close()
-            raise EMoEError(
-                f"Another {self._of} is writing '{self.path}'; wait for it or give another --out."
-            ) from error
+            raise EMoEError(f"Another {self._of} is writing '{self.path}'; wait for it or {self._other}.") from error
         return file
 
     def _take_up(self, read: Callable[[bytes], bool]) -> None:
@@ -83,7 +82,7 @@ class ResultsFile:
                 break
             if not known:
                 raise EMoEError(
-                    f"Line {number} of '{self.path}' is no result of a {self._of}; give another --out or mend that line."
+                    f"Line {number} of '{self.path}' is no result of a {self._of}; {self._other} or mend that line."
                 )
             size += len(raw)
             if not raw.endswith(b"\n"):

@@ -67,6 +67,7 @@ class Code(str, Enum):
     ADVISED = "advised"
     STYLES = "styles"
     NONE_CHEAPER = "none_cheaper"
+    MORE_PROMPTS = "more_prompts"
     FEWER = "fewer"
     STAGED = "staged"
     SCORELESS = "scoreless"

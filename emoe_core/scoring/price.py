@@ -12,7 +12,7 @@ from typing import Any
 
 from ..io.json_text import parse
 from ..records.took import Share, Took
-from .presets import NOISE_PRED
+from .presets import MOST_NOISE_SAMPLES, NOISE_PRED
 
 #: How many prices are kept; the least recently measured goes first.
 MOST = 64
@@ -237,6 +237,8 @@ def _read(data: Any) -> Found:
         raise ValueError("a price has no names")
     if any(type(one) is not int for one in (values["noise_samples"], *shape)) or type(kind["listed"]) is not bool:
         raise ValueError("a price has no size")
+    if not 1 <= values["noise_samples"] <= MOST_NOISE_SAMPLES:
+        raise ValueError("a price has no noise samples")
     return Kind(**(kind | {"experts": tuple(experts), "shape": tuple(shape)})), Record(**values)
 
 

@@ -11,6 +11,7 @@ from emoe_testing.choices import Pool, about, pool, spent
 from emoe_core.choosing.record import About, Block, Kept, read
 from emoe_core.choosing.result import choose
 from emoe_core.errors import EMoEError
+from emoe_core.io.results_file import ResultsFile
 
 POOL = pool(0, experts=4, pairs=10, dimensions=40, samples=2)
 
@@ -52,7 +53,7 @@ def test_an_unfinished_file_is_gone_on_with(tmp_path: Path) -> None:
     assert read(path).done == 10
     kept = Kept(path, about(POOL))
     assert kept.done == 10
-    with pytest.raises(EMoEError, match="Another choice is writing"):
+    with pytest.raises(EMoEError, match="Another choice is writing .*; wait for it or give another name"):
         Kept(path, about(POOL))
     kept.add(block(POOL, 10, 30))
     kept.close()
@@ -68,12 +69,55 @@ def test_other_experts_settings_or_prompts_are_refused(tmp_path: Path) -> None:
         (replace(made, experts=made.experts[:3]), "experts"),
         (replace(made, levels=(replace(made.levels[0], step=4),)), "settings"),
         (replace(made, samples=1), "settings"),
+        (replace(made, beside="another clip"), "inputs"),
         (replace(made, prompts=made.prompts[1:]), "prompts"),
     ):
         with pytest.raises(EMoEError, match=f"'mine' was begun with other {what}"):
             Kept(path, other)
     Kept(path, replace(made, experts=tuple(replace(one, size=1) for one in made.experts))).close()
     assert read(path).done == 30
+
+
+def test_a_file_that_cannot_be_begun_stays_unlocked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise EMoEError("no room")
+
+    with monkeypatch.context() as patched, pytest.raises(EMoEError, match="no room") as error:
+        patched.setattr(ResultsFile, "append", full)
+        Kept(tmp_path / "a.choice.jsonl", about(POOL))
+    Kept(tmp_path / "a.choice.jsonl", about(POOL)).close()
+    assert error.traceback  # what it refers to was still there
+
+
+@pytest.mark.parametrize(
+    ("where", "value"),
+    [
+        (("experts", 0, "name"), None),
+        (("experts", 0, "size"), "large"),
+        (("experts", 0, "size"), float("nan")),
+        (("levels", 0, "size", 0), 0),
+        (("levels", 0, "size", 0), 10**30),
+        (("levels", 0, "middle"), ""),
+        (("prompts", 0, "pair"), []),
+        (("prompts", 0, "groups"), "market"),
+        (("prompts", 0, "bad"), "yes"),
+        (("preset",), "fastest"),
+        (("preset",), "one_model"),
+        (("beside",), 1),
+        (("redundant",), [{"expert": 0, "of": [], "weight": 1, "left": 0}]),
+        (("redundant",), [{"expert": 0, "of": [1], "weight": "x", "left": 0}]),
+    ],
+)
+def test_a_damaged_first_line_is_one_sentence(tmp_path: Path, where: tuple[str | int, ...], value: object) -> None:
+    path = written(tmp_path / "a.choice.jsonl", replace(about(POOL), preset="fast"))
+    first, *rest = path.read_text().splitlines()
+    body = here = json.loads(first)
+    for part in where[:-1]:
+        here = here[part]
+    here[where[-1]] = value
+    path.write_text("\n".join([json.dumps(body), *rest]) + "\n")
+    with pytest.raises(EMoEError, match=r"is damaged; delete it and measure again\.$"):
+        read(path)
 
 
 @pytest.mark.parametrize(
@@ -85,6 +129,9 @@ def test_other_experts_settings_or_prompts_are_refused(tmp_path: Path) -> None:
         lambda line: json.dumps({**json.loads(line), "products": []}),
         lambda line: json.dumps({**json.loads(line), "spent": [[]]}),
         lambda line: json.dumps({**json.loads(line), "share": "much"}),
+        lambda line: json.dumps({**json.loads(line), "share": -0.5}),
+        lambda line: line.replace('"seconds": ', '"seconds": "5", "first": '),
+        lambda line: line.replace('"seconds": ', '"seconds": NaN, "first": '),
         lambda line: "[" * 1000 + "]" * 1000,
         lambda line: "7",
     ],

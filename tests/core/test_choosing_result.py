@@ -13,11 +13,12 @@ import pytest
 from emoe_testing.choices import about, pool, spent
 from numpy.typing import NDArray
 
-from emoe_core.choosing.asking import candidates, choose_graph, file_of
+from emoe_core.choosing.asking import candidates, choose_graph, file_of, scheduled
 from emoe_core.choosing.products import Products, joined, products
 from emoe_core.choosing.record import Block, Kept, Record, read
 from emoe_core.choosing.result import Choice, choose
 from emoe_core.choosing.sweep import LOSS, sweep
+from emoe_core.cli.arguments import one_per_line
 from emoe_core.cli.main import main
 from emoe_core.errors import EMoEError
 from emoe_core.io.console import size_text
@@ -112,10 +113,23 @@ def test_the_advised_setting_is_the_cheapest_that_loses_little(record: Record) -
         assert swept.advised in swept.shown() and swept.dearest in swept.shown()
 
 
+def test_another_preset_of_the_same_price_is_not_advised(record: Record) -> None:
+    """Layout is made noisy, and thorough, which takes as many calls, is not: that is chance. The cheap presets say nothing."""
+    factors = np.exp(2 * np.random.default_rng(0).normal(size=(len(record.prompts), 2, 1, 1)))
+    made = {"layout": lambda apart: apart * factors, "prompt": np.ones_like, "shift": lambda apart: apart}
+    parts = {key: replace(one, apart=made[key[1]](one.apart)) for key, one in record.products.items()}
+    swept = choose(replace(record, products=parts), loss=0.02).sweep
+    chosen, top = swept.dearest.experts, swept.dearest
+    better = [
+        one for one in swept.settings if one.preset == "thorough" and one.experts == chosen and one.calls < top.calls
+    ]
+    assert min(one.at_most for one in better) < 0 and swept.advised.preset == "layout"
+    assert all(one is None or one.preset != "thorough" for one in (swept.advised, swept.cheapest, swept.doubtful))
+
+
 def test_two_stages_of_four_experts_are_compared_too(found: Choice, record: Record) -> None:
-    assert found.sweep.staged is None and "In two stages" not in "\n".join(
-        map(str, found.messages())
-    )  # too few were chosen
+    text = "\n".join(map(str, found.messages()))
+    assert found.sweep.staged is None and "In two stages" not in text  # too few were chosen
     four, usable = (3, 0, 2, 1), np.ones(len(record.prompts), dtype=bool)
     swept = sweep(record, found.split, [four], usable)
     one = swept.staged
@@ -131,6 +145,35 @@ def test_two_stages_of_four_experts_are_compared_too(found: Choice, record: Reco
     (said,) = (message for message in both.messages() if message.code is Code.STAGED)
     assert "at most 4 network calls instead of 8" in str(said)
     assert any(row[0] == "layout, staged, 2 x 4, step 0 of 20, 512x512" for row in both.tables()[1][1])
+
+
+def _easy(record: Record) -> Record:
+    """Prompts that every setting tells apart."""
+    known = np.array([one.kind == "reference" for one in record.prompts])[:, None, None, None]
+    parts = {
+        key: replace(one, apart=np.where(known, one.apart / 100, one.apart)) for key, one in record.products.items()
+    }
+    return replace(record, products=parts)
+
+
+def test_a_setting_that_only_lacks_prompts_is_named_with_how_many_it_lacks(record: Record) -> None:
+    few = choose(_easy(record))
+    doubtful = few.sweep.doubtful
+    assert few.sweep.advised == few.sweep.dearest and doubtful is not None
+    assert doubtful.calls < few.sweep.dearest.calls and doubtful.at_most == pytest.approx(0.0579, abs=1e-4)
+    (said,) = (str(one) for one in few.messages() if one.code is Code.MORE_PROMPTS)
+    assert "60 known (or marked) prompts could miss a loss of 0.058. Measure about 181 of your own" in said
+    enough = choose(_easy(record), loss=0.06)
+    assert enough.sweep.advised.calls == doubtful.calls and enough.sweep.doubtful is None
+    assert choose(_easy(record), loss=0.0).sweep.doubtful is None  # no number of prompts shows that
+
+
+def test_copies_alone_rank_nothing(record: Record) -> None:
+    parts = {key: replace(one, apart=0 * one.apart) for key, one in record.products.items()}
+    found = choose(replace(record, products=parts))
+    body = json.loads(json.dumps(found.as_dict(), allow_nan=False))
+    assert any(one["agreement"] is None for one in body["sweep"]["settings"])
+    assert not any("nan" in cell for _, rows, _ in found.tables() for row in rows for cell in row)
 
 
 def test_the_settings_are_a_calibration(found: Choice, tmp_path: Path) -> None:
@@ -152,7 +195,22 @@ def test_prompts_without_a_score_are_left_out(record: Record) -> None:
     found = choose(replace(record, products=products))
     assert int((~found.usable).sum()) == 3 and len(found.calibration("x").scores) == 59
     assert "3 prompts say no more than the empty prompt" in "\n".join(map(str, found.messages()))
-    assert np.isfinite([one.agreement for one in found.sweep.settings]).all()
+    assert all(one.agreement is not None for one in found.sweep.settings)
+
+
+def test_a_prompt_that_two_experts_do_not_read_has_no_score(record: Record) -> None:
+    """Their own text encoders may leave out words that another's knows, and then that pair has nothing to compare."""
+    chosen = choose(record).selection.chosen
+    products = {
+        key: replace(one, square=one.square.copy(), apart=one.apart.copy()) for key, one in record.products.items()
+    }
+    for one in products.values():
+        for number in chosen:
+            one.square[0, :, number] = 0
+            one.apart[0, :, number, :] = one.apart[0, :, :, number] = one.square[0]
+    found = choose(replace(record, products=products), most=len(chosen))
+    assert list(np.flatnonzero(~found.usable)) == [0] and found.selection.chosen == chosen
+    assert np.isfinite(found.calibration("x").scores).all()
 
 
 def _info() -> dict[str, Any]:
@@ -191,9 +249,26 @@ def test_models_are_found_by_name_and_the_chosen_ones_stay_in_the_workflow(count
         assert (score["preset"], score["noise_samples"]) == (one.preset, one.samples)
         assert done[score["calibration"][0]]["inputs"] == {"name": "mine"}
         assert done["3"]["inputs"]["width"] == 512 and graph["3"]["inputs"]["width"] == 64
+        graph["4"]["inputs"]["noise_seed"] = 7  # the settings hold for the seed that was measured with
+        assert found.workflow(graph, "mine")["4"]["inputs"]["noise_seed"] == 0
+        on_another = scheduled(graph, "karras")
+        assert on_another["4"]["inputs"]["scheduler"] == "karras" and graph["4"]["inputs"]["scheduler"] == "normal"
+        assert scheduled(graph, None) is graph
     else:
         with pytest.raises(EMoEError, match="cannot be set in it"):
             found.workflow(graph, "mine")
+
+
+def test_the_size_of_what_is_drawn_stays(found: Choice) -> None:
+    graph = candidates([f"m{number}" for number in range(2, 7)], _info(), (1024, 64))
+    graph["9"] = {"class_type": "KSampler", "inputs": {"latent_image": ["3", 0]}}
+    done = found.workflow(graph, "mine")
+    own = done["4"]["inputs"]["latent_image"][0]
+    assert done["9"]["inputs"]["latent_image"] == ["3", 0] and done["3"]["inputs"]["width"] == 1024
+    assert done[own]["inputs"] == {"width": 512, "height": 512, "batch_size": 1} and len(done) == len(graph) + 2
+    same = candidates([f"m{number}" for number in range(2, 7)], _info(), (512, 512))
+    same["9"] = graph["9"]
+    assert found.workflow(same, "mine")["4"]["inputs"]["latent_image"] == ["3", 0]
 
 
 def test_a_chain_of_add_expert_keeps_its_end(found: Choice) -> None:
@@ -266,6 +341,20 @@ def test_the_command_writes_settings_and_workflow(
     assert "no file that Choose Experts wrote" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["show", "x.choice.jsonl", "--labels", "marks"], "--labels goes with --trial"),
+        (["show", "x.choice.jsonl", "--workflow", "w.json"], "--workflow goes with --out"),
+        (["run", "--server", "x", "--workflow", "w.json", "--size", "64x64"], "--size goes with --checkpoints"),
+    ],
+)
+def test_what_would_count_for_nothing_is_refused(
+    words: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["choose", *words]) == 2 and said in capsys.readouterr().err
+
+
 def test_marks_of_a_trial_may_choose(
     record: Record, path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -282,6 +371,11 @@ def test_marks_of_a_trial_may_choose(
     assert main(["choose", "show", str(path), "--trial", str(trial.path)]) == 0
     with pytest.raises(EMoEError, match="No picture of the trial is judged"):
         choose(record, marks=trial.contents(), labels="judge:x")
+
+
+def test_known_prompts_of_several_lines_stay_one_prompt(tmp_path: Path) -> None:
+    (tmp_path / "known.csv").write_text('prompt\n"a cat\non a mat"\na dog\n')
+    assert one_per_line(str(tmp_path / "known.csv")) == "a cat on a mat\na dog" and one_per_line(None) == ""
 
 
 def test_sizes_are_short() -> None:

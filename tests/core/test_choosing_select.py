@@ -9,11 +9,11 @@ from emoe_testing.choices import Pool, asked, pool
 from emoe_core.choosing.kin import Redundant, by_answers, by_weights, left_out
 from emoe_core.choosing.record import Asked
 from emoe_core.choosing.select import Selection, select
-from emoe_core.choosing.tasks import DRAWS, Interval, of_rows, split, twins
+from emoe_core.choosing.tasks import DRAWS, Interval, missed, of_rows, prompts_for, split, twins
 from emoe_core.errors import EMoEError
 from emoe_core.experts.kin import Copy, Kin, Merge
 from emoe_core.prompts import PromptRow
-from emoe_core.stats.evaluation import auroc
+from emoe_core.stats.evaluation import Floats, auroc
 
 
 def chosen(of: Pool, most: int = 4, leave_out: bool = True) -> Selection:
@@ -64,6 +64,12 @@ def test_answers_are_asked_about_what_the_weights_left() -> None:
     assert all(one in found for one in shown)
 
 
+def test_many_copies_of_one_are_found_beside_one_other() -> None:
+    of = pool(0, experts=2, pairs=20)
+    found = by_answers(of.products.of([0, 0, 1, 0, 0]))
+    assert [(one.expert, one.of) for one in found] == [(1, (0,)), (3, (0,)), (4, (0,))]
+
+
 def test_independent_experts_are_no_copies_and_no_merges() -> None:
     assert not any(by_answers(pool(seed, pairs=20).products) for seed in range(20))
 
@@ -112,8 +118,42 @@ def test_values_are_aurocs_and_draws_are_spread_around_them() -> None:
 
 def test_a_difference_that_no_draw_shows_is_not_said_to_be_surely_none() -> None:
     found = Interval.of(1.0, np.ones(DRAWS), 30).within(0, 1)
-    assert found.high == 1 and found.low == pytest.approx(0.025 ** (1 / 30))
-    assert found.text() == "1.000 (0.884 to 1.000)"
+    assert found.high == 1 and found.low == pytest.approx((1 + 0.025 ** (1 / 30)) / 2)
+    assert found.text() == "1.000 (0.942 to 1.000)"
+
+
+@pytest.mark.parametrize("kind", ["normal", "heavy tails", "like the others"])
+def test_a_loss_that_large_is_seldom_missed(kind: str) -> None:
+    """A score that loses what so many prompts may miss shows it in 39 of 40 cases or more, also with heavier tails."""
+    count, chance = 30, np.random.default_rng(0)
+
+    def drawn(apart: float, prompts: int) -> tuple[Floats, Floats]:
+        if kind == "like the others":
+            low, high = chance.normal(size=(2, 4000, prompts))
+            return low, np.where(chance.uniform(size=high.shape) < apart, high, high + 100)
+        low, high = (
+            chance.normal(size=(2, 4000, prompts)) if kind == "normal" else chance.standard_t(3, (2, 4000, prompts))
+        )
+        return low, high + apart
+
+    apart = {"normal": 2.221, "heavy tails": 3.286, "like the others": 2 * missed(count)}[kind]
+    low, high = drawn(apart, 100)
+    assert float((high < low).mean()) == pytest.approx(missed(count), rel=0.05)
+    low, high = drawn(apart, count)
+    assert float((high.min(axis=1) > low.max(axis=1)).mean()) < 0.03
+    assert missed(prompts_for(0.02)) == pytest.approx(0.02) and prompts_for(0) == np.inf and prompts_for(1) == 1
+
+
+def test_few_bad_prompts_are_few_however_many_good_ones_there_are() -> None:
+    prompts = [Asked("marked", f"{n}", f"{n}", bad=n < 8) for n in range(400)]
+    halves = split(prompts)
+    scores = np.array([float(bool(one.bad)) for one in prompts])
+    assert halves.report.prompts == pytest.approx(4)
+    found = halves.report.interval(halves.report.value(scores), halves.report.draws(scores))
+    assert found.value == 1 and found.low == pytest.approx(1 - missed(4)) and found.low < 0.71
+    assert split(asked(40)).report.prompts == pytest.approx(20)
+    grouped = split(asked(40, [{"market": "fi"}, {"market": "jp"}])).report
+    assert len(grouped.each) == 4 and grouped.prompts == pytest.approx(20)
 
 
 def test_a_prompt_and_its_twins_are_in_one_half() -> None:

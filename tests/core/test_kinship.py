@@ -227,6 +227,28 @@ def test_groups_add_up_and_unknown_stays_unknown() -> None:
     assert kinship(known[:1]).lines() == [] and kinship([]).effective is None
 
 
+@pytest.mark.filterwarnings("error")
+def test_halves_of_which_nothing_can_be_read_in_both_are_unknown(shipped: list[Weights]) -> None:
+    """Each alone could be compared with the third."""
+    known = [expert(f"e{i}", one) for i, one in enumerate(shipped[:3])]
+    count = len(known[0].signature.rows) // 2 * 2
+    halves = [tuple(range(count // 2)), tuple(range(count // 2, count))]
+    experts = [
+        replace(one, signature=replace(one.signature, rows=one.signature.rows[:count], unread=half))
+        for one, half in zip(known, (*halves, ()), strict=True)
+    ]
+    found = kinship(experts)
+    assert found.unread == (1,) and found.effective is None and found.groups == ((0, 2),)
+    assert found.lines()[1] == "- e1: kinship unknown"
+
+
+@pytest.mark.filterwarnings("error")
+def test_weights_that_are_no_numbers_are_no_relatives(shipped: list[Weights]) -> None:
+    for broken in (float("nan"), float("inf")):
+        found = kin(*shipped[:2], {name: one * broken for name, one in shipped[2].items()})
+        assert found.groups == ((0, 1), (2,)) and not found.copies
+
+
 def test_no_false_alarms_among_independent_fine_tunes() -> None:
     random = np.random.default_rng(0)
     for seed in range(30):

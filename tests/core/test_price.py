@@ -122,6 +122,7 @@ def test_a_damaged_file_is_no_prices() -> None:
                 {**one, "first": True},
                 {**one, "later": 1e300},
                 {**one, "noise_samples": 1.5},
+                {**one, "noise_samples": 0},
                 {**one, "kind": None},
                 {**one, "kind": {**kind, "shape": ["a"]}},
                 {**one, "kind": {**kind, "experts": [1]}},

@@ -165,6 +165,19 @@ def test_an_interrupted_choice_goes_on_and_another_is_refused(
             chosen(**{"experts": two, "name": "cut", **other})
 
 
+def test_it_does_not_go_on_with_another_text_encoder_or_image(demo: Any, two: Any, chosen: Any) -> None:
+    one, other = demo.experts[0].clip, demo.experts[3].clip
+    images = [{"samples": LATENT["samples"] + number} for number in (1, 2)]
+    for name, kept, changed in (
+        ("encoder", {"clip": one}, {"clip": other}),
+        ("image", {"latent_image": images[0]}, {"latent_image": images[1]}),
+    ):
+        first = chosen(two, name, **kept).result[1]
+        assert chosen(two, name, **kept).result[1] == first
+        with pytest.raises(ValueError, match=rf"'{name}' was begun with other inputs"):
+            chosen(two, name, **changed)
+
+
 def test_few_answers_are_held_at_once(host: Any, two: Any, chosen: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """A block is as large as its memory allows, and at least one prompt."""
 
@@ -251,8 +264,14 @@ def unpaged() -> Any:
     unplugged()
 
 
+@pytest.fixture
+def numbers(host: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`Words` has no weights to know it by."""
+    monkeypatch.setattr(host.choosing, "clip_identity", lambda *_: "words")
+
+
 def test_eight_checkpoints_need_the_memory_of_two(
-    host: Any, comfy_base: Path, chosen: Any, monkeypatch: pytest.MonkeyPatch, unpaged: None
+    host: Any, comfy_base: Path, chosen: Any, monkeypatch: pytest.MonkeyPatch, unpaged: None, numbers: None
 ) -> None:
     """Each is loaded once per block."""
     import comfy.model_management as management
@@ -282,7 +301,7 @@ def test_eight_checkpoints_need_the_memory_of_two(
     assert 2 * 8 - 1 <= len(list(groupby(map(id, loads)))) <= 2 * 8 + 1
 
 
-def test_sdxl_is_chosen_too(host: Any, chosen: Any, stand_in: Any) -> None:
+def test_sdxl_is_chosen_too(host: Any, chosen: Any, stand_in: Any, numbers: None) -> None:
     """Also where only a part of each file was read so far: the memory is that of whole models."""
     names = [stand_in("xl"), stand_in("xl")]
     experts = host.experts.load.load_experts(names, host.experts.load.ENCODER_ONLY)

@@ -131,6 +131,23 @@ def test_another_start_reads_the_file_and_a_broken_one_is_left(
     assert len(json.loads(file.read_text(encoding="utf-8"))["records"]) == 1
 
 
+def test_what_is_measured_after_a_restart_is_written_in_the_end(
+    host: Any, own: Any, score: Any, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prices, experts = host.scoring.prices, own(0, 1)
+    positive = host.prompts.conditioning.encode_for_experts(experts, WORDS)
+    for _ in range(2):
+        score(experts, positive, "fast")
+    first = file.read_text(encoding="utf-8")
+    prices._prices.pop(file)
+    prices._written.pop(file)
+    score(experts, positive, "fast")
+    assert file.read_text(encoding="utf-8") == first  # not on every run
+    monkeypatch.setattr(prices, "_EVERY", 1e-9)
+    score(experts, positive, "fast")
+    assert file.read_text(encoding="utf-8") != first
+
+
 def test_a_folder_that_takes_no_file_takes_no_score(host: Any, own: Any, score: Any, file: Path) -> None:
     file.parent.write_text("no folder", encoding="utf-8")
     experts = own(0, 1)

@@ -1,28 +1,23 @@
 """`choose run`: a server measures the candidates; what it found is fetched."""
 
 import argparse
-import asyncio
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ...batch.engine import START_PATIENCE, object_infos
-from ...choosing.asking import candidates, choose_graph, file_of
+from ...choosing.asking import candidates, choose_graph, file_of, scheduled
 from ...choosing.record import ENDING, read
 from ...choosing.result import choose, presets
 from ...errors import EMoEError
 from ...hosts.comfyui.user_files import named_file
-from ...io.console import Console
 from ...io.files import explained, write_whole
-from ...prompts import PromptRow, load_prompts
-from ...remote.driver import Driver, Gone
-from ...remote.server import Job, Link, Refused, new_session, normal_url
-from ...remote.workflow import Graph, load_workflow
+from ...remote.workflow import Graph, ObjectInfo, load_workflow
 from ...scoring.presets import ScoreOptions
 from ...trial.look import PAIRS
 from ...trial.pictures import NoPicture, fetch
 from ...trial.store import Picture
-from ..arguments import picture_size
+from ..arguments import one_per_line, picture_size
+from ..one_run import run_once
 from . import shown
 
 _OPTIONS = ("noise_seed", "noise_samples", "steps", "scheduler", "at_step")
@@ -75,14 +70,15 @@ def run(args: argparse.Namespace) -> int:
     """The action; returns its exit code."""
     if bool(args.checkpoints) == bool(args.workflow):
         raise EMoEError("The candidates are not said: give --checkpoints, or --workflow with the Score that has them.")
+    if args.size and args.workflow:
+        raise EMoEError("--size goes with --checkpoints; a --workflow has the size of its latent.")
     target = named_file(Path(args.out), args.name, ENDING, "choice")
-    known = "\n".join(row.prompt for row in load_prompts(args.known)[0]) if args.known else ""
     wanted = {
         "name": args.name,
         "most": args.most,
         "loss": args.loss,
         "pairs": args.pairs,
-        "prompts": known,
+        "prompts": one_per_line(args.known),
         "prompt_file": args.prompt_file,
         "groups": args.groups,
         "most_rows": args.most_rows,
@@ -91,7 +87,7 @@ def run(args: argparse.Namespace) -> int:
         "try_sizes": args.try_sizes,
         **{name: getattr(args, name) for name in ("preset", *_OPTIONS) if getattr(args, name) is not None},
     }
-    graph, content = asyncio.run(_run(args, wanted))
+    graph, content = _run(args, wanted)
     with explained(f"The choice '{target}' cannot be written", "choose another folder with --out"):
         target.parent.mkdir(parents=True, exist_ok=True)
         write_whole(target, content)
@@ -99,36 +95,20 @@ def run(args: argparse.Namespace) -> int:
     return shown.show(args, found, args.name, target.parent, graph)
 
 
-async def _run(args: argparse.Namespace, wanted: Mapping[str, Any]) -> tuple[Graph, bytes]:
+def _run(args: argparse.Namespace, wanted: Mapping[str, Any]) -> tuple[Graph, bytes]:
     """The workflow with all candidates, and the choice's file."""
-    given, console = load_workflow(args.workflow) if args.workflow else None, Console()
-    async with new_session() as session:
-        link = Link(normal_url(args.server), session)
-        infos = await object_infos([link], console, min(args.give_up, START_PATIENCE))
-        info = infos[link.url]
+    given = load_workflow(args.workflow) if args.workflow else None
+
+    def make(info: ObjectInfo) -> tuple[Graph, tuple[Graph, str]]:
         graph = candidates(args.checkpoints, info, args.size or (512, 512)) if given is None else given
+        graph = scheduled(graph, args.scheduler)
         made, node = choose_graph(graph, info, wanted)
-        job = Job(PromptRow(0, 0, ""), "choose")
-        job.begin(link.url)
-        driver = Driver(args.give_up)
-        console.note(f"{link.url} measures the candidates; the node in ComfyUI shows how far it is.")
-        listener = asyncio.ensure_future(link.listen())
-        try:
-            refused, sure = await driver.post(link, job, made)
-            entry = await driver.ended(link, job, sure)
-        except Refused as error:
-            raise EMoEError(str(error)) from error
-        except Gone as error:
-            raise EMoEError(f"{link.url} does not answer; start it, and start the same command again.") from error
-        finally:
-            listener.cancel()
-        if refused:
-            raise EMoEError(refused)
-        if entry is None:
-            raise EMoEError(f"{link.url} has lost the run, as a restart does; start the same command again.")
+        return made, (graph, node)
+
+    url, entry, (graph, node) = run_once(args.server, args.give_up, "choose", "measures the candidates", make)
     place = file_of(entry, node)
-    picture = Picture(0, 0, 0, link.url, place["filename"], place["subfolder"], place["type"], None, None, 0.0)
+    picture = Picture(0, 0, 0, url, place["filename"], place["subfolder"], place["type"], None, None, 0.0)
     try:
-        return graph, await asyncio.to_thread(fetch, picture)
+        return graph, fetch(picture)
     except NoPicture as error:
         raise EMoEError(f"The choice's file cannot be fetched: {error}; start the same command again.") from error

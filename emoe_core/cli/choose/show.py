@@ -5,6 +5,7 @@ from pathlib import Path
 
 from ...choosing.record import ENDING, read
 from ...choosing.result import choose
+from ...errors import EMoEError
 from ...remote.workflow import load_workflow
 from ...trial.store import Trial
 from ..prove.place import HELP, trial_path
@@ -31,6 +32,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """The action; returns its exit code."""
+    if args.labels and not args.trial:
+        raise EMoEError("--labels goes with --trial; say whose marks they are.")
+    if args.workflow and not args.out:
+        raise EMoEError("--workflow goes with --out; say where the new one goes.")
     path = Path(args.file)
     marks = Trial(trial_path(args.trial)).contents() if args.trial else None
     found = choose(read(path), args.most, args.loss, marks, args.labels)

@@ -1,18 +1,15 @@
 """`python -m emoe_core prove look`: known against unknown prompts on one's own models, before anything is drawn."""
 
 import argparse
-import asyncio
 
-from ...batch.engine import START_PATIENCE, object_infos
 from ...errors import EMoEError
-from ...io.console import Console, out, out_json
-from ...prompts import PromptRow, load_prompts
-from ...remote.driver import Driver, Gone
-from ...remote.server import Job, Link, Refused, new_session, normal_url
+from ...io.console import out, out_json
 from ...remote.workflow import load_workflow
 from ...trial.look import LANGUAGES, NAMES, PAIRS, look_at
 from ...trial.looking import keep, look_graph
 from ...trial.store import Trial
+from ..arguments import one_per_line
+from ..one_run import run_once
 from .place import ENDING, HELP, trial_path
 
 
@@ -52,18 +49,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """The action; returns its exit code."""
     trial = Trial(trial_path(args.trial))
-    known = "\n".join(row.prompt for row in load_prompts(args.known)[0]) if args.known else ""
     wanted = {
         # A named trial lies with the server where that is the ComfyUI around this pack, and an interrupted run goes on there.
         "trial": "" if args.trial.endswith(ENDING) else args.trial,
         "pairs": args.pairs,
         "languages": args.languages,
         "names": args.names,
-        "prompts": known,
+        "prompts": one_per_line(args.known),
         "prompt_file": args.rated,
         "most_rated": args.most_rated,
     }
-    asyncio.run(_run(args, wanted, trial))
+    graph = load_workflow(args.workflow)
+    _, entry, node = run_once(
+        args.server, args.give_up, "look", "scores the prompts", lambda info: look_graph(graph, info, wanted)
+    )
+    keep(entry, node, trial)
     contents = trial.contents()
     found = look_at(contents)
     if found is None:
@@ -76,30 +76,3 @@ def run(args: argparse.Namespace) -> int:
         for message in found.messages(reading.name, expert):
             out(str(message))
     return 0
-
-
-async def _run(args: argparse.Namespace, wanted: dict[str, object], trial: Trial) -> None:
-    graph, console = load_workflow(args.workflow), Console()
-    async with new_session() as session:
-        link = Link(normal_url(args.server), session)
-        infos = await object_infos([link], console, min(args.give_up, START_PATIENCE))
-        made, node = look_graph(graph, infos[link.url], wanted)
-        job = Job(PromptRow(0, 0, ""), "look")
-        job.begin(link.url)
-        driver = Driver(args.give_up)
-        console.note(f"{link.url} scores the prompts; the node in ComfyUI shows how far it is.")
-        listener = asyncio.ensure_future(link.listen())
-        try:
-            refused, sure = await driver.post(link, job, made)
-            entry = await driver.ended(link, job, sure)
-        except Refused as error:
-            raise EMoEError(str(error)) from error
-        except Gone as error:
-            raise EMoEError(f"{link.url} does not answer; start it, and start the same command again.") from error
-        finally:
-            listener.cancel()
-        if refused:
-            raise EMoEError(refused)
-        if entry is None:
-            raise EMoEError(f"{link.url} has lost the run, as a restart does; start the same command again.")
-        keep(entry, node, trial)

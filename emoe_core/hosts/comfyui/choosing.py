@@ -1,5 +1,6 @@
 """Choose Experts in ComfyUI: all candidates answer all prompts once, in blocks, and only products of the answers are kept."""
 
+import hashlib
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
@@ -43,6 +44,8 @@ from ...trial.look import REFERENCE
 from ...trial.store import Contents
 from . import trials
 from .auditing import names
+from .experts.content import content
+from .experts.identity import clip_identity
 from .experts.partial import complete
 from .experts.slim import with_difference
 from .input_files import input_file
@@ -192,6 +195,7 @@ def _measured(
         options.noise_samples,
         options.preset,
         _by_weights(experts),
+        _beside(experts, latent, clip),
     )
     kept = Kept(path, about)
     try:
@@ -203,6 +207,16 @@ def _measured(
     finally:
         kept.close()
     return read(path)
+
+
+def _beside(experts: ExpertSet, latent: dict[str, Any], clip: Any) -> str:
+    """A digest of what the answers depend on and neither the experts nor the settings tell."""
+    parts = []
+    if clip is not None:  # the empty prompt goes through the experts' own text encoders
+        parts += ["clip", clip_identity(clip, "the clip of Choose Experts"), *cond.encoders(experts)]
+    if bool(torch.count_nonzero(latent["samples"])):
+        parts += ["latent", content(latent["samples"])]
+    return hashlib.sha256(repr(parts).encode()).hexdigest() if parts else ""
 
 
 def _middle(experts: ExpertSet, must: bool) -> str:

@@ -52,7 +52,8 @@ def measured(kind: Kind, meter: Meter, seconds: float, estimator: str, noise_sam
     prices.add(kind, meter, seconds, estimator, noise_samples)
     now, after = time.monotonic(), prices.records.get(kind)
     is_news = before is None or (after is not None and (before.later is None) != (after.later is None))
-    if after is None or not (is_news or now - _written.get(file, now) >= _EVERY):
+    # Figures that an earlier process wrote count as written when this one first measures.
+    if after is None or not (is_news or now - _written.setdefault(file, now) >= _EVERY):
         return
     _written[file] = now
     try:
