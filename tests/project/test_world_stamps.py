@@ -8,10 +8,12 @@ import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -22,9 +24,10 @@ FESTIVE = [f"seasonal/winter/feast{number}" for number in range(4)]
 
 @pytest.fixture(scope="module", autouse=True)
 def root() -> Iterator[None]:
-    sys.path.insert(0, str(ROOT))
+    before = list(sys.path)
+    sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
     yield
-    sys.path.remove(str(ROOT))
+    sys.path[:] = before
 
 
 def module(name: str) -> Any:
@@ -143,3 +146,17 @@ def test_a_package_with_another_digest_is_refused(tmp_path: Path) -> None:
         packages.unpacked(package, tmp_path)
     (tmp_path / "raw" / "stamps").mkdir(parents=True)
     assert packages.unpacked(package, tmp_path) == tmp_path / "raw" / "stamps" / "usr" / "share"
+
+
+def test_the_autoencoder_keeps_white_better_than_noise() -> None:
+    kept = importlib.import_module("photographs").kept_by_autoencoder
+    noise = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    assert kept(SimpleNamespace(pictures=torch.ones(2, 3, 64, 64))) > 25 > 15 > kept(SimpleNamespace(pictures=noise))
+
+
+def test_the_group_held_out_as_a_whole_is_among_the_unknown_prompts() -> None:
+    pools = importlib.import_module("known_truth.pools")
+    truth = {"languages": {"en": {"share": 1.0}, "tr": {"share": 0.0}}}
+    groups = {"fresh": ["A frog."], "seasonal": ["A wreath."], "tr": ["Bir kurba\u011fa."], "word_salad": []}
+    lists, unknown = pools._lists(groups, truth, 40)
+    assert unknown == ("seasonal", "tr") and set(lists) == {"fresh", "seasonal", "tr"}
