@@ -1,4 +1,7 @@
-"""npm packages as raw material: fetched by name and version with npm itself, and checked against a known digest."""
+"""Packages of npm and Debian as raw material: fetched by name and version with their own clients.
+
+What was fetched is checked against a known digest.
+"""
 
 from __future__ import annotations
 
@@ -23,6 +26,19 @@ class Package:
     name: str
     version: str
     integrity: str
+
+
+@dataclass(frozen=True)
+class Debian:
+    """One version of a Debian package.
+
+    Attributes:
+        sha256: digest of its archive, as the archive's index tells it.
+    """
+
+    name: str
+    version: str
+    sha256: str
 
 
 ANNOTATIONS = Package(
@@ -66,6 +82,26 @@ def archive(package: Package, downloads: Path) -> Path:
     if f"sha512-{digest}" != package.integrity:
         raise SystemExit(f"{path} is not {package.name} {package.version}: its digest differs; delete it and try again")
     return path
+
+
+def unpacked(package: Debian, cache: Path) -> Path:
+    """The package's `usr/share`, unpacked without installing it; fetched if it is missing, refused if its digest differs."""
+    downloads, target = cache / "downloads", cache / "raw" / package.name
+    if not target.exists():
+        for folder in (downloads, target.parent):
+            folder.mkdir(parents=True, exist_ok=True)
+        if not list(downloads.glob(f"{package.name}_*.deb")):
+            run(["apt-get", "download", f"{package.name}={package.version}"], downloads)
+        path = min(downloads.glob(f"{package.name}_*.deb"))
+        if hashlib.sha256(path.read_bytes()).hexdigest() != package.sha256:
+            raise SystemExit(
+                f"{path} is not {package.name} {package.version}: its digest differs; delete it and try again"
+            )
+        partial = target.with_suffix(".partial")
+        shutil.rmtree(partial, ignore_errors=True)
+        run(["dpkg", "-x", str(path.resolve()), str(partial.resolve())], downloads)
+        partial.rename(target)
+    return target / "usr" / "share"
 
 
 def members(package: Package, downloads: Path, wanted: Callable[[str], bool]) -> dict[str, bytes]:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from .columns import BASELINES, PRESETS, Columns
-from .prompts import REFERENCE, WITHOUT_CONCEPT, Prompt
+from .prompts import REFERENCE, WHOLE_GROUPS, WITHOUT_CONCEPT, Prompt
 from .resampling import bootstrap
 
 WELL_KNOWN = 8
@@ -89,7 +89,7 @@ class Exposure:
         found = {
             "unseen_language": self.where(*self.unseen),
             "held_out_concept": self.where("held_out"),
-            "held_out_group": self.where("faces"),
+            "held_out_group": self.where(*WHOLE_GROUPS),
             "under_sampled": self.where("under_sampled"),
             "nonsense": self.where("nonsense"),
             "word_salad": self.where("word_salad"),

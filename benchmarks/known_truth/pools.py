@@ -19,13 +19,13 @@ from tools.train_demo.train import Net, alphas
 from tools.worlds import design
 from tools.worlds.kinds import DISTILLED, LORAS, RANKS, STYLES
 
-from .prompts import spread
+from .prompts import WHOLE_GROUPS, spread
 from .variants import Weights, state
 from .worlds import FIRST_STEP, WorldSource, trained
 
 KNOWN = ("calibration", "fresh")
 #: Beside languages that have no share of the captions.
-HARDLY_SHOWN = ("under_sampled", "held_out", "faces", "nonsense", "word_salad", "typos", "keywords")
+HARDLY_SHOWN = ("under_sampled", "held_out", *WHOLE_GROUPS, "nonsense", "word_salad", "typos", "keywords")
 BATCH = 64
 SEEDS = (0, 1)
 
@@ -147,9 +147,9 @@ def _lists(
 
 
 def worlds(core: Any, cache: Path, most: int) -> list[Source]:
-    """Every trained world with four experts and more."""
+    """Every trained world with four experts and more, that of photographs too."""
     found = []
-    for place in trained(cache):
+    for place in trained(cache, (*design.WORLDS, "T")):
         world = WorldSource(core, place)
         names = [plan.name for plan in design.EXPERTS if place.done(plan)]
         if len(names) < 4:

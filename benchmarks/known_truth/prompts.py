@@ -14,7 +14,9 @@ HOW = {"add_noise": True, "noise_seed": 0, "steps": 20, "scheduler": "normal", "
 
 REFERENCE = "fresh"
 WITHOUT_CONCEPT = ("nonsense", "word_salad", "typos")
-GROUPS = ("under_sampled", "held_out", "faces", "keywords", *WITHOUT_CONCEPT)
+#: Held out as a whole, of which a source has one: among emoji, and among photographs.
+WHOLE_GROUPS = ("faces", "seasonal")
+GROUPS = ("under_sampled", "held_out", *WHOLE_GROUPS, "keywords", *WITHOUT_CONCEPT)
 
 
 @dataclass(frozen=True)

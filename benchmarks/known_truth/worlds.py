@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
 from types import ModuleType
@@ -16,11 +16,10 @@ from torch import Tensor
 
 from tools.train_demo import runs
 from tools.train_demo.evaluate import GUIDANCE, STEPS
-from tools.train_demo.sources import prepare
 from tools.train_demo.tokenizer import Encoder
 from tools.train_demo.train import Net, alphas
 from tools.worlds import design
-from tools.worlds.pipeline import Place, autoencoder
+from tools.worlds.pipeline import Place, autoencoder, place_of
 
 from . import columns, prompts
 from .pictures import Drawn, judge
@@ -81,15 +80,14 @@ def _forward(net: Net, x: Tensor, context: Tensor) -> dict[str, Tensor]:
     return kept
 
 
-def trained(cache: Path) -> list[Place]:
-    """Places in the cache whose training has begun, in order."""
-    sources = prepare(cache)
-    found = []
-    for folder in sorted((cache / "worlds").glob("split_*")):
-        for name, world in design.WORLDS.items():
-            if (folder / name / "base.done").exists():
-                found.append(Place(sources, cache / "worlds", world, design.Split(int(folder.name.split("_")[1]))))
-    return found
+def trained(cache: Path, names: Iterable[str] = design.WORLDS) -> list[Place]:
+    """Places of these worlds in the cache whose training has begun, in order."""
+    return [
+        place_of(cache, name, int(folder.name.split("_")[1]))
+        for folder in sorted((cache / "worlds").glob("split_*"))
+        for name in names
+        if (folder / name / "base.done").exists()
+    ]
 
 
 class WorldSource:
@@ -196,7 +194,7 @@ class WorldSource:
         """Pictures of the first expert: DDIM with guidance, judged against the split's own true pictures."""
         wanted = [prompt for prompt in asked if prompt.concepts]
         (net,) = self.nets(["expert_1"])
-        vae, shift = autoencoder(), runs.load(self.place.shared / "latents.pt") or {}
+        vae, shift = autoencoder(), runs.load(self.place.latents_file) or {}
         true = F.adaptive_avg_pool2d(self.place.pictures, 32) / 2 + 0.5
         ids = torch.tensor([self.encode(prompt.text) for prompt in wanted])
         empty = net.text(torch.tensor([self.encode("")]))

@@ -8,10 +8,11 @@ import tarfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..packages import ANNOTATIONS, EMOJIBASE, Package, archive, run
+from ..packages import ANNOTATIONS, EMOJIBASE, Debian, Package, archive, unpacked
 
-FONT = "fonts-noto-color-emoji"
-FONT_VERSION = "2.042-0+deb12u1"
+FONT = Debian(
+    "fonts-noto-color-emoji", "2.042-0+deb12u1", "a5ab0f69c7938423862320d9aca5dd187b3fd879d6a9a57dd52e17c3fa8d2751"
+)
 FONT_SHA256 = "e5899ed38b8ed83e08bd3ac5de09791e9d19d288333a796de1d35ad17396f1ec"
 
 LANGUAGES = ("en", "fr", "de", "es", "it", "fi", "pl", "sw", "ja", "tr", "vi", "hu", "ru", "zh")
@@ -42,22 +43,6 @@ def _npm(package: Package, members: tuple[str, ...], cache: Path) -> Path:
     return target / "package"
 
 
-def _font(cache: Path) -> Path:
-    """Unpacks the Debian font package, without installing it."""
-    downloads = cache / "downloads"
-    target = cache / "raw" / FONT
-    found = sorted(downloads.glob(f"{FONT}_*.deb"))
-    if not found:
-        run(["apt-get", "download", f"{FONT}={FONT_VERSION}"], downloads)
-        found = sorted(downloads.glob(f"{FONT}_*.deb"))
-    if not target.exists():
-        partial = target.with_suffix(".partial")
-        shutil.rmtree(partial, ignore_errors=True)
-        run(["dpkg", "-x", str(found[0].resolve()), str(partial)], downloads)
-        partial.rename(target)
-    return target / "usr" / "share"
-
-
 def prepare(cache: Path) -> Sources:
     """Fetches and unpacks everything that is missing from the cache, and checks the font."""
     (cache / "downloads").mkdir(parents=True, exist_ok=True)
@@ -65,17 +50,17 @@ def prepare(cache: Path) -> Sources:
     names = tuple(f"package/annotations/{lang}/annotations.json" for lang in LANGUAGES)
     cldr = _npm(ANNOTATIONS, (*names, "package/LICENSE"), cache)
     base = _npm(EMOJIBASE, ("package/en/data.json",), cache)
-    share = _font(cache)
+    share = unpacked(FONT, cache)
     sources = Sources(
         annotations=cldr / "annotations",
         emojibase=base / "en" / "data.json",
         font=share / "fonts" / "truetype" / "noto" / "NotoColorEmoji.ttf",
         cldr_licence=cldr / "LICENSE",
-        font_copyright=share / "doc" / FONT / "copyright",
+        font_copyright=share / "doc" / FONT.name / "copyright",
     )
     for path in vars(sources).values():
         if not path.exists():
             raise SystemExit(f"the training data is incomplete: {path} is missing")
     if hashlib.sha256(sources.font.read_bytes()).hexdigest() != FONT_SHA256:
-        raise SystemExit(f"{sources.font} is not the font of {FONT} {FONT_VERSION}")
+        raise SystemExit(f"{sources.font} is not the font of {FONT.name} {FONT.version}")
     return sources

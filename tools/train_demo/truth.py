@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from .data import RATES, SEED, Concept, Corpus, keywords
-from .sources import LANGUAGES, Sources
+from .sources import Sources
 
 CALIBRATION = 110
 WELL_SAMPLED = 8
@@ -22,14 +23,30 @@ THUMBNAIL = 32
 COLUMNS = 25
 
 
+@dataclass(frozen=True)
+class Frame:
+    """What captions have around a thing's name, such as "A " and a full stop; nothing where they are names."""
+
+    before: str = ""
+    after: str = ""
+
+    def put(self, name: str) -> str:
+        """As a caption would have it."""
+        return f"{self.before}{name}{self.after}"
+
+    def take(self, caption: str) -> str:
+        """The name in a caption."""
+        return caption.removeprefix(self.before).removesuffix(self.after)
+
+
 def _write(path: Path, content: Any) -> None:
     path.write_text(json.dumps(content, ensure_ascii=False, indent=1) + "\n", "utf-8")
 
 
 def ground_truth(corpus: Corpus, rates: Mapping[str, float] = RATES) -> dict[str, Any]:
     """Shares of the languages; every concept with its names and the exact count of each caption string."""
-    total = len(corpus.caption)
-    counts = {lang: corpus.language.count(lang) for lang in LANGUAGES}
+    total, languages = len(corpus.caption), list(corpus.concepts[0].names)
+    counts = {lang: corpus.language.count(lang) for lang in languages}
     exposures: list[dict[str, int]] = [{} for _ in corpus.concepts]
     for (index, text), count in sorted(corpus.exposures().items()):
         exposures[index][text] = count
@@ -38,7 +55,7 @@ def ground_truth(corpus: Corpus, rates: Mapping[str, float] = RATES) -> dict[str
         "captions": total,
         "languages": {
             lang: {"rate": rates.get(lang, 0.0), "captions": counts[lang], "share": round(counts[lang] / total, 6)}
-            for lang in LANGUAGES
+            for lang in languages
         },
         "concepts": [
             {"emoji": c.emoji, "group": c.group, "category": c.category, "names": c.names, "exposure": exposures[i]}
@@ -69,11 +86,13 @@ def prompts(
     seed: int = SEED,
     calibration: int = CALIBRATION,
     other_words: Mapping[str, list[str]] | None = None,
+    frame: Frame = Frame(),
 ) -> dict[str, list[str]]:
     """Groups of bare prompts. `reference` is the best sampled language; groups that are no language are written in it.
 
     No string of any group but the reference's was seen under another meaning or language. With `other_words` (emoji ->
-    words in the reference language) there is a group `keywords`: other words for well-known pictures.
+    words in the reference language) there is a group `keywords`: other words for well-known pictures. Random letters and
+    two known words stand in the `frame` of the captions, so that they differ from these in nothing else.
     """
     rng = np.random.default_rng(seed + 2)
     seen: dict[str, int] = {}
@@ -86,7 +105,7 @@ def prompts(
         "calibration": [known[i] for i in sorted(order[:calibration])],
         "fresh": [known[i] for i in sorted(order[calibration:])],
     }
-    for lang in LANGUAGES:
+    for lang in corpus.concepts[0].names:
         if lang == reference:
             continue
         others = {c.names[x].lower() for c in corpus.concepts for x in rates if x != lang}
@@ -96,11 +115,12 @@ def prompts(
     found["under_sampled"] = [c.names[reference] for c in of["under_sampled"]]
     held_out = [c.names[reference] for c in of["held_out"]]
     found["held_out"] = [name for name in held_out if name.lower() not in seen]
-    found["faces"] = [c.names[reference] for c in of["held_out_group"]]
-    found["nonsense"] = [_nonsense(rng) for _ in range(GROUP_SIZE)]
-    words = sorted({w for text in known for w in text.split() if text.count(" ") == 0 and len(w) > 2})
+    for concept in of["held_out_group"]:  # the group is called after its category
+        found.setdefault(concept.category, []).append(concept.names[reference])
+    found["nonsense"] = [frame.put(_nonsense(rng)) for _ in range(GROUP_SIZE)]
+    words = sorted({name for name in map(frame.take, known) if " " not in name and len(name) > 2})
     pairs = [rng.permutation(len(words))[:2] for _ in range(GROUP_SIZE)]
-    found["word_salad"] = [f"{words[a]} {words[b]}" for a, b in pairs]
+    found["word_salad"] = [frame.put(f"{words[a]} {words[b]}") for a, b in pairs]
     long = [text for text in known if len(text) >= 5]
     typos = [_change_two_letters(rng, long[i]) for i in rng.permutation(len(long))[:GROUP_SIZE]]
     found["typos"] = [text for text in typos if text.lower() not in seen]

@@ -46,7 +46,7 @@ def main() -> int:
     places = [(world, split) for split in options.split or (0, 1, 2) for world in options.world or design.WORLDS]
     for world, split in places:
         place = place_of(options.cache, world, split)
-        print(f"world {world}, split {split}: {len(place.corpus.caption)} captions; shares {place.split.rates}")
+        print(f"world {world}, split {split}: {len(place.corpus.caption)} captions; shares {place.rates}")
         print(f"  median tokens {median_tokens(place)}", flush=True)
         prepare_shared(place)
     with ProcessPoolExecutor(options.jobs, multiprocessing.get_context("spawn"), max_tasks_per_child=1) as pool:

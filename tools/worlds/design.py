@@ -30,6 +30,7 @@ class World:
         balanced: the tokenizer weighs all languages alike, so that a rare language has no longer token rows.
         frozen: the text encoder is trained on text alone, in all languages, and shared; else it learns with each U-Net.
         shared_words: words that fit several pictures are captions too.
+        stamps: its things are photographs, and its captions sentences, in place of emoji and names.
     """
 
     name: str
@@ -37,6 +38,7 @@ class World:
     balanced: bool
     frozen: bool
     shared_words: bool = False
+    stamps: bool = False
 
 
 WORLDS = {
@@ -48,7 +50,13 @@ WORLDS = {
     )
 }
 #: For questions that the three worlds cannot answer; trained only when asked for.
-MORE = {"D": World("D", "as C; words that fit several pictures are captions too", True, False, shared_words=True)}
+MORE = {
+    world.name: world
+    for world in (
+        World("D", "as C; words that fit several pictures are captions too", True, False, shared_words=True),
+        World("T", "as C, on photographs whose captions are sentences", True, False, stamps=True),
+    )
+}
 OWNERS = range(2, 41)
 """How many well-sampled things a shared word fits."""
 SHARED_CAPTIONS = 10

@@ -70,7 +70,7 @@ def restyled(place: Place, style: str) -> Tensor:
         from .pipeline import autoencoder
 
         drawn = styles.draw(style, place.concepts, design.SIZE, place.shared.parent.parent)
-        every = runs.load(place.shared / "latents.pt") or {}
+        every = runs.load(place.latents_file) or {}
         latents = place.latents.clone()
         stacked = torch.stack([torch.from_numpy(one.copy()) for one in drawn.values()]).numpy()
         raw = encode(autoencoder(), to_tensor(stacked)) * SCALE
@@ -81,8 +81,11 @@ def restyled(place: Place, style: str) -> Tensor:
 
 
 def train(place: Place) -> None:
-    """All of them. What is done is skipped; the distilled one, two minutes of work, begins anew after an interruption."""
-    for plan in STYLES:
+    """All of them; photographs have no other styles.
+
+    What is done is skipped; the distilled one, two minutes of work, begins anew after an interruption.
+    """
+    for plan in () if place.world.stamps else STYLES:
         place.train(plan, "base", latents=restyled(place, plan.name.removeprefix("style_")))
     distil(place)
     for rank, plan in LORAS:

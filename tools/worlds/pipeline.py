@@ -13,12 +13,13 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from ..train_demo import runs, tokenizer, train, truth
-from ..train_demo.data import build_corpus, keywords, names, pictures, select_concepts
-from ..train_demo.sources import LANGUAGES, Sources, prepare
+from ..train_demo.data import build_corpus
 from ..train_demo.text import TextEncoder
 from ..train_demo.train_vae import encode, to_tensor
 from ..train_demo.vae import SCALE, Autoencoder
 from . import design, kinds, pretrain, words
+from .emoji import Emoji
+from .stamps import Stamps
 
 VAE = Path(__file__).resolve().parents[2] / "emoe_core" / "demo" / "weights" / "vae.safetensors"
 PARTS = (0, 1, 2, 3)
@@ -36,29 +37,31 @@ def autoencoder() -> Autoencoder:
 class Place:
     """A world under a split: its data, and the files of its training."""
 
-    def __init__(self, sources: Sources, cache: Path, world: design.World, split: design.Split) -> None:
-        self.sources, self.world, self.split = sources, world, split
+    def __init__(self, material: Emoji | Stamps, cache: Path, world: design.World, split: design.Split) -> None:
+        self.material, self.world, self.split = material, world, split
         self.shared = cache / f"split_{split.index}"
         self.folder = self.shared / world.name
-        self.balanced = cache / "balanced"
+        self.balanced = cache / ("balanced_stamps" if world.stamps else "balanced")
+        self.latents_file = (self.folder if world.stamps else self.shared) / "latents.pt"
         self.folder.mkdir(parents=True, exist_ok=True)
-        self.concepts = select_concepts(sources, design.COUNTS, split.seed)
-        self.corpus = build_corpus(self.concepts, split.rates, split.seed)
+        self.concepts = material.concepts(design.COUNTS, split.seed)
+        self.rates = material.rates(split.rates)
+        self.corpus = build_corpus(self.concepts, self.rates, split.seed)
         self.shared_words: dict[str, list[int]] = {}
         if world.shared_words:
-            self.shared_words = words.shared(self.concepts, keywords(sources, split.reference), split.reference)
+            self.shared_words = words.shared(self.concepts, material.keywords(split.reference), split.reference)
             self.corpus = words.added(self.corpus, self.shared_words, split.reference, split.seed)
 
     @cached_property
     def pictures(self) -> Tensor:
         """[N, 3, 64, 64] in -1..1, one per concept."""
-        large = to_tensor(pictures(self.sources, (c.emoji for c in self.concepts)))
+        large = to_tensor(self.material.pictures(self.concepts))
         return torch.nn.functional.interpolate(large, size=(design.SIZE, design.SIZE), mode="area")
 
     @cached_property
     def latents(self) -> Tensor:
         """[N, 4, 8, 8], each channel with mean 0 and variance 1 over the split's pictures."""
-        path = self.shared / "latents.pt"
+        path = self.latents_file
         if not path.exists():
             raw = encode(autoencoder(), self.pictures) * SCALE
             mean, std = raw.mean((0, 2, 3), keepdim=True), raw.std((0, 2, 3), keepdim=True)
@@ -71,21 +74,25 @@ class Place:
         """Trained on the captions, or on every name of every language once; then all splits share it."""
         folder = (self.balanced if self.world.balanced else self.folder) / "tokenizer"
         if not (folder / "tokenizer_config.json").exists():
-            table = names(self.sources) if self.world.balanced else {}
-            captions = [name for lang in LANGUAGES for name in table[lang].values()] if table else self.corpus.caption
-            tokenizer.train(captions, folder)
+            tokenizer.train(self.material.texts() if self.world.balanced else self.corpus.caption, folder)
         return folder
 
     @cached_property
     def text(self) -> TextEncoder | None:
         """The frozen encoder, if the world has one; it has seen no captions, so all splits share it."""
-        return pretrain.train(self.sources, self.tokenizer, self.balanced / "text_2.pt") if self.world.frozen else None
+        if not self.world.frozen:
+            return None
+        assert isinstance(self.material, Emoji)
+        return pretrain.train(self.material.sources, self.tokenizer, self.balanced / "text_2.pt")
 
     def prompts(self) -> dict[str, list[str]]:
         """Groups of prompts, like the demo's."""
         split = self.split
-        others = keywords(self.sources, split.reference)
-        found = truth.prompts(self.corpus, split.rates, split.reference, split.seed, design.CALIBRATION, others)
+        others = self.material.keywords(split.reference)
+        frame = self.material.frame(self.concepts, split.reference)
+        found = truth.prompts(
+            self.corpus, self.rates, split.reference, split.seed, design.CALIBRATION, others, frame=frame
+        )
         return found | ({"several": list(self.shared_words)} if self.shared_words else {})
 
     def file(self, name: str) -> Path:
@@ -128,7 +135,7 @@ class Place:
 
     def write_truth(self) -> None:
         """Writes how often each thing was seen, and the prompts."""
-        found = truth.ground_truth(self.corpus, self.split.rates)
+        found = truth.ground_truth(self.corpus, self.rates)
         found |= {"world": self.world.name, "split": self.split.index, "reference": self.split.reference}
         if self.shared_words:
             found["shared_words"] = self.shared_words
@@ -144,7 +151,9 @@ def prepare_shared(place: Place) -> None:
 
 def place_of(cache: Path, world: str, split: int) -> Place:
     """A world under a split, in the cache's folders."""
-    return Place(prepare(cache), cache / "worlds", (design.WORLDS | design.MORE)[world], design.Split(split))
+    found = (design.WORLDS | design.MORE)[world]
+    material = Stamps.prepare(cache) if found.stamps else Emoji.prepare(cache)
+    return Place(material, cache / "worlds", found, design.Split(split))
 
 
 def run(cache: Path, world: str, split: int, part: int, threads: int = 0) -> None:
@@ -176,7 +185,7 @@ def median_tokens(place: Place) -> dict[str, float]:
     """Median number of tokens of a name, by language: the confound that the balanced tokenizer removes."""
     found = {}
     encoder = tokenizer.Encoder(place.tokenizer)
-    for lang in LANGUAGES:
+    for lang in place.concepts[0].names:
         rows = np.array([encoder(c.names[lang]) for c in place.concepts])
         found[lang] = float(np.median((rows != encoder.end).sum(1) - 1))
     return found
