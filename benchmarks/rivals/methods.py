@@ -16,6 +16,8 @@ from .passes import EARLY, FEW, JOLTS, MORE_SEEDS, SEEDS, Passes, wordings
 
 EXPERTS, SAMPLES, WORDINGS = 4, len(SEEDS), len(wordings(""))
 LAYOUT = "layout"
+#: The preset `one_model`.
+ONE_MODEL = "guidance of one"
 #: Network calls per prompt. The empty prompt's are kept from prompt to prompt, where it is asked about the same noise.
 FULL = EXPERTS * SAMPLES
 #: Directions in which features of reference prompts are whitened: as many prompts are there for each as it takes.
@@ -30,11 +32,13 @@ class Method:
         calls: of a network per prompt.
         references: whether it needs reference prompts.
         score: from the passes and the number of reference prompts, which come first; one value per prompt.
+        alone: whether one expert is enough.
     """
 
     calls: float
     references: bool
     score: Callable[[Passes, int], Any]
+    alone: bool = False
 
     @property
     def price(self) -> float:
@@ -161,11 +165,14 @@ def _over_variants(passes: Passes, others: Tensor) -> Any:
 METHODS: dict[str, Method] = {
     LAYOUT: Method(FULL, False, lambda p, n: ratio(_two(p))),
     "layout, four noise samples": Method(EXPERTS * len(MORE_SEEDS), False, lambda p, n: ratio(even(p.shift))),
-    "guidance of one": Method(SAMPLES, False, lambda p, n: 1 / _size(p.shift[:, :SAMPLES, 0]).mean(dim=1).numpy()),
+    ONE_MODEL: Method(SAMPLES, False, lambda p, n: 1 / _size(p.shift[:, :SAMPLES, 0]).mean(dim=1).numpy(), True),
+    "guidance of one, four noise samples": Method(
+        len(MORE_SEEDS), False, lambda p, n: 1 / _size(p.shift[:, :, 0]).mean(dim=1).numpy(), True
+    ),
     "guidance, mean": Method(FULL, False, lambda p, n: 1 / _size(p.shift[:, :SAMPLES]).mean(dim=(1, 2)).numpy()),
     "experts' directions": Method(FULL, False, lambda p, n: _apart(_two(p))),
     "centre over prompts": Method(FULL, True, _centred),
-    "attention's entropy, one": Method(SAMPLES, False, lambda p, n: p.entropy[:, :, 0].mean(dim=1).numpy()),
+    "attention's entropy, one": Method(SAMPLES, False, lambda p, n: p.entropy[:, :, 0].mean(dim=1).numpy(), True),
     "attention's entropy, mean": Method(FULL, False, lambda p, n: p.entropy.mean(dim=(1, 2)).numpy()),
     "attention's entropy, spread": Method(FULL, False, lambda p, n: p.entropy.std(dim=2).mean(dim=1).numpy()),
     "attention, what experts differ by": Method(
@@ -173,7 +180,10 @@ METHODS: dict[str, Method] = {
     ),
     "attention's maps, disagreement": Method(FULL, False, _maps),
     f"guidance of {EARLY} steps, one": Method(
-        SAMPLES * (2 * EARLY - 1), False, lambda p, n: 1 / p.early[:, :, 0].double().mean(dim=1).sum(dim=1).numpy()
+        SAMPLES * (2 * EARLY - 1),
+        False,
+        lambda p, n: 1 / p.early[:, :, 0].double().mean(dim=1).sum(dim=1).numpy(),
+        True,
     ),
     f"guidance of {EARLY} steps, mean": Method(
         FULL * (2 * EARLY - 1), False, lambda p, n: 1 / p.early.double().mean(dim=(1, 2)).sum(dim=1).numpy()
@@ -187,11 +197,11 @@ METHODS: dict[str, Method] = {
     "typicality of answers, whitened": Method(FULL, True, _whitened(_answers)),
     "typicality of answers, unit length": Method(FULL, True, _whitened(_answers, unit=True)),
     "typicality of answers, nearest": Method(FULL, True, _nearest(_answers)),
-    "other wordings, one": Method(SAMPLES * (1 + WORDINGS), False, lambda p, n: _wobble(p, p.reworded, 1)),
+    "other wordings, one": Method(SAMPLES * (1 + WORDINGS), False, lambda p, n: _wobble(p, p.reworded, 1), True),
     "other wordings, mean": Method(FULL * (1 + WORDINGS), False, lambda p, n: _wobble(p, p.reworded, EXPERTS)),
     "other wordings and experts": Method(FULL * (1 + WORDINGS), False, lambda p, n: _both_axes(p, p.reworded)),
     "layout over other wordings": Method(FULL * (1 + WORDINGS), False, lambda p, n: _over_variants(p, p.reworded)),
-    "noisy encoding, one": Method(SAMPLES * (1 + len(JOLTS)), False, lambda p, n: _wobble(p, p.jolted, 1)),
+    "noisy encoding, one": Method(SAMPLES * (1 + len(JOLTS)), False, lambda p, n: _wobble(p, p.jolted, 1), True),
     "noisy encoding, mean": Method(FULL * (1 + len(JOLTS)), False, lambda p, n: _wobble(p, p.jolted, EXPERTS)),
     "noisy encoding and experts": Method(FULL * (1 + len(JOLTS)), False, lambda p, n: _both_axes(p, p.jolted)),
     "layout over noisy encodings": Method(FULL * (1 + len(JOLTS)), False, lambda p, n: _over_variants(p, p.jolted)),
@@ -207,18 +217,18 @@ METHODS: dict[str, Method] = {
         FULL * (2 * FEW + 1), False, lambda p, n: -p.judged_own.mean(dim=(1, 2)).numpy()
     ),
 }
-#: Means with `layout`, each in units of its spread over the reference prompts. The calls are those of the dearer one, which
-#: include the other's.
-JOINED = (
-    "attention, what experts differ by",
-    "attention's entropy, spread",
-    f"guidance of {EARLY} steps, mean",
-    "typicality of words, nearest",
-    "noisy encoding, mean",
-    "other wordings, mean",
-    f"pictures of {FEW} steps, over empty",
-    "another's picture judged",
-)
+#: Means with `layout`, each in units of its spread over the reference prompts; and the calls beyond those of `layout`.
+JOINED = {
+    "attention, what experts differ by": 0,
+    "attention's entropy, spread": 0,
+    f"guidance of {EARLY} steps, mean": FULL * (2 * EARLY - 2),
+    "typicality of words, nearest": 0,
+    "noisy encoding, mean": FULL * len(JOLTS),
+    "noisy encoding, one": SAMPLES * len(JOLTS),
+    "other wordings, mean": FULL * WORDINGS,
+    f"pictures of {FEW} steps, over empty": FULL * (2 * FEW - 2),
+    "another's picture judged": FULL * 2 * FEW,
+}
 
 
 def scores(passes: Passes, known: int) -> dict[str, Any]:
@@ -240,5 +250,5 @@ def _in_spreads(values: Any, known: int) -> Any:
 
 def every() -> dict[str, Method]:
     """All methods by name, the joined ones at the end; those have no score of their own."""
-    both = {joined(name): Method(max(FULL, METHODS[name].calls), True, METHODS[name].score) for name in JOINED}
+    both = {joined(name): Method(FULL + more, True, METHODS[name].score) for name, more in JOINED.items()}
     return METHODS | both

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from known_truth.exposure import WELL_SHOWN, Exposure, figure
 
-from .methods import LAYOUT, every
+from .methods import LAYOUT, ONE_MODEL, every
 
 ROUNDS = 1000
 Found = dict[str, Any]
@@ -48,13 +48,11 @@ class Results(Exposure):
         return total / len(pairs)
 
     def all(self) -> Found:
-        """Column -> figures, and differences to `layout` with their draws."""
-        found: Found = {}
-        for name in self.columns:
-            found[name] = self.values(name)
-            if name != LAYOUT:
-                found[name]["draws"] = {what: self.draws(name, what) for what in self.groups()}
-        return found
+        """Column -> figures, and the draws of their differences to `layout`."""
+        return {
+            name: self.values(name) | {"draws": {what: self.draws(name, what) for what in self.groups()}}
+            for name in self.columns
+        }
 
 
 def _weights(kept: dict[bytes, Any], rows: Any, rng: Any, rounds: int) -> Any:
@@ -84,7 +82,7 @@ WHAT = ("auroc", "things", "languages")
 
 
 def summary(sets: dict[str, Found]) -> Found:
-    """Means over the sets of each side, with intervals of the difference to `layout`.
+    """Means over the sets of each side, with intervals of the difference to `layout`, or to `one_model` for one model's scores.
 
     Args:
         sets: by name, each with its `split` and the `methods` of `Results.all`.
@@ -92,29 +90,32 @@ def summary(sets: dict[str, Found]) -> Found:
     found: Found = {}
     for side, is_of in SIDES.items():
         mine = [one["methods"] for one in sets.values() if is_of(one["split"])]
-        if not mine:
-            continue
-        layout = _mean([one[LAYOUT] for one in mine], {})
-        found[side] = {
-            "sets": [name for name, one in sets.items() if is_of(one["split"])],
-            "methods": {name: _mean([one[name] for one in mine], layout) for name in mine[0]},
-        }
+        if mine:
+            names = [name for name, one in sets.items() if is_of(one["split"])]
+            found[side] = {"sets": names, "methods": {name: _mean(mine, name) for name in mine[0]}}
     if found:
         first = found[next(iter(found))]["methods"]
         found["best"] = {what: max(first, key=lambda name: first[name].get(what, 0)) for what in WHAT}
     return found
 
 
-def _mean(figures: Sequence[Found], layout: Found) -> Found:
-    found = {
-        what: float(np.mean([one[what] for one in figures]))
-        for what in (*WHAT, "order")
-        if all(what in one for one in figures)
-    }
-    if "draws" in figures[0]:
-        for what in figures[0]["draws"]:
-            draws = np.mean([one["draws"][what] for one in figures], axis=0)
-            found[f"{what}_over_layout"] = figure(found[what] - layout[what], draws)
+def _mean(sets: Sequence[Found], name: str) -> Found:
+    """A score's mean figures over some sets."""
+
+    def mean(of: str, what: str) -> float:
+        return float(np.mean([one[of][what] for one in sets]))
+
+    rivals = {"over_layout": LAYOUT} | ({"over_one_model": ONE_MODEL} if every()[name].alone else {})
+    told = [what for what in WHAT if all(what in one[name] for one in sets)]
+    found: Found = {what: mean(name, what) for what in (*told, "order")}
+    for way, rival in rivals.items():
+        found[way] = {
+            what: figure(
+                mean(name, what) - mean(rival, what),
+                np.mean([one[name]["draws"][what] - one[rival]["draws"][what] for one in sets], axis=0),
+            )
+            for what in told
+        }
     return found
 
 
@@ -134,39 +135,52 @@ def plain(sets: dict[str, Found]) -> dict[str, Found]:
 
 # --- tables ----------------------------------------------------------------------------------------------
 
+TITLES = {"chosen": "where the choice was made", "confirmed": "the other splits"}
+
 
 def alternatives(found: Found) -> list[str]:
-    """Every score: its price, and its figures on both sides."""
+    """Every score: its price, and its figures on both sides; before the table, which sets they are from."""
+    told = found["alternatives"]
+    where = "; ".join(f"{TITLES[side]}: {', '.join(told[side]['sets'])}" for side in SIDES if side in told)
+    return [f"{where[0].upper()}{where[1:]}.", "", *_compared(told, LAYOUT, "over_layout", list(every()))]
+
+
+def alternatives_one(found: Found) -> list[str]:
+    """The same for the scores of one model, against the preset `one_model`."""
+    alone = [name for name, method in every().items() if method.alone]
+    return _compared(found["alternatives"], ONE_MODEL, "over_one_model", alone)
+
+
+def _compared(told: Found, rival: str, way: str, names: Sequence[str]) -> list[str]:
     from known_truth.document import table
 
-    told = found["alternatives"]
-    sides = [side for side in SIDES if side in told]
-    methods = every()
+    sides, methods, rows = [side for side in SIDES if side in told], every(), []
     first = told[sides[0]]["methods"]
-    rows = []
-    for name in sorted(first, key=lambda name: (name != LAYOUT, -first[name]["auroc"])):
+    shown = [name for name in names if name in first]
+    for name in sorted(shown, key=lambda name: (name != rival, -first[name]["auroc"])):
         ways = [told[side]["methods"][name] for side in sides]
         rows.append(
             [
-                f"`{name}`" if name == LAYOUT else name,
+                PRESETS.get(name, name),
                 f"{methods[name].price:.2g}",
                 "yes" if methods[name].references else "",
                 *(f"{one['auroc']:.3f}" for one in ways),
-                *(_difference(one) for one in ways),
+                *("" if name == rival else _span(one[way]["auroc"]) for one in ways),
                 *(_together([one.get(what) for one in ways], "{:.2f}") for what in WHAT[1:]),
                 _together([one["order"] for one in ways], "{:+.2f}"),
             ]
         )
-    titles = {"chosen": "where the choice was made", "confirmed": "the other splits"}
-    head = ["score", "calls", "reference prompts", *(f"AUROC, {titles[side]}" for side in sides)]
-    head += [f"over `layout`, {titles[side]}" for side in sides]
-    head += ["never against seldom: things", "languages", "rank correlation with share"]
-    return table(head, rows)
+    head = ["score", "calls", "reference prompts", *(f"AUROC, {TITLES[side]}" for side in sides)]
+    head += [f"over {PRESETS[rival]}, {TITLES[side]}" for side in sides]
+    return table([*head, *ORDER], rows)
 
 
-def _difference(one: Found) -> str:
-    figures = one.get("auroc_over_layout")
-    return f"{figures['value']:+.3f} ({figures['low']:+.3f} to {figures['high']:+.3f})" if figures else ""
+ORDER = ("never against seldom: things", "languages", "rank correlation with share")
+PRESETS = {LAYOUT: "`layout`", ONE_MODEL: "guidance of one (`one_model`)"}
+
+
+def _span(one: Found) -> str:
+    return f"{one['value']:+.3f} ({one['low']:+.3f} to {one['high']:+.3f})"
 
 
 def _together(values: Sequence[float | None], how: str) -> str:
@@ -185,7 +199,7 @@ def alternatives_sets(found: Found) -> list[str]:
             rows.append(
                 [
                     name if method == LAYOUT else "",
-                    f"`{method}`" if method == LAYOUT else method,
+                    PRESETS.get(method, method),
                     f"{figures['auroc']:.3f}",
                     *(f"{figures[what]:.2f}" for what in WHAT[1:]),
                     f"{figures['order']:+.2f}",
@@ -202,5 +216,4 @@ def alternatives_sets(found: Found) -> list[str]:
                     f"{drawn['order']:+.2f}",
                 ]
             )
-    head = ["experts", "score", "AUROC", "never against seldom: things", "languages", "rank correlation with share"]
-    return table(head, rows)
+    return table(["experts", "score", "AUROC", *ORDER], rows)

@@ -103,30 +103,30 @@ def test_what_lies_far_from_the_references_is_untypical() -> None:
 
 def test_the_experts_are_asked_what_is_said() -> None:
     passes_of, cases = module("rivals.passes"), module("rivals.cases")
-    train, design = module("tools.train_demo.train"), module("tools.worlds.design")
+    train = module("tools.train_demo.train")
     encode = module("tools.train_demo.tokenizer").Encoder(emoe_core.demo.tokenizer_dir())
     nets = []
-    for seed in range(cases.EXPERTS):
+    for seed in range(2):
         with torch.random.fork_rng(devices=[]), torch.no_grad():
             torch.manual_seed(seed)
-            net = train.Net(design.MULT, design.ATTENTION).eval()
+            net = train.Net((1,), (True,)).eval()
             for weight in net.parameters():
                 weight += 0.02 * torch.randn(weight.shape)  # the last layers begin as zeros
         nets.append(net)
-    case = cases.Case("tiny", 0, ["dog"], [SimpleNamespace(text="red fox")], nets, encode, 8)
+    case = cases.Case("tiny", 0, ["dog"], [SimpleNamespace(text="red fox")], nets, encode, 4)
     found = passes_of.ask(case)
-    assert found.shift.shape == (2, 4, 4, 4, 64) and found.reworded.shape == (2, 3, 2, 4, 4, 64)
-    assert found.maps.shape[:3] == (2, 2, 4) and [len(words) for words in found.words] == [1, 2]
+    assert found.shift.shape == (2, 4, 2, 4, 16) and found.reworded.shape == (2, 3, 2, 2, 4, 16)
+    assert found.maps.shape[:3] == (2, 2, 2) and [len(words) for words in found.words] == [1, 2]
     assert (found.entropy > 0).all() and (found.entropy < np.log(32)).all()
     assert (found.shared_entropy >= found.entropy.mean(dim=2) - 1e-5).all()  # entropy is concave
-    noise = torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(1))
+    noise = torch.randn(1, 4, 4, 4, generator=torch.Generator().manual_seed(1))
     with torch.no_grad():
         out, empty = (
-            nets[2].unet(noise, torch.tensor([999]), nets[2].text(torch.tensor([encode(text)])))
+            nets[1].unet(noise, torch.tensor([999]), nets[1].text(torch.tensor([encode(text)])))
             for text in ("red fox", "")
         )
-    torch.testing.assert_close(found.shift[1, 1, 2], (out - empty)[0].flatten(1), rtol=1e-3, atol=1e-5)
-    torch.testing.assert_close(found.early[1, 1, 2, 0], (out - empty).square().mean(), rtol=1e-3, atol=1e-7)
+    torch.testing.assert_close(found.shift[1, 1, 1], (out - empty)[0].flatten(1), rtol=1e-3, atol=1e-5)
+    torch.testing.assert_close(found.early[1, 1, 1, 0], (out - empty).square().mean(), rtol=1e-3, atol=1e-7)
     for name in ("begun", "drawn", "drawn_over_empty", "judged", "judged_own"):
         assert torch.isfinite(getattr(found, name)).all() and len(getattr(found, name)) == 2
 
@@ -163,16 +163,19 @@ def test_figures_are_of_both_sides_and_the_best_is_chosen_on_the_first() -> None
     found = results.summary(sets)
     assert found["best"]["things"] == found["best"]["languages"] == other
     figures = found["confirmed"]["methods"]
-    assert figures["layout"]["things"] == 0.5 and "auroc_over_layout" not in figures["layout"]
-    assert figures[other]["things_over_layout"] == pytest.approx({"value": 0.5, "low": 0.5, "high": 0.5})
-    assert figures["guidance of one"]["auroc_over_layout"]["value"] == pytest.approx(-0.5)
+    assert figures["layout"]["things"] == 0.5 and "over_one_model" not in figures["layout"]
+    assert figures[other]["over_layout"]["things"] == pytest.approx({"value": 0.5, "low": 0.5, "high": 0.5})
+    assert figures["guidance of one"]["over_layout"]["auroc"]["value"] == pytest.approx(-0.5)
+    assert figures["guidance of one"]["over_one_model"]["auroc"]["value"] == 0
     drawn = results.pictures(table_of(columns), {"rank": (-np.array(table_of(columns).columns[other])).tolist()})
     assert drawn["rank"]["things"] == 1.0 and drawn["rank"]["order"] == -1.0
     sets["shipped"]["pictures"] = drawn
     told = {"alternatives": found, "sets": results.plain(sets)}
     assert "draws" not in told["sets"]["shipped"]["methods"][other]
     table = results.alternatives(told)
-    assert len(table) == 5 and table[2].startswith("| `layout` | 1 |  | 1.000 | 1.000 |") and "0.50, 0.50" in table[2]
+    assert table[0] == "Where the choice was made: shipped; the other splits: world A, split 1."
+    assert len(table) == 7 and table[4].startswith("| `layout` | 1 |  | 1.000 | 1.000 |") and "0.50, 0.50" in table[4]
+    assert len(results.alternatives_one(told)) == 3
     assert any("how wrong the pictures are" in row for row in results.alternatives_sets(told))
 
 
@@ -181,4 +184,4 @@ def test_without_the_other_splits_only_one_side_is_told() -> None:
     sets = {"shipped": {"split": 0, "methods": table_of({"layout": FLAT, "guidance, mean": TELLING}).all()}}
     found = results.summary(sets)
     assert "confirmed" not in found
-    assert results.alternatives({"alternatives": found})[2].count("|") == 9
+    assert results.alternatives({"alternatives": found})[4].count("|") == 9
