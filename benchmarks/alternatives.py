@@ -78,6 +78,9 @@ def main() -> int:
     parser.add_argument("--json", type=Path, metavar="FILE", help="where the figures go")
     parser.add_argument("--worlds", type=Path, metavar="CACHE", help="also measure the worlds trained in CACHE")
     parser.add_argument("--document", type=Path, metavar="FILE", help="write the tables into this document")
+    parser.add_argument(
+        "--only", metavar="SET", action="append", help='only this set, such as "world B, split 0" (repeatable)'
+    )
     options = parser.parse_args()
     from common import enter_host, write
 
@@ -103,7 +106,7 @@ def main() -> int:
     every = [cases.shipped(emoe_core.demo, most)]
     if options.worlds:
         every += cases.worlds(emoe_core, options.worlds, most)
-    found = figures(emoe_core, every, cache, say)
+    found = figures(emoe_core, [case for case in every if case.name in (options.only or [case.name])], cache, say)
     write(options.json, found)
     if options.document:
         tables = (alternatives, alternatives_one, alternatives_sets)

@@ -141,8 +141,8 @@ TITLES = {"chosen": "where the choice was made", "confirmed": "the other splits"
 def alternatives(found: Found) -> list[str]:
     """Every score: its price, and its figures on both sides; before the table, which sets they are from."""
     told = found["alternatives"]
-    where = "; ".join(f"{TITLES[side]}: {', '.join(told[side]['sets'])}" for side in SIDES if side in told)
-    return [f"{where[0].upper()}{where[1:]}.", "", *_compared(told, LAYOUT, "over_layout", list(every()))]
+    where = " ".join(f"{TITLES[side].capitalize()}: {'; '.join(told[side]['sets'])}." for side in SIDES if side in told)
+    return [where, "", *_compared(told, LAYOUT, "over_layout", list(every()))]
 
 
 def alternatives_one(found: Found) -> list[str]:
@@ -162,7 +162,7 @@ def _compared(told: Found, rival: str, way: str, names: Sequence[str]) -> list[s
         rows.append(
             [
                 PRESETS.get(name, name),
-                f"{methods[name].price:.2g}",
+                f"{methods[name].price:.3g}",
                 "yes" if methods[name].references else "",
                 *(f"{one['auroc']:.3f}" for one in ways),
                 *("" if name == rival else _span(one[way]["auroc"]) for one in ways),

@@ -173,7 +173,7 @@ def test_figures_are_of_both_sides_and_the_best_is_chosen_on_the_first() -> None
     told = {"alternatives": found, "sets": results.plain(sets)}
     assert "draws" not in told["sets"]["shipped"]["methods"][other]
     table = results.alternatives(told)
-    assert table[0] == "Where the choice was made: shipped; the other splits: world A, split 1."
+    assert table[0] == "Where the choice was made: shipped. The other splits: world A, split 1."
     assert len(table) == 7 and table[4].startswith("| `layout` | 1 |  | 1.000 | 1.000 |") and "0.50, 0.50" in table[4]
     assert len(results.alternatives_one(told)) == 3
     assert any("how wrong the pictures are" in row for row in results.alternatives_sets(told))
