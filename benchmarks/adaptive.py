@@ -331,7 +331,7 @@ def table(figures: dict[str, Any]) -> list[str]:
     mean = figures["mean"]
     rows.append(["**mean**", f"**{100 * mean[STAGED]['cost_share']:.0f} %**"])
     rows[-1] += [f"**{mean[way]['auroc_difference']:.4f}**" for way in ways] + [""]
-    head = ["experts", "calls of staged", *(f"{way} loses" for way in ways), "promise kept"]
+    head = ["experts", "calls of staged", *(f"loss of {way}" for way in ways), "promise kept"]
     return lines(head, rows)
 
 
