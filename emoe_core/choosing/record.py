@@ -273,7 +273,7 @@ class Kept:
         self.done = 0
         self._first: dict[str, Any] | None = None
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = ResultsFile(path, self._take, "choice", "give another name")
+        self._file = ResultsFile(path, self._take, "choice", "give another name", path.name)
         try:
             if self._first is None:
                 self._file.append(about.as_dict())
@@ -339,8 +339,8 @@ def read(path: Path) -> Record:
         with open(path, "rb") as file:
             lines = file.read().splitlines(keepends=True) if path.is_file() else []
     except OSError as error:
-        raise EMoEError(f"The choice '{path}' cannot be read ({error.strerror}); check the name.") from error
-    return _read([line for line in lines if line.endswith(b"\n")], f"The choice '{path}'")
+        raise EMoEError(f"The choice '{path.name}' cannot be read ({error.strerror}); check the name.") from error
+    return _read([line for line in lines if line.endswith(b"\n")], f"The choice '{path.name}'")
 
 
 def _read(lines: Sequence[bytes], who: str) -> Record:

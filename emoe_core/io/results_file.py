@@ -15,19 +15,22 @@ _LOCK_OFFSET = 1 << 40  # far beyond any line: on Windows others cannot read a l
 class ResultsFile:
     """The file, open and locked while it is in use."""
 
-    def __init__(self, path: Path, read: Callable[[bytes], bool], of: str, other: str = "give another --out") -> None:
+    def __init__(
+        self, path: Path, read: Callable[[bytes], bool], of: str, other: str = "give another --out", name: str = ""
+    ) -> None:
         """Opens it, reads its lines, and cuts off a half-written last line.
 
         Args:
             read: takes a line of an earlier run; says whether it is a result.
             of: what writes the file, for messages: "batch" or "choice".
             other: how a user names another file.
+            name: what messages call it; its path where not given, which a server does not tell its clients.
 
         Raises:
             EMoEError: the file cannot be written, another command has it, or a line is no result.
         """
         self.path = path
-        self._of, self._other = of, other
+        self._of, self._other, self._name = of, other, name or str(path)
         self._file = self._open()
         try:
             self._take_up(read)
@@ -41,7 +44,7 @@ class ResultsFile:
         Raises:
             EMoEError: there is no room.
         """
-        with explained(f"'{self.path}' cannot be written", "make room and start the same command again"):
+        with explained(f"'{self._name}' cannot be written", "make room and start the same command again"):
             self._file.write(json.dumps(row, ensure_ascii=False).encode("utf-8", "replace") + b"\n")
             self._file.flush()
             os.fsync(self._file.fileno())
@@ -60,16 +63,16 @@ class ResultsFile:
 
     def _open(self) -> IO[bytes]:
         if self.path.exists() and not self.path.is_file():  # a device may be read until memory ends
-            raise EMoEError(f"The results file '{self.path}' is no regular file; {self._other}.")
+            raise EMoEError(f"The results file '{self._name}' is no regular file; {self._other}.")
         try:
             file = open(self.path, "ab+")  # noqa: SIM115 (open, and so locked, while it is in use)
         except OSError as error:
-            raise EMoEError(f"The results file '{self.path}' cannot be written ({error.strerror}).") from error
+            raise EMoEError(f"The results file '{self._name}' cannot be written ({error.strerror}).") from error
         try:
             lock(file)
         except OSError as error:
             file.close()
-            raise EMoEError(f"Another {self._of} is writing '{self.path}'; wait for it or {self._other}.") from error
+            raise EMoEError(f"Another {self._of} is writing '{self._name}'; wait for it or {self._other}.") from error
         return file
 
     def _take_up(self, read: Callable[[bytes], bool]) -> None:
@@ -82,7 +85,7 @@ class ResultsFile:
                 break
             if not known:
                 raise EMoEError(
-                    f"Line {number} of '{self.path}' is no result of a {self._of}; {self._other} or mend that line."
+                    f"Line {number} of '{self._name}' is no result of a {self._of}; {self._other} or mend that line."
                 )
             size += len(raw)
             if not raw.endswith(b"\n"):

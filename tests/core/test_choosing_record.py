@@ -162,12 +162,27 @@ def test_a_damaged_block_is_one_sentence(tmp_path: Path, spoil: object) -> None:
 def test_what_is_no_choice_is_one_sentence(tmp_path: Path, content: str, said: str) -> None:
     path = tmp_path / "a.choice.jsonl"
     path.write_text(content)
-    with pytest.raises(EMoEError, match=said):
+    with pytest.raises(EMoEError, match=said) as spoilt:
         read(path)
-    with pytest.raises(EMoEError, match="cannot be read"):
+    with pytest.raises(EMoEError, match="cannot be read") as missing:
         read(tmp_path / "missing")
     with pytest.raises(EMoEError, match="cannot be read"):
         read(tmp_path)
+    assert not any(str(tmp_path) in str(error.value) for error in (spoilt, missing))  # a server's clients see it
+
+
+def test_a_choice_that_is_being_written_or_no_file_is_named_without_its_folder(tmp_path: Path) -> None:
+    kept = Kept(tmp_path / "a.choice.jsonl", about(POOL))
+    with pytest.raises(
+        EMoEError, match=r"^Another choice is writing 'a\.choice\.jsonl'; wait for it or give another name\.$"
+    ):
+        Kept(tmp_path / "a.choice.jsonl", about(POOL))
+    kept.close()
+    (tmp_path / "b.choice.jsonl").mkdir()
+    with pytest.raises(
+        EMoEError, match=r"^The results file 'b\.choice\.jsonl' is no regular file; give another name\.$"
+    ):
+        Kept(tmp_path / "b.choice.jsonl", about(POOL))
 
 
 def test_a_file_of_version_1_stays_readable() -> None:
