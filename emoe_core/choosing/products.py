@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..errors import EMoEError
+from ..scoring.stages import halves
 from ..stats.evaluation import Floats
 
 if TYPE_CHECKING:
@@ -108,7 +109,7 @@ class Products:
 
         That is a score in two stages (`scoring.stages`) whose second stage is always needed.
         """
-        experts, samples = self.experts // 2, self.samples // 2
+        experts, samples = halves(self.experts, self.samples)
         first = self.of(range(experts), samples)
         second = Products(self.square[:, samples:, experts:], self.apart[:, samples:, experts:, experts:])
         found: Floats = (first.scores(estimator) + second.scores(estimator)) / 2

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..scoring.presets import PRESETS
-from ..scoring.stages import FEWEST_EXPERTS, FEWEST_SAMPLES
+from ..scoring.stages import has_halves, stage_calls
 from ..stats.evaluation import Floats, spearman
 from .products import FEATURES, PROMPT
 from .record import Record, alone
@@ -163,10 +163,8 @@ def sweep(
     made = {way: setting(way, own) for way, own in scores.items() if np.isfinite(own[usable]).all()}
     unseen = {one for one, same in made.values() if same}
     dearest, staged = made[top][0], None
-    if len(chosen) >= FEWEST_EXPERTS and about.samples >= FEWEST_SAMPLES:
-        experts, samples = len(chosen), about.samples
-        middle, early = experts // 2, samples // 2
-        share = (middle * early + (experts - middle) * (samples - early)) / (experts * samples)
+    if has_halves(len(chosen), about.samples):
+        share = stage_calls(len(chosen), about.samples)[1] / (len(chosen) * about.samples)
         own = record.scores_in_halves(level, preset, chosen)
         staged = setting(top, own, share)[0] if np.isfinite(own[usable]).all() else None
     found = sorted((one for one, _ in made.values()), key=lambda one: (one.calls, -one.chosen, one.level, one.preset))

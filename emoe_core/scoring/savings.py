@@ -12,7 +12,7 @@ from ..io.console import size_text
 from ..records.took import between, counts, in_words
 from .presets import NOISE_PRED, PRESETS, resolve_tap
 from .price import Found, Record, planned
-from .stages import FEWEST_EXPERTS, FEWEST_SAMPLES
+from .stages import halves, has_halves
 
 #: What is counted where nothing was measured: the node's own default.
 SAMPLES = 2
@@ -200,8 +200,8 @@ def _fewer(identities: Sequence[str], samples: int, record: Record | None) -> li
 
     if samples > 1:
         way("one noise sample less", planned(identities, 1))
-    if count >= FEWEST_EXPERTS and samples >= FEWEST_SAMPLES:
-        middle, early = count // 2, samples // 2
+    if has_halves(count, samples):
+        middle, early = halves(count, samples)
         first, second = planned(identities[:middle], early), planned(identities[middle:], samples - early)
         everything = planned(identities, samples)
         after_one = {who: units - first.get(who, 0) for who, units in everything.items()}

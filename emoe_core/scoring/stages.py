@@ -33,6 +33,23 @@ FEWEST = 10
 FEWEST_EXPERTS, FEWEST_SAMPLES = 4, 2
 
 
+def has_halves(experts: int, samples: int) -> bool:
+    """Whether so many experts and noise samples can be scored in two stages."""
+    return experts >= FEWEST_EXPERTS and samples >= FEWEST_SAMPLES
+
+
+def halves(experts: int, samples: int) -> tuple[int, int]:
+    """How many experts and noise samples the first stage has. The second has the others."""
+    return experts // 2, samples // 2
+
+
+def stage_calls(experts: int, samples: int) -> tuple[int, int]:
+    """Network calls per prompt if the first stage decides, and if both are needed."""
+    middle, early = halves(experts, samples)
+    first = middle * early
+    return first, first + (experts - middle) * (samples - early)
+
+
 @dataclass(frozen=True)
 class Stages:
     """The rule: the first stage decides where its score is at most `low` or at least `high`.

@@ -2,32 +2,23 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from emoe_testing.modules import script
+from emoe_testing.modules import ROOT, benchmarks, script
 
 from emoe_core.scoring.estimators import Measured, estimator
 from emoe_core.scoring.stages import Stages
 
-ROOT = Path(__file__).resolve().parents[2]
-
 
 @pytest.fixture(scope="module")
 def adaptive() -> Iterator[ModuleType]:
-    before, others = list(sys.path), set(sys.modules)
-    sys.path.insert(0, str(ROOT / "benchmarks"))
-    yield script(ROOT / "benchmarks" / "adaptive.py", "adaptive_benchmark")
-    sys.path[:] = before
-    for name in set(sys.modules) - others:
-        if name.startswith("known_truth"):
-            del sys.modules[name]
+    with benchmarks("known_truth"):
+        yield script(ROOT / "benchmarks" / "adaptive.py", "adaptive_benchmark")
 
 
 def predictions(prompts: int, spread: float, seed: int = 0) -> tuple[Any, Any]:

@@ -3,34 +3,28 @@
 from __future__ import annotations
 
 import importlib
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from emoe_testing.modules import benchmarks
 
 import emoe_core.demo
 import emoe_core.gating.curves
 import emoe_core.stats.evaluation
 from emoe_core.scoring.estimators import Measured, estimator
 
-BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
 KNOWN, UNKNOWN, PLACES = 12, 8, 16
 
 
 @pytest.fixture(scope="module", autouse=True)
-def benchmarks() -> Iterator[None]:
+def importable() -> Iterator[None]:
     """`rivals` and `known_truth`, only here."""
-    before, others = list(sys.path), set(sys.modules)
-    sys.path[:0] = [str(BENCHMARKS), str(BENCHMARKS.parent)]
-    yield
-    sys.path[:] = before
-    for name in [name for name in sys.modules if name not in others and name.split(".")[0] == "rivals"]:
-        del sys.modules[name]
+    with benchmarks("rivals"):
+        yield
 
 
 def module(name: str) -> ModuleType:

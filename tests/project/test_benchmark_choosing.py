@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import importlib
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from emoe_testing.modules import benchmarks
 
 import emoe_core
 import emoe_core.choosing.effective
@@ -23,19 +22,14 @@ import emoe_core.experts.sets
 import emoe_core.experts.signature
 import emoe_core.trial.look
 
-BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
 PLACES = 60
 
 
 @pytest.fixture(scope="module", autouse=True)
-def benchmarks() -> Iterator[None]:
+def importable() -> Iterator[None]:
     """`choice` and `known_truth`, only here."""
-    before, others = list(sys.path), set(sys.modules)
-    sys.path[:0] = [str(BENCHMARKS), str(BENCHMARKS.parent)]
-    yield
-    sys.path[:] = before
-    for name in [name for name in sys.modules if name not in others and name.split(".")[0] in {"choice", "adaptive"}]:
-        del sys.modules[name]
+    with benchmarks("choice", "adaptive"):
+        yield
 
 
 def module(name: str) -> ModuleType:

@@ -3,26 +3,18 @@
 from __future__ import annotations
 
 import random
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 from types import ModuleType
 
 import pytest
 import torch
-from emoe_testing.modules import script
-
-ROOT = Path(__file__).resolve().parents[2]
+from emoe_testing.modules import ROOT, benchmarks, script
 
 
 @pytest.fixture(scope="module")
 def benchmark() -> Iterator[ModuleType]:
-    before, others = list(sys.path), set(sys.modules)
-    sys.path.insert(0, str(ROOT / "benchmarks"))
-    yield script(ROOT / "benchmarks" / "slim.py", "slim_benchmark")
-    sys.path[:] = before
-    for name in {"common", "checkpoints"} & (set(sys.modules) - others):
-        del sys.modules[name]
+    with benchmarks("common", "checkpoints"):
+        yield script(ROOT / "benchmarks" / "slim.py", "slim_benchmark")
 
 
 def experts(count: int = 3) -> list[dict[str, torch.Tensor]]:

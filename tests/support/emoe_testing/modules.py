@@ -2,10 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+@contextlib.contextmanager
+def benchmarks(*own: str) -> Iterator[None]:
+    """The folder `benchmarks` is importable meanwhile, and the pack's root. Of its modules, `own` are forgotten at the end."""
+    before, others = list(sys.path), set(sys.modules)
+    sys.path[:0] = [str(ROOT / "benchmarks"), str(ROOT)]
+    yield
+    sys.path[:] = before
+    for name in [name for name in sys.modules if name not in others and name.split(".")[0] in own]:
+        del sys.modules[name]
 
 
 def script(path: Path, name: str) -> ModuleType:

@@ -34,7 +34,7 @@ from ....scoring.estimators import estimator
 from ....scoring.presets import PRESETS, ScoreOptions, resolve_tap
 from ....scoring.price import ENSEMBLE, Kind, Meter, planned, short
 from ....scoring.score import Scored, score_many
-from ....scoring.stages import FEWEST_EXPERTS, FEWEST_SAMPLES, Stages, joined
+from ....scoring.stages import FEWEST_EXPERTS, FEWEST_SAMPLES, Stages, halves, joined, stage_calls
 from ..experts.patchers import on_processor, sampled_shape
 from ..prompts import conditioning as cond
 from ..prompts.checks import check_areas
@@ -345,7 +345,7 @@ class Run:
 
     def _expected_in_stages(self, kind: Kind, prompts: int) -> tuple[float, float] | None:
         """The least where the first stage decides everything, the most where it decides nothing."""
-        middle, early, who = len(self.experts) // 2, len(self.noises) // 2, self._asked()
+        (middle, early), who = halves(len(self.experts), len(self.noises)), self._asked()
         first = planned(who[:middle], early * prompts)
         second = planned(who[middle:], (len(self.noises) - early) * prompts)
         found = [prices.known().expected(kind, units) for units in (first, dict(Counter(first) + Counter(second)))]
@@ -390,7 +390,7 @@ class Run:
         meter: Meter,
     ) -> list[Scored]:
         """The prompts' staged scores; the second half of the experts is only asked where the first stage does not decide."""
-        middle, early = len(self.experts) // 2, len(self.noises) // 2
+        middle, early = halves(len(self.experts), len(self.noises))
 
         def half(which: list[int], experts: slice, noises: slice) -> list[Scored]:
             seed = None if self.noise_seed is None else _seeds(self.noise_seed, len(self.noises))[noises][0]
@@ -423,7 +423,7 @@ class Run:
         units = middle * early * (len(own) + (empties is not None))
         progress(2 * units, 2 * units, "")  # where the second stage was not needed, the first was all
         full = len(self.experts) * len(self.noises)
-        made = (middle * early, middle * early + (len(self.experts) - middle) * (len(self.noises) - early))
+        made = stage_calls(len(self.experts), len(self.noises))
         names = tuple(expert.name for expert in self.experts.experts)
         files = tuple(expert.file for expert in self.experts.experts)
         found = []
